@@ -1,0 +1,93 @@
+"""Train LSTMs until they are exactly right; plain Keras pieces to do it with.
+
+The names load on first use, so that importing this package costs nothing:
+TensorFlow alone takes seconds.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from keras_lstm.callbacks.stop_at_full_accuracy import StopAtFullAccuracy
+    from keras_lstm.config import Config, ModelConfig, TrainingConfig
+    from keras_lstm.datasets import make_dataset
+    from keras_lstm.evaluation import evaluate
+    from keras_lstm.metrics import SequenceAccuracy, TokenAccuracy
+    from keras_lstm.models import build_model
+    from keras_lstm.options import InputError
+    from keras_lstm.presets import get_preset
+    from keras_lstm.strategies import get_strategy
+    from keras_lstm.tasks import get_task
+    from keras_lstm.tasks.image_rows import ImageRows
+    from keras_lstm.tasks.increment import Decrement, Increment, Parity
+    from keras_lstm.tasks.task import Split, Splits, Task
+    from keras_lstm.tasks.transducer import TransducerTask
+    from keras_lstm.training import TrainResult, train
+    from keras_lstm.verification import verify
+
+_MODULES = {
+    "Config": "config",
+    "Decrement": "tasks.increment",
+    "ImageRows": "tasks.image_rows",
+    "Increment": "tasks.increment",
+    "InputError": "options",
+    "ModelConfig": "config",
+    "Parity": "tasks.increment",
+    "SequenceAccuracy": "metrics",
+    "Split": "tasks.task",
+    "Splits": "tasks.task",
+    "StopAtFullAccuracy": "callbacks.stop_at_full_accuracy",
+    "Task": "tasks.task",
+    "TokenAccuracy": "metrics",
+    "TrainResult": "training",
+    "TrainingConfig": "config",
+    "TransducerTask": "tasks.transducer",
+    "build_model": "models",
+    "evaluate": "evaluation",
+    "get_preset": "presets",
+    "get_strategy": "strategies",
+    "get_task": "tasks",
+    "make_dataset": "datasets",
+    "train": "training",
+    "verify": "verification",
+}
+
+__all__ = [
+    "Config",
+    "Decrement",
+    "ImageRows",
+    "Increment",
+    "InputError",
+    "ModelConfig",
+    "Parity",
+    "SequenceAccuracy",
+    "Split",
+    "Splits",
+    "StopAtFullAccuracy",
+    "Task",
+    "TokenAccuracy",
+    "TrainResult",
+    "TrainingConfig",
+    "TransducerTask",
+    "build_model",
+    "evaluate",
+    "get_preset",
+    "get_strategy",
+    "get_task",
+    "make_dataset",
+    "train",
+    "verify",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = importlib.import_module(f"{__name__}.{_MODULES[name]}")
+    return getattr(module, name)
+
+
+def __dir__() -> list[str]:
+    return __all__

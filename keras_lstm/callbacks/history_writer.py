@@ -1,0 +1,40 @@
+"""Keeps history.csv up to date."""
+
+import csv
+import io
+import pathlib
+
+import keras
+
+from keras_lstm.files import write_text
+
+
+class HistoryWriter(keras.callbacks.Callback):
+    """Writes a CSV file with a row per epoch, whole after each of them.
+
+    It holds no wall-clock times, so that two runs that do the same write the
+    same file.
+
+    Args:
+        path: the file.
+    """
+
+    def __init__(self, path: pathlib.Path) -> None:
+        super().__init__()
+        self.path = path
+
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
+        """Forgets an earlier `fit`."""
+        self._rows: list[dict[str, float]] = []
+
+    def on_epoch_end(
+        self, epoch: int, logs: dict[str, float] | None = None
+    ) -> None:
+        """Writes the file anew, with this epoch's row."""
+        self._rows.append({"epoch": epoch + 1} | (logs or {}))
+        names = list(dict.fromkeys(name for row in self._rows for name in row))
+        text = io.StringIO()
+        writer = csv.DictWriter(text, names, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self._rows)
+        write_text(self.path, text.getvalue())

@@ -1,0 +1,273 @@
+"""The `keras-lstm` command."""
+
+import argparse
+import contextlib
+import os
+import pathlib
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any, NoReturn
+
+from keras_lstm import __version__
+from keras_lstm.config import (
+    Config,
+    ConfigFile,
+    ModelConfig,
+    TrainingConfig,
+    option_owners,
+    read_config,
+)
+from keras_lstm.options import InputError, declared_options
+from keras_lstm.presets import PRESETS, describe, get_preset
+from keras_lstm.tasks import TASKS, get_task
+from keras_lstm.tasks.task import Task
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise InputError(message)
+
+
+class _StoreOption(argparse.Action):
+    """Keeps the text of an option's flag; its dataclass reads it later."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        namespace.options = namespace.options | {self.dest: values}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command.
+
+    Args:
+        argv: its arguments; by default the process's.
+
+    Returns:
+        The exit code: 0 done, 1 something failed, 2 bad usage or input.
+    """
+    try:
+        arguments = _parse(sys.argv[1:] if argv is None else list(argv))
+        return int(arguments.run(arguments))
+    except InputError as error:
+        print(f"keras-lstm: error: {error}", file=sys.stderr)
+        return 2
+
+
+def _parse(argv: list[str]) -> argparse.Namespace:
+    parser = _Parser(
+        prog="keras-lstm",
+        description="Train LSTMs until they are exactly right.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    listing = commands.add_parser("list", help="tasks and presets")
+    listing.set_defaults(run=_list)
+    _add_train(commands, argv)
+    return parser.parse_args(argv)
+
+
+def _add_train(commands: Any, argv: list[str]) -> None:
+    parser = commands.add_parser(
+        "train",
+        help="train, check every input, report",
+        description="Trains a task's model, checks it, and writes a run "
+        "folder. Values come from the preset, then the config file, then the "
+        "flags; the later wins.",
+        allow_abbrev=False,
+        argument_default=argparse.SUPPRESS,
+    )
+    parser.set_defaults(run=_train, options={})
+    parser.add_argument(
+        "task",
+        metavar="TASK",
+        help=f"{', '.join(TASKS)}, or module:Class for your own",
+    )
+    parser.add_argument(
+        "--preset",
+        metavar="P",
+        default=None,
+        help=f"one of {', '.join(PRESETS)}; by default the task's own",
+    )
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        type=pathlib.Path,
+        default=None,
+        help="a YAML file of options, such as a run's config.yaml",
+    )
+    parser.add_argument(
+        "--run-dir",
+        metavar="DIR",
+        type=pathlib.Path,
+        default=None,
+        help="where the run's files go",
+    )
+    parser.add_argument(
+        "--init-from",
+        metavar="RUN_DIR",
+        type=pathlib.Path,
+        default=None,
+        help="start from the weights of an earlier run",
+    )
+    parser.add_argument(
+        "--log-every-steps",
+        metavar="N",
+        default=None,
+        help="a line of progress each N steps, not each epoch",
+    )
+    parser.add_argument(
+        "--quiet", action="store_true", default=False, help="no progress"
+    )
+    parser.add_argument(
+        "--print-config",
+        action="store_true",
+        default=False,
+        help="print the resolved configuration and stop",
+    )
+    parser.add_argument(
+        "--smoke",
+        action="store_true",
+        default=False,
+        help="a few steps only, through everything",
+    )
+    tasks = dict(TASKS)
+    for word in argv:
+        if ":" in word and not word.startswith("-") and "/" not in word:
+            tasks[word] = get_task(word)
+    groups = {
+        "options of a run": Config,
+        "options of the model": ModelConfig,
+        "options of the training": TrainingConfig,
+    } | {f"options of {name}": task for name, task in tasks.items()}
+    added: set[str] = set()
+    for title, cls in groups.items():
+        group = parser.add_argument_group(title)
+        for field, kind, _ in declared_options(cls):
+            if field.name not in added:
+                added.add(field.name)
+                group.add_argument(
+                    f"--{field.name.replace('_', '-')}",
+                    action=_StoreOption,
+                    metavar="/".join(field.metadata["choices"] or ())
+                    or kind.__name__.upper(),
+                    help=field.metadata["help"].replace("%", "%%"),
+                )
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    print("Tasks")
+    for name, task in TASKS.items():
+        summary = (task.__doc__ or "").splitlines()[0]
+        print(f"  {name:<22}{summary}")
+    print("\nPresets")
+    for name in PRESETS:
+        parts = describe(name)
+        print(f"  {name:<22}{parts['summary']}")
+        for part in ("command", "result", "time"):
+            print(f"  {'':<22}{part}: {parts[part]}")
+    return 0
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    config = _resolve(arguments)
+    if arguments.print_config:
+        print(config.to_yaml(), end="")
+        return 0
+    log_every_steps = _positive(arguments.log_every_steps, "log_every_steps")
+    began = time.perf_counter()
+    with _startup_messages_held():
+        import tensorflow
+
+        from keras_lstm.reporting import result_text
+        from keras_lstm.training import train
+
+        # Looking for GPUs is what prints; do it here.
+        tensorflow.config.list_logical_devices()
+    result = train(
+        config,
+        arguments.run_dir,
+        init_from=arguments.init_from,
+        log_every_steps=log_every_steps,
+        quiet=arguments.quiet,
+        import_seconds=time.perf_counter() - began,
+    )
+    print(result_text(config, result))
+    return 0
+
+
+def _resolve(arguments: argparse.Namespace) -> Config:
+    task: type[Task] = get_task(arguments.task)
+    file = ConfigFile(None, None, {})
+    if arguments.config is not None:
+        try:
+            text = arguments.config.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(
+                f"`config` must be a readable file. Received: {error}"
+            ) from None
+        file = read_config(text, task)
+    if file.task is not None and file.task is not task:
+        raise InputError(
+            f"`config` is for {file.task.name}. Received: task={arguments.task}"
+        )
+    name = arguments.preset or file.preset or _default_preset(task)
+    config = get_preset(name, task)
+    owners = option_owners(task)
+    flags = {}
+    for option, text in arguments.options.items():
+        cls = Config if option == "seed" else owners.get(option, ("", None))[1]
+        if cls is None:
+            raise InputError(f"`{option}` is no option of {task.name}")
+        flags[option] = cls.parse(option, text)
+    smoke = {"epochs": 1, "steps_per_epoch": 2} if arguments.smoke else {}
+    return config.replace(task, **(file.values | flags | smoke))
+
+
+def _default_preset(task: type[Task]) -> str:
+    name = getattr(task, "name", "")
+    return name if name in PRESETS else task.default_preset
+
+
+def _positive(text: str | None, name: str) -> int | None:
+    if text is None:
+        return None
+    if not text.isdecimal() or int(text) < 1:
+        raise InputError(
+            f"`{name}` must be an integer of at least 1. Received: "
+            f"{name}={text}"
+        )
+    return int(text)
+
+
+@contextlib.contextmanager
+def _startup_messages_held() -> Iterator[None]:
+    """Holds back what TensorFlow prints while it loads, unless it fails.
+
+    The lines come from native code before its log level is read. Whoever has
+    set TF_CPP_MIN_LOG_LEVEL sees them.
+    """
+    if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
+        yield
+        return
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            held.seek(0)
+            os.write(stderr, held.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)

@@ -1,0 +1,85 @@
+"""A task's split as a tf.data.Dataset."""
+
+import sys
+from typing import Any
+
+import tensorflow as tf
+
+from keras_lstm.options import InputError
+from keras_lstm.seeds import derive_seed
+from keras_lstm.tasks.task import Split
+
+
+def make_dataset(
+    split: Split, batch_size: int, *, training: bool = False, seed: int = 0
+) -> tf.data.Dataset:
+    """Makes the input pipeline of a split.
+
+    Every batch is made whole, from a vector of indices that depends on `seed`
+    and the step alone.
+
+    Args:
+        split: the examples.
+        batch_size: examples in a batch, over all replicas together.
+        training: if true, batches without end: each pass in another order,
+            every batch full, the one at the end of a pass filled up from the
+            next. Otherwise every example once, in order; the last batch may
+            be smaller.
+        seed: the order of a training split depends on this alone.
+
+    Returns:
+        Pairs of inputs, `(batch_size, *input_shape)`, and targets,
+        `(batch_size, *output_shape)`.
+
+    Raises:
+        InputError: a training split has fewer examples than a batch.
+
+    Example:
+
+    >>> task = Increment(num_bits=4)
+    >>> dataset = make_dataset(task.splits(seed=0).train, 8, training=True)
+    >>> inputs, targets = next(iter(dataset))
+    >>> inputs.shape, targets.shape
+    (TensorShape([8, 4]), TensorShape([8, 4]))
+    """
+    if split.num_examples is None:
+        if not training:
+            raise InputError("`split` has no end and can only be trained on")
+        starts = tf.data.Dataset.range(0, sys.maxsize - batch_size, batch_size)
+        indices = starts.map(lambda start: start + _range(batch_size))
+    elif not training:
+        whole = tf.data.Dataset.range(split.num_examples)
+        indices = whole.batch(batch_size)
+    elif batch_size > split.num_examples:
+        raise InputError(
+            f"`batch_size` must be at most the {split.num_examples} training "
+            f"examples. Received: batch_size={batch_size}"
+        )
+    else:
+        indices = _shuffled(split.num_examples, batch_size, seed)
+    batches = indices.map(split.batch, num_parallel_calls=2, deterministic=True)
+    return batches.prefetch(tf.data.AUTOTUNE)
+
+
+def _shuffled(num_examples: int, batch_size: int, seed: int) -> tf.data.Dataset:
+    """Indices for passes without end, each in an order of its own."""
+    key = tf.constant(derive_seed(seed, "order"), tf.int64)
+
+    def order(epoch: Any) -> Any:
+        return tf.random.experimental.stateless_shuffle(
+            _range(num_examples), tf.stack([key, epoch])
+        )
+
+    def epoch_batches(epoch: Any) -> tf.data.Dataset:
+        following = order(epoch + 1)[:batch_size]
+        indices = tf.concat([order(epoch), following], 0)
+        # The batch before the first one here began in the pass before.
+        first = tf.math.floormod(-epoch * num_examples, batch_size)
+        starts = tf.data.Dataset.range(first, num_examples, batch_size)
+        return starts.map(lambda start: indices[start : start + batch_size])
+
+    return tf.data.Dataset.range(sys.maxsize).flat_map(epoch_batches)
+
+
+def _range(length: int) -> Any:
+    return tf.range(length, dtype=tf.int64)

@@ -1,0 +1,75 @@
+"""A split, measured: every example once."""
+
+import dataclasses
+
+import keras
+import numpy as np
+import numpy.typing as npt
+
+from keras_lstm.datasets import make_dataset
+from keras_lstm.options import InputError
+from keras_lstm.tasks.task import Split
+
+_BATCH = 1024
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """A model's answers to a whole split, in its order.
+
+    Args:
+        targets: the right classes, `(num_examples, *output_shape)`.
+        predictions: the model's, of the same shape.
+        margins: the right class's logit minus the largest other, likewise.
+    """
+
+    targets: npt.NDArray[np.int32]
+    predictions: npt.NDArray[np.int32]
+    margins: npt.NDArray[np.float32]
+
+    @property
+    def num_examples(self) -> int:
+        """Examples asked."""
+        return len(self.targets)
+
+    @property
+    def num_wrong(self) -> int:
+        """Examples with any output wrong."""
+        return self.num_wrong_of(self.num_examples)
+
+    def num_wrong_of(self, head: int) -> int:
+        """Examples with any output wrong among the first `head`."""
+        wrong = self.predictions[:head] != self.targets[:head]
+        return int(wrong.reshape(len(wrong), -1).any(-1).sum())
+
+    @property
+    def num_tokens(self) -> int:
+        """Outputs asked: one for each position of each example."""
+        return self.targets.size
+
+    @property
+    def num_wrong_tokens(self) -> int:
+        """Outputs that are wrong."""
+        return int((self.predictions != self.targets).sum())
+
+
+def evaluate(model: keras.Model, split: Split) -> Evaluation:
+    """Asks a model every example of a split once.
+
+    Args:
+        model: from inputs, `(batch_size, *input_shape)`, to logits,
+            `(batch_size, *output_shape, num_classes)`.
+        split: the examples.
+
+    Raises:
+        InputError: the split has no end.
+    """
+    if split.num_examples is None:
+        raise InputError("`split` has no end and cannot be evaluated on")
+    dataset = make_dataset(split, _BATCH)
+    targets = np.concatenate([y for _, y in dataset.as_numpy_iterator()])
+    logits = model.predict(dataset, verbose=0)
+    chosen = np.eye(logits.shape[-1], dtype=bool)[targets]
+    right = logits[chosen].reshape(targets.shape)
+    other = np.where(chosen, -np.inf, logits).max(-1)
+    return Evaluation(targets, logits.argmax(-1), right - other)

@@ -1,0 +1,154 @@
+"""The networks: stock Keras layers, from a task and a configuration."""
+
+import math
+import re
+
+import keras
+
+from keras_lstm.config import ModelConfig
+from keras_lstm.options import InputError
+from keras_lstm.seeds import derive_seed
+from keras_lstm.tasks.task import Task
+
+
+def build_model(task: Task, config: ModelConfig, seed: int = 0) -> keras.Model:
+    """Builds an uncompiled model for a task.
+
+    Tokens are embedded, features are read as they are; then come the LSTM
+    layers, the later ones on the whole output sequence of the one before;
+    then a Dense layer, at every time step or on the last output.
+
+    Args:
+        task: what is learned.
+        config: the shape of the network.
+        seed: initial values, noise and dropout depend on this alone.
+
+    Returns:
+        A functional model from inputs, `(batch_size, *input_shape)`, to
+        logits, `(batch_size, *output_shape, num_classes)`. With the per_step
+        head the number of time steps is left open.
+
+    Raises:
+        InputError: a head that cannot give what the task needs, or an unknown
+            initializer.
+
+    Example:
+
+    >>> build_model(Increment(), ModelConfig(units=8)).output_shape
+    (None, None, 2)
+    """
+    per_step = config.head == "per_step"
+    if per_step and task.output_shape != task.input_shape[:1]:
+        raise InputError(
+            "`head` must be last_state for a task that does not answer at "
+            f"every time step. Received: head={config.head}"
+        )
+
+    def initializer(option: str, purpose: str) -> keras.Initializer:
+        text = getattr(config, option)
+        return _make_initializer(option, text, derive_seed(seed, purpose))
+
+    def noise(stddev: float, name: str) -> keras.Layer:
+        return keras.layers.GaussianNoise(
+            stddev,
+            seed=derive_seed(seed, name),
+            dtype=config.precision,
+            name=name,
+        )
+
+    def dropout(name: str) -> keras.Layer:
+        return keras.layers.Dropout(
+            config.dropout,
+            seed=derive_seed(seed, name),
+            dtype=config.precision,
+            name=name,
+        )
+
+    inputs = x = keras.Input(
+        (None,) if per_step else task.input_shape,
+        dtype="float32" if task.num_symbols is None else "int32",
+        name="inputs",
+    )
+    if task.num_symbols is not None:
+        x = keras.layers.Embedding(
+            task.num_symbols,
+            config.embedding_dim,
+            embeddings_initializer=initializer(
+                "embedding_initializer", "embedding"
+            ),
+            dtype=config.precision,
+            name="embedding",
+        )(x)
+    x = dropout("input_dropout")(x) if config.dropout else x
+    for layer in range(1, config.num_layers + 1):
+        stddev = config.input_noise if layer == 1 else config.layer_noise
+        x = noise(stddev, f"noise_{layer}")(x) if stddev else x
+        name = f"lstm_{layer}"
+        x = keras.layers.LSTM(
+            config.units,
+            return_sequences=per_step or layer < config.num_layers,
+            kernel_initializer=initializer(
+                "kernel_initializer", f"{name}/kernel"
+            ),
+            recurrent_initializer=initializer(
+                "recurrent_initializer", f"{name}/recurrent"
+            ),
+            seed=derive_seed(seed, name),
+            dtype=config.precision,
+            name=name,
+        )(x)
+    x = dropout("output_dropout")(x) if config.dropout else x
+    shape = (*(() if per_step else task.output_shape), task.num_classes)
+    x = keras.layers.Dense(
+        math.prod(shape),
+        kernel_initializer=initializer(
+            "output_kernel_initializer", "logits/kernel"
+        ),
+        bias_initializer=initializer("output_bias_initializer", "logits/bias"),
+        # The loss and the margins are computed from these.
+        dtype="float32",
+        name="logits",
+    )(x)
+    if len(shape) > 1:
+        x = keras.layers.Reshape(shape, name="per_output")(x)
+    return keras.Model(inputs, x, name=task.name.replace("-", "_"))
+
+
+# An initializer's name, and what its number means to Keras.
+_INITIALIZERS: dict[str, tuple[type[keras.Initializer], str | None, float]] = {
+    "constant": (keras.initializers.Constant, "value", 0.0),
+    "glorot_normal": (keras.initializers.GlorotNormal, None, 0.0),
+    "glorot_uniform": (keras.initializers.GlorotUniform, None, 0.0),
+    "orthogonal": (keras.initializers.Orthogonal, "gain", 1.0),
+    "random_normal": (keras.initializers.RandomNormal, "stddev", 0.05),
+    "random_uniform": (keras.initializers.RandomUniform, "maxval", 0.05),
+    "truncated_normal": (keras.initializers.TruncatedNormal, "stddev", 0.05),
+    "zeros": (keras.initializers.Zeros, None, 0.0),
+}
+
+
+def _make_initializer(option: str, text: str, seed: int) -> keras.Initializer:
+    """Makes the initializer that `text` describes, `name` or `name(number)`."""
+    match = re.fullmatch(r"([a-z_]+)(?:\(([^()]+)\))?", text)
+    known = match and _INITIALIZERS.get(match[1])
+    try:
+        number = float(match[2]) if match and match[2] else None
+    except ValueError:
+        known = None
+    if not known or (
+        number is not None and not (known[1] and math.isfinite(number))
+    ):
+        raise InputError(
+            f"`{option}` must be one of {', '.join(_INITIALIZERS)}, those "
+            "that take a number with it in parentheses. Received: "
+            f"{option}={text}"
+        )
+    cls, parameter, default = known
+    arguments = {}
+    if parameter is not None:
+        arguments[parameter] = default if number is None else number
+    if parameter == "maxval":
+        arguments["minval"] = -arguments["maxval"]
+    if cls not in (keras.initializers.Constant, keras.initializers.Zeros):
+        arguments["seed"] = seed
+    return cls(**arguments)

@@ -1,0 +1,155 @@
+"""Results as people read them: what is wrong first, numbers decoded."""
+
+import csv
+import io
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from keras_lstm.console import percent
+from keras_lstm.tasks.transducer import TransducerTask
+
+if TYPE_CHECKING:
+    from keras_lstm.config import Config
+    from keras_lstm.training import TrainResult
+    from keras_lstm.verification import Failure, Verification
+
+_NUM_SHOWN = 20
+
+
+def failures_csv(task: TransducerTask, failures: Sequence["Failure"]) -> str:
+    """The wrong answers as CSV, most significant first.
+
+    Returns:
+        A line for each with its input, answer, prediction, a mark `^` under
+        each wrong symbol, run length and margin.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    run_name = f"{task.run_name.replace(' ', '_')}_length"
+    columns = ["input", "answer", "prediction", "wrong", run_name, "margin"]
+    writer.writerow(columns)
+    for failure in failures:
+        writer.writerow(
+            [
+                task.text_of(failure.symbols),
+                task.text_of(failure.answer),
+                task.text_of(failure.prediction),
+                _marks(failure),
+                failure.run_length,
+                f"{failure.margin:.6g}",
+            ]
+        )
+    return text.getvalue()
+
+
+def _marks(failure: "Failure") -> str:
+    wrong = failure.prediction != failure.answer
+    return "".join("^" if mark else "." for mark in wrong[::-1])
+
+
+def result_text(config: "Config", result: "TrainResult") -> str:
+    """A finished run's result, for standard output."""
+    report, seconds = result.report, result.report["seconds"]
+    if isinstance(config.task, TransducerTask):
+        lines = [check_text(config.task, result.check)]
+    else:
+        lines = [evaluation_text(report)]
+    distinct = report["distinct_training_examples"]
+    lines += [
+        f"Trained on {report['training_examples']:,} examples"
+        + (f", {distinct:,} of them distinct" if distinct else "")
+        + f", in {report['optimizer_steps']:,} steps; stopped because "
+        f"{report['stopped_because']}.",
+        f"Seconds: {seconds['import']:.1f} importing, {seconds['build']:.1f} "
+        f"building, {seconds['train']:.1f} training, {seconds['check']:.1f} "
+        f"checking.",
+        f"Run folder: {result.run_dir}",
+    ]
+    return "\n".join(lines)
+
+
+def evaluation_text(report: dict[str, Any]) -> str:
+    """What came out on a test split."""
+    lines = [
+        f"{percent(report['sequence_accuracy'])} of the test images are right:"
+        f" {report['num_wrong']:,} of {report['num_examples']:,} are wrong."
+    ]
+    if "test_head_num_examples" in report:
+        examples = report["test_head_num_examples"]
+        right = examples - report["test_head_num_wrong"]
+        lines.append(
+            f"Of the first {examples}: {percent(right / examples)} right."
+        )
+    return "\n".join(lines)
+
+
+def check_text(task: TransducerTask, check: "Verification") -> str:
+    """What was checked and what was wrong, the wrong answers first."""
+    if not check.num_wrong:
+        lines = [
+            f"Nothing is wrong: {check.num_examples:,} of "
+            f"{check.num_examples:,} answers are right ({check.checked})."
+        ]
+    else:
+        lines = [*_failure_table(task, check), ""]
+        lines += [
+            f"{check.num_wrong:,} of {check.num_examples:,} answers are wrong "
+            f"({check.checked})."
+        ]
+    if check.test_num_examples is not None:
+        lines.append(
+            f"Held out from training: {check.test_num_wrong:,} of "
+            f"{check.test_num_examples:,} wrong."
+        )
+    lines.append(
+        f"Smallest margin: {check.min_margin:.4g}, at input "
+        f"{_short(task.text_of(check.min_margin_input))}."
+    )
+    return "\n".join(lines)
+
+
+def _failure_table(task: TransducerTask, check: "Verification") -> list[str]:
+    lines = [f"{task.run_name} length      wrong         of"]
+    lines += [
+        f"{count.run_length:>{len(task.run_name) + 7}} "
+        f"{count.num_wrong:>10,} {count.num_examples:>10,}"
+        for count in check.by_run_length
+        if count.num_wrong
+    ]
+    lines.append("")
+    rows = [
+        (
+            _numbered(task, failure.symbols),
+            _numbered(task, failure.answer),
+            _numbered(task, failure.prediction),
+            _marks(failure),
+        )
+        for failure in check.failures[:_NUM_SHOWN]
+    ]
+    rows.insert(0, ("input", "answer", "prediction", "wrong bits"))
+    widths = [max(len(row[i]) for row in rows) for i in range(4)]
+    lines += [
+        "  ".join(
+            cell.ljust(width) for cell, width in zip(row, widths, strict=True)
+        ).rstrip()
+        for row in rows
+    ]
+    left = check.num_wrong - len(rows) + 1
+    if left:
+        lines.append(f"... and {left:,} more; failures.csv lists the worst")
+    return lines
+
+
+def _numbered(task: TransducerTask, symbols: Any) -> str:
+    """A sequence, with the number that it stands for where it is short."""
+    text = task.text_of(symbols)
+    if task.num_symbols != 2 or task.num_classes != 2 or len(text) > 64:
+        return _short(text)
+    return f"{text} ({int(text, 2):,})"
+
+
+def _short(text: str) -> str:
+    """A long sequence with its middle left out."""
+    if len(text) <= 64:
+        return text
+    return f"{text[:24]}...{text[-24:]} ({len(text)} symbols)"

@@ -1,0 +1,219 @@
+"""Images read row by row: each row a time step, each pixel a feature."""
+
+import dataclasses
+import os
+import pathlib
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from keras_lstm.options import InputError, option
+from keras_lstm.tasks.idx import IdxError, read_idx
+from keras_lstm.tasks.task import Split, Splits, Task
+
+_Images = npt.NDArray[np.uint8]
+_Labels = npt.NDArray[np.uint8]
+
+# The names under which MNIST and Fashion-MNIST are published.
+_FILES = {
+    "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
+    "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class _Dataset:
+    shape: tuple[int, int]
+    white: float
+    """The value of a white pixel."""
+    num_validation: int
+
+
+_DATASETS = {
+    # 55,000 / 5,000, as the tutorial's reader cuts them.
+    "mnist": _Dataset((28, 28), 255.0, 5000),
+    "fashion_mnist": _Dataset((28, 28), 255.0, 5000),
+    "digits": _Dataset((8, 8), 16.0, 180),
+}
+_NUM_CLASSES = 10
+_NUM_DIGITS_TEST = 360
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageRows(Task):
+    """Name the class of an image that is read from its first row to its last.
+
+    Inputs are `(rows, columns)` = `(timesteps, features)`, pixels scaled to
+    [0, 1]; targets are class numbers. The validation part is cut from the end
+    of the training files; the test files are for the final figure only.
+    """
+
+    name = "image-rows"
+    default_preset: ClassVar[str] = "image-rows"
+
+    dataset: str = option(
+        "mnist",
+        "which images; digits ships with scikit-learn and needs no network",
+        choices=tuple(_DATASETS),
+    )
+    data_dir: str | None = option(
+        None,
+        "folder of the IDX files, or with a subfolder of the dataset's name "
+        "that holds them; by default the environment's KERAS_LSTM_DATA_DIR, "
+        "else a download by Keras",
+    )
+    test_head: int | None = option(
+        None,
+        "also report how many of this many first test images are right",
+        minimum=1,
+    )
+
+    @property
+    def num_symbols(self) -> None:
+        """None: the inputs are features."""
+        return None
+
+    @property
+    def num_classes(self) -> int:
+        """Ten, in each of the datasets."""
+        return _NUM_CLASSES
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """`(rows, columns)`."""
+        return _DATASETS[self.dataset].shape
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """`()`: one label."""
+        return ()
+
+    def splits(self, seed: int) -> Splits:
+        """The dataset's own training and test images; `seed` changes nothing.
+
+        Raises:
+            InputError: the files are not there, or not what they should be.
+        """
+        (images, labels), test = self._load()
+        cut = len(images) - _DATASETS[self.dataset].num_validation
+        if cut <= 0:
+            raise InputError(
+                f"`dataset` {self.dataset} needs more than "
+                f"{_DATASETS[self.dataset].num_validation} training images, "
+                f"which are for validation. Received: {len(images)}"
+            )
+        return Splits(
+            self._split(images[:cut], labels[:cut]),
+            self._split(images[cut:], labels[cut:]),
+            self._split(*test),
+        )
+
+    def _split(self, images: _Images, labels: _Labels) -> Split:
+        import tensorflow as tf
+
+        white = _DATASETS[self.dataset].white
+        images, labels = tf.constant(images), tf.constant(labels)
+
+        def batch(indices: Any) -> tuple[Any, Any]:
+            pixels = tf.cast(tf.gather(images, indices), tf.float32) / white
+            return pixels, tf.cast(tf.gather(labels, indices), tf.int32)
+
+        return Split(int(images.shape[0]), batch)
+
+    def _load(self) -> tuple[tuple[_Images, _Labels], tuple[_Images, _Labels]]:
+        if self.dataset == "digits":
+            return _load_digits()
+        folder = self._folder()
+        if folder is None:
+            train, test = self._download()
+        else:
+            train, test = [
+                _read_pair(folder, *_FILES[part]) for part in ("train", "test")
+            ]
+        for images, labels in (train, test):
+            self._check(images, labels)
+        return train, test
+
+    def _check(self, images: _Images, labels: _Labels) -> None:
+        shape = self.input_shape
+        if images.shape[1:] != shape:
+            raise InputError(
+                f"`dataset` {self.dataset} has images of {shape[0]} x "
+                f"{shape[1]} pixels. Received: "
+                f"{' x '.join(map(str, images.shape[1:]))}"
+            )
+        if not len(labels) or labels.max() >= _NUM_CLASSES:
+            raise InputError(
+                f"`dataset` {self.dataset} has labels from 0 to "
+                f"{_NUM_CLASSES - 1}. Received: "
+                f"{labels.max() if len(labels) else 'no labels'}"
+            )
+
+    def _folder(self) -> pathlib.Path | None:
+        """The folder of the IDX files; None if there is none to look in."""
+        given = self.data_dir or os.environ.get("KERAS_LSTM_DATA_DIR")
+        if not given:
+            return None
+        folder = pathlib.Path(given).expanduser()
+        name = _FILES["train"][0]
+        for candidate in (folder / self.dataset, folder):
+            if any(
+                (candidate / f"{name}{end}").exists() for end in ("", ".gz")
+            ):
+                return candidate
+        if self.data_dir is None:
+            return None
+        raise InputError(
+            f"`data_dir` must hold {name} or {name}.gz, itself or in a "
+            f"subfolder {self.dataset}. Received: data_dir={self.data_dir}"
+        )
+
+    def _download(self) -> Any:
+        import keras
+
+        module = getattr(keras.datasets, self.dataset)
+        try:
+            return module.load_data()
+        # The download reports its failures as plain `Exception`.
+        except Exception as error:
+            raise InputError(
+                f"`dataset` {self.dataset} was not found here and could not "
+                "be downloaded: name the folder of its IDX files with "
+                "--data-dir or KERAS_LSTM_DATA_DIR, or use --dataset digits. "
+                f"Received: {' '.join(str(error).split())}"
+            ) from None
+
+
+def _read_pair(
+    folder: pathlib.Path, images_name: str, labels_name: str
+) -> tuple[_Images, _Labels]:
+    images_path, labels_path = (
+        compressed
+        if (compressed := folder / f"{name}.gz").exists()
+        else folder / name
+        for name in (images_name, labels_name)
+    )
+    images, labels = read_idx(images_path, 3), read_idx(labels_path, 1)
+    if len(images) != len(labels):
+        raise IdxError(
+            f"`{labels_path}` must hold a label for each of the {len(images)} "
+            f"images. Received: {len(labels)} labels"
+        )
+    return images, labels
+
+
+def _load_digits() -> tuple[tuple[_Images, _Labels], tuple[_Images, _Labels]]:
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
+    digits = load_digits()
+    # The file is ordered by writer: cut it the same way for every seed.
+    images, test_images, labels, test_labels = train_test_split(
+        digits.images.astype(np.uint8),
+        digits.target.astype(np.uint8),
+        test_size=_NUM_DIGITS_TEST,
+        stratify=digits.target,
+        random_state=0,
+    )
+    return (images, labels), (test_images, test_labels)

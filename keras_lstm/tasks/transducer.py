@@ -1,0 +1,435 @@
+"""Sequence tasks from the tables of a Mealy machine.
+
+A machine reads one symbol at a time and writes one for each. Everything else
+is derived from its two tables: targets, sampling, the exhaustive check, the
+grouping of what is wrong.
+"""
+
+import dataclasses
+import functools
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from keras_lstm.options import InputError, option
+from keras_lstm.seeds import derive_seed
+from keras_lstm.tasks.task import Split, Splits, Task
+
+# A permutation is listed in memory: 128 MB at this size.
+MAX_LISTED_INPUTS = 2**24
+# Inputs outside the domain are drawn again; rarer domains would take for ever.
+_MIN_DOMAIN_SHARE = 1 / 1024
+
+Symbols = npt.NDArray[np.integer[Any]]
+
+
+@dataclasses.dataclass(frozen=True)
+class TransducerTask(Task):
+    """Base of the tasks that a finite-state machine defines.
+
+    A subclass sets the tables. Rows are states, columns are input symbols;
+    the machine starts in state 0.
+
+    Attributes:
+        next_state: `next_state[state][symbol]`, the state it goes to.
+        output: `output[state][symbol]`, the symbol it writes.
+        domain_states: the inputs of the domain are those that end in one of
+            these states; None for all inputs.
+        run_name: what a run of steps spent in the start state is called in
+            reports.
+
+    Example:
+
+    >>> class Negate(TransducerTask):
+    ...     "Two's complement: copy up to the first 1, then flip."
+    ...     name = "negate"
+    ...     next_state = ((0, 1), (1, 1))
+    ...     output = ((0, 1), (1, 0))
+    >>> negate = Negate(num_bits=4)
+    >>> negate.answer(negate.symbols_of(np.array([6])))  # least bit first
+    array([[0, 1, 0, 1]], dtype=int32)
+    """
+
+    default_preset: ClassVar[str] = "increment"
+    next_state: ClassVar[tuple[tuple[int, ...], ...]]
+    output: ClassVar[tuple[tuple[int, ...], ...]]
+    domain_states: ClassVar[frozenset[int] | None] = None
+    run_name: ClassVar[str] = "run"
+
+    num_bits: int = option(
+        20,
+        "symbols in a number, least significant first",
+        minimum=1,
+        maximum=4096,
+    )
+    sampling: str = option(
+        "uniform",
+        "how training inputs are chosen: drawn uniformly; drawn with a share "
+        "whose carry length is chosen uniformly; or a permutation of the "
+        "domain with a part held out",
+        choices=("uniform", "carry", "permutation"),
+    )
+    carry_share: float = option(
+        0.5,
+        "share of a batch whose carry length is chosen uniformly "
+        "(sampling carry)",
+        minimum=0.0,
+        maximum=1.0,
+    )
+    train_examples: int = option(
+        2**18, "inputs not held out (sampling permutation)", minimum=1
+    )
+    validation_examples: int = option(
+        1024, "inputs to validate on after each epoch", minimum=0
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._check_tables()
+        num_inputs = self.num_inputs()
+        if self.sampling == "permutation":
+            if self.num_symbols**self.num_bits > MAX_LISTED_INPUTS:
+                raise InputError(
+                    "`sampling` permutation lists the domain and takes at "
+                    f"most {MAX_LISTED_INPUTS} inputs. Received: "
+                    f"num_bits={self.num_bits}"
+                )
+            if self.train_examples > num_inputs:
+                raise InputError(
+                    "`train_examples` must be at most the domain's "
+                    f"{num_inputs} inputs. Received: "
+                    f"train_examples={self.train_examples}"
+                )
+            if self.validation_examples >= self.train_examples:
+                raise InputError(
+                    "`validation_examples` are cut from `train_examples` and "
+                    "must be fewer. Received: "
+                    f"validation_examples={self.validation_examples}"
+                )
+        elif num_inputs < _MIN_DOMAIN_SHARE * self.num_symbols**self.num_bits:
+            raise InputError(
+                "`domain_states` must admit at least one sequence in "
+                f"{round(1 / _MIN_DOMAIN_SHARE)} for inputs to be drawn. "
+                f"Received: {num_inputs} at num_bits={self.num_bits}"
+            )
+        elif self.sampling == "carry":
+            self._hold_and_leave()
+
+    def _check_tables(self) -> None:
+        states, symbols = range(len(self.next_state)), range(self.num_symbols)
+        if not (
+            len(self.output) == len(states) > 0 < len(symbols)
+            and all(len(row) == len(symbols) for row in self.next_state)
+            and all(len(row) == len(symbols) for row in self.output)
+            and all(state in states for row in self.next_state for state in row)
+            and all(symbol >= 0 for row in self.output for symbol in row)
+            and all(state in states for state in self.domain_states or ())
+        ):
+            raise InputError(
+                "`next_state` and `output` must be tables of the same shape, "
+                "a row for each state and a column for each symbol, naming "
+                f"states that exist. Received: next_state={self.next_state}, "
+                f"output={self.output}, domain_states={self.domain_states}"
+            )
+
+    @property
+    def num_symbols(self) -> int:
+        """How many different symbols the machine reads."""
+        return len(self.next_state[0])
+
+    @property
+    def num_classes(self) -> int:
+        """How many different symbols the machine writes."""
+        return max(max(row) for row in self.output) + 1
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """`(num_bits,)`."""
+        return (self.num_bits,)
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """`(num_bits,)`."""
+        return (self.num_bits,)
+
+    # The machine, on NumPy arrays of any length.
+
+    def states(self, symbols: Symbols) -> npt.NDArray[np.int32]:
+        """The state before each symbol, and the last one.
+
+        Args:
+            symbols: `(..., timesteps)`, least significant first.
+
+        Returns:
+            `(..., timesteps + 1)`.
+        """
+        table = np.asarray(self.next_state, np.int32)
+        shape = (*symbols.shape[:-1], symbols.shape[-1] + 1)
+        states = np.zeros(shape, np.int32)
+        for t in range(symbols.shape[-1]):
+            states[..., t + 1] = table[states[..., t], symbols[..., t]]
+        return states
+
+    def answer(self, symbols: Symbols) -> npt.NDArray[np.int32]:
+        """What the machine writes: the right answer.
+
+        Args:
+            symbols: `(..., timesteps)`, least significant first.
+
+        Returns:
+            `(..., timesteps)`, least significant first.
+        """
+        table = np.asarray(self.output, np.int32)
+        return table[self.states(symbols)[..., :-1], symbols]
+
+    def in_domain(self, states: Any) -> Any:
+        """Whether an input that ends in each of `states` is in the domain."""
+        return np.isin(
+            states, list(self.domain_states or range(len(self.next_state)))
+        )
+
+    def run_length(self, symbols: Symbols) -> npt.NDArray[np.int32]:
+        """Symbols read before the machine first leaves its start state.
+
+        For increment, the length of the carry.
+
+        Args:
+            symbols: `(..., timesteps)`, least significant first.
+
+        Returns:
+            `(...)`, from 0 to `timesteps`.
+        """
+        stayed = self.states(symbols)[..., 1:] == 0
+        return np.cumprod(stayed, -1, dtype=np.int32).sum(-1, dtype=np.int32)
+
+    def num_inputs(self, num_bits: int | None = None) -> int:
+        """How many inputs the domain has, as an exact integer."""
+        counts = [1] + [0] * (len(self.next_state) - 1)
+        for _ in range(num_bits or self.num_bits):
+            after = [0] * len(counts)
+            for state, row in enumerate(self.next_state):
+                for successor in row:
+                    after[successor] += counts[state]
+            counts = after
+        return sum(
+            count for state, count in enumerate(counts) if self.in_domain(state)
+        )
+
+    def symbols_of(
+        self, numbers: Any, num_bits: int | None = None
+    ) -> npt.NDArray[np.int32]:
+        """The digits of numbers in base `num_symbols`.
+
+        Args:
+            numbers: integers below `num_symbols ** num_bits`, `(...)`.
+            num_bits: how many digits; by default the task's own.
+
+        Returns:
+            `(..., num_bits)`, least significant first.
+        """
+        digits = []
+        rest = np.asarray(numbers)
+        for _ in range(num_bits or self.num_bits):
+            rest, digit = np.divmod(rest, self.num_symbols)
+            digits.append(digit)
+        return np.stack(digits, -1).astype(np.int32)
+
+    def text_of(self, symbols: Symbols) -> str:
+        """One sequence as people write it: most significant first.
+
+        Args:
+            symbols: `(timesteps,)`, least significant first.
+        """
+        return "".join(np.asarray(symbols)[::-1].astype(str))
+
+    # The examples.
+
+    def splits(self, seed: int) -> Splits:
+        """The task's examples; a `test` split only for a permutation."""
+        if self.sampling == "permutation":
+            return self._permutation_splits(seed)
+        train = Split(None, self._drawn("train", seed))
+        if not self.validation_examples:
+            return Splits(train)
+        indices = np.arange(self.validation_examples)
+        symbols, targets = self._drawn("validation", seed)(indices)
+        return Splits(train, _stored(symbols, targets))
+
+    def permutation(
+        self, seed: int
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """The domain as numbers, shuffled and cut (sampling permutation).
+
+        Returns:
+            Those to train and validate on, and those held out.
+        """
+        numbers = np.arange(self.num_symbols**self.num_bits)
+        states = np.zeros(numbers.shape, np.int8)
+        table = np.asarray(self.next_state, np.int8)
+        rest = numbers
+        for _ in range(self.num_bits):
+            rest, symbols = np.divmod(rest, self.num_symbols)
+            states = table[states, symbols]
+        numbers = numbers[self.in_domain(states)]
+        rng = np.random.default_rng(derive_seed(seed, "permutation"))
+        rng.shuffle(numbers)
+        return numbers[: self.train_examples], numbers[self.train_examples :]
+
+    def _permutation_splits(self, seed: int) -> Splits:
+        kept, held_out = self.permutation(seed)
+        cut = len(kept) - self.validation_examples
+        parts = [kept[:cut], kept[cut:], held_out]
+        train, validation, test = [
+            self._listed(part) if len(part) else None for part in parts
+        ]
+        assert train is not None
+        return Splits(train, validation, test)
+
+    def _listed(self, numbers: npt.NDArray[np.int64]) -> Split:
+        import tensorflow as tf
+
+        numbers = tf.constant(numbers)
+        powers = tf.constant(
+            [self.num_symbols**t for t in range(self.num_bits)], tf.int64
+        )
+
+        def batch(indices: Any) -> tuple[Any, Any]:
+            chosen = tf.gather(numbers, indices)[:, tf.newaxis]
+            digits = chosen // powers % self.num_symbols
+            symbols = tf.cast(digits, tf.int32)
+            return symbols, self._transduce(symbols)[0]
+
+        return Split(int(numbers.shape[0]), batch)
+
+    def _drawn(self, purpose: str, seed: int) -> Any:
+        """A stream of inputs; a batch depends on its first index alone."""
+        import tensorflow as tf
+
+        key = [derive_seed(seed, purpose), 0]
+        draw_run = (
+            self._draw_runs() if self.sampling == "carry" else lambda x, _: x
+        )
+
+        def batch(indices: Any) -> tuple[Any, Any]:
+            indices = tf.convert_to_tensor(indices, tf.int64)
+            batch_key = tf.random.experimental.stateless_fold_in(
+                tf.constant(key, tf.int64), indices[0]
+            )
+            shape = (tf.size(indices), self.num_bits)
+
+            def draw(attempt: Any) -> tuple[Any, Any, Any]:
+                key = tf.random.experimental.stateless_fold_in(
+                    batch_key, attempt
+                )
+                symbols = tf.random.stateless_uniform(
+                    shape, key, 0, self.num_symbols, tf.int32
+                )
+                symbols = draw_run(symbols, key)
+                return symbols, *self._transduce(symbols)
+
+            def outside(
+                attempt: Any, symbols: Any, targets: Any, ok: Any
+            ) -> Any:
+                return ~tf.reduce_all(ok)
+
+            def redraw(
+                attempt: Any, symbols: Any, targets: Any, ok: Any
+            ) -> Any:
+                drawn = draw(attempt)
+                keep = ok[:, tf.newaxis]
+                return (
+                    attempt + 1,
+                    tf.where(keep, symbols, drawn[0]),
+                    tf.where(keep, targets, drawn[1]),
+                    ok | drawn[2],
+                )
+
+            first = (tf.constant(1, tf.int64), *draw(tf.constant(0, tf.int64)))
+            _, symbols, targets, _ = tf.while_loop(outside, redraw, first)
+            symbols = tf.ensure_shape(symbols, (None, self.num_bits))
+            return symbols, tf.ensure_shape(targets, (None, self.num_bits))
+
+        return batch
+
+    def _hold_and_leave(self) -> tuple[list[int], list[int]]:
+        """The symbols that keep the machine in its start state, and others."""
+        hold = [s for s, state in enumerate(self.next_state[0]) if state == 0]
+        leave = [s for s, state in enumerate(self.next_state[0]) if state != 0]
+        if not hold or not leave:
+            raise InputError(
+                "`sampling` carry needs a start state that some symbols keep "
+                "and others leave. Received: "
+                f"next_state[0]={self.next_state[0]}"
+            )
+        return hold, leave
+
+    def _draw_runs(self) -> Any:
+        """Gives the first rows of a batch runs of uniformly chosen length."""
+        import tensorflow as tf
+
+        hold, leave = (
+            tf.constant(symbols) for symbols in self._hold_and_leave()
+        )
+        steps = tf.range(self.num_bits)
+
+        def draw_run(symbols: Any, key: Any) -> Any:
+            batch_size = tf.shape(symbols)[0]
+            count = tf.cast(
+                tf.round(self.carry_share * tf.cast(batch_size, tf.float32)),
+                tf.int32,
+            )
+            key = tf.random.experimental.stateless_fold_in(key, 1)
+            length = tf.random.stateless_uniform(
+                (batch_size, 1), key, 0, self.num_bits, tf.int32
+            )
+            chosen = tf.range(batch_size)[:, tf.newaxis] < count
+            # Reduced modulo few symbols, the symbols drawn stay random.
+            held = tf.gather(hold, symbols % tf.size(hold))
+            left = tf.gather(leave, symbols % tf.size(leave))
+            symbols = tf.where(chosen & (steps < length), held, symbols)
+            return tf.where(chosen & (steps == length), left, symbols)
+
+        return draw_run
+
+    def _transduce(self, symbols: Any) -> tuple[Any, Any]:
+        """`answer` inside a tf.data pipeline, without a loop over time.
+
+        The map from state to state that each symbol makes is composed over
+        prefixes of doubling length (a parallel prefix scan; Hillis and
+        Steele, "Data parallel algorithms", 1986).
+
+        Args:
+            symbols: int32 tensor, `(batch_size, num_bits)`.
+
+        Returns:
+            The targets, int32 `(batch_size, num_bits)`, and whether each
+            input is in the domain, bool `(batch_size,)`.
+        """
+        import tensorflow as tf
+
+        by_symbol = tf.constant(np.transpose(self.next_state), tf.int32)
+        # after[b, t, s]: where symbols[b, :t + 1] lead from state s.
+        after = tf.gather(by_symbol, symbols)
+        span = 1
+        while span < self.num_bits:
+            longer = tf.gather(after[:, span:], after[:, :-span], batch_dims=2)
+            after = tf.concat([after[:, :span], longer], 1)
+            span *= 2
+        reached = after[:, :, 0]
+        before = tf.pad(reached[:, :-1], [[0, 0], [1, 0]])
+        outputs = tf.reshape(tf.constant(self.output, tf.int32), [-1])
+        targets = tf.gather(outputs, before * self.num_symbols + symbols)
+        allowed = self.in_domain(np.arange(len(self.next_state)))
+        return targets, tf.gather(tf.constant(allowed), reached[:, -1])
+
+
+def _stored(inputs: Any, targets: Any) -> Split:
+    """A split that holds its examples."""
+    import tensorflow as tf
+
+    def batch(indices: Any) -> tuple[Any, Any]:
+        gather = functools.partial(tf.gather, indices=indices)
+        return gather(inputs), gather(targets)
+
+    return Split(int(inputs.shape[0]), batch)

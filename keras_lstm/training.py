@@ -1,0 +1,366 @@
+"""A run: from a configuration to a checked model in a run folder."""
+
+import dataclasses
+import datetime
+import json
+import pathlib
+import platform
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import keras_lstm
+from keras_lstm.callbacks.history_writer import HistoryWriter
+from keras_lstm.callbacks.progress_logger import ProgressLogger
+from keras_lstm.callbacks.stop_at_full_accuracy import StopAtFullAccuracy
+from keras_lstm.config import Config, TrainingConfig
+from keras_lstm.console import ProgressBar
+from keras_lstm.datasets import make_dataset
+from keras_lstm.evaluation import Evaluation, evaluate
+from keras_lstm.files import replacing, write_text
+from keras_lstm.metrics import SequenceAccuracy, TokenAccuracy
+from keras_lstm.models import build_model
+from keras_lstm.options import InputError
+from keras_lstm.reporting import failures_csv
+from keras_lstm.strategies import check_batch_size, get_strategy
+from keras_lstm.tasks import task_name
+from keras_lstm.tasks.task import Splits
+from keras_lstm.tasks.transducer import TransducerTask
+from keras_lstm.verification import Verification, verify
+
+# What shows that a folder holds a run.
+_RUN_FILES = ("config.yaml", "model.keras", "report.json")
+# Beyond this, counting the distinct inputs would cost more than it tells.
+_MAX_COUNTED_EXAMPLES = 2**22
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainResult:
+    """What a run came to.
+
+    Args:
+        run_dir: where its files are.
+        model: the trained model, uncompiled, as it was saved.
+        history: what `fit` returned, by metric: a value per epoch.
+        check: what was checked and what was wrong.
+        report: what `report.json` holds.
+    """
+
+    run_dir: pathlib.Path
+    model: keras.Model
+    history: dict[str, list[float]]
+    check: Verification | Evaluation
+    report: dict[str, Any]
+
+
+def train(
+    config: Config,
+    run_dir: pathlib.Path | None = None,
+    *,
+    init_from: pathlib.Path | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    log_every_steps: int | None = None,
+    quiet: bool = False,
+    import_seconds: float = 0.0,
+) -> TrainResult:
+    """Trains, checks and reports.
+
+    The same configuration gives the same weights, bit for bit, on the same
+    machine, thread count and versions: TensorFlow is told to use
+    deterministic operations, for the rest of the process.
+
+    Args:
+        config: what to do.
+        run_dir: where the run's files go; by default
+            `logs/<task>/<preset>-seed<seed>-<time>`.
+        init_from: a run folder whose weights to start from.
+        callbacks: given to `fit` beside the run's own.
+        log_every_steps: see `ProgressLogger`.
+        quiet: show no progress.
+        import_seconds: what importing took, for the report.
+
+    Raises:
+        InputError: the configuration cannot be run, before any training.
+    """
+    started = time.perf_counter()
+    tf.config.experimental.enable_op_determinism()
+    if run_dir is None:
+        run_dir = _default_run_dir(config)
+    _check_run_dir(run_dir)
+    strategy = get_strategy(config.training.strategy)
+    check_batch_size(config.training.batch_size, strategy)
+    splits = config.task.splits(config.seed)
+    dataset = make_dataset(
+        splits.train,
+        config.training.batch_size,
+        training=True,
+        seed=config.seed,
+    )
+    steps_per_epoch = _steps_per_epoch(config.training, splits)
+    with strategy.scope():
+        model = build_model(config.task, config.model, config.seed)
+        if init_from is not None:
+            _copy_weights(init_from, model)
+        model.compile(
+            optimizer=_make_optimizer(config, steps_per_epoch),
+            loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            metrics=[SequenceAccuracy(), TokenAccuracy()],
+            # Forcing XLA would keep cuDNN's LSTM from being used on a GPU.
+            jit_compile=False,
+        )
+    stop = _make_stop(config.training, splits)
+    run_dir.mkdir(parents=True, exist_ok=True)
+    write_text(run_dir / "config.yaml", config.to_yaml())
+    built = time.perf_counter()
+
+    history = model.fit(
+        dataset,
+        epochs=config.training.epochs,
+        steps_per_epoch=steps_per_epoch,
+        validation_data=(
+            None
+            if splits.validation is None
+            else make_dataset(
+                splits.validation, max(1024, config.training.batch_size)
+            )
+        ),
+        shuffle=False,
+        verbose=0,
+        callbacks=[
+            *([] if stop is None else [stop]),
+            HistoryWriter(run_dir / "history.csv"),
+            keras.callbacks.TensorBoard(run_dir, write_graph=False),
+            *([] if quiet else [ProgressLogger(log_every_steps)]),
+            *callbacks,
+        ],
+    ).history
+    trained = time.perf_counter()
+
+    model = _uncompiled(model)
+    check = _check(model, config, splits, quiet)
+    checked = time.perf_counter()
+
+    steps = int(len(history["loss"]) * steps_per_epoch)
+    report = {
+        "task": task_name(type(config.task)),
+        "preset": config.preset,
+        "seed": config.seed,
+        **check_report(check),
+        **_test_report(check, config),
+        "training_examples": steps * config.training.batch_size,
+        "distinct_training_examples": _count_distinct(config, splits, steps),
+        "optimizer_steps": steps,
+        "epochs": len(history["loss"]),
+        "stopped_because": (
+            "all epochs were run"
+            if stop is None or stop.stopped_epoch is None
+            else f"{stop.monitor} was exactly 1"
+        ),
+        "proved": False,
+        "num_parameters": model.count_params(),
+        "seconds": {
+            "import": round(import_seconds, 3),
+            "build": round(built - started, 3),
+            "train": round(trained - built, 3),
+            "check": round(checked - trained, 3),
+            "total": round(import_seconds + checked - started, 3),
+        },
+        "versions": {
+            "python": platform.python_version(),
+            "tensorflow": tf.__version__,
+            "keras": keras.__version__,
+            "keras_lstm": keras_lstm.__version__,
+        },
+    }
+    with replacing(run_dir / "model.keras") as path:
+        model.save(path)
+    if isinstance(check, Verification):
+        text = failures_csv(config.task, check.failures)
+        write_text(run_dir / "failures.csv", text)
+    write_text(run_dir / "report.json", json.dumps(report, indent=2) + "\n")
+    return TrainResult(run_dir, model, history, check, report)
+
+
+def check_report(check: Verification | Evaluation) -> dict[str, Any]:
+    """What `report.json` says of a check."""
+    right = check.num_examples - check.num_wrong
+    right_tokens = check.num_tokens - check.num_wrong_tokens
+    report = {
+        "num_examples": check.num_examples,
+        "num_wrong": check.num_wrong,
+        "sequence_accuracy": right / check.num_examples,
+        "token_accuracy": right_tokens / check.num_tokens,
+    }
+    if isinstance(check, Evaluation):
+        report["min_margin"] = float(check.margins.min())
+        return {"checked": "test split", **report}
+    report["min_margin"] = check.min_margin
+    report["min_margin_input"] = "".join(
+        check.min_margin_input[::-1].astype(str)
+    )
+    report["by_run_length"] = [
+        dataclasses.asdict(count) for count in check.by_run_length
+    ]
+    return {"checked": check.checked, **report}
+
+
+def _test_report(
+    check: Verification | Evaluation, config: Config
+) -> dict[str, Any]:
+    if isinstance(check, Verification):
+        return {
+            "test_num_examples": check.test_num_examples,
+            "test_num_wrong": check.test_num_wrong,
+        }
+    report = {
+        "test_num_examples": check.num_examples,
+        "test_num_wrong": check.num_wrong,
+    }
+    head = getattr(config.task, "test_head", None)
+    if head is not None:
+        report |= {
+            "test_head_num_examples": min(head, check.num_examples),
+            "test_head_num_wrong": check.num_wrong_of(head),
+        }
+    return report
+
+
+def _default_run_dir(config: Config) -> pathlib.Path:
+    now = datetime.datetime.now().astimezone()
+    name = f"{config.preset}-seed{config.seed}-{now:%Y%m%d-%H%M%S-%f}"
+    task = task_name(type(config.task)).replace(":", ".")
+    return pathlib.Path("logs", task, name)
+
+
+def _check_run_dir(run_dir: pathlib.Path) -> None:
+    held = [name for name in _RUN_FILES if (run_dir / name).exists()]
+    if held:
+        raise InputError(
+            "`run_dir` must not hold a run yet. Received: "
+            f"run_dir={run_dir}, with {', '.join(held)}"
+        )
+    if run_dir.exists() and not run_dir.is_dir():
+        raise InputError(f"`run_dir` must be a folder. Received: {run_dir}")
+
+
+def _steps_per_epoch(training: TrainingConfig, splits: Splits) -> int:
+    if training.steps_per_epoch is not None:
+        return training.steps_per_epoch
+    if splits.train.num_examples is None:
+        raise InputError(
+            "`steps_per_epoch` must be given where training inputs are drawn "
+            "without end. Received: steps_per_epoch=None"
+        )
+    return -(-splits.train.num_examples // training.batch_size)
+
+
+def _make_optimizer(config: Config, steps_per_epoch: int) -> Any:
+    training = config.training
+    rate: Any = training.learning_rate
+    if training.schedule == "cosine":
+        steps = training.epochs * steps_per_epoch
+        rate = keras.optimizers.schedules.CosineDecay(rate, steps)
+    optimizer = keras.optimizers.get(
+        {
+            "class_name": training.optimizer,
+            "config": {
+                "learning_rate": rate,
+                "global_clipnorm": training.clipnorm,
+            },
+        }
+    )
+    # Keras does this by itself only where the global policy asks for it.
+    if config.model.precision == "mixed_float16":
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+    return optimizer
+
+
+def _make_stop(
+    training: TrainingConfig, splits: Splits
+) -> StopAtFullAccuracy | None:
+    if training.monitor is None:
+        return None
+    if training.monitor.startswith("val_") and splits.validation is None:
+        raise InputError(
+            "`monitor` needs a validation part, which this task has not got. "
+            f"Received: monitor={training.monitor}"
+        )
+    return StopAtFullAccuracy(
+        training.monitor, training.start_from_epoch, verbose=0
+    )
+
+
+def _copy_weights(run_dir: pathlib.Path, model: keras.Model) -> None:
+    weights = load_model(run_dir).get_weights()
+    shapes = [w.shape for w in weights]
+    expected = [tuple(w.shape) for w in model.weights]
+    if shapes != expected:
+        raise InputError(
+            f"`init_from` must hold a model whose weights are of shapes "
+            f"{expected}. Received: {shapes}"
+        )
+    model.set_weights(weights)
+
+
+def load_model(run_dir: pathlib.Path) -> keras.Model:
+    """Loads a run's model, in safe mode.
+
+    Raises:
+        InputError: there is none, or it cannot be read.
+    """
+    path = run_dir / "model.keras"
+    if not path.is_file():
+        raise InputError(
+            f"`run_dir` must hold a finished run. Received: run_dir={run_dir}"
+            ", without model.keras"
+        )
+    try:
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+    # Keras raises what the broken part of the file happens to cause.
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"`{path}` cannot be loaded: {reason}") from None
+
+
+def _uncompiled(model: keras.Model) -> keras.Model:
+    """A copy without optimizer and metrics, on one device."""
+    copy = keras.Model.from_config(model.get_config())
+    copy.set_weights(model.get_weights())
+    return copy
+
+
+def _check(
+    model: keras.Model, config: Config, splits: Splits, quiet: bool
+) -> Verification | Evaluation:
+    if not isinstance(config.task, TransducerTask):
+        assert splits.test is not None
+        return evaluate(model, splits.test)
+    held_out = None
+    if config.task.sampling == "permutation":
+        held_out = config.task.permutation(config.seed)[1]
+    with ProgressBar("checking", quiet) as bar:
+        return verify(
+            model, config.task, held_out=held_out, progress=bar.update
+        )
+
+
+def _count_distinct(config: Config, splits: Splits, steps: int) -> int | None:
+    """How many different inputs were trained on; None if too many to count."""
+    num_examples = steps * config.training.batch_size
+    if splits.train.num_examples is not None:
+        return min(num_examples, splits.train.num_examples)
+    if num_examples * config.task.input_shape[0] > _MAX_COUNTED_EXAMPLES * 20:
+        return None
+    dataset = make_dataset(
+        splits.train, config.training.batch_size, training=True
+    ).take(steps)
+    small = np.min_scalar_type(config.task.num_symbols or 0)
+    rows = np.concatenate(
+        [inputs.astype(small) for inputs, _ in dataset.as_numpy_iterator()]
+    )
+    whole = np.dtype((np.void, rows.shape[1] * rows.itemsize))
+    return len(np.unique(rows.view(whole)))

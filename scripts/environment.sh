@@ -1,0 +1,58 @@
+# Makes .venv and keeps it up to date. Sourced by scripts/keras-lstm and
+# scripts/test; `ensure_environment GROUP` takes `run` or `dev`.
+
+# Prints the first Python of a supported version, or says in one line which
+# versions are fine and where it looked.
+find_python() {
+    local candidate candidates=(python3 python3.13 python3.12 python3.11 python) found="" rule='import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))'
+    if [ -n "${KERAS_LSTM_PYTHON:-}" ]; then candidates=("$KERAS_LSTM_PYTHON"); fi
+    for candidate in "${candidates[@]}"; do
+        if "$candidate" -c "$rule" >/dev/null 2>&1; then
+            printf '%s\n' "$candidate"
+            return
+        fi
+        found+="$candidate ($("$candidate" --version 2>/dev/null || echo 'not found')), "
+    done
+    echo "keras-lstm needs Python 3.11, 3.12 or 3.13. Looked at: ${found%, }. Name another with KERAS_LSTM_PYTHON=/path/to/python." >&2
+    return 2
+}
+
+ensure_environment() {
+    local group=$1 python stamp wanted
+    stamp="$root/.venv/.installed-$group"
+    wanted="$root $(cat "$root/pyproject.toml" "$root/constraints.txt" | cksum)"
+    if [ -x "$root/.venv/bin/python" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ]; then
+        return
+    fi
+    python=$(find_python) || return
+    # One installation at a time; whoever waited finds the work done.
+    exec 9>"$root/.venv.lock"
+    if command -v flock >/dev/null 2>&1; then flock 9; fi
+    if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; then
+        install_environment "$python" "$group" || return
+        printf '%s\n' "$wanted" >"$stamp"
+    fi
+    exec 9>&-
+}
+
+install_environment() {
+    local python=$1 group=$2 pip="$root/.venv/bin/python -m pip --quiet --disable-pip-version-check"
+    echo "keras-lstm: installing into .venv (a few minutes, once)" >&2
+    # A .venv that was moved, or whose Python is gone, is made again.
+    if ! "$root/.venv/bin/python" -m pip --version >/dev/null 2>&1 || ! grep -qsF "$root/.venv" "$root/.venv/bin/pip"; then
+        "$python" -m venv --clear "$root/.venv" >&2 || {
+            echo "keras-lstm: '$python -m venv' failed; on Debian and Ubuntu install python3-venv." >&2
+            return 2
+        }
+    fi
+    # Dependency groups need pip 25.1, newer than what Python 3.11 brings.
+    (
+        cd "$root" &&
+            $pip install --constraint constraints.txt pip &&
+            $pip install --constraint constraints.txt --editable . &&
+            if [ "$group" = dev ]; then $pip install --constraint constraints.txt --group dev; fi
+    ) >&2 || {
+        echo "keras-lstm: the installation failed; the lines above say why. Run this again to go on." >&2
+        return 1
+    }
+}
