@@ -48,6 +48,11 @@ class ProgressBar:
             )
             self._task = self._bar.add_task(label, total=None, note="")
 
+    @property
+    def on_terminal(self) -> bool:
+        """Whether there is a bar; if not, only lines are printed."""
+        return self._bar is not None
+
     def __enter__(self) -> Self:
         if self._bar is not None:
             self._bar.start()

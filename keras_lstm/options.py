@@ -165,7 +165,7 @@ def _check(
     if type(value) is not kind:
         raise _broken(field, kind, optional, value)
     rule = field.metadata
-    if kind in (int, float) and not (
+    if isinstance(value, int | float) and not (
         math.isfinite(value)
         and (rule["minimum"] is None or value >= rule["minimum"])
         and (rule["maximum"] is None or value <= rule["maximum"])

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 from keras_lstm.console import percent
 from keras_lstm.tasks.transducer import TransducerTask
+from keras_lstm.verification import Failure, Verification
 
 if TYPE_CHECKING:
     from keras_lstm.config import Config
     from keras_lstm.training import TrainResult
-    from keras_lstm.verification import Failure, Verification
 
 _NUM_SHOWN = 20
 
 
-def failures_csv(task: TransducerTask, failures: Sequence["Failure"]) -> str:
+def failures_csv(task: TransducerTask, failures: Sequence[Failure]) -> str:
     """The wrong answers as CSV, most significant first.
 
     Returns:
@@ -42,7 +42,7 @@ def failures_csv(task: TransducerTask, failures: Sequence["Failure"]) -> str:
     return text.getvalue()
 
 
-def _marks(failure: "Failure") -> str:
+def _marks(failure: Failure) -> str:
     wrong = failure.prediction != failure.answer
     return "".join("^" if mark else "." for mark in wrong[::-1])
 
@@ -50,8 +50,9 @@ def _marks(failure: "Failure") -> str:
 def result_text(config: "Config", result: "TrainResult") -> str:
     """A finished run's result, for standard output."""
     report, seconds = result.report, result.report["seconds"]
-    if isinstance(config.task, TransducerTask):
-        lines = [check_text(config.task, result.check)]
+    task, check = config.task, result.check
+    if isinstance(task, TransducerTask) and isinstance(check, Verification):
+        lines = [check_text(task, check)]
     else:
         lines = [evaluation_text(report)]
     distinct = report["distinct_training_examples"]
@@ -83,7 +84,7 @@ def evaluation_text(report: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def check_text(task: TransducerTask, check: "Verification") -> str:
+def check_text(task: TransducerTask, check: Verification) -> str:
     """What was checked and what was wrong, the wrong answers first."""
     if not check.num_wrong:
         lines = [
@@ -108,7 +109,7 @@ def check_text(task: TransducerTask, check: "Verification") -> str:
     return "\n".join(lines)
 
 
-def _failure_table(task: TransducerTask, check: "Verification") -> list[str]:
+def _failure_table(task: TransducerTask, check: Verification) -> list[str]:
     lines = [f"{task.run_name} length      wrong         of"]
     lines += [
         f"{count.run_length:>{len(task.run_name) + 7}} "

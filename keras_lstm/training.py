@@ -178,8 +178,9 @@ def train(
     }
     with replacing(run_dir / "model.keras") as path:
         model.save(path)
-    if isinstance(check, Verification):
-        text = failures_csv(config.task, check.failures)
+    task = config.task
+    if isinstance(task, TransducerTask) and isinstance(check, Verification):
+        text = failures_csv(task, check.failures)
         write_text(run_dir / "failures.csv", text)
     write_text(run_dir / "report.json", json.dumps(report, indent=2) + "\n")
     return TrainResult(run_dir, model, history, check, report)
@@ -189,7 +190,7 @@ def check_report(check: Verification | Evaluation) -> dict[str, Any]:
     """What `report.json` says of a check."""
     right = check.num_examples - check.num_wrong
     right_tokens = check.num_tokens - check.num_wrong_tokens
-    report = {
+    report: dict[str, Any] = {
         "num_examples": check.num_examples,
         "num_wrong": check.num_wrong,
         "sequence_accuracy": right / check.num_examples,
@@ -337,7 +338,10 @@ def _check(
     model: keras.Model, config: Config, splits: Splits, quiet: bool
 ) -> Verification | Evaluation:
     if not isinstance(config.task, TransducerTask):
-        assert splits.test is not None
+        if splits.test is None:
+            raise InputError(
+                f"`task` {config.task.name} has no test split to be checked on"
+            )
         return evaluate(model, splits.test)
     held_out = None
     if config.task.sampling == "permutation":

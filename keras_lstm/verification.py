@@ -1,10 +1,12 @@
-"""Every input of a domain, checked, by walking the tree of prefixes.
+"""Every input of a domain, checked, and what is wrong.
 
-After t symbols a network has one state for each of the `num_symbols ** t`
-prefixes, whatever follows. Computing each of them once takes about
-`2 ** (num_bits + 1)` steps of the cell for bits, where running every input
-takes `num_bits * 2 ** num_bits`. The walk goes depth-first in blocks, so that
-memory does not grow with the domain.
+Inputs are checked by walking the tree of prefixes. After t symbols a network
+has one state for each of the `num_symbols ** t` prefixes, whatever follows.
+Computing each of them once takes about `2 ** (num_bits + 1)` steps of the cell
+for bits, where running every input takes `num_bits * 2 ** num_bits`. The walk
+goes depth-first in blocks, so that memory does not grow with the domain. Where
+a domain is too large for that, inputs of several kinds are asked instead, and
+the result says so.
 """
 
 import dataclasses
@@ -18,6 +20,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from keras_lstm.options import InputError
+from keras_lstm.seeds import derive_seed
 from keras_lstm.tasks.transducer import TransducerTask
 
 # Where a margin is closer to zero than rounding may move it, `predict` is
@@ -27,7 +30,10 @@ _CLOSE_MARGIN = 1e-4
 _BLOCK_NODES = 2**14
 _PREDICT_BATCH = 4096
 _MAX_FAILURES = 100_000
+# Symbols in one call of `predict`: what the layers return for them is kept.
+_PREDICT_SYMBOLS = 2**21
 MAX_WALKED_INPUTS = 2**30
+_DEFAULT_WALKED_INPUTS = 2**24
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,6 +103,7 @@ def verify(
     task: TransducerTask,
     *,
     held_out: npt.NDArray[np.int64] | None = None,
+    max_walked_inputs: int = _DEFAULT_WALKED_INPUTS,
     progress: Callable[[int, int], None] | None = None,
 ) -> Verification:
     """Checks a model on every input of a task's domain.
@@ -109,25 +116,37 @@ def verify(
     Args:
         model: from symbols, `(batch_size, num_bits)`, to logits,
             `(batch_size, num_bits, num_classes)`.
-        task: what is right.
+        task: what is right, and for how many bits.
         held_out: inputs to count separately, as numbers.
+        max_walked_inputs: of more sequences than this (2^30 at most) only
+            inputs of several kinds are asked: every run length in random
+            contexts, constant and alternating ones, long runs at many places.
         progress: called with how many inputs are done, and of how many.
 
-    Raises:
-        InputError: the domain has more than 2^30 inputs.
+    Example:
+
+    >>> model = build_model(Parity(num_bits=3), ModelConfig(units=4))
+    >>> verify(model, Parity(num_bits=3)).num_examples
+    8
     """
-    total = task.num_symbols**task.num_bits
-    if total > MAX_WALKED_INPUTS:
+    if not 0 <= max_walked_inputs <= MAX_WALKED_INPUTS:
         raise InputError(
-            f"`num_bits` must leave at most {MAX_WALKED_INPUTS} inputs to "
-            f"check. Received: num_bits={task.num_bits}"
+            f"`max_walked_inputs` must be at most {MAX_WALKED_INPUTS}. "
+            f"Received: max_walked_inputs={max_walked_inputs}"
         )
     start = time.perf_counter()
+    total = task.num_symbols**task.num_bits
     network = _Network.of(model)
-    if network is None:
-        leaves, checked = _ask_all(model, task), "all inputs, one by one"
+    if total > max_walked_inputs:
+        inputs, kinds = _inputs_of_kinds(task)
+        leaves, total = _ask_inputs(model, task, inputs), len(inputs)
+        checked = f"{total:,} inputs of these kinds: {kinds}"
+    elif network is None:
+        leaves = _ask_all(model, task)
+        checked = "all inputs, one by one"
     else:
-        leaves, checked = _walk(network, model, task), "all inputs"
+        leaves = _walk(network, model, task)
+        checked = "all inputs"
     tally = _Tally(task, held_out)
     done = 0
     for visited, found in leaves:
@@ -140,9 +159,12 @@ def verify(
 
 @dataclasses.dataclass(frozen=True)
 class _Leaves:
-    """Whole inputs, as arrays of the same length."""
+    """Whole inputs, as arrays of the same length.
 
-    numbers: npt.NDArray[np.int64]
+    They are given as numbers, or as symbols where they are too long for that.
+    """
+
+    inputs: npt.NDArray[np.integer[Any]]
     run_lengths: npt.NDArray[np.int16]
     wrong_tokens: npt.NDArray[np.int16]
     margins: npt.NDArray[np.float32]
@@ -158,8 +180,8 @@ class _Tally:
         self._counts = np.zeros((task.num_bits + 1, 2), np.int64)
         self._wrong_tokens = 0
         self._min_margin = np.inf
-        self._min_number = 0
-        self._failures = np.zeros(0, np.int64), np.zeros(0, np.float32)
+        self._min_input: Any = 0
+        self._failures: tuple[Any, Any] | None = None
         self._held_out: npt.NDArray[np.bool_] | None = None
         self._held_out_wrong = 0
         if held_out is not None:
@@ -168,7 +190,7 @@ class _Tally:
             self._held_out[held_out] = True
 
     def add(self, found: _Leaves) -> None:
-        if not len(found.numbers):
+        if not len(found.inputs):
             return
         wrong = found.wrong_tokens > 0
         size = len(self._counts)
@@ -178,31 +200,31 @@ class _Tally:
         least = int(found.margins.argmin())
         if found.margins[least] < self._min_margin:
             self._min_margin = float(found.margins[least])
-            self._min_number = int(found.numbers[least])
+            self._min_input = found.inputs[least]
         if not wrong.any():
             return
+        inputs, margins = found.inputs[wrong], found.margins[wrong]
         if self._held_out is not None:
-            numbers = found.numbers[wrong]
-            self._held_out_wrong += int(self._held_out[numbers].sum())
-        numbers = np.concatenate([self._failures[0], found.numbers[wrong]])
-        margins = np.concatenate([self._failures[1], found.margins[wrong]])
-        worst = np.lexsort((numbers, margins))[:_MAX_FAILURES]
-        self._failures = numbers[worst], margins[worst]
+            self._held_out_wrong += int(self._held_out[inputs].sum())
+        if self._failures is not None:
+            inputs = np.concatenate([self._failures[0], inputs])
+            margins = np.concatenate([self._failures[1], margins])
+        worst = np.argsort(margins, kind="stable")[:_MAX_FAILURES]
+        self._failures = inputs[worst], margins[worst]
 
     def result(
         self, model: keras.Model, checked: str, start: float
     ) -> Verification:
-        task = self._task
         num_wrong, num_examples = (int(n) for n in self._counts.sum(0))
         held_out = self._held_out
         return Verification(
             checked=checked,
             num_examples=num_examples,
             num_wrong=num_wrong,
-            num_tokens=num_examples * task.num_bits,
+            num_tokens=num_examples * self._task.num_bits,
             num_wrong_tokens=self._wrong_tokens,
             min_margin=self._min_margin,
-            min_margin_input=task.symbols_of(self._min_number),
+            min_margin_input=_symbols(self._task, self._min_input),
             by_run_length=[
                 RunCount(length, int(wrong), int(examples))
                 for length, (wrong, examples) in enumerate(self._counts)
@@ -217,10 +239,10 @@ class _Tally:
         )
 
     def _decode_failures(self, model: keras.Model) -> list[Failure]:
-        numbers, margins = self._failures
-        if not len(numbers):
+        if self._failures is None:
             return []
-        symbols = self._task.symbols_of(numbers)
+        inputs, margins = self._failures
+        symbols = _symbols(self._task, inputs)
         rows = zip(
             symbols,
             self._task.answer(symbols),
@@ -232,8 +254,17 @@ class _Tally:
         return [Failure(*row) for row in rows]
 
 
+def _symbols(task: TransducerTask, inputs: Any) -> npt.NDArray[np.int32]:
+    """The symbols of inputs that may be numbers."""
+    inputs = np.asarray(inputs)
+    if inputs.dtype == np.int64:
+        return task.symbols_of(inputs)
+    return inputs.astype(np.int32)
+
+
 def _predict(model: keras.Model, symbols: Any) -> npt.NDArray[np.float32]:
-    return model.predict(symbols, batch_size=_PREDICT_BATCH, verbose=0)
+    batch_size = min(_PREDICT_BATCH, -(-_PREDICT_SYMBOLS // symbols.shape[-1]))
+    return model.predict(symbols, batch_size=batch_size, verbose=0)
 
 
 def _ask(
@@ -261,6 +292,76 @@ def _ask_all(
         runs = task.run_length(symbols).astype(np.int16)
         found = _Leaves(numbers, runs, *_ask(model, task, symbols))
         yield len(inside), found
+
+
+def _ask_inputs(
+    model: keras.Model,
+    task: TransducerTask,
+    inputs: npt.NDArray[np.int8],
+) -> Iterator[tuple[int, _Leaves]]:
+    batch_size = -(-_PREDICT_SYMBOLS // task.num_bits)
+    for first in range(0, len(inputs), batch_size):
+        part = inputs[first : first + batch_size]
+        symbols = part.astype(np.int32)
+        runs = task.run_length(symbols).astype(np.int16)
+        yield len(part), _Leaves(part, runs, *_ask(model, task, symbols))
+
+
+def _inputs_of_kinds(
+    task: TransducerTask,
+) -> tuple[npt.NDArray[np.int8], str]:
+    """Inputs that a network is likely to fail on, and what they are.
+
+    Returns:
+        The inputs, `(num_examples, num_bits)`, all in the domain, and their
+        kinds in words.
+    """
+    length, num_symbols = task.num_bits, task.num_symbols
+    rng = np.random.default_rng(derive_seed(0, "kinds"))
+    steps = np.arange(length)
+
+    def random(rows: int) -> npt.NDArray[np.int8]:
+        return rng.integers(num_symbols, size=(rows, length), dtype=np.int8)
+
+    contexts = int(np.clip(2**15 // length, 4, 64))
+    parts = [random(1024)]
+    kinds = ["1,024 uniformly random"]
+    if task.hold_symbols and task.leave_symbols:
+        runs = np.repeat(steps, contexts)[:, np.newaxis]
+        inputs = random(len(runs))
+        hold, leave = (
+            np.array(symbols, np.int8)
+            for symbols in (task.hold_symbols, task.leave_symbols)
+        )
+        held = hold[inputs % len(hold)]
+        left = leave[inputs % len(leave)]
+        inputs = np.where(steps < runs, held, inputs)
+        parts.append(np.where(steps == runs, left, inputs))
+        kinds.append(
+            f"every {task.run_name} length from 0 to {length - 1:,}, each in "
+            f"{contexts} random contexts"
+        )
+    constant = np.arange(num_symbols, dtype=np.int8)[:, np.newaxis]
+    constant = np.repeat(constant, length, -1)
+    other = (constant + 1) % num_symbols
+    last = steps == length - 1
+    parts += [
+        constant,
+        np.where(last, other, constant),
+        np.where(steps % 2 == 0, constant, other),
+    ]
+    kinds.append("constant, constant but the last, alternating")
+    for run in (length // 8, length // 2):
+        starts = np.linspace(0, length - run, 32).astype(int)[:, np.newaxis]
+        inside = (starts <= steps) & (steps < starts + run)
+        parts += [
+            np.where(inside, np.int8(symbol), random(len(starts)))
+            for symbol in range(num_symbols)
+        ]
+    kinds.append(f"runs of {length // 8:,} and {length // 2:,} at 32 places")
+    inputs = np.concatenate(parts)
+    inputs = inputs[task.in_domain(task.states(inputs)[:, -1])]
+    return np.unique(inputs, axis=0), "; ".join(kinds)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -409,7 +510,9 @@ class _Network:
     ) -> None:
         self.per_step = per_step
         self._units = [lstm.units for lstm in lstms]
-        weights = [[tf.constant(w) for w in l.get_weights()] for l in lstms]
+        weights = [
+            [tf.constant(w) for w in lstm.get_weights()] for lstm in lstms
+        ]
         kernel, bias = [tf.constant(w) for w in dense.get_weights()]
         embedded = tf.constant(embedding.get_weights()[0])
         num_symbols = embedded.shape[0]

@@ -20,7 +20,6 @@ from keras_lstm import (
 
 task = Increment(num_bits=int(sys.argv[1]) if len(sys.argv) > 1 else 20)
 splits = task.splits(seed=0)
-assert splits.validation is not None
 
 with get_strategy("auto").scope():
     model = build_model(task, ModelConfig(input_noise=1.0, layer_noise=0.3))

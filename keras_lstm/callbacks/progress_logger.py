@@ -21,7 +21,7 @@ class ProgressLogger(keras.callbacks.Callback):
         super().__init__()
         self.log_every_steps = log_every_steps
         # Opened in `on_train_begin`: KerasTuner copies callbacks.
-        self._bar: ProgressBar | None = None
+        self._bar: ProgressBar
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Starts the bar and the clock."""
@@ -40,11 +40,10 @@ class ProgressLogger(keras.callbacks.Callback):
         self, batch: int, logs: dict[str, float] | None = None
     ) -> None:
         """Moves the bar."""
-        assert self._bar is not None
         self._steps += 1
         epochs, steps = self.params["epochs"], self.params["steps"]
         loss = (logs or {}).get("loss", float("nan"))
-        if steps:
+        if steps and self._bar.on_terminal:
             note = f"epoch {self._epoch}/{epochs}  loss {loss:.4g}"
             self._bar.update(self._steps, epochs * steps, note)
         if self.log_every_steps and self._steps % self.log_every_steps == 0:
@@ -54,7 +53,6 @@ class ProgressLogger(keras.callbacks.Callback):
         self, epoch: int, logs: dict[str, float] | None = None
     ) -> None:
         """Prints the epoch's line."""
-        assert self._bar is not None
         if self.log_every_steps:
             return
         epochs = self.params["epochs"]
@@ -67,9 +65,7 @@ class ProgressLogger(keras.callbacks.Callback):
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
         """Ends the bar."""
-        if self._bar is not None:
-            self._bar.__exit__(None, None, None)
-            self._bar = None
+        self._bar.__exit__(None, None, None)
 
 
 def _values(logs: dict[str, float] | None) -> str:

@@ -60,7 +60,10 @@ def read_idx(path: pathlib.Path, num_dimensions: int) -> npt.NDArray[np.uint8]:
 
 
 def _read(
-    file: IO[bytes], path: pathlib.Path, num_dimensions: int, limit: int
+    file: IO[bytes] | gzip.GzipFile,
+    path: pathlib.Path,
+    num_dimensions: int,
+    limit: int,
 ) -> npt.NDArray[np.uint8]:
     magic = bytes([0, 0, _UNSIGNED_BYTE, num_dimensions])
     header = file.read(4 + 4 * num_dimensions)

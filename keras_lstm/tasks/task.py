@@ -48,9 +48,6 @@ class Task(Options, abc.ABC):
     Attributes:
         name: what the command line calls it.
         default_preset: the preset it is trained with where none is named.
-        num_symbols: how many different input tokens there are; None where
-            the inputs are features.
-        num_classes: how many different values an output can take.
     """
 
     name: ClassVar[str]
@@ -58,11 +55,13 @@ class Task(Options, abc.ABC):
 
     @property
     @abc.abstractmethod
-    def num_symbols(self) -> int | None: ...
+    def num_symbols(self) -> int | None:
+        """How many different input tokens there are; None for features."""
 
     @property
     @abc.abstractmethod
-    def num_classes(self) -> int: ...
+    def num_classes(self) -> int:
+        """How many different values an output can take."""
 
     @property
     @abc.abstractmethod

@@ -113,8 +113,14 @@ class TransducerTask(Task):
                 f"{round(1 / _MIN_DOMAIN_SHARE)} for inputs to be drawn. "
                 f"Received: {num_inputs} at num_bits={self.num_bits}"
             )
-        elif self.sampling == "carry":
-            self._hold_and_leave()
+        elif self.sampling == "carry" and not (
+            self.hold_symbols and self.leave_symbols
+        ):
+            raise InputError(
+                "`sampling` carry needs a start state that some symbols keep "
+                "and others leave. Received: "
+                f"next_state[0]={self.next_state[0]}"
+            )
 
     def _check_tables(self) -> None:
         states, symbols = range(len(self.next_state)), range(self.num_symbols)
@@ -142,6 +148,16 @@ class TransducerTask(Task):
     def num_classes(self) -> int:
         """How many different symbols the machine writes."""
         return max(max(row) for row in self.output) + 1
+
+    @property
+    def hold_symbols(self) -> list[int]:
+        """The symbols that keep the machine in its start state."""
+        return [x for x, state in enumerate(self.next_state[0]) if state == 0]
+
+    @property
+    def leave_symbols(self) -> list[int]:
+        """The symbols that take the machine out of its start state."""
+        return [x for x, state in enumerate(self.next_state[0]) if state != 0]
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -280,11 +296,10 @@ class TransducerTask(Task):
         kept, held_out = self.permutation(seed)
         cut = len(kept) - self.validation_examples
         parts = [kept[:cut], kept[cut:], held_out]
-        train, validation, test = [
-            self._listed(part) if len(part) else None for part in parts
+        validation, test = [
+            self._listed(part) if len(part) else None for part in parts[1:]
         ]
-        assert train is not None
-        return Splits(train, validation, test)
+        return Splits(self._listed(parts[0]), validation, test)
 
     def _listed(self, numbers: npt.NDArray[np.int64]) -> Split:
         import tensorflow as tf
@@ -352,25 +367,12 @@ class TransducerTask(Task):
 
         return batch
 
-    def _hold_and_leave(self) -> tuple[list[int], list[int]]:
-        """The symbols that keep the machine in its start state, and others."""
-        hold = [s for s, state in enumerate(self.next_state[0]) if state == 0]
-        leave = [s for s, state in enumerate(self.next_state[0]) if state != 0]
-        if not hold or not leave:
-            raise InputError(
-                "`sampling` carry needs a start state that some symbols keep "
-                "and others leave. Received: "
-                f"next_state[0]={self.next_state[0]}"
-            )
-        return hold, leave
-
     def _draw_runs(self) -> Any:
         """Gives the first rows of a batch runs of uniformly chosen length."""
         import tensorflow as tf
 
-        hold, leave = (
-            tf.constant(symbols) for symbols in self._hold_and_leave()
-        )
+        hold = tf.constant(self.hold_symbols)
+        leave = tf.constant(self.leave_symbols)
         steps = tf.range(self.num_bits)
 
         def draw_run(symbols: Any, key: Any) -> Any:
