@@ -57,8 +57,7 @@ def make_dataset(
         )
     else:
         indices = _shuffled(split.num_examples, batch_size, seed)
-    batches = indices.map(split.batch, num_parallel_calls=2, deterministic=True)
-    return batches.prefetch(tf.data.AUTOTUNE)
+    return indices.map(split.batch).prefetch(tf.data.AUTOTUNE)
 
 
 def _shuffled(num_examples: int, batch_size: int, seed: int) -> tf.data.Dataset:

@@ -111,7 +111,7 @@ def digits() -> Config:
         preset="digits",
         task=ImageRows(dataset="digits"),
         model=ModelConfig(
-            head="last_state", units=64, num_layers=1, dropout=0.2
+            head="last_state", units=128, num_layers=1, input_noise=0.2
         ),
         training=TrainingConfig(
             batch_size=64,

@@ -264,7 +264,8 @@ def _symbols(task: TransducerTask, inputs: Any) -> npt.NDArray[np.int32]:
 
 def _predict(model: keras.Model, symbols: Any) -> npt.NDArray[np.float32]:
     batch_size = min(_PREDICT_BATCH, -(-_PREDICT_SYMBOLS // symbols.shape[-1]))
-    return model.predict(symbols, batch_size=batch_size, verbose=0)
+    dataset = tf.data.Dataset.from_tensor_slices(symbols).batch(batch_size)
+    return model.predict(dataset, verbose=0)
 
 
 def _ask(

@@ -19,7 +19,7 @@ from keras_lstm.tasks.task import Split, Splits, Task
 # A permutation is listed in memory: 128 MB at this size.
 MAX_LISTED_INPUTS = 2**24
 # Inputs outside the domain are drawn again; rarer domains would take for ever.
-_MIN_DOMAIN_SHARE = 1 / 1024
+_MAX_SEQUENCES_PER_INPUT = 1024
 
 Symbols = npt.NDArray[np.integer[Any]]
 
@@ -107,10 +107,13 @@ class TransducerTask(Task):
                     "must be fewer. Received: "
                     f"validation_examples={self.validation_examples}"
                 )
-        elif num_inputs < _MIN_DOMAIN_SHARE * self.num_symbols**self.num_bits:
+        elif (
+            num_inputs * _MAX_SEQUENCES_PER_INPUT
+            < self.num_symbols**self.num_bits
+        ):
             raise InputError(
                 "`domain_states` must admit at least one sequence in "
-                f"{round(1 / _MIN_DOMAIN_SHARE)} for inputs to be drawn. "
+                f"{_MAX_SEQUENCES_PER_INPUT} for inputs to be drawn. "
                 f"Received: {num_inputs} at num_bits={self.num_bits}"
             )
         elif self.sampling == "carry" and not (
@@ -327,7 +330,7 @@ class TransducerTask(Task):
         )
 
         def batch(indices: Any) -> tuple[Any, Any]:
-            indices = tf.convert_to_tensor(indices, tf.int64)
+            indices = tf.cast(indices, tf.int64)
             batch_key = tf.random.experimental.stateless_fold_in(
                 tf.constant(key, tf.int64), indices[0]
             )

@@ -1,0 +1,124 @@
+"""Times things side by side: interleaved, medians of several rounds.
+
+Command: python scripts/benchmark.py CASE [--rounds N] [--json]
+
+A case is a function that prepares what is compared and returns it by name;
+everything that happens once (building, tracing) happens before the clock
+starts, in a first call of each.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable
+
+Contender = Callable[[], object]
+CASES: dict[str, Callable[[], dict[str, Contender]]] = {}
+
+
+def case(
+    function: Callable[[], dict[str, Contender]],
+) -> Callable[[], dict[str, Contender]]:
+    """Registers a case under its function's name."""
+    CASES[function.__name__.replace("_", "-")] = function
+    return function
+
+
+@case
+def fit_increment_tutorial() -> dict[str, Contender]:
+    """`fit` of the tutorial's increment, 128 steps of 512."""
+    import keras
+
+    from keras_lstm.config import ModelConfig
+    from keras_lstm.datasets import make_dataset
+    from keras_lstm.metrics import SequenceAccuracy
+    from keras_lstm.models import build_model
+    from keras_lstm.presets import get_preset
+
+    steps, batch_size = 128, 512
+    config = get_preset("increment-tutorial")
+    task = config.task
+    train = task.splits(seed=0).train
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+    ours = build_model(task, config.model)
+    ours.compile(
+        keras.optimizers.Adagrad(0.1),
+        loss,
+        metrics=[SequenceAccuracy()],
+        jit_compile=False,
+    )
+    dataset = make_dataset(train, batch_size, training=True)
+
+    # As people write it: arrays, a Sequential model, default settings.
+    arrays = next(iter(make_dataset(train, steps * batch_size, training=True)))
+    inputs, targets = (array.numpy() for array in arrays)
+    size = ModelConfig()
+    stock = keras.Sequential(
+        [
+            keras.Input((20,)),
+            keras.layers.Embedding(2, size.embedding_dim),
+            keras.layers.LSTM(size.units, return_sequences=True),
+            keras.layers.LSTM(size.units),
+            keras.layers.Dense(40),
+            keras.layers.Reshape((20, 2)),
+        ]
+    )
+    stock.compile(keras.optimizers.Adagrad(0.1), loss, metrics=["accuracy"])
+    return {
+        "keras_lstm": lambda: ours.fit(
+            dataset, steps_per_epoch=steps, shuffle=False, verbose=0
+        ),
+        "stock Keras": lambda: stock.fit(
+            inputs, targets, batch_size=batch_size, verbose=0
+        ),
+    }
+
+
+def measure(
+    contenders: dict[str, Contender], rounds: int
+) -> dict[str, list[float]]:
+    """Seconds of each contender in each round, after a round for warming up."""
+    for run in contenders.values():
+        run()
+    seconds: dict[str, list[float]] = {name: [] for name in contenders}
+    for number in range(rounds):
+        print(f"round {number + 1} of {rounds}", file=sys.stderr, flush=True)
+        for name, run in contenders.items():
+            start = time.perf_counter()
+            run()
+            seconds[name].append(time.perf_counter() - start)
+    return seconds
+
+
+def main() -> None:
+    """Measures a case and prints a table."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("case", choices=sorted(CASES))
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    if arguments.rounds < 1:
+        parser.error(
+            f"--rounds must be at least 1. Received: {arguments.rounds}"
+        )
+    seconds = measure(CASES[arguments.case](), arguments.rounds)
+    if arguments.json:
+        print(json.dumps({"case": arguments.case, "seconds": seconds}))
+        return
+    medians = {name: statistics.median(each) for name, each in seconds.items()}
+    baseline = list(medians.values())[-1]
+    print("| | median seconds | from | to | times as fast as the last |")
+    print("| --- | ---: | ---: | ---: | ---: |")
+    for name, median in medians.items():
+        low, high = min(seconds[name]), max(seconds[name])
+        print(
+            f"| {name} | {median:.2f} | {low:.2f} | {high:.2f} | "
+            f"{baseline / median:.2f} |"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""Runs a preset for several seeds, each in a process of its own: one table.
+
+Command: python scripts/seeds.py PRESET --seeds 0-9 [--out DIR] [FLAG VALUE ...]
+
+Flags that are not its own go to `keras-lstm train`. The table is Markdown, so
+that the docs can show it as it is; `--out` keeps the run folders.
+"""
+
+import argparse
+import json
+import pathlib
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from typing import Any
+
+from keras_lstm.presets import get_preset
+from keras_lstm.tasks import task_name
+
+COLUMNS = {
+    "seed": "seed",
+    "wrong": "num_wrong",
+    "of": "num_examples",
+    "held-out wrong": "test_num_wrong",
+    "accuracy": "sequence_accuracy",
+    "smallest margin": "min_margin",
+    "examples": "training_examples",
+    "distinct": "distinct_training_examples",
+    "epochs": "epochs",
+    "seconds": "shell_seconds",
+}
+
+
+def run(
+    task: str, preset: str, seed: int, folder: pathlib.Path, flags: list[str]
+) -> dict[str, Any]:
+    """Trains once; the run's report, and the seconds as the shell sees them."""
+    run_dir = folder / f"seed{seed}"
+    command = [sys.executable, "-m", "keras_lstm", "train", task]
+    command += ["--preset", preset, "--seed", str(seed)]
+    command += ["--run-dir", str(run_dir), "--quiet", *flags]
+    start = time.perf_counter()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    seconds = time.perf_counter() - start
+    report = json.loads((run_dir / "report.json").read_text())
+    return report | {"shell_seconds": seconds}
+
+
+def cell(value: Any) -> str:
+    """A value as the table shows it."""
+    if isinstance(value, float):
+        return f"{value:.4g}" if value > 1 else f"{value:.6f}".rstrip("0")
+    return "-" if value is None else f"{value:,}"
+
+
+def main() -> None:
+    """Runs the seeds and prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("preset")
+    parser.add_argument("--seeds", default="0-9", help="such as 0-9 or 3")
+    parser.add_argument(
+        "--out", type=pathlib.Path, help="keeps the run folders"
+    )
+    arguments, flags = parser.parse_known_args()
+    first, _, last = arguments.seeds.partition("-")
+    task = task_name(type(get_preset(arguments.preset).task))
+    reports = []
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = arguments.out or pathlib.Path(temporary)
+        for seed in range(int(first), int(last or first) + 1):
+            report = run(task, arguments.preset, seed, folder, flags)
+            reports.append(report)
+            print(
+                f"seed {seed}: {report['num_wrong']:,} wrong, "
+                f"{report['shell_seconds']:.1f} s",
+                file=sys.stderr,
+                flush=True,
+            )
+    shown = {
+        title: key
+        for title, key in COLUMNS.items()
+        if any(report.get(key) is not None for report in reports)
+    }
+    print(f"| {' | '.join(shown)} |")
+    print(f"|{' ---: |' * len(shown)}")
+    for report in reports:
+        print(f"| {' | '.join(cell(report.get(k)) for k in shown.values())} |")
+    shares = [report["sequence_accuracy"] for report in reports]
+    seconds = [report["shell_seconds"] for report in reports]
+    print(
+        f"\nMean accuracy {statistics.mean(shares):.6f}, lowest "
+        f"{min(shares):.6f}; median {statistics.median(seconds):.1f} s, "
+        f"longest {max(seconds):.1f} s."
+    )
+
+
+if __name__ == "__main__":
+    main()

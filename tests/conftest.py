@@ -1,0 +1,63 @@
+"""What all tests share: two CPU devices, and no GPU messages."""
+
+import os
+import pathlib
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+# Two replicas on one machine, for the mirrored strategy. This has to be said
+# before TensorFlow makes its devices.
+tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices("CPU")[0],
+    [tf.config.LogicalDeviceConfiguration()] * 2,
+)
+
+
+@pytest.fixture(scope="session")
+def mirrored():
+    """The one mirrored strategy that a process may have."""
+    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+
+
+@pytest.fixture
+def mnist_dir():
+    """The folder of the genuine MNIST files."""
+    folder = os.environ.get("KERAS_LSTM_DATA_DIR")
+    if not folder or not pathlib.Path(folder, "mnist").is_dir():
+        pytest.skip("KERAS_LSTM_DATA_DIR names no folder with mnist in it")
+    return pathlib.Path(folder)
+
+
+@pytest.fixture
+def write_idx():
+    """Writes an IDX file of unsigned bytes."""
+
+    def write(path, values, magic=None, shape=None):
+        values = np.asarray(values, np.uint8)
+        shape = values.shape if shape is None else shape
+        header = magic or bytes([0, 0, 8, len(shape)])
+        sizes = np.array(shape, ">u4").tobytes()
+        path.write_bytes(header + sizes + values.tobytes())
+        return path
+
+    return write
+
+
+@pytest.fixture
+def write_dataset(write_idx):
+    """Writes made images under the names that MNIST has."""
+
+    def write(folder, num_train=5200, num_test=50):
+        rng = np.random.default_rng(0)
+        for name, count in (("train", num_train), ("t10k", num_test)):
+            images = rng.integers(256, size=(count, 28, 28))
+            write_idx(folder / f"{name}-images-idx3-ubyte", images)
+            labels = rng.integers(10, size=count)
+            write_idx(folder / f"{name}-labels-idx1-ubyte", labels)
+        return folder
+
+    return write

@@ -1,0 +1,232 @@
+import itertools
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_lstm.options import InputError
+from keras_lstm.tasks.increment import Decrement, Increment, Parity
+from keras_lstm.tasks.transducer import TransducerTask
+
+
+class Keep(TransducerTask):
+    """Three symbols and three states: writes what came two steps before."""
+
+    name = "keep"
+    next_state = ((1, 2, 0), (2, 0, 1), (0, 1, 2))
+    output = ((0, 1, 2), (2, 0, 1), (1, 2, 0))
+    domain_states = frozenset({0, 2})
+
+
+def numbers_of(symbols):
+    """Little-endian bits as Python integers."""
+    return [int("".join(map(str, row[::-1])), 2) for row in symbols.tolist()]
+
+
+def all_inputs(task):
+    """The domain, by listing it."""
+    symbols = task.symbols_of(np.arange(task.num_symbols**task.num_bits))
+    return symbols[task.in_domain(task.states(symbols)[:, -1])]
+
+
+@pytest.mark.parametrize("num_bits", range(1, 11))
+def test_increment_adds_one_to_every_number(num_bits):
+    task = Increment(num_bits=num_bits)
+    symbols = all_inputs(task)
+    numbers = numbers_of(symbols)
+    assert numbers == list(range(2**num_bits - 1))
+    assert numbers_of(task.answer(symbols)) == [n + 1 for n in numbers]
+    assert task.num_inputs() == 2**num_bits - 1
+
+
+@pytest.mark.parametrize("num_bits", range(1, 11))
+def test_decrement_takes_one_from_every_number(num_bits):
+    task = Decrement(num_bits=num_bits)
+    symbols = all_inputs(task)
+    numbers = numbers_of(symbols)
+    assert numbers == list(range(1, 2**num_bits))
+    assert numbers_of(task.answer(symbols)) == [n - 1 for n in numbers]
+
+
+@pytest.mark.parametrize("num_bits", range(1, 9))
+def test_parity_counts_the_ones_so_far(num_bits):
+    task = Parity(num_bits=num_bits)
+    symbols = all_inputs(task)
+    assert len(symbols) == task.num_inputs() == 2**num_bits
+    expected = np.cumsum(symbols, 1) % 2
+    np.testing.assert_array_equal(task.answer(symbols), expected)
+
+
+def test_run_length_is_the_length_of_the_carry():
+    task = Increment(num_bits=6)
+    symbols = all_inputs(task)
+    expected = [
+        len(bin(n)) - len(bin(n).rstrip("1")) for n in numbers_of(symbols)
+    ]
+    assert task.run_length(symbols).tolist() == expected
+
+
+def test_text_is_most_significant_first():
+    task = Increment(num_bits=4)
+    assert task.text_of(task.symbols_of(7)) == "0111"
+    assert task.text_of(task.answer(task.symbols_of(7))) == "1000"
+
+
+@pytest.mark.parametrize("sampling", ["uniform", "carry", "permutation"])
+@pytest.mark.parametrize("num_bits", [1, 2, 3, 7, 20])
+def test_every_training_example_is_right_and_in_the_domain(sampling, num_bits):
+    task = Increment(
+        num_bits=num_bits,
+        sampling=sampling,
+        train_examples=1,
+        validation_examples=0,
+    )
+    train = task.splits(seed=3).train
+    size = train.num_examples or 256
+    symbols, targets = (x.numpy() for x in train.batch(tf.range(size)))
+    numbers = numbers_of(symbols)
+    assert symbols.shape == (size, num_bits)
+    assert numbers_of(targets) == [n + 1 for n in numbers]
+    assert max(numbers) <= 2**num_bits - 2
+
+
+@pytest.mark.parametrize("sampling", ["uniform", "carry"])
+def test_targets_in_the_pipeline_are_the_machines_answers(sampling):
+    task = Keep(num_bits=13, sampling=sampling, validation_examples=0)
+    train = task.splits(seed=1).train
+    symbols, targets = (x.numpy() for x in train.batch(tf.range(500)))
+    np.testing.assert_array_equal(targets, task.answer(symbols))
+    assert set(task.states(symbols)[:, -1]) == {0, 2}
+
+
+def test_four_thousand_bits_need_no_wide_integers():
+    task = Increment(num_bits=4096, sampling="carry", validation_examples=0)
+    train = task.splits(seed=0).train
+    symbols, targets = (x.numpy() for x in train.batch(tf.range(8)))
+    numbers = [int(task.text_of(row), 2) for row in symbols]
+    assert [int(task.text_of(row), 2) for row in targets] == [
+        n + 1 for n in numbers
+    ]
+
+
+def test_uniform_sampling_reaches_all_inputs_alike():
+    task = Increment(num_bits=3, validation_examples=0)
+    symbols, _ = task.splits(seed=0).train.batch(tf.range(70_000))
+    counts = np.bincount(numbers_of(symbols.numpy()), minlength=8)
+    assert counts[7] == 0
+    # Seven inputs, 10,000 each, within five standard deviations.
+    assert np.abs(counts[:7] - 10_000).max() < 500
+
+
+def test_carry_sampling_makes_long_carries_common():
+    task = Increment(
+        num_bits=20, sampling="carry", carry_share=0.5, validation_examples=0
+    )
+    symbols, _ = task.splits(seed=0).train.batch(tf.range(40_000))
+    runs = task.run_length(symbols.numpy())
+    chosen, rest = runs[:20_000], runs[20_000:]
+    counts = np.bincount(chosen, minlength=20)
+    assert np.abs(counts - 1000).max() < 160
+    assert (rest > 10).mean() < 0.002
+
+
+def test_batches_depend_on_the_seed_and_the_first_index_alone():
+    train = Increment().splits(seed=0).train
+    first = train.batch(tf.range(8))[0].numpy()
+    again = Increment().splits(seed=0).train.batch(tf.range(8))[0].numpy()
+    np.testing.assert_array_equal(first, again)
+    for other in (
+        train.batch(tf.range(8, 16)),
+        Increment().splits(seed=1).train.batch(tf.range(8)),
+        Increment().splits(seed=0).validation.batch(tf.range(8)),
+    ):
+        assert (other[0].numpy() != first).any()
+
+
+def test_a_permutation_holds_the_rest_of_the_domain_out():
+    task = Increment(
+        num_bits=10,
+        sampling="permutation",
+        train_examples=300,
+        validation_examples=50,
+    )
+    parts = []
+    splits = task.splits(seed=5)
+    for split, size in (
+        (splits.train, 250),
+        (splits.validation, 50),
+        (splits.test, 723),
+    ):
+        assert split.num_examples == size
+        parts.append(numbers_of(split.batch(tf.range(size))[0].numpy()))
+    assert sorted(itertools.chain(*parts)) == list(range(1023))
+    assert numbers_of(task.symbols_of(task.permutation(5)[1])) == parts[2]
+    assert parts[2] != sorted(parts[2])
+
+
+def test_the_tutorials_cut_is_two_to_the_eighteen():
+    task = Increment(sampling="permutation", validation_examples=0)
+    kept, held_out = task.permutation(seed=0)
+    assert (len(kept), len(held_out)) == (2**18, 786_431)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"num_bits": 0}, "`num_bits` must be an integer from 1 to 4096"),
+        ({"num_bits": 4097}, "Received: num_bits=4097"),
+        (
+            {"num_bits": 25, "sampling": "permutation"},
+            "at most 16777216 inputs. Received: num_bits=25",
+        ),
+        (
+            {"num_bits": 4, "sampling": "permutation", "train_examples": 16},
+            "at most the domain's 15 inputs",
+        ),
+        (
+            {"sampling": "permutation", "train_examples": 1024},
+            "`validation_examples` are cut from",
+        ),
+    ],
+)
+def test_bad_options_are_refused(values, message):
+    with pytest.raises(InputError, match=message):
+        Increment(**values)
+
+
+def test_bad_tables_are_refused():
+    class Ragged(TransducerTask):
+        name = "ragged"
+        next_state = ((0, 1), (1,))
+        output = ((0, 1), (1, 0))
+
+    class Astray(TransducerTask):
+        name = "astray"
+        next_state = ((0, 2), (1, 1))
+        output = ((0, 1), (1, 0))
+
+    for task in (Ragged, Astray):
+        with pytest.raises(InputError, match="tables of the same shape"):
+            task()
+
+
+def test_a_domain_too_rare_to_draw_from_is_refused():
+    class OnlyZeros(TransducerTask):
+        name = "only-zeros"
+        next_state = ((0, 1), (1, 1))
+        output = ((0, 1), (1, 0))
+        domain_states = frozenset({0})
+
+    assert OnlyZeros(num_bits=10).num_inputs() == 1
+    with pytest.raises(InputError, match="one sequence in 1024"):
+        OnlyZeros(num_bits=11)
+
+
+def test_carry_sampling_needs_a_start_state_that_can_be_left():
+    class Copy(TransducerTask):
+        name = "copy"
+        next_state = ((0, 0),)
+        output = ((0, 1),)
+
+    with pytest.raises(InputError, match="`sampling` carry needs"):
+        Copy(sampling="carry")
