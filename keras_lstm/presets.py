@@ -22,8 +22,10 @@ def increment() -> Config:
 
     Source: this project; noise measured against none over ten seeds.
     Command: keras-lstm train increment
-    Result:
-    Time:
+    Result: 0 wrong of 1,048,575 for each of the seeds 0-9, from 15,360
+        examples (`python scripts/seeds.py increment --seeds 0-9`).
+    Time: 11 s on 2 cores from the shell to the result, 3 of them for
+        importing TensorFlow (median of the ten).
     """
     return Config(
         preset="increment",
@@ -48,8 +50,9 @@ def increment_tutorial() -> Config:
     Source: the tutorial: its initial values, optimizer, sizes and stopping
         rule, which looks at the training average.
     Command: keras-lstm train increment --preset increment-tutorial
-    Result:
-    Time:
+    Result: 23 wrong of the 786,431 held out, 34 of all 1,048,575 (seed 0);
+        the training average reaches 99.996%, never 1.
+    Time: 23 minutes on 2 busy cores.
     """
     return Config(
         preset="increment-tutorial",
@@ -77,8 +80,8 @@ def image_rows_tutorial() -> Config:
     Source: https://jasdeep06.github.io/posts/Understanding-LSTM-in-Tensorflow-MNIST/
         whose 97.66% was on the first 128 test images.
     Command: keras-lstm train image-rows --preset image-rows-tutorial
-    Result:
-    Time:
+    Result: 96.56% of all 10,000 test images; 98.44% of the first 128 (seed 0).
+    Time: 33 s on 2 cores.
     """
     return Config(
         preset="image-rows-tutorial",
@@ -104,8 +107,8 @@ def digits() -> Config:
 
     Source: this project.
     Command: keras-lstm train image-rows --preset digits
-    Result:
-    Time:
+    Result: 98.89% of the 360 test images: 4 wrong (seed 0).
+    Time: 11 s on 2 cores.
     """
     return Config(
         preset="digits",

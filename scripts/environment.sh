@@ -36,7 +36,8 @@ ensure_environment() {
 }
 
 install_environment() {
-    local python=$1 group=$2 pip="$root/.venv/bin/python -m pip --quiet --disable-pip-version-check"
+    local python=$1 group=$2
+    local pip=("$root/.venv/bin/python" -m pip --quiet --disable-pip-version-check)
     echo "keras-lstm: installing into .venv (a few minutes, once)" >&2
     # A .venv that was moved, or whose Python is gone, is made again.
     if ! "$root/.venv/bin/python" -m pip --version >/dev/null 2>&1 || ! grep -qsF "$root/.venv" "$root/.venv/bin/pip"; then
@@ -48,9 +49,9 @@ install_environment() {
     # Dependency groups need pip 25.1, newer than what Python 3.11 brings.
     (
         cd "$root" &&
-            $pip install --constraint constraints.txt pip &&
-            $pip install --constraint constraints.txt --editable . &&
-            if [ "$group" = dev ]; then $pip install --constraint constraints.txt --group dev; fi
+            "${pip[@]}" install --constraint constraints.txt pip &&
+            "${pip[@]}" install --constraint constraints.txt --editable . &&
+            if [ "$group" = dev ]; then "${pip[@]}" install --constraint constraints.txt --group dev; fi
     ) >&2 || {
         echo "keras-lstm: the installation failed; the lines above say why. Run this again to go on." >&2
         return 1

@@ -16,6 +16,7 @@ import tempfile
 import time
 from typing import Any
 
+from keras_lstm.console import percent
 from keras_lstm.presets import get_preset
 from keras_lstm.tasks import task_name
 
@@ -24,7 +25,7 @@ COLUMNS = {
     "wrong": "num_wrong",
     "of": "num_examples",
     "held-out wrong": "test_num_wrong",
-    "accuracy": "sequence_accuracy",
+    "accuracy": "accuracy",
     "smallest margin": "min_margin",
     "examples": "training_examples",
     "distinct": "distinct_training_examples",
@@ -45,14 +46,17 @@ def run(
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     seconds = time.perf_counter() - start
     report = json.loads((run_dir / "report.json").read_text())
-    return report | {"shell_seconds": seconds}
+    accuracy = percent(report["sequence_accuracy"])
+    return report | {"accuracy": accuracy, "shell_seconds": seconds}
 
 
 def cell(value: Any) -> str:
     """A value as the table shows it."""
     if isinstance(value, float):
-        return f"{value:.4g}" if value > 1 else f"{value:.6f}".rstrip("0")
-    return "-" if value is None else f"{value:,}"
+        return f"{value:.4g}"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return "-" if value is None else str(value)
 
 
 def main() -> None:
@@ -66,7 +70,7 @@ def main() -> None:
     arguments, flags = parser.parse_known_args()
     first, _, last = arguments.seeds.partition("-")
     task = task_name(type(get_preset(arguments.preset).task))
-    reports = []
+    reports: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as temporary:
         folder = arguments.out or pathlib.Path(temporary)
         for seed in range(int(first), int(last or first) + 1):
@@ -90,8 +94,8 @@ def main() -> None:
     shares = [report["sequence_accuracy"] for report in reports]
     seconds = [report["shell_seconds"] for report in reports]
     print(
-        f"\nMean accuracy {statistics.mean(shares):.6f}, lowest "
-        f"{min(shares):.6f}; median {statistics.median(seconds):.1f} s, "
+        f"\nMean accuracy {percent(statistics.mean(shares))}, lowest "
+        f"{percent(min(shares))}; median {statistics.median(seconds):.1f} s, "
         f"longest {max(seconds):.1f} s."
     )
 

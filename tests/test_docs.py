@@ -1,0 +1,107 @@
+"""What the documents say is run, and compared with the disk."""
+
+import doctest
+import importlib
+import pathlib
+import pkgutil
+import re
+import subprocess
+
+import pytest
+
+import keras_lstm
+from keras_lstm.presets import PRESETS, describe
+
+ROOT = pathlib.Path(__file__).parents[1]
+DOCUMENTS = [
+    "README.md",
+    *sorted(f"docs/{p.name}" for p in ROOT.glob("docs/*.md")),
+]
+MODULES = [
+    module.name
+    for module in pkgutil.walk_packages(keras_lstm.__path__, "keras_lstm.")
+    if not module.name.endswith("__main__")
+]
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_the_snippets_of_a_document_run_from_top_to_bottom(name):
+    text = (ROOT / name).read_text()
+    snippets = re.findall(r"^```python\n(.*?)^```", text, re.M | re.S)
+    assert snippets
+    namespace = {"__name__": "document"}
+    for snippet in snippets:
+        exec(compile(snippet, name, "exec"), namespace)  # noqa: S102
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_the_examples_of_a_module_are_right(name):
+    module = importlib.import_module(name)
+    public = {name: getattr(keras_lstm, name) for name in keras_lstm.__all__}
+    names = {"np": importlib.import_module("numpy")} | public
+    flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+    results = doctest.testmod(module, extraglobs=names, optionflags=flags)
+    assert results.failed == 0
+
+
+def test_some_modules_have_examples():
+    with_examples = [
+        name
+        for name in MODULES
+        if ">>> "
+        in pathlib.Path(importlib.import_module(name).__file__).read_text()
+    ]
+    assert len(with_examples) >= 6
+
+
+def test_the_readmes_tree_is_what_is_on_the_disk():
+    text = (ROOT / "README.md").read_text()
+    (tree,) = re.findall(r"^```text\n(.*?)^```", text, re.M | re.S)
+    listed, folders = set(), []
+    for line in tree.splitlines():
+        indent = len(line) - len(line.lstrip())
+        name = line.split()[0]
+        folders = [*folders[: indent // 2], name]
+        if not name.endswith("/"):
+            listed.add("".join(folders))
+    tracked = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+    # Tests mirror the package; the rest needs no explanation.
+    told = ("keras_lstm/", "scripts/", "docs/")
+    expected = {name for name in tracked if name.startswith(told)}
+    expected = {name for name in expected if not name.endswith(".png")}
+    assert listed == expected | {"constraints.txt", "pyproject.toml"}
+
+
+@pytest.mark.parametrize("name", sorted(set(PRESETS) - {"image-rows"}))
+def test_the_readme_lists_every_preset(name):
+    text = (ROOT / "README.md").read_text()
+    (row,) = re.findall(rf"^\| `{name}` .*$", text, re.M)
+    figure = re.search(r"[\d.,]+%?", describe(name)["result"])[0]
+    assert figure in row
+
+
+def test_the_public_names_are_what_is_said():
+    assert sorted(keras_lstm.__all__) == sorted(keras_lstm._MODULES)
+    assert dir(keras_lstm) == keras_lstm.__all__
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        keras_lstm.nothing  # noqa: B018
+
+
+def test_no_path_of_a_machine_and_no_registry_is_written_down():
+    tracked = subprocess.run(
+        ["git", "ls-files"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+    for name in tracked:
+        text = (ROOT / name).read_bytes()
+        for word in (b"/wo" + b"rk/", b"/ro" + b"ot/", b"py" + b"pi.org"):
+            assert word not in text, name

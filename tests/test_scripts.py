@@ -1,0 +1,203 @@
+import json
+import os
+import pathlib
+import shutil
+import stat
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1]
+SCRIPTS = ROOT / "scripts"
+
+
+def run(*command, **options):
+    return subprocess.run(
+        [str(word) for word in command],
+        capture_output=True,
+        text=True,
+        timeout=400,
+        check=False,
+        **options,
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "argument", "last"),
+    [
+        ("fit_increment.py", "10", "0 of 1023 numbers are wrong"),
+        ("fit_image_rows.py", "digits", "of 360 test images are wrong"),
+    ],
+)
+def test_a_fit_script_runs(tmp_path, name, argument, last):
+    lines = (SCRIPTS / name).read_text().splitlines()
+    assert len(lines) <= 40
+    assert not any("train(" in line for line in lines)
+    done = run(sys.executable, SCRIPTS / name, argument, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1].endswith(last)
+    assert int(done.stdout.splitlines()[-1].split()[0]) < 100
+
+
+def test_seeds_prints_a_row_a_seed(tmp_path):
+    flags = ["--num-bits", "6", "--smoke"]
+    done = run(
+        *(sys.executable, SCRIPTS / "seeds.py", "increment"),
+        *("--seeds", "3-4", "--out", tmp_path / "out", *flags),
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    header, rule, *rows, _, summary = done.stdout.splitlines()
+    assert header.startswith("| seed | wrong | of |")
+    assert rule.count("---:") == header.count("|") - 1
+    assert [row.split()[1] for row in rows] == ["3", "4"]
+    for row in rows:
+        seed, wrong, of = (cell.strip() for cell in row.split("|")[1:4])
+        path = tmp_path / "out" / f"seed{seed}" / "report.json"
+        report = json.loads(path.read_text())
+        assert (report["num_wrong"], of) == (int(wrong), "63")
+    assert summary.startswith("Mean accuracy ")
+
+
+def test_seeds_fails_when_a_run_fails(tmp_path):
+    done = run(
+        *(sys.executable, SCRIPTS / "seeds.py", "increment"),
+        *("--seeds", "0", "--num-bits", "0"),
+        cwd=tmp_path,
+    )
+    assert done.returncode != 0
+    assert done.stdout == ""
+
+
+@pytest.mark.slow
+def test_the_benchmark_compares_with_stock_keras(tmp_path):
+    command = (SCRIPTS / "benchmark.py", "fit-increment-tutorial")
+    done = run(
+        sys.executable, *command, "--rounds", "2", "--json", cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    seconds = json.loads(done.stdout)["seconds"]
+    assert [len(each) for each in seconds.values()] == [2, 2]
+    assert list(seconds) == ["keras_lstm", "stock Keras"]
+
+
+def test_the_benchmark_measures_in_turns(monkeypatch, capsys):
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    import benchmark
+
+    calls = []
+    contenders = {n: lambda n=n: calls.append(n) for n in ("one", "two")}
+    monkeypatch.setitem(benchmark.CASES, "turns", lambda: contenders)
+    monkeypatch.setattr(sys, "argv", ["benchmark.py", "turns", "--rounds", "3"])
+    benchmark.main()
+    assert calls == ["one", "two"] * 4
+    rows = capsys.readouterr().out.splitlines()
+    assert rows[-1].startswith("| two |")
+    assert rows[-1].endswith("1.00 |")
+
+
+# The scripts that make .venv, on a copy whose Pythons are made up.
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """A checkout in which `python3` is a stand-in that notes its calls."""
+    root = tmp_path / "a checkout"
+    (root / "scripts").mkdir(parents=True)
+    for name in ("environment.sh", "keras-lstm"):
+        shutil.copy(SCRIPTS / name, root / "scripts" / name)
+    (root / "pyproject.toml").write_text("[project]\n")
+    (root / "constraints.txt").write_text("\n")
+    (root / "bin").mkdir()
+    return root
+
+
+def stand_in(path, text):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/bash\n{text}\n")
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+
+
+PYTHON = """
+case "$1 $2" in
+"-c import"*) exit {supported} ;;
+"--version ") echo "Python {version}" ;;
+"-m venv") echo venv >>"{root}/calls"
+    mkdir -p "{root}/.venv/bin"
+    cp "$0" "{root}/.venv/bin/python"
+    printf '%s' "{root}/.venv" >"{root}/.venv/bin/pip"
+    printf '#!/bin/bash\\necho "ran $@"\\n' >"{root}/.venv/bin/keras-lstm"
+    chmod +x "{root}/.venv/bin/"* ;;
+"-m pip") echo "pip $*" >>"{root}/calls" ;;
+esac
+"""
+
+
+def give_python(root, version, supported):
+    text = PYTHON.format(
+        root=root, version=version, supported=0 if supported else 1
+    )
+    stand_in(root / "bin" / "python3", text)
+
+
+def start(root, *arguments):
+    path = f"{root / 'bin'}:/usr/bin:/bin"
+    environment = {"PATH": path, "HOME": os.environ.get("HOME", "/")}
+    hidden = {
+        f"{name}": "exit 127"
+        for name in ("python3.11", "python3.12", "python3.13", "python")
+    }
+    for name, text in hidden.items():
+        stand_in(root / "bin" / name, text)
+    command = root / "scripts" / "keras-lstm"
+    return run(command, *arguments, env=environment, cwd=root)
+
+
+def test_the_first_use_installs_and_later_ones_do_not(checkout):
+    give_python(checkout, "3.12.1", True)
+    first = start(checkout, "train", "increment")
+    assert first.returncode == 0, first.stderr
+    assert first.stdout == "ran train increment\n"
+    assert "installing into .venv" in first.stderr
+    calls = (checkout / "calls").read_text()
+    assert calls.count("venv\n") == 1
+    assert "--constraint constraints.txt --editable ." in calls
+    second = start(checkout, "list")
+    assert (second.stdout, second.stderr) == ("ran list\n", "")
+    assert (checkout / "calls").read_text() == calls
+
+
+@pytest.mark.parametrize("name", ["pyproject.toml", "constraints.txt"])
+def test_a_changed_file_installs_again(checkout, name):
+    give_python(checkout, "3.12.1", True)
+    start(checkout, "list")
+    (checkout / name).write_text("changed\n")
+    again = start(checkout, "list")
+    assert again.stdout == "ran list\n"
+    assert "installing" in again.stderr
+
+
+def test_an_unfit_python_gets_one_line(checkout):
+    give_python(checkout, "3.9.2", False)
+    done = start(checkout, "list")
+    assert done.returncode == 2
+    assert done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    assert "needs Python 3.11, 3.12 or 3.13" in line
+    assert "python3 (Python 3.9.2)" in line
+    assert "python3.13 (not found)" in line
+
+
+def test_the_real_rule_admits_this_python():
+    text = (SCRIPTS / "environment.sh").read_text()
+    rule = text.split("rule='")[1].split("'")[0]
+    assert run(sys.executable, "-c", rule).returncode == 0
+    for version, code in (
+        ((3, 10), 1),
+        ((3, 11), 0),
+        ((3, 13), 0),
+        ((3, 14), 1),
+    ):
+        faked = rule.replace("sys.version_info[:2]", str(version))
+        assert run(sys.executable, "-c", faked).returncode == code
