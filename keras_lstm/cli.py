@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import json
 import os
 import pathlib
 import sys
@@ -71,6 +72,7 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     listing = commands.add_parser("list", help="tasks and presets")
     listing.set_defaults(run=_list)
     _add_train(commands, argv)
+    _add_verify(commands)
     return parser.parse_args(argv)
 
 
@@ -162,6 +164,25 @@ def _add_train(commands: Any, argv: list[str]) -> None:
                 )
 
 
+def _add_verify(commands: Any) -> None:
+    parser = commands.add_parser(
+        "verify",
+        help="check every input of a trained model",
+        description="Checks every input of the domain, or, of a domain too "
+        "large for that, inputs of several kinds, and says which. Exit code "
+        "1 if anything is wrong.",
+        allow_abbrev=False,
+    )
+    parser.set_defaults(run=_verify)
+    parser.add_argument("run_dir", metavar="RUN_DIR", type=pathlib.Path)
+    parser.add_argument(
+        "--num-bits",
+        metavar="N",
+        help="another length than the one it was trained on (per_step head)",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
 def _list(arguments: argparse.Namespace) -> int:
     print("Tasks")
     for name, task in TASKS.items():
@@ -201,6 +222,25 @@ def _train(arguments: argparse.Namespace) -> int:
     )
     print(result_text(config, result))
     return 0
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    num_bits = _positive(arguments.num_bits, "num_bits")
+    with _startup_messages_held():
+        import tensorflow
+
+        from keras_lstm.reporting import check_text
+        from keras_lstm.runs import load_run, verify_run
+
+        tensorflow.config.list_logical_devices()
+    run = load_run(arguments.run_dir)
+    task, result, report = verify_run(run, num_bits)
+    print(
+        json.dumps(report, indent=2)
+        if arguments.json
+        else check_text(task, result)
+    )
+    return 1 if result.num_wrong else 0
 
 
 def _resolve(arguments: argparse.Namespace) -> Config:

@@ -60,6 +60,9 @@ class ModelConfig(Options):
     embedding_initializer: str = option("random_uniform", _INITIALIZER)
     kernel_initializer: str = option("glorot_uniform", _INITIALIZER)
     recurrent_initializer: str = option("orthogonal", _INITIALIZER)
+    unit_forget_bias: bool = option(
+        True, "whether forget gates start with a bias of 1, else with 0"
+    )
     output_kernel_initializer: str = option("glorot_uniform", _INITIALIZER)
     output_bias_initializer: str = option("zeros", _INITIALIZER)
     precision: str = option(
@@ -94,6 +97,11 @@ class TrainingConfig(Options):
     clipnorm: float | None = option(
         None, "norm that the whole gradient is clipped to", above=0.0
     )
+    weight_decay: float | None = option(
+        None,
+        "share of each weight taken off at a step, times the learning rate",
+        minimum=0.0,
+    )
     monitor: str | None = option(
         None,
         "stop when this is exactly 1: val_sequence_accuracy, or "
@@ -102,6 +110,18 @@ class TrainingConfig(Options):
     )
     start_from_epoch: int = option(
         0, "epochs that always run before the monitor may stop", minimum=0
+    )
+    counterexamples_from: int | None = option(
+        None,
+        "from this epoch on, counted from 0, check every input after each "
+        "epoch, feed back what is wrong, and stop when nothing is; none: never",
+        minimum=0,
+    )
+    counterexample_share: float = option(
+        0.5,
+        "share of a batch that is fed back",
+        above=0.0,
+        maximum=1.0,
     )
     strategy: str = option(
         "auto",

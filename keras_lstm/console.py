@@ -77,7 +77,14 @@ class ProgressBar:
             return
         self._last_line = now
         left = (now - self._started) / done * (total - done)
-        say(f"{self._label}: {done:,} of {total:,}, about {left:.0f} s left")
+        say(
+            f"{self._label}: {done:,} of {total:,}, about {duration(left)} left"
+        )
+
+    def forecast(self, seconds: float) -> None:
+        """Says beforehand how long it will take, where that is long."""
+        if seconds >= _SECONDS_BETWEEN_LINES:
+            self.line(f"{self._label}: this takes about {duration(seconds)}")
 
     def line(self, text: str) -> None:
         """Prints a line that stays."""
@@ -90,6 +97,14 @@ class ProgressBar:
 def say(text: str) -> None:
     """Prints a line to standard error, at once."""
     print(text, file=sys.stderr, flush=True)
+
+
+def duration(seconds: float) -> str:
+    """A time as people say it."""
+    for unit, size in (("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
 
 
 def percent(share: float) -> str:

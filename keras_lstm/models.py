@@ -93,6 +93,7 @@ def build_model(task: Task, config: ModelConfig, seed: int = 0) -> keras.Model:
             recurrent_initializer=initializer(
                 "recurrent_initializer", f"{name}/recurrent"
             ),
+            unit_forget_bias=config.unit_forget_bias,
             seed=derive_seed(seed, name),
             dtype=config.precision,
             name=name,

@@ -1,11 +1,13 @@
 """Results as people read them: what is wrong first, numbers decoded."""
 
 import csv
+import dataclasses
 import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from keras_lstm.console import percent
+from keras_lstm.evaluation import Evaluation
 from keras_lstm.tasks.transducer import TransducerTask
 from keras_lstm.verification import Failure, Verification
 
@@ -154,3 +156,26 @@ def _short(text: str) -> str:
     if len(text) <= 64:
         return text
     return f"{text[:24]}...{text[-24:]} ({len(text)} symbols)"
+
+
+def check_report(check: Verification | Evaluation) -> dict[str, Any]:
+    """What `report.json` says of a check."""
+    right = check.num_examples - check.num_wrong
+    right_tokens = check.num_tokens - check.num_wrong_tokens
+    report: dict[str, Any] = {
+        "num_examples": check.num_examples,
+        "num_wrong": check.num_wrong,
+        "sequence_accuracy": right / check.num_examples,
+        "token_accuracy": right_tokens / check.num_tokens,
+    }
+    if isinstance(check, Evaluation):
+        report["min_margin"] = float(check.margins.min())
+        return {"checked": "test split", **report}
+    report["min_margin"] = check.min_margin
+    report["min_margin_input"] = "".join(
+        check.min_margin_input[::-1].astype(str)
+    )
+    report["by_run_length"] = [
+        dataclasses.asdict(count) for count in check.by_run_length
+    ]
+    return {"checked": check.checked, **report}

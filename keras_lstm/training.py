@@ -14,18 +14,20 @@ import numpy as np
 import tensorflow as tf
 
 import keras_lstm
+from keras_lstm.callbacks.counterexamples import Counterexamples
 from keras_lstm.callbacks.history_writer import HistoryWriter
 from keras_lstm.callbacks.progress_logger import ProgressLogger
 from keras_lstm.callbacks.stop_at_full_accuracy import StopAtFullAccuracy
 from keras_lstm.config import Config, TrainingConfig
-from keras_lstm.console import ProgressBar
+from keras_lstm.console import ProgressBar, say
 from keras_lstm.datasets import make_dataset
 from keras_lstm.evaluation import Evaluation, evaluate
 from keras_lstm.files import replacing, write_text
 from keras_lstm.metrics import SequenceAccuracy, TokenAccuracy
 from keras_lstm.models import build_model
 from keras_lstm.options import InputError
-from keras_lstm.reporting import failures_csv
+from keras_lstm.reporting import check_report, failures_csv
+from keras_lstm.runs import load_model
 from keras_lstm.strategies import check_batch_size, get_strategy
 from keras_lstm.tasks import task_name
 from keras_lstm.tasks.task import Splits
@@ -113,6 +115,9 @@ def train(
             jit_compile=False,
         )
     stop = _make_stop(config.training, splits)
+    feedback = _make_feedback(config, quiet)
+    if feedback is not None:
+        dataset = feedback.mix(dataset)
     run_dir.mkdir(parents=True, exist_ok=True)
     write_text(run_dir / "config.yaml", config.to_yaml())
     built = time.perf_counter()
@@ -132,6 +137,7 @@ def train(
         verbose=0,
         callbacks=[
             *([] if stop is None else [stop]),
+            *([] if feedback is None else [feedback]),
             HistoryWriter(run_dir / "history.csv"),
             keras.callbacks.TensorBoard(run_dir, write_graph=False),
             *([] if quiet else [ProgressLogger(log_every_steps)]),
@@ -152,14 +158,14 @@ def train(
         **check_report(check),
         **_test_report(check, config),
         "training_examples": steps * config.training.batch_size,
-        "distinct_training_examples": _count_distinct(config, splits, steps),
+        "distinct_training_examples": (
+            _count_distinct(config, splits, steps)
+            if feedback is None
+            else feedback.num_distinct()
+        ),
         "optimizer_steps": steps,
         "epochs": len(history["loss"]),
-        "stopped_because": (
-            "all epochs were run"
-            if stop is None or stop.stopped_epoch is None
-            else f"{stop.monitor} was exactly 1"
-        ),
+        "stopped_because": _reason(stop, feedback),
         "proved": False,
         "num_parameters": model.count_params(),
         "seconds": {
@@ -184,29 +190,6 @@ def train(
         write_text(run_dir / "failures.csv", text)
     write_text(run_dir / "report.json", json.dumps(report, indent=2) + "\n")
     return TrainResult(run_dir, model, history, check, report)
-
-
-def check_report(check: Verification | Evaluation) -> dict[str, Any]:
-    """What `report.json` says of a check."""
-    right = check.num_examples - check.num_wrong
-    right_tokens = check.num_tokens - check.num_wrong_tokens
-    report: dict[str, Any] = {
-        "num_examples": check.num_examples,
-        "num_wrong": check.num_wrong,
-        "sequence_accuracy": right / check.num_examples,
-        "token_accuracy": right_tokens / check.num_tokens,
-    }
-    if isinstance(check, Evaluation):
-        report["min_margin"] = float(check.margins.min())
-        return {"checked": "test split", **report}
-    report["min_margin"] = check.min_margin
-    report["min_margin_input"] = "".join(
-        check.min_margin_input[::-1].astype(str)
-    )
-    report["by_run_length"] = [
-        dataclasses.asdict(count) for count in check.by_run_length
-    ]
-    return {"checked": check.checked, **report}
 
 
 def _test_report(
@@ -271,6 +254,7 @@ def _make_optimizer(config: Config, steps_per_epoch: int) -> Any:
             "config": {
                 "learning_rate": rate,
                 "global_clipnorm": training.clipnorm,
+                "weight_decay": training.weight_decay,
             },
         }
     )
@@ -295,6 +279,42 @@ def _make_stop(
     )
 
 
+def _make_feedback(config: Config, quiet: bool) -> Counterexamples | None:
+    training, task = config.training, config.task
+    if training.counterexamples_from is None:
+        return None
+    if not isinstance(task, TransducerTask):
+        raise InputError(
+            "`counterexamples_from` needs a sequence task. Received: "
+            f"task={task.name}"
+        )
+
+    def tell(epoch: int, result: Verification) -> None:
+        if not quiet:
+            say(
+                f"epoch {epoch + 1}: {result.num_wrong:,} of "
+                f"{result.num_examples:,} are wrong"
+            )
+
+    return Counterexamples(
+        task,
+        training.counterexample_share,
+        training.counterexamples_from,
+        seed=config.seed,
+        on_check=tell,
+    )
+
+
+def _reason(
+    stop: StopAtFullAccuracy | None, feedback: Counterexamples | None
+) -> str:
+    if feedback is not None and feedback.stopped_epoch is not None:
+        return "nothing was wrong"
+    if stop is not None and stop.stopped_epoch is not None:
+        return f"{stop.monitor} was exactly 1"
+    return "all epochs were run"
+
+
 def _copy_weights(run_dir: pathlib.Path, model: keras.Model) -> None:
     weights = load_model(run_dir).get_weights()
     shapes = [w.shape for w in weights]
@@ -305,26 +325,6 @@ def _copy_weights(run_dir: pathlib.Path, model: keras.Model) -> None:
             f"{expected}. Received: {shapes}"
         )
     model.set_weights(weights)
-
-
-def load_model(run_dir: pathlib.Path) -> keras.Model:
-    """Loads a run's model, in safe mode.
-
-    Raises:
-        InputError: there is none, or it cannot be read.
-    """
-    path = run_dir / "model.keras"
-    if not path.is_file():
-        raise InputError(
-            f"`run_dir` must hold a finished run. Received: run_dir={run_dir}"
-            ", without model.keras"
-        )
-    try:
-        return keras.saving.load_model(path, compile=False, safe_mode=True)
-    # Keras raises what the broken part of the file happens to cause.
-    except Exception as error:
-        reason = " ".join(str(error).split())[:200]
-        raise InputError(f"`{path}` cannot be loaded: {reason}") from None
 
 
 def _uncompiled(model: keras.Model) -> keras.Model:

@@ -10,7 +10,7 @@ from keras_lstm.options import InputError
 from keras_lstm.presets import get_preset
 from keras_lstm.tasks.image_rows import ImageRows
 from keras_lstm.tasks.increment import Decrement, Increment, Parity
-from keras_lstm.training import load_model, train
+from keras_lstm.training import train
 
 SMALL = {"num_bits": 6, "units": 8, "epochs": 2, "steps_per_epoch": 5}
 
@@ -195,23 +195,6 @@ def test_what_cannot_be_run_is_refused_first(tmp_path, values, message):
     with pytest.raises(InputError, match=message):
         train(small(**values), tmp_path / "run")
     assert not (tmp_path / "run").exists()
-
-
-def test_a_folder_without_a_readable_model_is_refused(tmp_path):
-    with pytest.raises(InputError, match=r"without model\.keras"):
-        load_model(tmp_path)
-    (tmp_path / "model.keras").write_bytes(b"no model")
-    with pytest.raises(InputError, match=r"model.keras` cannot be loaded"):
-        load_model(tmp_path)
-
-
-def test_a_model_with_code_in_it_is_refused(tmp_path):
-    model = keras.Sequential(
-        [keras.Input((2,)), keras.layers.Lambda(lambda x: x)]
-    )
-    model.save(tmp_path / "model.keras")
-    with pytest.raises(InputError, match=r"cannot be loaded.*Lambda"):
-        load_model(tmp_path)
 
 
 @pytest.mark.slow

@@ -4,11 +4,12 @@ import keras
 import numpy as np
 import pytest
 
-from keras_lstm import verification
+from keras_lstm import prefix_tree, verification
 from keras_lstm.config import ModelConfig
 from keras_lstm.datasets import make_dataset
 from keras_lstm.models import build_model
 from keras_lstm.options import InputError
+from keras_lstm.tasks.hard_inputs import hard_inputs
 from keras_lstm.tasks.increment import Decrement, Increment, Parity
 from keras_lstm.tasks.transducer import TransducerTask
 from keras_lstm.verification import verify
@@ -65,7 +66,7 @@ def brute_force(model, task):
     ],
 )
 def test_the_walk_finds_what_predict_says(monkeypatch, task, config, block):
-    monkeypatch.setattr(verification, "_BLOCK_NODES", block)
+    monkeypatch.setattr(prefix_tree, "_BLOCK_NODES", block)
     model = half_trained(task, config)
     numbers, wrong, margins = brute_force(model, task)
     found = verify(model, task)
@@ -121,7 +122,7 @@ def test_close_margins_are_asked_again(monkeypatch):
         return ask(model, task, symbols)
 
     monkeypatch.setattr(verification, "_ask", noting)
-    monkeypatch.setattr(verification, "_CLOSE_MARGIN", 1e9)
+    monkeypatch.setattr(prefix_tree, "CLOSE_MARGIN", 1e9)
     found = verify(model, task)
     assert sum(asked) == 31
     assert found.num_wrong == expected.num_wrong
@@ -208,7 +209,7 @@ def test_progress_ends_at_the_whole():
 
 def test_the_list_of_failures_is_bounded_and_the_counts_are_not(monkeypatch):
     monkeypatch.setattr(verification, "_MAX_FAILURES", 7)
-    monkeypatch.setattr(verification, "_BLOCK_NODES", 8)
+    monkeypatch.setattr(prefix_tree, "_BLOCK_NODES", 8)
     task = Increment(num_bits=7)
     model = build_model(task, ModelConfig(units=2), seed=0)
     _, wrong, margins = brute_force(model, task)
@@ -236,7 +237,7 @@ def test_a_large_domain_is_asked_inputs_of_kinds_and_says_so():
 
 def test_the_kinds_hold_the_extremes():
     task = Increment(num_bits=64)
-    inputs, kinds = verification._inputs_of_kinds(task)
+    inputs, kinds = hard_inputs(task)
     texts = {task.text_of(row) for row in inputs}
     assert "0" * 64 in texts
     assert "0" + "1" * 63 in texts

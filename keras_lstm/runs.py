@@ -1,0 +1,167 @@
+"""A finished run, read back from its folder."""
+
+import dataclasses
+import json
+import pathlib
+from typing import Any
+
+import keras
+
+import keras_lstm
+from keras_lstm.config import Config, read_config
+from keras_lstm.console import ProgressBar
+from keras_lstm.files import write_text
+from keras_lstm.options import InputError
+from keras_lstm.presets import get_preset
+from keras_lstm.reporting import check_report, failures_csv
+from keras_lstm.tasks.increment import Increment
+from keras_lstm.tasks.transducer import TransducerTask
+from keras_lstm.verification import (
+    DEFAULT_WALKED_INPUTS,
+    MAX_WALKED_INPUTS,
+    Verification,
+    verify,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """What a run folder holds.
+
+    Args:
+        run_dir: the folder.
+        config: how it was trained.
+        report: what `report.json` says.
+        model: the trained model, uncompiled.
+    """
+
+    run_dir: pathlib.Path
+    config: Config
+    report: dict[str, Any]
+    model: keras.Model
+
+    @property
+    def sequence_task(self) -> TransducerTask:
+        """The task, where it is a sequence task.
+
+        Raises:
+            InputError: it is another.
+        """
+        task = self.config.task
+        if not isinstance(task, TransducerTask):
+            raise InputError(
+                "`run_dir` must hold a run of a sequence task. Received: a "
+                f"run of {task.name}, run_dir={self.run_dir}"
+            )
+        return task
+
+
+def load_run(run_dir: pathlib.Path) -> Run:
+    """Reads a run folder.
+
+    Raises:
+        InputError: it holds no finished run, or one of a newer version.
+    """
+    try:
+        report = json.loads((run_dir / "report.json").read_text("utf-8"))
+        version = str(report["versions"]["keras_lstm"])
+        text = (run_dir / "config.yaml").read_text("utf-8")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(
+            f"`run_dir` must hold a finished run. Received: run_dir={run_dir}"
+            f" ({type(error).__name__}: {reason})"
+        ) from None
+    if _parts(version) > _parts(keras_lstm.__version__):
+        raise InputError(
+            f"`run_dir` was written by keras-lstm {version}, newer than this "
+            f"one, {keras_lstm.__version__}. Received: run_dir={run_dir}"
+        )
+    file = read_config(text, Increment)
+    if file.preset is None or file.task is None:
+        raise InputError(
+            f"`run_dir` must hold a whole config.yaml. Received: {run_dir}"
+        )
+    config = get_preset(file.preset, file.task).replace(
+        file.task, **file.values
+    )
+    return Run(run_dir, config, report, load_model(run_dir))
+
+
+def verify_run(
+    run: Run, num_bits: int | None = None
+) -> tuple[TransducerTask, Verification, dict[str, Any]]:
+    """Checks a run's model, and writes what came out into its folder.
+
+    `verify-<num_bits>.json` is the result; the wrong answers go to
+    `failures.csv`, or to `failures-<num_bits>.csv` where the length is not
+    the one the model was trained on. `report.json` stays as it is.
+
+    Args:
+        run: the run.
+        num_bits: the length to check; by default the run's own.
+
+    Returns:
+        The task of that length, the result, and what was written.
+
+    Raises:
+        InputError: no sequence task, or a length that the head does not allow.
+    """
+    task = run.sequence_task
+    trained = task.num_bits
+    num_bits = num_bits or trained
+    if run.config.model.head == "last_state" and num_bits != trained:
+        raise InputError(
+            f"`num_bits` must be {trained}, the length that a last_state "
+            f"model was trained on. Received: num_bits={num_bits}"
+        )
+    task = type(task)(
+        **task.to_mapping() | {"num_bits": num_bits, "sampling": "uniform"}
+    )
+    walked = MAX_WALKED_INPUTS
+    if num_bits > trained:
+        walked = DEFAULT_WALKED_INPUTS
+    with ProgressBar("checking") as bar:
+        result = verify(
+            run.model,
+            task,
+            max_walked_inputs=walked,
+            progress=bar.update,
+            forecast=bar.forecast,
+        )
+    report = {
+        "task": run.report["task"],
+        "num_bits": num_bits,
+        **check_report(result),
+        "seconds": round(result.seconds, 3),
+    }
+    text = json.dumps(report, indent=2) + "\n"
+    write_text(run.run_dir / f"verify-{num_bits}.json", text)
+    name = "failures" if num_bits == trained else f"failures-{num_bits}"
+    text = failures_csv(task, result.failures)
+    write_text(run.run_dir / f"{name}.csv", text)
+    return task, result, report
+
+
+def load_model(run_dir: pathlib.Path) -> keras.Model:
+    """Loads a run's model, in safe mode.
+
+    Raises:
+        InputError: there is none, or it cannot be read.
+    """
+    path = run_dir / "model.keras"
+    if not path.is_file():
+        raise InputError(
+            f"`run_dir` must hold a finished run. Received: run_dir={run_dir}"
+            ", without model.keras"
+        )
+    try:
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+    # Keras raises what the broken part of the file happens to cause.
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"`{path}` cannot be loaded: {reason}") from None
+
+
+def _parts(version: str) -> list[int]:
+    return [int(part) for part in version.split(".") if part.isdecimal()]

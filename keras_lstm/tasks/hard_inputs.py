@@ -1,0 +1,66 @@
+"""Inputs that a network is likely to fail on, for domains too large to list."""
+
+import numpy as np
+import numpy.typing as npt
+
+from keras_lstm.seeds import derive_seed
+from keras_lstm.tasks.transducer import TransducerTask
+
+
+def hard_inputs(
+    task: TransducerTask,
+) -> tuple[npt.NDArray[np.int8], str]:
+    """Inputs that a network is likely to fail on, and what they are.
+
+    Returns:
+        The inputs, `(num_examples, num_bits)`, all in the domain, and their
+        kinds in words.
+    """
+    length, num_symbols = task.num_bits, task.num_symbols
+    rng = np.random.default_rng(derive_seed(0, "kinds"))
+    steps = np.arange(length)
+
+    def random(rows: int) -> npt.NDArray[np.int8]:
+        return rng.integers(num_symbols, size=(rows, length), dtype=np.int8)
+
+    contexts = int(np.clip(2**15 // length, 4, 64))
+    parts = [random(1024)]
+    kinds = ["1,024 uniformly random"]
+    if task.hold_symbols and task.leave_symbols:
+        runs = np.repeat(steps, contexts)[:, np.newaxis]
+        inputs = random(len(runs))
+        hold, leave = (
+            np.array(symbols, np.int8)
+            for symbols in (task.hold_symbols, task.leave_symbols)
+        )
+        held = hold[inputs % len(hold)]
+        left = leave[inputs % len(leave)]
+        inputs = np.where(steps < runs, held, inputs)
+        parts.append(np.where(steps == runs, left, inputs))
+        kinds.append(
+            f"every {task.run_name} length from 0 to {length - 1:,}, each in "
+            f"{contexts} random contexts"
+        )
+    constant = np.arange(num_symbols, dtype=np.int8)[:, np.newaxis]
+    constant = np.repeat(constant, length, -1)
+    other = (constant + 1) % num_symbols
+    last = steps == length - 1
+    parts += [
+        constant,
+        np.where(last, other, constant),
+        np.where(steps % 2 == 0, constant, other),
+    ]
+    kinds.append("constant, constant but the last, alternating")
+    for run in (length // 8, length // 2):
+        starts = np.linspace(0, length - run, 32).astype(int)[:, np.newaxis]
+        inside = (starts <= steps) & (steps < starts + run)
+        parts += [
+            np.where(inside, np.int8(symbol), random(len(starts)))
+            for symbol in range(num_symbols)
+        ]
+    kinds.append(f"runs of {length // 8:,} and {length // 2:,} at 32 places")
+    inputs = np.concatenate(parts)
+    inputs = inputs[task.in_domain(task.states(inputs)[:, -1])]
+    rows = np.ascontiguousarray(inputs).view(np.dtype((np.void, length)))
+    _, first = np.unique(rows, return_index=True)
+    return inputs[np.sort(first)], "; ".join(kinds)

@@ -1,0 +1,161 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_lstm.callbacks import counterexamples
+from keras_lstm.callbacks.counterexamples import Counterexamples
+from keras_lstm.config import ModelConfig
+from keras_lstm.datasets import make_dataset
+from keras_lstm.models import build_model
+from keras_lstm.options import InputError
+from keras_lstm.tasks.increment import Increment
+from keras_lstm.verification import verify
+
+TASK = Increment(num_bits=8, validation_examples=0)
+
+
+def batches(dataset, count):
+    return [
+        tuple(each.numpy() for each in batch) for batch in dataset.take(count)
+    ]
+
+
+def plain(batch_size=16, seed=0):
+    return make_dataset(TASK.splits(seed).train, batch_size, training=True)
+
+
+def compiled(seed=0):
+    model = build_model(TASK, ModelConfig("last_state", 8), seed)
+    model.compile(
+        keras.optimizers.Adam(0.02),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+    )
+    return model
+
+
+def test_nothing_is_mixed_in_before_anything_is_known():
+    mixed = batches(Counterexamples(TASK).mix(plain()), 5)
+    for one, other in zip(mixed, batches(plain(), 5), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_wrong_inputs_and_their_neighbours_are_mixed_in():
+    feedback = Counterexamples(TASK, share=0.5, capacity=3)
+    model = compiled()
+    feedback.set_model(model)
+    iterator = iter(feedback.mix(plain()))
+    feedback.on_train_begin()
+    feedback.on_epoch_end(0)
+    worst = verify(model, TASK).failures[:3]
+    unmixed = batches(plain(), 60)
+    exact, replaced = 0, 0
+    for step in range(60):
+        symbols, targets = (each.numpy() for each in next(iterator))
+        np.testing.assert_array_equal(targets, TASK.answer(symbols))
+        # A batch may have been made this many steps ahead: none is changed.
+        changed = symbols != unmixed[step][0]
+        assert not changed[:8].any()
+        if step < counterexamples._STEPS_AHEAD:
+            assert not changed.any()
+            continue
+        for row in symbols[8:]:
+            near = [
+                f for f in worst if (row == f.symbols)[: f.run_length + 1].all()
+            ]
+            assert near
+            replaced += 1
+            exact += any((row == f.symbols).all() for f in worst)
+    assert 0.35 < exact / replaced < 0.75
+
+
+def test_it_checks_in_the_chosen_epochs_only():
+    checked = []
+    feedback = Counterexamples(
+        TASK,
+        start_from_epoch=2,
+        every_epochs=3,
+        on_check=lambda epoch, result: checked.append(epoch),
+    )
+    feedback.set_model(compiled())
+    for epoch in range(9):
+        feedback.on_epoch_end(epoch)
+    assert checked == [2, 5, 8]
+
+
+def test_a_pool_that_is_not_in_use_yet_is_not_replaced():
+    feedback = Counterexamples(TASK)
+    feedback.set_model(compiled())
+    feedback.on_epoch_end(0)
+    first = int(feedback._newest.numpy())
+    feedback.on_epoch_end(1)
+    assert int(feedback._newest.numpy()) == first
+    for step in range(counterexamples._STEPS_AHEAD):
+        feedback.on_train_batch_end(step)
+    feedback.on_epoch_end(2)
+    assert int(feedback._newest.numpy()) == 1 - first
+
+
+def test_a_plain_fit_ends_when_nothing_is_wrong():
+    model = compiled()
+    found = []
+    feedback = Counterexamples(
+        TASK,
+        start_from_epoch=3,
+        on_check=lambda epoch, result: found.append(result.num_wrong),
+    )
+    seen = set()
+    history = model.fit(
+        feedback.mix(plain(batch_size=64)),
+        epochs=60,
+        steps_per_epoch=20,
+        shuffle=False,
+        verbose=0,
+        callbacks=[feedback],
+    )
+    assert feedback.stopped_epoch == len(history.epoch) - 1
+    assert found[-1] == 0
+    assert all(found[:-1])
+    assert verify(model, TASK).num_wrong == 0
+    # Made again without training, the same batches come out.
+    for symbols, _ in batches(plain(64), 20):
+        seen |= set(map(tuple, symbols.tolist()))
+    assert len(seen) <= feedback.num_distinct() <= 255
+
+
+def test_distinct_inputs_are_counted_exactly():
+    feedback = Counterexamples(TASK)
+    mixed = batches(feedback.mix(plain()), 30)
+    for step in range(20):
+        feedback.on_train_batch_end(step)
+    # Thirty batches were made, twenty of them trained on.
+    rows = np.concatenate([symbols for symbols, _ in mixed[:20]])
+    assert feedback.num_distinct() == len(np.unique(rows, axis=0))
+
+
+def test_two_runs_do_the_same():
+    def run():
+        model = compiled()
+        feedback = Counterexamples(TASK, start_from_epoch=1)
+        model.fit(
+            feedback.mix(plain()).prefetch(3),
+            epochs=5,
+            steps_per_epoch=10,
+            shuffle=False,
+            verbose=0,
+            callbacks=[feedback],
+        )
+        return model.get_weights(), feedback.num_distinct()
+
+    tf.config.experimental.enable_op_determinism()
+    (first, count), (second, again) = run(), run()
+    assert count == again
+    for one, other in zip(first, second, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_bad_arguments_are_refused():
+    with pytest.raises(InputError, match="at most 16777216 inputs to check"):
+        Counterexamples(Increment(num_bits=25))
+    with pytest.raises(InputError, match="`share` must be above 0"):
+        Counterexamples(TASK, share=0.0)
