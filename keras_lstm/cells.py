@@ -4,6 +4,9 @@ What walks a tree of prefixes, or follows very long sequences, needs the state
 between two steps, which `model.predict` does not give.
 """
 
+import functools
+import itertools
+import math
 from typing import Any
 
 import keras
@@ -35,14 +38,6 @@ class Cells:
 
     Attributes:
         per_step: whether the head answers at every time step.
-        step: from cells and the targets of their children, `(num_symbols *
-            nodes,)`, to the children's cells and margins. Children are
-            ordered by symbol, then as their parents.
-        follow: from symbols and targets, `(num_examples, timesteps)`, to how
-            many symbols are wrong, the smallest margin, and whether any is
-            close to zero, each `(num_examples,)`. For the per_step head.
-        leaf_margins: from cells and targets, `(nodes, num_bits)`, to margins
-            of the same shape. For the last_state head.
     """
 
     def __init__(
@@ -54,73 +49,51 @@ class Cells:
         per_step: bool,
     ) -> None:
         self.per_step = per_step
-        self._units = [lstm.units for lstm in lstms]
-        weights = [
-            [tf.constant(w) for w in lstm.get_weights()] for lstm in lstms
-        ]
-        kernel, bias = [tf.constant(w) for w in dense.get_weights()]
-        embedded = tf.constant(embedding.get_weights()[0])
-        num_symbols = embedded.shape[0]
+        self._units = tuple(lstm.units for lstm in lstms)
+        weights = [lstm.get_weights() for lstm in lstms]
+        kernel, recurrent, bias = weights[0]
         # The first layer's input is one of few: its product, once for each.
-        table = embedded @ weights[0][0] + weights[0][2]
+        table = embedding.get_weights()[0] @ kernel + bias
+        flat = [table, recurrent, *(w for ws in weights[1:] for w in ws)]
+        self._weights = [tf.constant(w) for w in flat + dense.get_weights()]
+        shape = output_shape if not per_step else (int(dense.units),)
+        self._functions = _traced(self._units, len(table), shape, per_step)
 
-        def advance(cells: Any, first: Any, spread: Any) -> list[Any]:
-            """The cells after a symbol, given what it adds to layer 1."""
-            following: list[Any] = []
-            x = None
-            for layer, (into, recurrent, bias_) in enumerate(weights):
-                h, c = cells[2 * layer], cells[2 * layer + 1]
-                z = spread(h @ recurrent)
-                z += first if x is None else x @ into + bias_
-                i, f, g, o = tf.split(z, 4, -1)
-                c = tf.sigmoid(f) * spread(c) + tf.sigmoid(i) * tf.tanh(g)
-                x = tf.sigmoid(o) * tf.tanh(c)
-                following += [x, c]
-            return following
+    def step(self, cells: list[Any], targets: Any) -> tuple[list[Any], Any]:
+        """Reads every symbol once after each node.
 
-        def step(cells: Any, targets: Any) -> Any:
-            first = tf.repeat(table, tf.shape(cells[0])[0], axis=0)
-            cells = advance(
-                cells, first, lambda x: tf.tile(x, [num_symbols, 1])
-            )
-            if not per_step:
-                return cells, ()
-            return cells, margins_of(cells[-2] @ kernel + bias, targets)
+        Args:
+            cells: of the nodes.
+            targets: what is right at each child, `(num_symbols * nodes,)`,
+                ordered by symbol, then as the nodes.
 
-        def follow(symbols: Any, targets: Any) -> Any:
-            symbols, targets = tf.transpose(symbols), tf.transpose(targets)
-            rows = tf.shape(symbols)[1]
-            cells = [tf.zeros([rows, u]) for u in self._units for _ in "hc"]
-            wrong = tf.zeros([rows], tf.int32)
-            least = tf.fill([rows], np.float32(np.inf))
-            close = tf.zeros([rows], tf.bool)
-            for t in tf.range(tf.shape(symbols)[0]):
-                first = tf.gather(table, symbols[t])
-                cells = advance(cells, first, lambda x: x)
-                margins = margins_of(cells[-2] @ kernel + bias, targets[t])
-                wrong += tf.cast(margins < 0, tf.int32)
-                least = tf.minimum(least, margins)
-                close |= tf.abs(margins) < CLOSE_MARGIN
-            return tf.cast(wrong, tf.int16), least, close
+        Returns:
+            The children's cells and, for the per_step head, their margins,
+            in the same order.
+        """
+        return self._functions["step"](self._weights, cells, targets)
 
-        def leaf_margins(cells: Any, targets: Any) -> Any:
-            logits = cells[-2] @ kernel + bias
-            logits = tf.reshape(logits, [-1, *output_shape])
-            return margins_of(logits, targets)
+    def follow(self, symbols: Any, targets: Any) -> tuple[Any, Any, Any]:
+        """Reads whole sequences, for the per_step head.
 
-        cells = [
-            tf.TensorSpec([None, units], tf.float32)
-            for units in self._units
-            for _ in range(2)
-        ]
-        node = tf.TensorSpec([None], tf.int32)
-        leaf = tf.TensorSpec([None, None], tf.int64)
-        self.step = tf.function(step, input_signature=[cells, node])
-        both = tf.TensorSpec([None, None], tf.int32)
-        self.follow = tf.function(follow, input_signature=[both, both])
-        self.leaf_margins = tf.function(
-            leaf_margins, input_signature=[cells, leaf]
-        )
+        Args:
+            symbols: `(num_examples, timesteps)`.
+            targets: what is right, of the same shape.
+
+        Returns:
+            How many symbols are wrong, the smallest margin, and whether any
+            margin is close to zero, each `(num_examples,)`.
+        """
+        return self._functions["follow"](self._weights, symbols, targets)
+
+    def leaf_margins(self, cells: list[Any], targets: Any) -> Any:
+        """The margins of whole sequences, for the last_state head.
+
+        Args:
+            cells: after the last symbol.
+            targets: what is right, `(nodes, num_bits)`.
+        """
+        return self._functions["leaf_margins"](self._weights, cells, targets)
 
     def start(self) -> list[Any]:
         """Each LSTM layer's h and c before the first symbol."""
@@ -187,3 +160,84 @@ def _is_stock_lstm(layer: keras.layers.Layer) -> bool:
         and not layer.stateful
         and not layer.return_state
     )
+
+
+@functools.lru_cache(maxsize=16)
+def _traced(
+    units: tuple[int, ...],
+    num_symbols: int,
+    output_shape: tuple[int, ...],
+    per_step: bool,
+) -> dict[str, Any]:
+    """TensorFlow functions for all networks of one shape, traced once."""
+
+    def advance(weights: Any, cells: Any, first: Any, spread: Any) -> list[Any]:
+        """The cells after a symbol, given what it adds to the first layer."""
+        following: list[Any] = []
+        x = None
+        for layer in range(len(units)):
+            h, c = cells[2 * layer], cells[2 * layer + 1]
+            if x is None:
+                z = spread(h @ weights[1]) + first
+            else:
+                kernel, recurrent, bias = weights[3 * layer - 1 : 3 * layer + 2]
+                z = spread(h @ recurrent) + x @ kernel + bias
+            i, f, g, o = tf.split(z, 4, -1)
+            c = tf.sigmoid(f) * spread(c) + tf.sigmoid(i) * tf.tanh(g)
+            x = tf.sigmoid(o) * tf.tanh(c)
+            following += [x, c]
+        return following
+
+    def step(weights: Any, cells: Any, targets: Any) -> Any:
+        first = tf.repeat(weights[0], tf.shape(cells[0])[0], axis=0)
+        cells = advance(
+            weights, cells, first, lambda x: tf.tile(x, [num_symbols, 1])
+        )
+        if not per_step:
+            return cells, ()
+        logits = cells[-2] @ weights[-2] + weights[-1]
+        return cells, margins_of(logits, targets)
+
+    def follow(weights: Any, symbols: Any, targets: Any) -> Any:
+        symbols, targets = tf.transpose(symbols), tf.transpose(targets)
+        rows = tf.shape(symbols)[1]
+        cells = [tf.zeros([rows, size]) for size in units for _ in "hc"]
+        wrong = tf.zeros([rows], tf.int32)
+        least = tf.fill([rows], np.float32(np.inf))
+        close = tf.zeros([rows], tf.bool)
+        for t in tf.range(tf.shape(symbols)[0]):
+            first = tf.gather(weights[0], symbols[t])
+            cells = advance(weights, cells, first, lambda x: x)
+            logits = cells[-2] @ weights[-2] + weights[-1]
+            margins = margins_of(logits, targets[t])
+            wrong += tf.cast(margins < 0, tf.int32)
+            least = tf.minimum(least, margins)
+            close |= tf.abs(margins) < CLOSE_MARGIN
+        return tf.cast(wrong, tf.int16), least, close
+
+    def leaf_margins(weights: Any, cells: Any, targets: Any) -> Any:
+        logits = cells[-2] @ weights[-2] + weights[-1]
+        return margins_of(tf.reshape(logits, [-1, *output_shape]), targets)
+
+    def floats(*shape: int | None) -> tf.TensorSpec:
+        return tf.TensorSpec(shape, tf.float32)
+
+    first, last = units[0], units[-1]
+    weights = [floats(num_symbols, 4 * first), floats(first, 4 * first)]
+    for below, size in itertools.pairwise(units):
+        weights += [
+            floats(below, 4 * size),
+            floats(size, 4 * size),
+            floats(4 * size),
+        ]
+    num_outputs = math.prod(output_shape)
+    weights += [floats(last, num_outputs), floats(num_outputs)]
+    cells = [floats(None, size) for size in units for _ in "hc"]
+    nodes = tf.TensorSpec([None], tf.int32)
+    rows = tf.TensorSpec([None, None], tf.int32)
+    leaves = tf.TensorSpec([None, None], tf.int64)
+    return {
+        "step": tf.function(step, [weights, cells, nodes]),
+        "follow": tf.function(follow, [weights, rows, rows]),
+        "leaf_margins": tf.function(leaf_margins, [weights, cells, leaves]),
+    }

@@ -60,8 +60,10 @@ class ModelConfig(Options):
     embedding_initializer: str = option("random_uniform", _INITIALIZER)
     kernel_initializer: str = option("glorot_uniform", _INITIALIZER)
     recurrent_initializer: str = option("orthogonal", _INITIALIZER)
-    unit_forget_bias: bool = option(
-        True, "whether forget gates start with a bias of 1, else with 0"
+    forget_bias: float = option(
+        1.0,
+        "what the forget gates' bias starts at; far below 0 a cell forgets at "
+        "once, and memory has to be a state that the network holds",
     )
     output_kernel_initializer: str = option("glorot_uniform", _INITIALIZER)
     output_bias_initializer: str = option("zeros", _INITIALIZER)

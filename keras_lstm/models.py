@@ -93,7 +93,7 @@ def build_model(task: Task, config: ModelConfig, seed: int = 0) -> keras.Model:
             recurrent_initializer=initializer(
                 "recurrent_initializer", f"{name}/recurrent"
             ),
-            unit_forget_bias=config.unit_forget_bias,
+            unit_forget_bias=False,
             seed=derive_seed(seed, name),
             dtype=config.precision,
             name=name,
@@ -112,7 +112,18 @@ def build_model(task: Task, config: ModelConfig, seed: int = 0) -> keras.Model:
     )(x)
     if len(shape) > 1:
         x = keras.layers.Reshape(shape, name="per_output")(x)
-    return keras.Model(inputs, x, name=task.name.replace("-", "_"))
+    model = keras.Model(inputs, x, name=task.name.replace("-", "_"))
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.LSTM):
+            _set_forget_bias(layer, config.forget_bias)
+    return model
+
+
+def _set_forget_bias(lstm: keras.layers.LSTM, value: float) -> None:
+    """Keras knows 0 and 1 only. Its gates: input, forget, cell, output."""
+    kernel, recurrent_kernel, bias = lstm.get_weights()
+    bias[lstm.units : 2 * lstm.units] = value
+    lstm.set_weights([kernel, recurrent_kernel, bias])
 
 
 # An initializer's name, and what its number means to Keras.

@@ -30,7 +30,7 @@ def increment() -> Config:
     return Config(
         preset="increment",
         task=Increment(),
-        model=ModelConfig(input_noise=1.0, layer_noise=0.3),
+        model=ModelConfig(input_noise=1.0, layer_noise=0.3, forget_bias=-8.0),
         training=TrainingConfig(
             batch_size=128,
             epochs=15,

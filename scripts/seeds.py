@@ -1,8 +1,10 @@
 """Runs a preset for several seeds, each in a process of its own: one table.
 
-Command: python scripts/seeds.py PRESET --seeds 0-9 [--out DIR] [FLAG VALUE ...]
+Command: python scripts/seeds.py PRESET --seeds 0-9 [--lengths 64,256]
+    [--out DIR] [FLAG VALUE ...]
 
-Flags that are not its own go to `keras-lstm train`. The table is Markdown, so
+Flags that are not its own go to `keras-lstm train`. `--lengths` checks each
+model at other lengths too, with `keras-lstm verify`. The table is Markdown, so
 that the docs can show it as it is; `--out` keeps the run folders.
 """
 
@@ -50,6 +52,18 @@ def run(
     return report | {"accuracy": accuracy, "shell_seconds": seconds}
 
 
+def check(run_dir: pathlib.Path, num_bits: str) -> str:
+    """How many are wrong of how many asked at another length."""
+    command = [sys.executable, "-m", "keras_lstm", "verify", str(run_dir)]
+    command += ["--num-bits", num_bits, "--json"]
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=False)
+    # 1 says that something is wrong, which is a result.
+    if done.returncode not in (0, 1):
+        raise SystemExit(done.returncode)
+    result = json.loads(done.stdout)
+    return f"{result['num_wrong']:,} of {result['num_examples']:,}"
+
+
 def cell(value: Any) -> str:
     """A value as the table shows it."""
     if isinstance(value, float):
@@ -64,6 +78,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("preset")
     parser.add_argument("--seeds", default="0-9", help="such as 0-9 or 3")
+    parser.add_argument("--lengths", default="", help="such as 64,256")
     parser.add_argument(
         "--out", type=pathlib.Path, help="keeps the run folders"
     )
@@ -75,6 +90,9 @@ def main() -> None:
         folder = arguments.out or pathlib.Path(temporary)
         for seed in range(int(first), int(last or first) + 1):
             report = run(task, arguments.preset, seed, folder, flags)
+            for num_bits in filter(None, arguments.lengths.split(",")):
+                column = f"wrong at {num_bits} bits"
+                report[column] = check(folder / f"seed{seed}", num_bits)
             reports.append(report)
             print(
                 f"seed {seed}: {report['num_wrong']:,} wrong, "
@@ -82,9 +100,11 @@ def main() -> None:
                 file=sys.stderr,
                 flush=True,
             )
+    lengths = [key for key in reports[0] if key.startswith("wrong at ")]
+    columns = COLUMNS | {key: key for key in lengths}
     shown = {
         title: key
-        for title, key in COLUMNS.items()
+        for title, key in columns.items()
         if any(report.get(key) is not None for report in reports)
     }
     print(f"| {' | '.join(shown)} |")

@@ -66,15 +66,14 @@ class TransducerTask(Task):
     sampling: str = option(
         "uniform",
         "how training inputs are chosen: drawn uniformly; drawn with a share "
-        "whose carry length is chosen uniformly; drawn with a share in which "
-        "each input prefers one symbol, to a degree of its own; or a "
-        "permutation of the domain with a part held out",
-        choices=("uniform", "carry", "skewed", "permutation"),
+        "whose carry length is chosen uniformly; or a permutation of the "
+        "domain with a part held out",
+        choices=("uniform", "carry", "permutation"),
     )
-    sampling_share: float = option(
+    carry_share: float = option(
         0.5,
-        "share of a batch that is not drawn uniformly (sampling carry and "
-        "skewed)",
+        "share of a batch whose carry length is chosen uniformly "
+        "(sampling carry)",
         minimum=0.0,
         maximum=1.0,
     )
@@ -326,8 +325,9 @@ class TransducerTask(Task):
         import tensorflow as tf
 
         key = [derive_seed(seed, purpose), 0]
-        reshape = {"carry": self._draw_runs, "skewed": self._draw_skewed}
-        change = reshape.get(self.sampling, lambda: lambda x, *_: x)()
+        draw_runs = (
+            self._draw_runs() if self.sampling == "carry" else lambda x, _: x
+        )
 
         def batch(indices: Any) -> tuple[Any, Any]:
             indices = tf.cast(indices, tf.int64)
@@ -343,8 +343,7 @@ class TransducerTask(Task):
                 symbols = tf.random.stateless_uniform(
                     shape, key, 0, self.num_symbols, tf.int32
                 )
-                key = tf.random.experimental.stateless_fold_in(key, 1)
-                symbols = change(symbols, self._first_rows(symbols), key)
+                symbols = draw_runs(symbols, key)
                 return symbols, *self.transduce(symbols)
 
             def outside(
@@ -371,23 +370,20 @@ class TransducerTask(Task):
 
         return batch
 
-    def _first_rows(self, symbols: Any) -> Any:
-        """Which rows of a batch are not drawn uniformly, `(batch_size, 1)`."""
-        import tensorflow as tf
-
-        rows = tf.shape(symbols)[0]
-        count = tf.round(self.sampling_share * tf.cast(rows, tf.float32))
-        return tf.range(rows)[:, tf.newaxis] < tf.cast(count, tf.int32)
-
     def _draw_runs(self) -> Any:
-        """Gives chosen rows runs of uniformly chosen length."""
+        """Gives the first rows of a batch runs of uniformly chosen length."""
         import tensorflow as tf
 
         hold = tf.constant(self.hold_symbols)
         leave = tf.constant(self.leave_symbols)
         steps = tf.range(self.num_bits)
 
-        def draw(symbols: Any, chosen: Any, key: Any) -> Any:
+        def draw(symbols: Any, key: Any) -> Any:
+            rows = tf.shape(symbols)[0]
+            count = tf.round(self.carry_share * tf.cast(rows, tf.float32))
+            chosen = tf.range(rows) < tf.cast(count, tf.int32)
+            chosen = chosen[:, tf.newaxis]
+            key = tf.random.experimental.stateless_fold_in(key, 1)
             length = tf.random.stateless_uniform(
                 tf.shape(chosen), key, 0, self.num_bits, tf.int32
             )
@@ -396,21 +392,6 @@ class TransducerTask(Task):
             left = tf.gather(leave, symbols % tf.size(leave))
             symbols = tf.where(chosen & (steps < length), held, symbols)
             return tf.where(chosen & (steps == length), left, symbols)
-
-        return draw
-
-    def _draw_skewed(self) -> Any:
-        """Gives chosen rows a symbol each that they prefer."""
-        import tensorflow as tf
-
-        def draw(symbols: Any, chosen: Any, key: Any) -> Any:
-            keys = tf.random.experimental.stateless_split(key, 3)
-            preferred = tf.random.stateless_uniform(
-                tf.shape(chosen), keys[0], 0, self.num_symbols, tf.int32
-            )
-            degree = tf.random.stateless_uniform(tf.shape(chosen), keys[1])
-            chance = tf.random.stateless_uniform(tf.shape(symbols), keys[2])
-            return tf.where(chosen & (chance < degree), preferred, symbols)
 
         return draw
 

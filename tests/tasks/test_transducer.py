@@ -120,7 +120,7 @@ def test_uniform_sampling_reaches_all_inputs_alike():
 
 def test_carry_sampling_makes_long_carries_common():
     task = Increment(
-        num_bits=20, sampling="carry", sampling_share=0.5, validation_examples=0
+        num_bits=20, sampling="carry", carry_share=0.5, validation_examples=0
     )
     symbols, _ = task.splits(seed=0).train.batch(tf.range(40_000))
     runs = task.run_length(symbols.numpy())
