@@ -84,7 +84,8 @@ class Cells:
             How many symbols are wrong, the smallest margin, and whether any
             margin is close to zero, each `(num_examples,)`.
         """
-        return self._functions["follow"](self._weights, symbols, targets)
+        by_step = [np.ascontiguousarray(x.T) for x in (symbols, targets)]
+        return self._functions["follow"](self._weights, *by_step)
 
     def leaf_margins(self, cells: list[Any], targets: Any) -> Any:
         """The margins of whole sequences, for the last_state head.
@@ -199,7 +200,6 @@ def _traced(
         return cells, margins_of(logits, targets)
 
     def follow(weights: Any, symbols: Any, targets: Any) -> Any:
-        symbols, targets = tf.transpose(symbols), tf.transpose(targets)
         rows = tf.shape(symbols)[1]
         cells = [tf.zeros([rows, size]) for size in units for _ in "hc"]
         wrong = tf.zeros([rows], tf.int32)
