@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from keras_lstm.callbacks.counterexamples import Counterexamples
     from keras_lstm.callbacks.stop_at_full_accuracy import StopAtFullAccuracy
     from keras_lstm.config import Config, ModelConfig, TrainingConfig
     from keras_lstm.datasets import make_dataset
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "Config": "config",
+    "Counterexamples": "callbacks.counterexamples",
     "Decrement": "tasks.increment",
     "ImageRows": "tasks.image_rows",
     "Increment": "tasks.increment",
@@ -56,6 +58,7 @@ _MODULES = {
 
 __all__ = [
     "Config",
+    "Counterexamples",
     "Decrement",
     "ImageRows",
     "Increment",

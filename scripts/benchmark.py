@@ -77,6 +77,32 @@ def fit_increment_tutorial() -> dict[str, Contender]:
     }
 
 
+@case
+def verify() -> dict[str, Contender]:
+    """All 1,048,575 inputs of the tutorial's model, checked."""
+    import numpy as np
+
+    from keras_lstm.models import build_model
+    from keras_lstm.presets import get_preset
+    from keras_lstm.tasks.increment import Increment
+    from keras_lstm.verification import verify
+
+    config = get_preset("increment")
+    task = Increment()
+    model = build_model(task, config.model)
+    inputs = task.symbols_of(np.arange(2**20 - 1))
+    targets = task.answer(inputs)
+
+    def brute_force() -> int:
+        logits = model.predict(inputs, batch_size=4096, verbose=0)
+        return int((logits.argmax(-1) != targets).any(-1).sum())
+
+    return {
+        "keras_lstm": lambda: verify(model, task).num_wrong,
+        "model.predict": brute_force,
+    }
+
+
 def measure(
     contenders: dict[str, Contender], rounds: int
 ) -> dict[str, list[float]]:

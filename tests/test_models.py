@@ -77,6 +77,16 @@ def test_the_seed_decides_the_initial_values():
         assert one.ndim == 1 or (one != other).any()
 
 
+@pytest.mark.parametrize("value", [1.0, -8.0])
+def test_the_forget_bias_is_an_option(value):
+    config = ModelConfig(units=3, forget_bias=value)
+    model = build_model(TASK, config)
+    for name in ("lstm_1", "lstm_2"):
+        bias = model.get_layer(name).get_weights()[2]
+        expected = [0] * 3 + [value] * 3 + [0] * 6
+        assert bias.tolist() == expected
+
+
 def test_no_two_layers_start_alike():
     config = ModelConfig(units=10, embedding_dim=10)
     model = build_model(TASK, config)

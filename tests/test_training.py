@@ -11,6 +11,7 @@ from keras_lstm.presets import get_preset
 from keras_lstm.tasks.image_rows import ImageRows
 from keras_lstm.tasks.increment import Decrement, Increment, Parity
 from keras_lstm.training import train
+from keras_lstm.verification import verify
 
 SMALL = {"num_bits": 6, "units": 8, "epochs": 2, "steps_per_epoch": 5}
 
@@ -125,6 +126,32 @@ def test_a_held_out_part_is_reported(tmp_path):
     assert report["optimizer_steps"] == 2 * 3
 
 
+def test_what_is_wrong_is_fed_back_until_nothing_is(tmp_path, capfd):
+    config = small(
+        head="last_state",
+        num_bits=7,
+        sampling="carry",
+        batch_size=64,
+        epochs=60,
+        steps_per_epoch=20,
+        learning_rate=0.02,
+        monitor=None,
+        counterexamples_from=2,
+    )
+    report = train(config, tmp_path / "run").report
+    assert report["num_wrong"] == 0
+    assert report["stopped_because"] == "nothing was wrong"
+    assert 0 < report["distinct_training_examples"] <= 127
+    last = f"epoch {report['epochs']}: 0 of 127 are wrong"
+    assert last in capfd.readouterr().err
+
+
+def test_counterexamples_need_a_sequence_task(tmp_path):
+    config = get_preset("digits").replace(ImageRows, counterexamples_from=1)
+    with pytest.raises(InputError, match="`counterexamples_from` needs a"):
+        train(config, tmp_path / "run")
+
+
 def test_every_test_image_is_measured(tmp_path):
     config = get_preset("digits").replace(
         ImageRows, epochs=1, steps_per_epoch=3, test_head=100
@@ -205,6 +232,30 @@ def test_the_increment_preset_is_exact_for_ten_seeds(tmp_path):
         assert report["num_wrong"] == 0
         assert report["num_examples"] == 1_048_575
         assert report["training_examples"] <= 20_000
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_the_last_state_preset_is_exact_for_ten_seeds(tmp_path):
+    for seed in range(10):
+        config = get_preset("increment-last-state")
+        config = config.replace(Increment, seed=seed)
+        report = train(config, tmp_path / str(seed), quiet=True).report
+        assert report["num_wrong"] == 0
+        assert report["training_examples"] <= 2_000_000
+        assert report["stopped_because"] == "nothing was wrong"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(7200)
+def test_the_increment_preset_holds_at_lengths_never_trained_on(tmp_path):
+    for seed in range(10):
+        config = get_preset("increment").replace(Increment, seed=seed)
+        model = train(config, tmp_path / str(seed), quiet=True).model
+        for num_bits in (64, 256, 1024, 4096):
+            found = verify(model, Increment(num_bits=num_bits))
+            assert found.num_wrong == 0
+            assert "inputs of these kinds" in found.checked
 
 
 @pytest.mark.slow

@@ -1,10 +1,13 @@
 import dataclasses
+import subprocess
+import sys
 
 import keras
 import numpy as np
 import pytest
 
 from keras_lstm import prefix_tree, verification
+from keras_lstm.cells import Cells
 from keras_lstm.config import ModelConfig
 from keras_lstm.datasets import make_dataset
 from keras_lstm.models import build_model
@@ -247,6 +250,56 @@ def test_the_kinds_hold_the_extremes():
     assert "1" + "0" * 63 in texts
     assert "every carry length from 0 to 63" in kinds
     assert len(texts) == len(inputs)
+
+
+def test_following_sequences_agrees_with_predict():
+    task = Increment(num_bits=40)
+    model = half_trained(task, ModelConfig(units=6), 15)
+    inputs, _ = hard_inputs(task)
+    symbols = inputs.astype(np.int32)
+    targets = task.answer(symbols)
+    found = Cells.of(model).follow(symbols, targets)
+    wrong_tokens, margins, close = (each.numpy() for each in found)
+    logits = model.predict(symbols, verbose=0)
+    wrong = logits.argmax(-1) != targets
+    sure = ~close
+    assert sure.sum() > 100
+    np.testing.assert_array_equal(wrong_tokens[sure], wrong.sum(-1)[sure])
+    difference = np.where(targets == 1, 1, -1) * (
+        logits[..., 1] - logits[..., 0]
+    )
+    np.testing.assert_allclose(margins, difference.min(-1), atol=1e-4)
+
+
+def test_a_long_walk_is_forecast():
+    task = Increment(num_bits=12)
+    said = []
+    verify(build_model(task, ModelConfig(units=4)), task, forecast=said.append)
+    assert len(said) == 1
+    assert 0 < said[0] < 60
+
+
+LARGE = """
+import resource, sys
+from keras_lstm import Increment, ModelConfig, build_model, verify
+task = Increment(num_bits=24)
+result = verify(build_model(task, ModelConfig()), task)
+assert result.num_examples == 2**24 - 1, result.num_examples
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+assert peak < 2 * 2**30, peak
+"""
+
+
+@pytest.mark.slow
+def test_sixteen_million_inputs_take_little_memory():
+    done = subprocess.run(
+        [sys.executable, "-c", LARGE],
+        capture_output=True,
+        text=True,
+        timeout=580,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_more_than_can_be_walked_is_refused():

@@ -154,6 +154,26 @@ def test_two_runs_do_the_same():
         np.testing.assert_array_equal(one, other)
 
 
+def test_replicas_train_on_what_is_wrong_too(mirrored):
+    with mirrored.scope():
+        model = compiled()
+    found = []
+    feedback = Counterexamples(
+        TASK, on_check=lambda epoch, result: found.append(result.num_wrong)
+    )
+    model.fit(
+        feedback.mix(plain(batch_size=64)),
+        epochs=3,
+        steps_per_epoch=20,
+        shuffle=False,
+        verbose=0,
+        callbacks=[feedback],
+    )
+    assert len(found) == 3
+    assert found[-1] == verify(model, TASK).num_wrong
+    assert int(feedback._counts.numpy().max()) > 0
+
+
 def test_bad_arguments_are_refused():
     with pytest.raises(InputError, match="at most 16777216 inputs to check"):
         Counterexamples(Increment(num_bits=25))
