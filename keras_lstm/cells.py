@@ -11,6 +11,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 # Where a margin is closer to zero than rounding may move it, what is computed
@@ -19,7 +20,7 @@ CLOSE_MARGIN = 1e-4
 
 
 def margins_of(logits: Any, targets: Any) -> Any:
-    """The target's logit minus the largest other.
+    """The target's logit minus the largest other; -inf where one is NaN.
 
     Args:
         logits: `(..., num_classes)`.
@@ -27,13 +28,25 @@ def margins_of(logits: Any, targets: Any) -> Any:
     """
     chosen = tf.one_hot(targets, logits.shape[-1], True, False)
     right = tf.reduce_max(tf.where(chosen, logits, -np.inf), -1)
-    return right - tf.reduce_max(tf.where(chosen, -np.inf, logits), -1)
+    margins = right - tf.reduce_max(tf.where(chosen, -np.inf, logits), -1)
+    unknown = tf.reduce_any(tf.math.is_nan(logits), -1)
+    return tf.where(unknown | tf.math.is_nan(margins), -np.inf, margins)
+
+
+def predictions_of(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.int32]:
+    """The class with the largest logit; -1, which is none, where one is NaN.
+
+    Args:
+        logits: `(..., num_classes)`.
+    """
+    unknown = np.isnan(logits).any(-1)
+    return np.where(unknown, -1, logits.argmax(-1)).astype(np.int32)
 
 
 class Cells:
     """A model's own weights, applied one time step at a time.
 
-    Make one with `Cells.of(model)`. The state of a network is a list: for
+    Make one with `Cells.of`. The state of a network is a list: for
     each LSTM layer its h and its c, `(nodes, units)`.
 
     Attributes:
@@ -47,13 +60,15 @@ class Cells:
         dense: keras.layers.Dense,
         output_shape: tuple[int, ...],
         per_step: bool,
+        num_symbols: int,
     ) -> None:
         self.per_step = per_step
         self._units = tuple(lstm.units for lstm in lstms)
         weights = [lstm.get_weights() for lstm in lstms]
         kernel, recurrent, bias = weights[0]
         # The first layer's input is one of few: its product, once for each.
-        table = embedding.get_weights()[0] @ kernel + bias
+        embedded = embedding.get_weights()[0][:num_symbols]
+        table = embedded @ kernel + bias
         flat = [table, recurrent, *(w for ws in weights[1:] for w in ws)]
         self._weights = [tf.constant(w) for w in flat + dense.get_weights()]
         shape = output_shape if not per_step else (int(dense.units),)
@@ -101,30 +116,39 @@ class Cells:
         return [tf.zeros([1, u]) for u in self._units for _ in range(2)]
 
     @classmethod
-    def of(cls, model: keras.Model) -> "Cells | None":
-        """The network of a model; None if it has layers not known here."""
+    def of(cls, model: keras.Model, num_symbols: int) -> "Cells | None":
+        """The network of a model; None if it has layers not known here.
+
+        Args:
+            model: from symbols to logits.
+            num_symbols: how many different symbols it is asked.
+        """
         layers = _chain(model)
         if layers is None or len(layers) < 3:
             return None
-        reshape = None
-        if type(layers[-1]) is keras.layers.Reshape:
-            reshape = layers.pop()
+        per_step = type(layers[-1]) is not keras.layers.Reshape
+        if not per_step:
+            layers.pop()
         embedding, *lstms, dense = layers
+        shape = model.output_shape[1:]
         known = (
             type(embedding) is keras.layers.Embedding
             and not embedding.mask_zero
+            and embedding.input_dim >= num_symbols
             and all(_is_stock_lstm(lstm) for lstm in lstms)
             and all(lstm.return_sequences for lstm in lstms[:-1])
-            and lstms[-1].return_sequences == (reshape is None)
+            and lstms[-1].return_sequences == per_step
             and type(dense) is keras.layers.Dense
             and dense.activation is keras.activations.linear
             and dense.use_bias
             and all(layer.compute_dtype == "float32" for layer in layers)
+            # Quantised or adapted layers have other weights.
+            and len(model.get_weights()) == 3 + 3 * len(lstms)
+            and (per_step or None not in shape)
         )
         if not known:
             return None
-        shape = reshape.target_shape if reshape else (dense.units,)
-        return cls(embedding, lstms, dense, shape, reshape is None)
+        return cls(embedding, lstms, dense, shape, per_step, num_symbols)
 
 
 def _chain(model: keras.Model) -> list[keras.layers.Layer] | None:
@@ -235,9 +259,8 @@ def _traced(
     cells = [floats(None, size) for size in units for _ in "hc"]
     nodes = tf.TensorSpec([None], tf.int32)
     rows = tf.TensorSpec([None, None], tf.int32)
-    leaves = tf.TensorSpec([None, None], tf.int64)
     return {
         "step": tf.function(step, [weights, cells, nodes]),
         "follow": tf.function(follow, [weights, rows, rows]),
-        "leaf_margins": tf.function(leaf_margins, [weights, cells, leaves]),
+        "leaf_margins": tf.function(leaf_margins, [weights, cells, rows]),
     }

@@ -59,6 +59,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except InputError as error:
         print(f"keras-lstm: error: {error}", file=sys.stderr)
         return 2
+    except OSError as error:
+        print(f"keras-lstm: error: {error}", file=sys.stderr)
+        return 1
 
 
 def _parse(argv: list[str]) -> argparse.Namespace:
@@ -101,21 +104,21 @@ def _add_train(commands: Any, argv: list[str]) -> None:
     parser.add_argument(
         "--config",
         metavar="FILE",
-        type=pathlib.Path,
+        type=_path,
         default=None,
         help="a YAML file of options, such as a run's config.yaml",
     )
     parser.add_argument(
         "--run-dir",
         metavar="DIR",
-        type=pathlib.Path,
+        type=_path,
         default=None,
         help="where the run's files go",
     )
     parser.add_argument(
         "--init-from",
         metavar="RUN_DIR",
-        type=pathlib.Path,
+        type=_path,
         default=None,
         help="start from the weights of an earlier run",
     )
@@ -141,9 +144,10 @@ def _add_train(commands: Any, argv: list[str]) -> None:
         help="a few steps only, through everything",
     )
     tasks = dict(TASKS)
-    for word in argv:
-        if ":" in word and not word.startswith("-") and "/" not in word:
-            tasks[word] = get_task(word)
+    # A task of one's own brings options of its own.
+    if argv[:1] == ["train"] and len(argv) > 1 and ":" in argv[1]:
+        tasks[argv[1]] = get_task(argv[1])
+        option_owners(tasks[argv[1]])
     groups = {
         "options of a run": Config,
         "options of the model": ModelConfig,
@@ -174,7 +178,7 @@ def _add_verify(commands: Any) -> None:
         allow_abbrev=False,
     )
     parser.set_defaults(run=_verify)
-    parser.add_argument("run_dir", metavar="RUN_DIR", type=pathlib.Path)
+    parser.add_argument("run_dir", metavar="RUN_DIR", type=_path)
     parser.add_argument(
         "--num-bits",
         metavar="N",
@@ -230,7 +234,7 @@ def _verify(arguments: argparse.Namespace) -> int:
         import tensorflow
 
         from keras_lstm.reporting import check_text
-        from keras_lstm.runs import load_run, verify_run
+        from keras_lstm.runs import failures_name, load_run, verify_run
 
         tensorflow.config.list_logical_devices()
     run = load_run(arguments.run_dir)
@@ -238,7 +242,7 @@ def _verify(arguments: argparse.Namespace) -> int:
     print(
         json.dumps(report, indent=2)
         if arguments.json
-        else check_text(task, result)
+        else check_text(task, result, failures_name(run, task.num_bits))
     )
     return 1 if result.num_wrong else 0
 
@@ -267,8 +271,13 @@ def _resolve(arguments: argparse.Namespace) -> Config:
         if cls is None:
             raise InputError(f"`{option}` is no option of {task.name}")
         flags[option] = cls.parse(option, text)
-    smoke = {"epochs": 1, "steps_per_epoch": 2} if arguments.smoke else {}
-    return config.replace(task, **(file.values | flags | smoke))
+    config = config.replace(task, **(file.values | flags))
+    if not arguments.smoke:
+        return config
+    smoke = {"epochs": 1, "steps_per_epoch": 2}
+    if config.training.counterexamples_from is not None:
+        smoke["counterexamples_from"] = 0
+    return config.replace(task, **smoke)
 
 
 def _default_preset(task: type[Task]) -> str:
@@ -279,12 +288,22 @@ def _default_preset(task: type[Task]) -> str:
 def _positive(text: str | None, name: str) -> int | None:
     if text is None:
         return None
-    if not text.isdecimal() or int(text) < 1:
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value < 1:
         raise InputError(
             f"`{name}` must be an integer of at least 1. Received: "
             f"{name}={text}"
         )
-    return int(text)
+    return value
+
+
+def _path(text: str) -> pathlib.Path:
+    if not text:
+        raise argparse.ArgumentTypeError("must be a path. Received: nothing")
+    return pathlib.Path(text)
 
 
 @contextlib.contextmanager

@@ -16,6 +16,12 @@ from keras_lstm.options import (
 from keras_lstm.tasks import get_task, task_name
 from keras_lstm.tasks.task import Task
 
+STRATEGIES = ("auto", "default", "mirrored")
+# What the command line has flags for beside the options.
+_RESERVED = (
+    *("config", "help", "init_from", "log_every_steps", "preset", "quiet"),
+    *("print_config", "resume", "run_dir", "seed", "smoke", "task"),
+)
 _INITIALIZER = (
     "a Keras initializer, with its value in parentheses if it takes one, "
     "such as glorot_uniform or truncated_normal(1.0)"
@@ -51,11 +57,13 @@ class ModelConfig(Options):
         0.0,
         "standard deviation of the Gaussian noise before the first LSTM",
         minimum=0.0,
+        maximum=1.0,
     )
     layer_noise: float = option(
         0.0,
         "standard deviation of the Gaussian noise between LSTMs",
         minimum=0.0,
+        maximum=1.0,
     )
     embedding_initializer: str = option("random_uniform", _INITIALIZER)
     kernel_initializer: str = option("glorot_uniform", _INITIALIZER)
@@ -79,7 +87,10 @@ class TrainingConfig(Options):
     """How the network is trained."""
 
     batch_size: int = option(
-        128, "examples in a step, over all replicas together", minimum=1
+        128,
+        "examples in a step, over all replicas together",
+        minimum=1,
+        maximum=2**20,
     )
     epochs: int = option(1, "epochs at most", minimum=1)
     steps_per_epoch: int | None = option(
@@ -129,7 +140,7 @@ class TrainingConfig(Options):
         "auto",
         "where to train: mirrored on all GPUs, default on one device; auto "
         "takes mirrored where there is a GPU",
-        choices=("auto", "default", "mirrored"),
+        choices=STRATEGIES,
     )
 
 
@@ -200,7 +211,22 @@ class Config(Options):
 
 
 def option_owners(task: type[Task]) -> dict[str, tuple[str, type[Options]]]:
-    """The part of `Config` that each option belongs to, by option name."""
+    """The part of `Config` that each option belongs to, by option name.
+
+    Raises:
+        InputError: a task's option has the name of another.
+    """
+    taken = {
+        field.name
+        for cls in (ModelConfig, TrainingConfig)
+        for field, _, _ in declared_options(cls)
+    }
+    for field, _, _ in declared_options(task):
+        if field.name in taken or field.name in _RESERVED:
+            raise InputError(
+                f"`{field.name}` is taken: an option of a task needs a name "
+                f"of its own. Received: task={task.__qualname__}"
+            )
     parts = {"task": task, "model": ModelConfig, "training": TrainingConfig}
     return {
         field.name: (part, cls)
@@ -237,7 +263,8 @@ def read_config(text: str, default_task: type[Task]) -> ConfigFile:
     """
     try:
         mapping = yaml.safe_load(text) or {}
-    except yaml.YAMLError as error:
+    # Bad dates and deep nesting are reported as these.
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         problem = " ".join(str(error).split())
         raise InputError(
             f"`config` must be YAML. Received: {problem}"
@@ -260,7 +287,21 @@ def read_config(text: str, default_task: type[Task]) -> ConfigFile:
         name = mapping["task"].pop("name")
         parts["task"] = task = get_task(str(name))
     for key, cls in parts.items():
-        check_keys(cls, mapping.get(key, {}), key)
-        values |= mapping.get(key, {})
+        given = mapping.get(key, {})
+        check_keys(cls, given, key)
+        values |= {
+            name: _number(cls, name, value) for name, value in given.items()
+        }
     preset = mapping.get("preset")
     return ConfigFile(None if preset is None else str(preset), task, values)
+
+
+def _number(cls: type, name: str, value: Any) -> Any:
+    """A value from YAML, where 1e-3 is a string: YAML wants a point in it."""
+    kinds = {field.name: kind for field, kind, _ in declared_options(cls)}
+    if kinds[name] is not float or not isinstance(value, str):
+        return value
+    try:
+        return float(value)
+    except ValueError:
+        return value

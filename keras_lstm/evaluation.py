@@ -5,7 +5,9 @@ import dataclasses
 import keras
 import numpy as np
 import numpy.typing as npt
+import tensorflow as tf
 
+from keras_lstm.cells import margins_of, predictions_of
 from keras_lstm.datasets import make_dataset
 from keras_lstm.options import InputError
 from keras_lstm.tasks.task import Split
@@ -69,7 +71,5 @@ def evaluate(model: keras.Model, split: Split) -> Evaluation:
     dataset = make_dataset(split, _BATCH)
     targets = np.concatenate([y for _, y in dataset.as_numpy_iterator()])
     logits = model.predict(dataset, verbose=0)
-    chosen = np.eye(logits.shape[-1], dtype=bool)[targets]
-    right = logits[chosen].reshape(targets.shape)
-    other = np.where(chosen, -np.inf, logits).max(-1)
-    return Evaluation(targets, logits.argmax(-1), right - other)
+    margins = margins_of(tf.constant(logits), targets).numpy()
+    return Evaluation(targets, predictions_of(logits), margins)

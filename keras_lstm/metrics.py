@@ -34,7 +34,8 @@ class _ExactAccuracy(keras.metrics.Metric, abc.ABC):
         """Counts a batch.
 
         Args:
-            y_true: class numbers, `(batch_size, ...)`.
+            y_true: class numbers, `(batch_size, ...)`, or with a last axis
+                of size 1.
             y_pred: logits or probabilities, `(batch_size, ..., num_classes)`.
                 Positions that its Keras mask leaves out do not count.
             sample_weight: `(batch_size,)` or any shape that starts that of
@@ -42,6 +43,15 @@ class _ExactAccuracy(keras.metrics.Metric, abc.ABC):
         """
         mask = getattr(y_pred, "_keras_mask", None)
         y_pred = ops.convert_to_tensor(y_pred)
+        y_true = ops.convert_to_tensor(y_true)
+        if len(y_true.shape) == len(y_pred.shape) and y_true.shape[-1] == 1:
+            y_true = ops.squeeze(y_true, -1)
+        if len(y_true.shape) != len(y_pred.shape) - 1:
+            raise ValueError(
+                "`y_true` must have the shape of `y_pred` without its last "
+                f"axis. Received: y_true.shape={y_true.shape}, "
+                f"y_pred.shape={y_pred.shape}"
+            )
         right = ops.equal(
             ops.cast(ops.argmax(y_pred, -1), "int64"),
             ops.cast(y_true, "int64"),

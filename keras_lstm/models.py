@@ -156,6 +156,11 @@ def _make_initializer(option: str, text: str, seed: int) -> keras.Initializer:
             f"{option}={text}"
         )
     cls, parameter, default = known
+    if number is not None and number < 0 and parameter != "value":
+        raise InputError(
+            f"`{option}` must have a number of at least 0. Received: "
+            f"{option}={text}"
+        )
     arguments = {}
     if parameter is not None:
         arguments[parameter] = default if number is None else number

@@ -113,11 +113,7 @@ def declared_options(
         if "help" not in field.metadata:
             continue
         hint = hints[field.name]
-        arms = (
-            typing.get_args(hint)
-            if isinstance(hint, types.UnionType)
-            else (hint,)
-        )
+        arms = typing.get_args(hint) or (hint,)
         kind = next(arm for arm in arms if arm is not types.NoneType)
         entries.append((field, kind, types.NoneType in arms))
     return entries

@@ -29,7 +29,7 @@ class Answers:
 
     Args:
         inputs: numbers, `(num_examples,)` of int64, or where they are too
-            long for that symbols, `(num_examples, num_bits)` of int8.
+            long for that symbols, `(num_examples, num_bits)` of int16.
         run_lengths: see `TransducerTask.run_length`.
         wrong_tokens: how many symbols of each answer are wrong.
         margins: the smallest margin over each answer's symbols.
@@ -52,7 +52,6 @@ class _Block:
     """For each LSTM layer its h and its c, `(nodes, units)`."""
     states: npt.NDArray[np.int32]
     numbers: npt.NDArray[np.int64]
-    answers: npt.NDArray[np.int64]
     run_lengths: npt.NDArray[np.int16]
     wrong_tokens: npt.NDArray[np.int16]
     margins: npt.NDArray[np.float32]
@@ -66,7 +65,6 @@ class _Block:
                 [cell[part] for cell in self.cells],
                 self.states[part],
                 self.numbers[part],
-                self.answers[part],
                 self.run_lengths[part],
                 self.wrong_tokens[part],
                 self.margins[part],
@@ -119,7 +117,6 @@ def _root(network: Cells) -> _Block:
         cells=network.start(),
         states=np.zeros(1, np.int32),
         numbers=np.zeros(1, np.int64),
-        answers=np.zeros(1, np.int64),
         run_lengths=np.zeros(1, np.int16),
         wrong_tokens=np.zeros(1, np.int16),
         margins=np.full(1, np.inf, np.float32),
@@ -154,8 +151,6 @@ def _grow(network: Cells, task: TransducerTask, block: _Block) -> _Block:
         cells=cells,
         states=states,
         numbers=follow(block.numbers) + symbols * task.num_symbols**place,
-        answers=follow(block.answers)
-        + outputs.astype(np.int64) * task.num_classes**place,
         run_lengths=run_lengths.astype(np.int16),
         wrong_tokens=wrong_tokens.astype(np.int16),
         margins=least,
@@ -167,8 +162,7 @@ def _leaves(network: Cells, task: TransducerTask, block: _Block) -> Answers:
     wrong_tokens, margins = block.wrong_tokens, block.margins
     close = block.close
     if not network.per_step:
-        powers = task.num_classes ** np.arange(task.num_bits)
-        targets = block.answers[:, np.newaxis] // powers % task.num_classes
+        targets = task.answer(task.symbols_of(block.numbers))
         each = network.leaf_margins(block.cells, targets).numpy()
         wrong_tokens = (each < 0).sum(-1, dtype=np.int16)
         margins = each.min(-1)

@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import io
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from keras_lstm.training import TrainResult
 
 _NUM_SHOWN = 20
+_MAX_GROUPS = 32
 
 
 def failures_csv(task: TransducerTask, failures: Sequence[Failure]) -> str:
@@ -86,19 +88,32 @@ def evaluation_text(report: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def check_text(task: TransducerTask, check: Verification) -> str:
-    """What was checked and what was wrong, the wrong answers first."""
+def check_text(
+    task: TransducerTask, check: Verification, failures: str = "failures.csv"
+) -> str:
+    """What was checked and what was wrong, the wrong answers first.
+
+    Args:
+        task: what is right.
+        check: the result.
+        failures: the file that lists the wrong answers.
+    """
     if not check.num_wrong:
         lines = [
             f"Nothing is wrong: {check.num_examples:,} of "
             f"{check.num_examples:,} answers are right ({check.checked})."
         ]
     else:
-        lines = [*_failure_table(task, check), ""]
+        lines = [*_failure_table(task, check, failures), ""]
         lines += [
             f"{check.num_wrong:,} of {check.num_examples:,} answers are wrong "
             f"({check.checked})."
         ]
+    if (check.method, check.checked) == ("predict", "all inputs"):
+        lines.append(
+            "Asked one by one with `predict`: the model has layers that the "
+            "walk over prefixes does not know."
+        )
     if check.test_num_examples is not None:
         lines.append(
             f"Held out from training: {check.test_num_wrong:,} of "
@@ -111,14 +126,24 @@ def check_text(task: TransducerTask, check: Verification) -> str:
     return "\n".join(lines)
 
 
-def _failure_table(task: TransducerTask, check: Verification) -> list[str]:
+def _failure_table(
+    task: TransducerTask, check: Verification, failures: str
+) -> list[str]:
     lines = [f"{task.run_name} length      wrong         of"]
+    groups = check.by_run_length
+    shown = groups
+    if len(groups) > _MAX_GROUPS:
+        most = sorted(groups, key=lambda count: -count.num_wrong)[:_NUM_SHOWN]
+        shown = [count for count in groups if count in most]
     lines += [
         f"{count.run_length:>{len(task.run_name) + 7}} "
         f"{count.num_wrong:>10,} {count.num_examples:>10,}"
-        for count in check.by_run_length
-        if count.num_wrong
+        for count in shown
     ]
+    if len(shown) < len(groups):
+        left = check.num_wrong - sum(count.num_wrong for count in shown)
+        others = len(groups) - len(shown)
+        lines.append(f"... and {left:,} wrong of {others:,} other lengths")
     lines.append("")
     rows = [
         (
@@ -139,7 +164,7 @@ def _failure_table(task: TransducerTask, check: Verification) -> list[str]:
     ]
     left = check.num_wrong - len(rows) + 1
     if left:
-        lines.append(f"... and {left:,} more; failures.csv lists the worst")
+        lines.append(f"... and {left:,} more; {failures} lists the worst")
     return lines
 
 
@@ -169,13 +194,18 @@ def check_report(check: Verification | Evaluation) -> dict[str, Any]:
         "token_accuracy": right_tokens / check.num_tokens,
     }
     if isinstance(check, Evaluation):
-        report["min_margin"] = float(check.margins.min())
+        report["min_margin"] = _finite(float(check.margins.min()))
         return {"checked": "test split", **report}
-    report["min_margin"] = check.min_margin
+    report["min_margin"] = _finite(check.min_margin)
     report["min_margin_input"] = "".join(
         check.min_margin_input[::-1].astype(str)
     )
     report["by_run_length"] = [
         dataclasses.asdict(count) for count in check.by_run_length
     ]
-    return {"checked": check.checked, **report}
+    return {"checked": check.checked, "method": check.method, **report}
+
+
+def _finite(value: float) -> float | None:
+    """A number as JSON can hold it."""
+    return value if math.isfinite(value) else None

@@ -11,9 +11,11 @@ import keras_lstm
 from keras_lstm.config import Config, read_config
 from keras_lstm.console import ProgressBar
 from keras_lstm.files import write_text
+from keras_lstm.models import build_model
 from keras_lstm.options import InputError
 from keras_lstm.presets import get_preset
 from keras_lstm.reporting import check_report, failures_csv
+from keras_lstm.tasks import task_name
 from keras_lstm.tasks.increment import Increment
 from keras_lstm.tasks.transducer import TransducerTask
 from keras_lstm.verification import (
@@ -56,8 +58,12 @@ class Run:
         return task
 
 
-def load_run(run_dir: pathlib.Path) -> Run:
+def load_run(run_dir: pathlib.Path, argument: str = "run_dir") -> Run:
     """Reads a run folder.
+
+    Args:
+        run_dir: the folder.
+        argument: what error messages call it.
 
     Raises:
         InputError: it holds no finished run, or one of a newer version.
@@ -69,23 +75,33 @@ def load_run(run_dir: pathlib.Path) -> Run:
     except (OSError, ValueError, KeyError, TypeError) as error:
         reason = " ".join(str(error).split())
         raise InputError(
-            f"`run_dir` must hold a finished run. Received: run_dir={run_dir}"
+            f"`{argument}` must hold a finished run. Received: "
+            f"{argument}={run_dir}"
             f" ({type(error).__name__}: {reason})"
         ) from None
     if _parts(version) > _parts(keras_lstm.__version__):
         raise InputError(
-            f"`run_dir` was written by keras-lstm {version}, newer than this "
-            f"one, {keras_lstm.__version__}. Received: run_dir={run_dir}"
+            f"`{argument}` was written by keras-lstm {version}, newer than "
+            f"this one, {keras_lstm.__version__}. Received: "
+            f"{argument}={run_dir}"
         )
     file = read_config(text, Increment)
     if file.preset is None or file.task is None:
         raise InputError(
-            f"`run_dir` must hold a whole config.yaml. Received: {run_dir}"
+            f"`{argument}` must hold a whole config.yaml. Received: "
+            f"{argument}={run_dir}"
         )
     config = get_preset(file.preset, file.task).replace(
         file.task, **file.values
     )
-    return Run(run_dir, config, report, load_model(run_dir))
+    model = load_model(run_dir, argument)
+    expected = build_model(config.task, config.model)
+    if _shapes(model) != _shapes(expected):
+        raise InputError(
+            f"`{argument}` must hold the model that its config.yaml "
+            f"describes. Received: another model, {argument}={run_dir}"
+        )
+    return Run(run_dir, config, report, model)
 
 
 def verify_run(
@@ -130,21 +146,30 @@ def verify_run(
             forecast=bar.forecast,
         )
     report = {
-        "task": run.report["task"],
+        "task": task_name(type(task)),
         "num_bits": num_bits,
         **check_report(result),
         "seconds": round(result.seconds, 3),
     }
-    text = json.dumps(report, indent=2) + "\n"
+    text = json.dumps(report, indent=2, allow_nan=False) + "\n"
     write_text(run.run_dir / f"verify-{num_bits}.json", text)
-    name = "failures" if num_bits == trained else f"failures-{num_bits}"
     text = failures_csv(task, result.failures)
-    write_text(run.run_dir / f"{name}.csv", text)
+    write_text(run.run_dir / failures_name(run, num_bits), text)
     return task, result, report
 
 
-def load_model(run_dir: pathlib.Path) -> keras.Model:
+def failures_name(run: Run, num_bits: int) -> str:
+    """The file that lists what is wrong at a length."""
+    trained = num_bits == run.sequence_task.num_bits
+    return "failures.csv" if trained else f"failures-{num_bits}.csv"
+
+
+def load_model(run_dir: pathlib.Path, argument: str = "run_dir") -> keras.Model:
     """Loads a run's model, in safe mode.
+
+    Args:
+        run_dir: the run's folder.
+        argument: what error messages call it.
 
     Raises:
         InputError: there is none, or it cannot be read.
@@ -152,7 +177,8 @@ def load_model(run_dir: pathlib.Path) -> keras.Model:
     path = run_dir / "model.keras"
     if not path.is_file():
         raise InputError(
-            f"`run_dir` must hold a finished run. Received: run_dir={run_dir}"
+            f"`{argument}` must hold a finished run. Received: "
+            f"{argument}={run_dir}"
             ", without model.keras"
         )
     try:
@@ -161,6 +187,12 @@ def load_model(run_dir: pathlib.Path) -> keras.Model:
     except Exception as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"`{path}` cannot be loaded: {reason}") from None
+
+
+def _shapes(model: keras.Model) -> list[Any]:
+    """What tells a model of one configuration from one of another."""
+    weights = [tuple(weight.shape) for weight in model.weights]
+    return [model.input_shape, model.output_shape, weights]
 
 
 def _parts(version: str) -> list[int]:

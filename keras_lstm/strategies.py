@@ -2,6 +2,7 @@
 
 import tensorflow as tf
 
+from keras_lstm.config import STRATEGIES
 from keras_lstm.options import InputError
 
 
@@ -24,9 +25,9 @@ def get_strategy(name: str = "auto") -> tf.distribute.Strategy:
     >>> get_strategy("default").num_replicas_in_sync
     1
     """
-    if name not in ("auto", "default", "mirrored"):
+    if name not in STRATEGIES:
         raise InputError(
-            "`strategy` must be one of auto, default, mirrored. "
+            f"`strategy` must be one of {', '.join(STRATEGIES)}. "
             f"Received: strategy={name}"
         )
     gpus = tf.config.list_logical_devices("GPU")

@@ -3,11 +3,12 @@
 import dataclasses
 import datetime
 import json
+import os
 import pathlib
 import platform
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import keras
 import numpy as np
@@ -27,10 +28,10 @@ from keras_lstm.metrics import SequenceAccuracy, TokenAccuracy
 from keras_lstm.models import build_model
 from keras_lstm.options import InputError
 from keras_lstm.reporting import check_report, failures_csv
-from keras_lstm.runs import load_model
+from keras_lstm.runs import load_run
 from keras_lstm.strategies import check_batch_size, get_strategy
 from keras_lstm.tasks import task_name
-from keras_lstm.tasks.task import Splits
+from keras_lstm.tasks.task import Split, Splits
 from keras_lstm.tasks.transducer import TransducerTask
 from keras_lstm.verification import Verification, verify
 
@@ -96,6 +97,11 @@ def train(
     strategy = get_strategy(config.training.strategy)
     check_batch_size(config.training.batch_size, strategy)
     splits = config.task.splits(config.seed)
+    if splits.test is None and not isinstance(config.task, TransducerTask):
+        raise InputError(
+            "`task` must have a test split, or be a sequence task. Received: "
+            f"task={config.task.name}"
+        )
     dataset = make_dataset(
         splits.train,
         config.training.batch_size,
@@ -118,8 +124,14 @@ def train(
     feedback = _make_feedback(config, quiet)
     if feedback is not None:
         dataset = feedback.mix(dataset)
-    run_dir.mkdir(parents=True, exist_ok=True)
-    write_text(run_dir / "config.yaml", config.to_yaml())
+    try:
+        run_dir.mkdir(parents=True, exist_ok=True)
+        write_text(run_dir / "config.yaml", config.to_yaml())
+    except OSError as error:
+        raise InputError(
+            f"`run_dir` must be a folder that can be written to. Received: "
+            f"{error}"
+        ) from None
     built = time.perf_counter()
 
     history = model.fit(
@@ -147,6 +159,8 @@ def train(
     trained = time.perf_counter()
 
     model = _uncompiled(model)
+    with replacing(run_dir / "model.keras") as path:
+        model.save(path)
     check = _check(model, config, splits, quiet)
     checked = time.perf_counter()
 
@@ -182,13 +196,14 @@ def train(
             "keras_lstm": keras_lstm.__version__,
         },
     }
-    with replacing(run_dir / "model.keras") as path:
-        model.save(path)
     task = config.task
     if isinstance(task, TransducerTask) and isinstance(check, Verification):
         text = failures_csv(task, check.failures)
         write_text(run_dir / "failures.csv", text)
-    write_text(run_dir / "report.json", json.dumps(report, indent=2) + "\n")
+    write_text(
+        run_dir / "report.json",
+        json.dumps(report, indent=2, allow_nan=False) + "\n",
+    )
     return TrainResult(run_dir, model, history, check, report)
 
 
@@ -221,14 +236,31 @@ def _default_run_dir(config: Config) -> pathlib.Path:
 
 
 def _check_run_dir(run_dir: pathlib.Path) -> None:
-    held = [name for name in _RUN_FILES if (run_dir / name).exists()]
+    """Refuses a folder that holds a run, or that cannot be made.
+
+    Raises:
+        InputError: so it is.
+    """
+    try:
+        held = [name for name in _RUN_FILES if (run_dir / name).exists()]
+        nearest = run_dir
+        while not nearest.exists():
+            nearest = nearest.parent
+        writable = nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)
+    except OSError as error:
+        raise InputError(
+            f"`run_dir` must be a path of a folder. Received: {error}"
+        ) from None
     if held:
         raise InputError(
             "`run_dir` must not hold a run yet. Received: "
             f"run_dir={run_dir}, with {', '.join(held)}"
         )
-    if run_dir.exists() and not run_dir.is_dir():
-        raise InputError(f"`run_dir` must be a folder. Received: {run_dir}")
+    if not writable:
+        raise InputError(
+            "`run_dir` must be a folder that can be written to. Received: "
+            f"run_dir={run_dir}"
+        )
 
 
 def _steps_per_epoch(training: TrainingConfig, splits: Splits) -> int:
@@ -316,7 +348,7 @@ def _reason(
 
 
 def _copy_weights(run_dir: pathlib.Path, model: keras.Model) -> None:
-    weights = load_model(run_dir).get_weights()
+    weights = load_run(run_dir, "init_from").model.get_weights()
     shapes = [w.shape for w in weights]
     expected = [tuple(w.shape) for w in model.weights]
     if shapes != expected:
@@ -338,17 +370,17 @@ def _check(
     model: keras.Model, config: Config, splits: Splits, quiet: bool
 ) -> Verification | Evaluation:
     if not isinstance(config.task, TransducerTask):
-        if splits.test is None:
-            raise InputError(
-                f"`task` {config.task.name} has no test split to be checked on"
-            )
-        return evaluate(model, splits.test)
+        return evaluate(model, cast(Split, splits.test))
     held_out = None
     if config.task.sampling == "permutation":
         held_out = config.task.permutation(config.seed)[1]
     with ProgressBar("checking", quiet) as bar:
         return verify(
-            model, config.task, held_out=held_out, progress=bar.update
+            model,
+            config.task,
+            held_out=held_out,
+            progress=bar.update,
+            forecast=bar.forecast,
         )
 
 

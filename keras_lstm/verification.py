@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from keras_lstm.cells import Cells, margins_of
+from keras_lstm.cells import Cells, margins_of, predictions_of
 from keras_lstm.options import InputError
 from keras_lstm.prefix_tree import Answers, forecast_seconds, walk
 from keras_lstm.tasks.hard_inputs import hard_inputs
@@ -25,6 +25,8 @@ from keras_lstm.tasks.transducer import TransducerTask
 _PART = 2**13
 _PREDICT_BATCH = 4096
 _MAX_FAILURES = 100_000
+# Of very long sequences fewer are listed, so that the list stays small.
+_MAX_FAILED_SYMBOLS = 2**24
 # Symbols in one call of `predict`: what the layers return for them is kept.
 _PREDICT_SYMBOLS = 2**21
 MAX_WALKED_INPUTS = 2**30
@@ -65,7 +67,9 @@ class Verification:
     """What was checked and what was wrong.
 
     Args:
-        checked: how it is known, such as "all inputs".
+        checked: "all inputs", or how many inputs of which kinds.
+        method: how they were asked: "prefix tree", "step by step" or
+            "predict".
         num_examples: inputs checked.
         num_wrong: those with any symbol wrong.
         num_tokens: symbols checked.
@@ -73,13 +77,15 @@ class Verification:
         min_margin: the smallest margin over everything checked.
         min_margin_input: where it occurs, `(num_bits,)`.
         by_run_length: the counts, by run length.
-        failures: the wrong answers, worst first, 100,000 at most.
+        failures: the wrong answers, worst first, 100,000 at most, of
+            sequences above 167 symbols fewer.
         test_num_examples: inputs that were held out from training, if any.
         test_num_wrong: those of them that are wrong.
         seconds: how long it took.
     """
 
     checked: str
+    method: str
     num_examples: int
     num_wrong: int
     num_tokens: int
@@ -133,7 +139,7 @@ def verify(
         )
     start = time.perf_counter()
     total = task.num_symbols**task.num_bits
-    cells = Cells.of(model)
+    cells = Cells.of(model, task.num_symbols)
     found: Iterator[tuple[int, Answers]]
     if total > max_walked_inputs:
         inputs, kinds = hard_inputs(task)
@@ -141,17 +147,19 @@ def verify(
         checked = f"{total:,} inputs of these kinds: {kinds}"
         parts = (inputs[i : i + _PART] for i in range(0, total, _PART))
         if cells is not None and cells.per_step:
+            method = "step by step"
             found = ((len(p), _followed(cells, task, p)) for p in parts)
         else:
+            method = "predict"
             found = ((len(p), _asked(model, task, p)) for p in parts)
     elif cells is None:
-        checked = "all inputs, one by one"
+        checked, method = "all inputs", "predict"
         found = (
             (looked_at, _asked(model, task, numbers))
             for looked_at, numbers in _all_inputs(task)
         )
     else:
-        checked = "all inputs"
+        checked, method = "all inputs", "prefix tree"
         if forecast is not None:
             forecast(forecast_seconds(cells, task))
         found = walk(cells, task)
@@ -162,7 +170,7 @@ def verify(
         done += looked_at
         if progress is not None:
             progress(done, total)
-    return tally.result(model, checked, start)
+    return tally.result(model, checked, method, start)
 
 
 class _Tally:
@@ -204,16 +212,18 @@ class _Tally:
         if self._failures is not None:
             inputs = np.concatenate([self._failures[0], inputs])
             margins = np.concatenate([self._failures[1], margins])
-        worst = np.argsort(margins, kind="stable")[:_MAX_FAILURES]
+        kept = min(_MAX_FAILURES, _MAX_FAILED_SYMBOLS // self._task.num_bits)
+        worst = np.argsort(margins, kind="stable")[:kept]
         self._failures = inputs[worst], margins[worst]
 
     def result(
-        self, model: keras.Model, checked: str, start: float
+        self, model: keras.Model, checked: str, method: str, start: float
     ) -> Verification:
         num_wrong, num_examples = (int(n) for n in self._counts.sum(0))
         held_out = self._held_out
         return Verification(
             checked=checked,
+            method=method,
             num_examples=num_examples,
             num_wrong=num_wrong,
             num_tokens=num_examples * self._task.num_bits,
@@ -241,7 +251,7 @@ class _Tally:
         rows = zip(
             symbols,
             self._task.answer(symbols),
-            _predict(model, symbols).argmax(-1).astype(np.int32),
+            predictions_of(_predict(model, symbols)),
             self._task.run_length(symbols).tolist(),
             margins.tolist(),
             strict=True,
@@ -267,10 +277,12 @@ def _ask(
     model: keras.Model, task: TransducerTask, inputs: Any
 ) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.float32]]:
     """Wrong tokens and the smallest margin of inputs, by `predict`."""
+    if not len(inputs):
+        return np.zeros(0, np.int16), np.zeros(0, np.float32)
     symbols = _symbols(task, inputs)
     logits = _predict(model, symbols)
     targets = task.answer(symbols)
-    wrong = logits.argmax(-1) != targets
+    wrong = predictions_of(logits) != targets
     margins = margins_of(tf.constant(logits), targets).numpy()
     return wrong.sum(-1, dtype=np.int16), margins.min(-1)
 
@@ -304,7 +316,9 @@ def _asked(model: keras.Model, task: TransducerTask, inputs: Any) -> Answers:
     """The answers to inputs, by `predict` alone."""
     runs = task.run_length(_symbols(task, inputs)).astype(np.int16)
     wrong_tokens, margins = _ask(model, task, inputs)
-    return Answers(inputs, runs, wrong_tokens, margins, np.zeros(1, np.bool_))
+    return Answers(
+        inputs, runs, wrong_tokens, margins, np.zeros(len(inputs), np.bool_)
+    )
 
 
 def _followed(cells: Cells, task: TransducerTask, inputs: Any) -> Answers:

@@ -45,7 +45,9 @@ def run(
     command += ["--preset", preset, "--seed", str(seed)]
     command += ["--run-dir", str(run_dir), "--quiet", *flags]
     start = time.perf_counter()
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    done = subprocess.run(command, check=False, stdout=subprocess.DEVNULL)
+    if done.returncode:
+        raise SystemExit(done.returncode)
     seconds = time.perf_counter() - start
     report = json.loads((run_dir / "report.json").read_text())
     accuracy = percent(report["sequence_accuracy"])
@@ -75,7 +77,9 @@ def cell(value: Any) -> str:
 
 def main() -> None:
     """Runs the seeds and prints the table."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(
+        description=__doc__.split("\n")[0], allow_abbrev=False
+    )
     parser.add_argument("preset")
     parser.add_argument("--seeds", default="0-9", help="such as 0-9 or 3")
     parser.add_argument("--lengths", default="", help="such as 64,256")
@@ -84,11 +88,14 @@ def main() -> None:
     )
     arguments, flags = parser.parse_known_args()
     first, _, last = arguments.seeds.partition("-")
+    seeds = range(int(first), int(last or first) + 1)
+    if not seeds:
+        parser.error(f"--seeds must name some. Received: {arguments.seeds}")
     task = task_name(type(get_preset(arguments.preset).task))
     reports: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as temporary:
         folder = arguments.out or pathlib.Path(temporary)
-        for seed in range(int(first), int(last or first) + 1):
+        for seed in seeds:
             report = run(task, arguments.preset, seed, folder, flags)
             for num_bits in filter(None, arguments.lengths.split(",")):
                 column = f"wrong at {num_bits} bits"

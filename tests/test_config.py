@@ -1,8 +1,10 @@
+import dataclasses
+
 import pytest
 import yaml
 
 from keras_lstm.config import read_config
-from keras_lstm.options import InputError
+from keras_lstm.options import InputError, option
 from keras_lstm.presets import PRESETS, get_preset
 from keras_lstm.tasks.image_rows import ImageRows
 from keras_lstm.tasks.increment import Decrement, Increment
@@ -37,6 +39,8 @@ def test_an_option_of_another_task_is_refused():
         ("model: [units]", "`model` must be a mapping"),
         ("[1, 2]", "`config` must be a mapping"),
         ("model: {units: [", "`config` must be YAML"),
+        ("seed: 2024-99-99", "`config` must be YAML"),
+        ("[" * 5000, "`config` must be YAML"),
         ("task: {name: incremnt}", "Did you mean `increment`"),
         ("task: {name: image-rows, num_bits: 3}", "`num_bits` is no option"),
     ],
@@ -50,6 +54,22 @@ def test_a_wrong_type_in_a_config_file_is_refused():
     file = read_config("model: {units: '32'}", Increment)
     with pytest.raises(InputError, match="`units` must be an integer"):
         get_preset("increment").replace(Increment, **file.values)
+
+
+def test_a_number_may_be_written_without_a_point():
+    file = read_config("training: {learning_rate: 1e-3}", Increment)
+    config = get_preset("increment").replace(Increment, **file.values)
+    assert config.training.learning_rate == 0.001
+
+
+@pytest.mark.parametrize("name", ["units", "quiet", "seed"])
+def test_a_tasks_option_needs_a_name_of_its_own(name):
+    field = (name, int, option(3, "not used"))
+    task = dataclasses.make_dataclass(
+        "Own", [field], bases=(Increment,), frozen=True
+    )
+    with pytest.raises(InputError, match=f"`{name}` is taken.*task=Own"):
+        get_preset("increment").replace(task)
 
 
 def test_yaml_names_the_task_and_every_option():

@@ -72,6 +72,17 @@ def test_one_label_per_example_is_accuracy():
     assert float(SequenceAccuracy()([3, 1, 2, 0], y_pred)) == 0.75
 
 
+def test_labels_may_have_a_last_axis_of_one():
+    y_pred = logits_of([3, 1, 2, 2], num_classes=4)
+    column = [[3], [1], [2], [0]]
+    assert float(SequenceAccuracy()(column, y_pred)) == 0.75
+
+
+def test_labels_of_another_rank_are_refused():
+    with pytest.raises(ValueError, match=r"y_true.shape=\(2, 2\)"):
+        SequenceAccuracy()(np.zeros((2, 2)), np.zeros((2, 3)))
+
+
 @pytest.mark.parametrize("metric", METRICS)
 def test_a_keras_mask_is_honoured_in_fit(metric):
     inputs = np.array([[1, 2, 0], [1, 1, 1], [0, 0, 0]])

@@ -1,4 +1,5 @@
 import dataclasses
+import typing
 
 import pytest
 
@@ -12,6 +13,7 @@ class Example(Options):
     kind: str = option("a", "which kind", choices=("a", "b"))
     limit: float | None = option(None, "a limit", above=0.0)
     on: bool = option(False, "whether")
+    size: typing.Optional[int] = option(None, "a size")  # noqa: UP045
 
 
 @pytest.mark.parametrize(
@@ -51,6 +53,7 @@ def test_an_integer_serves_as_a_number():
         ("count", "3", 3),
         ("share", "1e-3", 0.001),
         ("limit", "none", None),
+        ("size", "3", 3),
         ("on", "true", True),
         ("kind", "b", "b"),
     ],

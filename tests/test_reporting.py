@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 
 from keras_lstm.reporting import check_text, failures_csv
@@ -21,6 +23,7 @@ def failure_of(number, prediction, margin=-1.5):
 def check_of(failures, num_wrong, **values):
     return Verification(
         checked="all inputs",
+        method=values.get("method", "prefix tree"),
         num_examples=15,
         num_wrong=num_wrong,
         num_tokens=60,
@@ -40,6 +43,7 @@ def test_wrong_answers_come_first_and_are_marked():
     text = check_text(TASK, check_of(failures, 2))
     assert text.splitlines() == [
         "carry length      wrong         of",
+        "           0          0          8",
         "           3          2          2",
         "",
         "input     answer    prediction  wrong bits",
@@ -58,6 +62,16 @@ def test_twenty_rows_are_shown_and_the_rest_is_counted():
     assert "... and 10 more; failures.csv lists the worst" in text
 
 
+def test_many_lengths_are_cut_to_the_worst():
+    check = check_of([failure_of(7, 0)], 60)
+    groups = [RunCount(k, int(k >= 40), 10) for k in range(100)]
+    check = dataclasses.replace(check, by_run_length=groups)
+    lines = check_text(TASK, check, "failures-99.csv").splitlines()
+    assert lines[1].split() == ["40", "1", "10"]
+    assert lines[21] == "... and 40 wrong of 80 other lengths"
+    assert "... and 59 more; failures-99.csv lists the worst" in lines
+
+
 def test_nothing_wrong_is_one_plain_sentence():
     text = check_text(
         TASK, check_of([], 0, test_num_examples=5, test_num_wrong=0)
@@ -66,6 +80,12 @@ def test_nothing_wrong_is_one_plain_sentence():
         "Nothing is wrong: 15 of 15 answers are right (all inputs).",
         "Held out from training: 0 of 5 wrong.",
     ]
+
+
+def test_it_says_when_the_walk_was_not_possible():
+    text = check_text(TASK, check_of([], 0, method="predict"))
+    assert "Asked one by one with `predict`" in text
+    assert "predict" not in check_text(TASK, check_of([], 0))
 
 
 def test_long_numbers_are_shortened():

@@ -148,6 +148,29 @@ def test_a_damaged_folder_gets_one_line(
     assert err.count("\n") == 1
 
 
+def test_a_model_of_another_run_is_refused(
+    exact_run, wrong_run, tmp_path, capsys
+):
+    other = (wrong_run / "model.keras").read_bytes()
+    copy = changed(
+        exact_run, tmp_path, "model.keras", lambda p: p.write_bytes(other)
+    )
+    assert main(["verify", str(copy)]) == 2
+    assert "the model that its config.yaml describes" in capsys.readouterr().err
+
+
+def test_a_result_that_cannot_be_written_exits_with_1(
+    exact_run, tmp_path, capsys
+):
+    copy = changed(exact_run, tmp_path, "report.json", lambda p: None)
+    (copy / "verify-10.json").unlink(missing_ok=True)
+    (copy / "verify-10.json").mkdir()
+    assert main(["verify", str(copy)]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+
+
 def test_a_folder_that_is_not_there_gets_one_line(tmp_path, capsys):
     assert main(["verify", str(tmp_path / "none")]) == 2
     assert "`run_dir` must hold a finished run" in capsys.readouterr().err

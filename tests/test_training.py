@@ -191,8 +191,17 @@ def test_two_replicas_train_through_the_same_call(
 def test_mixed_precision_trains(tmp_path):
     config = small(precision="mixed_float16")
     result = train(config, tmp_path / "run", quiet=True)
-    assert result.report["checked"] == "all inputs, one by one"
+    assert result.report["checked"] == "all inputs"
+    assert result.report["method"] == "predict"
     assert result.history["loss"][1] < result.history["loss"][0]
+
+
+def test_a_network_that_has_become_nan_is_not_right(tmp_path):
+    config = small(learning_rate=1e38, clipnorm=None, monitor=None)
+    result = train(config, tmp_path / "run", quiet=True)
+    assert result.report["num_wrong"] == 63
+    text = (tmp_path / "run" / "report.json").read_text()
+    assert json.loads(text)["min_margin"] is None
 
 
 @pytest.mark.parametrize("name", ["config.yaml", "model.keras", "report.json"])

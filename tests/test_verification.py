@@ -73,7 +73,7 @@ def test_the_walk_finds_what_predict_says(monkeypatch, task, config, block):
     model = half_trained(task, config)
     numbers, wrong, margins = brute_force(model, task)
     found = verify(model, task)
-    assert found.checked == "all inputs"
+    assert (found.checked, found.method) == ("all inputs", "prefix tree")
     assert found.num_examples == len(numbers) == task.num_inputs()
     assert found.num_wrong == (wrong > 0).sum()
     assert found.num_wrong_tokens == wrong.sum()
@@ -148,7 +148,7 @@ def test_other_layers_are_asked_one_by_one(precision):
         model = build_model(task, ModelConfig(units=4, precision=precision))
     numbers, wrong, _ = brute_force(model, task)
     found = verify(model, task)
-    assert found.checked == "all inputs, one by one"
+    assert (found.checked, found.method) == ("all inputs", "predict")
     assert found.num_examples == len(numbers)
     assert found.num_wrong == (wrong > 0).sum()
 
@@ -172,7 +172,81 @@ def test_an_lstm_that_is_not_stock_is_asked_one_by_one(change):
         ]
     )
     task = Increment(num_bits=3)
-    assert verify(model, task).checked == "all inputs, one by one"
+    assert verify(model, task).method == "predict"
+
+
+@pytest.mark.parametrize("head", ["per_step", "last_state"])
+@pytest.mark.parametrize("walked", [2**24, 1])
+def test_a_network_of_nans_is_wrong_everywhere(head, walked):
+    task = Increment(num_bits=6)
+    model = build_model(task, ModelConfig(head, 4))
+    model.set_weights([np.full_like(w, np.nan) for w in model.get_weights()])
+    found = verify(model, task, max_walked_inputs=walked)
+    assert found.num_wrong == found.num_examples > 0
+    assert found.num_wrong_tokens == found.num_tokens
+    assert found.min_margin == -np.inf
+    assert (found.failures[0].prediction == -1).all()
+
+
+class Wide(TransducerTask):
+    """Two symbols in, ten out: what no 64 bits hold after 20 steps."""
+
+    name = "wide"
+    next_state = ((0, 1), (1, 0))
+    output = ((9, 0), (3, 7))
+
+
+@pytest.mark.parametrize("head", ["per_step", "last_state"])
+def test_a_larger_output_alphabet_is_walked(head):
+    task = Wide(num_bits=20)
+    config = ModelConfig(head, 4, num_layers=1)
+    model = build_model(task, config)
+    found = verify(model, task, max_walked_inputs=2**20)
+    small = Wide(num_bits=6)
+    if head == "per_step":
+        _, wrong, _ = brute_force(model, small)
+        again = verify(model, small)
+        assert again.num_wrong == (wrong > 0).sum()
+    assert found.num_examples == 2**20
+    symbols = task.symbols_of(np.arange(0, 2**20, 2**10))
+    predicted = model.predict(symbols, verbose=0).argmax(-1)
+    wrong = (predicted != task.answer(symbols)).any(-1)
+    assert wrong.all() == (found.num_wrong == 2**20)
+
+
+@pytest.mark.parametrize("per_step", [True, False])
+def test_ones_own_embedding_and_reshape_are_understood(per_step):
+    layers = [
+        keras.Input((4,), dtype="int32"),
+        keras.layers.Embedding(10, 3),
+        keras.layers.LSTM(4, return_sequences=per_step),
+        keras.layers.Dense(2 if per_step else 8),
+    ]
+    model = keras.Sequential(
+        layers + ([] if per_step else [keras.layers.Reshape((-1, 2))])
+    )
+    task = Increment(num_bits=4)
+    _, wrong, _ = brute_force(model, task)
+    found = verify(model, task)
+    assert found.method == "prefix tree"
+    assert found.num_wrong == (wrong > 0).sum()
+
+
+class Late(TransducerTask):
+    """The domain is what ends in a 1: half of all numbers, the upper one."""
+
+    name = "late"
+    next_state = ((0, 1), (0, 1))
+    output = ((0, 1), (0, 1))
+    domain_states = frozenset({1})
+
+
+def test_a_part_without_inputs_is_passed_over():
+    task = Late(num_bits=14)
+    config = ModelConfig(units=2, num_layers=1, precision="mixed_bfloat16")
+    found = verify(build_model(task, config), task)
+    assert found.method == "predict"
+    assert found.num_examples == 2**13
 
 
 def test_a_branch_is_asked_one_by_one():
@@ -182,7 +256,7 @@ def test_a_branch_is_asked_one_by_one():
     outputs = keras.layers.Dense(2)(keras.layers.Add()([x, y]))
     task = Increment(num_bits=3)
     found = verify(keras.Model(inputs, outputs), task)
-    assert found.checked == "all inputs, one by one"
+    assert (found.checked, found.method) == ("all inputs", "predict")
 
 
 def test_held_out_inputs_are_counted_apart():
@@ -258,7 +332,7 @@ def test_following_sequences_agrees_with_predict():
     inputs, _ = hard_inputs(task)
     symbols = inputs.astype(np.int32)
     targets = task.answer(symbols)
-    found = Cells.of(model).follow(symbols, targets)
+    found = Cells.of(model, 2).follow(symbols, targets)
     wrong_tokens, margins, close = (each.numpy() for each in found)
     logits = model.predict(symbols, verbose=0)
     wrong = logits.argmax(-1) != targets

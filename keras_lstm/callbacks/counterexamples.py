@@ -68,8 +68,19 @@ class Counterexamples(keras.callbacks.Callback):
             )
         if not 0.0 < share <= 1.0:
             raise InputError(
-                f"`share` must be above 0 and at most 1. Received: {share}"
+                "`share` must be above 0 and at most 1. Received: "
+                f"share={share}"
             )
+        for name, value, least in (
+            ("start_from_epoch", start_from_epoch, 0),
+            ("every_epochs", every_epochs, 1),
+            ("capacity", capacity, 1),
+        ):
+            if value < least:
+                raise InputError(
+                    f"`{name}` must be an integer of at least {least}. "
+                    f"Received: {name}={value}"
+                )
         self.task = task
         self.share = share
         self.start_from_epoch = start_from_epoch
@@ -98,8 +109,18 @@ class Counterexamples(keras.callbacks.Callback):
         """The dataset, with what is wrong mixed in as the training goes on.
 
         Args:
-            dataset: pairs of symbols and targets, `(batch_size, num_bits)`.
+            dataset: pairs of symbols and targets, `(batch_size, num_bits)`,
+                without end.
+
+        Raises:
+            InputError: the dataset ends.
         """
+        # What `make_dataset` makes for training is as good as endless.
+        if 0 <= int(dataset.cardinality()) < 2**31:
+            raise InputError(
+                "`dataset` must be without end: use repeat(). Received: "
+                f"{int(dataset.cardinality())} batches"
+            )
         options = tf.data.Options()
         # Batches must not be made further ahead than `_STEPS_AHEAD`.
         options.experimental_optimization.inject_prefetch = False
@@ -113,6 +134,15 @@ class Counterexamples(keras.callbacks.Callback):
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Forgets where an earlier `fit` stopped."""
         self.stopped_epoch = None
+
+    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
+        """Keeps what was learned for a second `fit`, whose steps start anew."""
+        trained = self._first_steps < self._steps
+        self._first_steps.assign(
+            tf.where(trained, tf.constant(-1, tf.int64), tf.int64.max)
+        )
+        self._steps = 0
+        self._valid_from.assign(0)
 
     def on_train_batch_end(
         self, batch: int, logs: dict[str, float] | None = None

@@ -1,6 +1,7 @@
 """What is learned: the registry of tasks."""
 
 import importlib
+import re
 import sys
 
 from keras_lstm.options import InputError, check_known
@@ -31,9 +32,11 @@ def get_task(name: str) -> type[Task]:
     sys.path.insert(0, "")
     try:
         task = getattr(importlib.import_module(module_name), class_name)
-    except (ImportError, AttributeError, ValueError) as error:
+    # Somebody's module may fail, or end, in any way while it is imported.
+    except (Exception, SystemExit) as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise InputError(
-            f"`task` must be module:Class, importable from here ({error}). "
+            f"`task` must be module:Class, importable from here ({reason}). "
             f"Received: task={name}"
         ) from None
     finally:
@@ -42,6 +45,17 @@ def get_task(name: str) -> type[Task]:
         raise InputError(
             f"`task` must name a subclass of keras_lstm.Task. "
             f"Received: task={name}"
+        )
+    own_name = getattr(task, "name", None)
+    if not (
+        isinstance(own_name, str)
+        and re.fullmatch(r"[a-z0-9][a-z0-9_-]*", own_name)
+        and isinstance(getattr(task, "default_preset", None), str)
+    ):
+        raise InputError(
+            "`task` must be a class with a `name` of small letters, digits, - "
+            f"and _, and a `default_preset`. Received: task={name}, with "
+            f"name={own_name!r}"
         )
     return task
 

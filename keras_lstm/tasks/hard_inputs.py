@@ -3,13 +3,14 @@
 import numpy as np
 import numpy.typing as npt
 
+from keras_lstm.options import InputError
 from keras_lstm.seeds import derive_seed
 from keras_lstm.tasks.transducer import TransducerTask
 
 
 def hard_inputs(
     task: TransducerTask,
-) -> tuple[npt.NDArray[np.int8], str]:
+) -> tuple[npt.NDArray[np.int16], str]:
     """Inputs that a network is likely to fail on, and what they are.
 
     Returns:
@@ -20,17 +21,17 @@ def hard_inputs(
     rng = np.random.default_rng(derive_seed(0, "kinds"))
     steps = np.arange(length)
 
-    def random(rows: int) -> npt.NDArray[np.int8]:
-        return rng.integers(num_symbols, size=(rows, length), dtype=np.int8)
+    def random(rows: int) -> npt.NDArray[np.int16]:
+        return rng.integers(num_symbols, size=(rows, length), dtype=np.int16)
 
     contexts = int(np.clip(2**15 // length, 4, 64))
     parts = [random(1024)]
-    kinds = ["1,024 uniformly random"]
+    kinds = ["uniformly random"]
     if task.hold_symbols and task.leave_symbols:
         runs = np.repeat(steps, contexts)[:, np.newaxis]
         inputs = random(len(runs))
         hold, leave = (
-            np.array(symbols, np.int8)
+            np.array(symbols, np.int16)
             for symbols in (task.hold_symbols, task.leave_symbols)
         )
         held = hold[inputs % len(hold)]
@@ -39,9 +40,9 @@ def hard_inputs(
         parts.append(np.where(steps == runs, left, inputs))
         kinds.append(
             f"every {task.run_name} length from 0 to {length - 1:,}, each in "
-            f"{contexts} random contexts"
+            f"up to {contexts} random contexts"
         )
-    constant = np.arange(num_symbols, dtype=np.int8)[:, np.newaxis]
+    constant = np.arange(num_symbols, dtype=np.int16)[:, np.newaxis]
     constant = np.repeat(constant, length, -1)
     other = (constant + 1) % num_symbols
     last = steps == length - 1
@@ -55,12 +56,17 @@ def hard_inputs(
         starts = np.linspace(0, length - run, 32).astype(int)[:, np.newaxis]
         inside = (starts <= steps) & (steps < starts + run)
         parts += [
-            np.where(inside, np.int8(symbol), random(len(starts)))
+            np.where(inside, np.int16(symbol), random(len(starts)))
             for symbol in range(num_symbols)
         ]
     kinds.append(f"runs of {length // 8:,} and {length // 2:,} at 32 places")
     inputs = np.concatenate(parts)
     inputs = inputs[task.in_domain(task.states(inputs)[:, -1])]
-    rows = np.ascontiguousarray(inputs).view(np.dtype((np.void, length)))
+    if not len(inputs):
+        raise InputError(
+            "`domain_states` admits too few inputs for any to be found. "
+            f"Received: num_bits={length}"
+        )
+    rows = np.ascontiguousarray(inputs).view(np.dtype((np.void, 2 * length)))
     _, first = np.unique(rows, return_index=True)
     return inputs[np.sort(first)], "; ".join(kinds)

@@ -78,6 +78,8 @@ def _read(
     shape = [int(size) for size in np.frombuffer(header, ">u4", offset=4)]
     expected = math.prod(shape)
     promised = f"{' x '.join(map(str, shape))} values"
+    if not expected:
+        raise IdxError(f"`{path}` promises {promised} in its header: none")
     if expected > limit:
         raise IdxError(
             f"`{path}` promises {promised} in its header, more than it holds"

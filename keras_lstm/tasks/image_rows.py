@@ -155,7 +155,13 @@ class ImageRows(Task):
         given = self.data_dir or os.environ.get("KERAS_LSTM_DATA_DIR")
         if not given:
             return None
-        folder = pathlib.Path(given).expanduser()
+        try:
+            folder = pathlib.Path(given).expanduser()
+        except RuntimeError as error:
+            raise InputError(
+                f"`data_dir` must be a folder: {error} Received: "
+                f"data_dir={given}"
+            ) from None
         name = _FILES["train"][0]
         for candidate in (folder / self.dataset, folder):
             if any(

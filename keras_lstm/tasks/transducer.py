@@ -20,6 +20,8 @@ from keras_lstm.tasks.task import Split, Splits, Task
 MAX_LISTED_INPUTS = 2**24
 # Inputs outside the domain are drawn again; rarer domains would take for ever.
 _MAX_SEQUENCES_PER_INPUT = 1024
+_TABLES = ("next_state", "output")
+_MAX_SYMBOLS = 2**15
 
 Symbols = npt.NDArray[np.integer[Any]]
 
@@ -78,16 +80,27 @@ class TransducerTask(Task):
         maximum=1.0,
     )
     train_examples: int = option(
-        2**18, "inputs not held out (sampling permutation)", minimum=1
+        2**18,
+        "inputs not held out (sampling permutation)",
+        minimum=1,
+        maximum=MAX_LISTED_INPUTS,
     )
     validation_examples: int = option(
-        1024, "inputs to validate on after each epoch", minimum=0
+        1024,
+        "inputs to validate on after each epoch",
+        minimum=0,
+        maximum=2**20,
     )
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self._check_tables()
         num_inputs = self.num_inputs()
+        if not num_inputs:
+            raise InputError(
+                "`domain_states` must admit some input. Received: "
+                f"domain_states={self.domain_states}, num_bits={self.num_bits}"
+            )
         if self.sampling == "permutation":
             if self.num_symbols**self.num_bits > MAX_LISTED_INPUTS:
                 raise InputError(
@@ -126,20 +139,17 @@ class TransducerTask(Task):
             )
 
     def _check_tables(self) -> None:
-        states, symbols = range(len(self.next_state)), range(self.num_symbols)
-        if not (
-            len(self.output) == len(states) > 0 < len(symbols)
-            and all(len(row) == len(symbols) for row in self.next_state)
-            and all(len(row) == len(symbols) for row in self.output)
-            and all(state in states for row in self.next_state for state in row)
-            and all(symbol >= 0 for row in self.output for symbol in row)
-            and all(state in states for state in self.domain_states or ())
+        tables = [getattr(self, name, None) for name in _TABLES]
+        if not _are_tables(*tables) or not all(
+            state in range(len(self.next_state))
+            for state in self.domain_states or ()
         ):
             raise InputError(
                 "`next_state` and `output` must be tables of the same shape, "
-                "a row for each state and a column for each symbol, naming "
-                f"states that exist. Received: next_state={self.next_state}, "
-                f"output={self.output}, domain_states={self.domain_states}"
+                "a row for each state and a column for each of at least two "
+                "symbols, of integers, naming states that exist. Received: "
+                f"next_state={tables[0]}, output={tables[1]}, "
+                f"domain_states={self.domain_states}"
             )
 
     @property
@@ -204,9 +214,9 @@ class TransducerTask(Task):
 
     def in_domain(self, states: Any) -> Any:
         """Whether an input that ends in each of `states` is in the domain."""
-        return np.isin(
-            states, list(self.domain_states or range(len(self.next_state)))
-        )
+        if self.domain_states is None:
+            return np.ones(np.shape(states), np.bool_)
+        return np.isin(states, list(self.domain_states))
 
     def run_length(self, symbols: Symbols) -> npt.NDArray[np.int32]:
         """Symbols read before the machine first leaves its start state.
@@ -284,8 +294,8 @@ class TransducerTask(Task):
             Those to train and validate on, and those held out.
         """
         numbers = np.arange(self.num_symbols**self.num_bits)
-        states = np.zeros(numbers.shape, np.int8)
-        table = np.asarray(self.next_state, np.int8)
+        states = np.zeros(numbers.shape, np.int32)
+        table = np.asarray(self.next_state, np.int32)
         rest = numbers
         for _ in range(self.num_bits):
             rest, symbols = np.divmod(rest, self.num_symbols)
@@ -436,3 +446,24 @@ def _stored(inputs: Any, targets: Any) -> Split:
         return gather(inputs), gather(targets)
 
     return Split(int(inputs.shape[0]), batch)
+
+
+def _are_tables(next_state: Any, output: Any) -> bool:
+    """Whether these are the tables of a machine."""
+    try:
+        shapes = [np.shape(table) for table in (next_state, output)]
+        kinds = [np.asarray(table).dtype.kind for table in (next_state, output)]
+    # Rows of different lengths.
+    except ValueError:
+        return False
+    if kinds != ["i", "i"] or shapes[0] != shapes[1] or len(shapes[0]) != 2:
+        return False
+    num_states, num_symbols = shapes[0]
+    return bool(
+        num_states > 0
+        and 2 <= num_symbols <= _MAX_SYMBOLS
+        and np.min(next_state) >= 0
+        and np.max(next_state) < num_states
+        and np.min(output) >= 0
+        and np.max(output) < _MAX_SYMBOLS
+    )

@@ -174,6 +174,41 @@ def test_replicas_train_on_what_is_wrong_too(mirrored):
     assert int(feedback._counts.numpy().max()) > 0
 
 
+def test_a_second_fit_starts_with_what_was_wrong():
+    model = compiled()
+    feedback = Counterexamples(TASK, every_epochs=1)
+    options = {
+        "epochs": 1,
+        "steps_per_epoch": 10,
+        "shuffle": False,
+        "verbose": 0,
+        "callbacks": [feedback],
+    }
+    dataset = feedback.mix(plain())
+    model.fit(dataset, **options)
+    first = feedback.num_distinct()
+    symbols = next(iter(dataset))[0].numpy()
+    unmixed = batches(plain(), 1)[0][0]
+    assert (symbols[8:] != unmixed[8:]).any()
+    model.fit(dataset, **options)
+    assert feedback.num_distinct() > first
+
+
+def test_a_dataset_that_ends_is_refused():
+    with pytest.raises(InputError, match=r"must be without end.*5 batches"):
+        Counterexamples(TASK).mix(plain().take(5))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{"every_epochs": 0}, {"capacity": 0}, {"start_from_epoch": -1}],
+)
+def test_numbers_too_small_are_refused(values):
+    (name,) = values
+    with pytest.raises(InputError, match=f"`{name}` must be an integer of"):
+        Counterexamples(TASK, **values)
+
+
 def test_bad_arguments_are_refused():
     with pytest.raises(InputError, match="at most 16777216 inputs to check"):
         Counterexamples(Increment(num_bits=25))

@@ -44,6 +44,7 @@ def test_genuine_files_are_read(mnist_dir):
         (bytes([0, 0, 8, 1, 0, 0, 0, 1, 1, 2]), "promises 1 values.*more"),
         (bytes([0, 0, 8, 1, 255, 255, 255, 255, 1]), "more than it holds"),
         (b"\x1f\x8b" + bytes(20), "cannot be read"),
+        (bytes([0, 0, 8, 1, 0, 0, 0, 0]), "promises 0 values.*none"),
     ],
 )
 def test_a_bad_file_is_refused(tmp_path, content, message):
@@ -51,6 +52,14 @@ def test_a_bad_file_is_refused(tmp_path, content, message):
     path.write_bytes(content)
     with pytest.raises(IdxError, match=message):
         read_idx(path, 1)
+
+
+def test_sizes_that_no_array_can_have_are_refused(tmp_path):
+    path = tmp_path / "bad"
+    sizes = bytes(4) + b"\xff" * 8
+    path.write_bytes(bytes([0, 0, 8, 3]) + sizes)
+    with pytest.raises(IdxError, match="promises 0 x 4294967295"):
+        read_idx(path, 3)
 
 
 def test_a_truncated_compressed_file_is_refused(tmp_path, write_idx):
@@ -86,13 +95,20 @@ def test_a_missing_file_is_refused(tmp_path):
 
 @settings(deadline=None, max_examples=300)
 @given(
-    head=st.sampled_from([b"", bytes([0, 0, 8, 1]), bytes([0, 0, 8, 3])]),
+    num_dimensions=st.sampled_from([1, 3]),
+    sizes=st.lists(
+        st.sampled_from([0, 1, 2, 3, 255, 2**31, 2**32 - 1]), max_size=3
+    ),
     body=st.binary(max_size=64),
     compressed=st.booleans(),
     cut=st.integers(0, 8),
 )
-def test_any_bytes_are_read_or_refused(head, body, compressed, cut):
-    content = head + body
+def test_any_bytes_are_read_or_refused(
+    num_dimensions, sizes, body, compressed, cut
+):
+    content = bytes([0, 0, 8, num_dimensions])
+    content += b"".join(size.to_bytes(4, "big") for size in sizes) + body
+    whole = content
     if compressed:
         content = gzip.compress(content)
     content = content[: len(content) - cut]
@@ -100,7 +116,8 @@ def test_any_bytes_are_read_or_refused(head, body, compressed, cut):
         path = pathlib.Path(folder, "file")
         path.write_bytes(content)
         try:
-            values = read_idx(path, 1)
+            values = read_idx(path, num_dimensions)
         except IdxError:
             return
-    assert values.tobytes() == body[4:]
+    assert values.ndim == num_dimensions
+    assert values.tobytes() == whole[4 + 4 * num_dimensions :]

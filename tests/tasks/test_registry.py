@@ -17,8 +17,13 @@ class Negate(keras_lstm.TransducerTask):
     output = ((0, 1), (1, 0))
 
 
+class Nameless(Negate):
+    name = "no/name"
+
+
 NOT_A_TASK = 3
 """
+FAILING = ("raise OSError(3)", "def (", "import sys; sys.exit(3)")
 
 
 @pytest.fixture
@@ -50,8 +55,21 @@ def test_a_task_of_ones_own_is_found(own_module):
         ("own_tasks:NOT_A_TASK", "must name a subclass"),
         ("no_such_module:Task", "No module named"),
         (":Task", "must be module:Class"),
+        ("..:Task", "must be module:Class"),
+        ("own_tasks:Nameless", "with name='no/name'"),
+        ("keras_lstm:TransducerTask", "with name=None"),
+        ("keras_lstm:Task", "with name=None"),
     ],
 )
 def test_an_unknown_task_is_refused(own_module, name, message):
     with pytest.raises(InputError, match=message):
         get_task(name)
+
+
+@pytest.mark.parametrize("text", FAILING)
+def test_a_module_that_fails_gets_one_line(own_module, tmp_path, text):
+    (tmp_path / "failing.py").write_text(text)
+    with pytest.raises(InputError, match="must be module:Class") as caught:
+        get_task("failing:Task")
+    assert "\n" not in str(caught.value)
+    sys.modules.pop("failing", None)

@@ -205,9 +205,35 @@ def test_bad_tables_are_refused():
         next_state = ((0, 2), (1, 1))
         output = ((0, 1), (1, 0))
 
-    for task in (Ragged, Astray):
+    class Empty(TransducerTask):
+        name = "empty"
+        next_state = ()
+        output = ()
+
+    class OneSymbol(TransducerTask):
+        name = "one-symbol"
+        next_state = ((0,),)
+        output = ((0,),)
+
+    class Fractions(TransducerTask):
+        name = "fractions"
+        next_state = ((0, 1.5), (1, 1))
+        output = ((0, 1), (1, 0))
+
+    class Without(TransducerTask):
+        name = "without"
+
+    for task in (Ragged, Astray, Empty, OneSymbol, Fractions, Without):
         with pytest.raises(InputError, match="tables of the same shape"):
             task()
+
+
+def test_an_empty_domain_is_refused():
+    class Nothing(Increment):
+        domain_states = frozenset()
+
+    with pytest.raises(InputError, match="must admit some input"):
+        Nothing()
 
 
 def test_a_domain_too_rare_to_draw_from_is_refused():
