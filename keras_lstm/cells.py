@@ -196,28 +196,30 @@ def _traced(
 ) -> dict[str, Any]:
     """TensorFlow functions for all networks of one shape, traced once."""
 
-    def advance(weights: Any, cells: Any, first: Any, spread: Any) -> list[Any]:
-        """The cells after a symbol, given what it adds to the first layer."""
+    def advance(weights: Any, cells: Any, first: Any) -> list[Any]:
+        """The cells after a symbol, given what it adds to the first layer.
+
+        An axis that `first` has in front of the nodes' is broadcast to: what
+        the nodes bring along is computed once for all symbols.
+        """
         following: list[Any] = []
         x = None
         for layer in range(len(units)):
             h, c = cells[2 * layer], cells[2 * layer + 1]
             if x is None:
-                z = spread(h @ weights[1]) + first
+                z = h @ weights[1] + first
             else:
                 kernel, recurrent, bias = weights[3 * layer - 1 : 3 * layer + 2]
-                z = spread(h @ recurrent) + x @ kernel + bias
+                z = tf.tensordot(x, kernel, 1) + (h @ recurrent + bias)
             i, f, g, o = tf.split(z, 4, -1)
-            c = tf.sigmoid(f) * spread(c) + tf.sigmoid(i) * tf.tanh(g)
+            c = tf.sigmoid(f) * c + tf.sigmoid(i) * tf.tanh(g)
             x = tf.sigmoid(o) * tf.tanh(c)
             following += [x, c]
         return following
 
     def step(weights: Any, cells: Any, targets: Any) -> Any:
-        first = tf.repeat(weights[0], tf.shape(cells[0])[0], axis=0)
-        cells = advance(
-            weights, cells, first, lambda x: tf.tile(x, [num_symbols, 1])
-        )
+        cells = advance(weights, cells, weights[0][:, tf.newaxis])
+        cells = [tf.reshape(cell, [-1, cell.shape[-1]]) for cell in cells]
         if not per_step:
             return cells, ()
         logits = cells[-2] @ weights[-2] + weights[-1]
@@ -231,7 +233,7 @@ def _traced(
         close = tf.zeros([rows], tf.bool)
         for t in tf.range(tf.shape(symbols)[0]):
             first = tf.gather(weights[0], symbols[t])
-            cells = advance(weights, cells, first, lambda x: x)
+            cells = advance(weights, cells, first)
             logits = cells[-2] @ weights[-2] + weights[-1]
             margins = margins_of(logits, targets[t])
             wrong += tf.cast(margins < 0, tf.int32)

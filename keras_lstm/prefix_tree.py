@@ -19,7 +19,7 @@ from keras_lstm.cells import CLOSE_MARGIN, Cells
 from keras_lstm.tasks.transducer import TransducerTask
 
 # Nodes in a block: few enough for a processor's cache, enough to keep it busy.
-_BLOCK_NODES = 2**14
+_BLOCK_NODES = 2**15
 _FORECAST_ROUNDS = 3
 
 

@@ -184,7 +184,8 @@ class _Tally:
         self._wrong_tokens = 0
         self._min_margin = np.inf
         self._min_input: Any = 0
-        self._failures: tuple[Any, Any] | None = None
+        self._failures: list[tuple[Any, Any]] = []
+        self._kept = min(_MAX_FAILURES, _MAX_FAILED_SYMBOLS // task.num_bits)
         self._held_out: npt.NDArray[np.bool_] | None = None
         self._held_out_wrong = 0
         if held_out is not None:
@@ -209,12 +210,17 @@ class _Tally:
         inputs, margins = found.inputs[wrong], found.margins[wrong]
         if self._held_out is not None:
             self._held_out_wrong += int(self._held_out[inputs].sum())
-        if self._failures is not None:
-            inputs = np.concatenate([self._failures[0], inputs])
-            margins = np.concatenate([self._failures[1], margins])
-        kept = min(_MAX_FAILURES, _MAX_FAILED_SYMBOLS // self._task.num_bits)
-        worst = np.argsort(margins, kind="stable")[:kept]
-        self._failures = inputs[worst], margins[worst]
+        self._failures.append((inputs, margins))
+        if sum(len(each) for each, _ in self._failures) > 4 * self._kept:
+            self._failures = [self._worst()]
+
+    def _worst(self) -> tuple[Any, Any]:
+        """The failures to list, worst first."""
+        inputs, margins = (
+            np.concatenate(parts) for parts in zip(*self._failures, strict=True)
+        )
+        worst = np.argsort(margins, kind="stable")[: self._kept]
+        return inputs[worst], margins[worst]
 
     def result(
         self, model: keras.Model, checked: str, method: str, start: float
@@ -244,9 +250,9 @@ class _Tally:
         )
 
     def _decode_failures(self, model: keras.Model) -> list[Failure]:
-        if self._failures is None:
+        if not self._failures:
             return []
-        inputs, margins = self._failures
+        inputs, margins = self._worst()
         symbols = _symbols(self._task, inputs)
         rows = zip(
             symbols,
