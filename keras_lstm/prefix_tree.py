@@ -29,7 +29,7 @@ class Answers:
 
     Args:
         inputs: numbers, `(num_examples,)` of int64, or where they are too
-            long for that symbols, `(num_examples, num_bits)` of int16.
+            long for that symbols, `(num_examples, num_bits)` of a smaller type.
         run_lengths: see `TransducerTask.run_length`.
         wrong_tokens: how many symbols of each answer are wrong.
         margins: the smallest margin over each answer's symbols.

@@ -1,5 +1,7 @@
 """Inputs that a network is likely to fail on, for domains too large to list."""
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -10,7 +12,7 @@ from keras_lstm.tasks.transducer import TransducerTask
 
 def hard_inputs(
     task: TransducerTask,
-) -> tuple[npt.NDArray[np.int16], str]:
+) -> tuple[npt.NDArray[np.signedinteger[Any]], str]:
     """Inputs that a network is likely to fail on, and what they are.
 
     Returns:
@@ -18,11 +20,13 @@ def hard_inputs(
         kinds in words.
     """
     length, num_symbols = task.num_bits, task.num_symbols
+    # There are many of them: as small as the symbols allow.
+    dtype = np.min_scalar_type(-num_symbols)
     rng = np.random.default_rng(derive_seed(0, "kinds"))
     steps = np.arange(length)
 
-    def random(rows: int) -> npt.NDArray[np.int16]:
-        return rng.integers(num_symbols, size=(rows, length), dtype=np.int16)
+    def random(rows: int) -> npt.NDArray[np.signedinteger[Any]]:
+        return rng.integers(num_symbols, size=(rows, length), dtype=dtype)
 
     contexts = int(np.clip(2**15 // length, 4, 64))
     parts = [random(1024)]
@@ -31,7 +35,7 @@ def hard_inputs(
         runs = np.repeat(steps, contexts)[:, np.newaxis]
         inputs = random(len(runs))
         hold, leave = (
-            np.array(symbols, np.int16)
+            np.array(symbols, dtype)
             for symbols in (task.hold_symbols, task.leave_symbols)
         )
         held = hold[inputs % len(hold)]
@@ -42,7 +46,7 @@ def hard_inputs(
             f"every {task.run_name} length from 0 to {length - 1:,}, each in "
             f"up to {contexts} random contexts"
         )
-    constant = np.arange(num_symbols, dtype=np.int16)[:, np.newaxis]
+    constant = np.arange(num_symbols, dtype=dtype)[:, np.newaxis]
     constant = np.repeat(constant, length, -1)
     other = (constant + 1) % num_symbols
     last = steps == length - 1
@@ -56,7 +60,7 @@ def hard_inputs(
         starts = np.linspace(0, length - run, 32).astype(int)[:, np.newaxis]
         inside = (starts <= steps) & (steps < starts + run)
         parts += [
-            np.where(inside, np.int16(symbol), random(len(starts)))
+            np.where(inside, dtype.type(symbol), random(len(starts)))
             for symbol in range(num_symbols)
         ]
     kinds.append(f"runs of {length // 8:,} and {length // 2:,} at 32 places")
@@ -67,6 +71,8 @@ def hard_inputs(
             "`domain_states` admits too few inputs for any to be found. "
             f"Received: num_bits={length}"
         )
-    rows = np.ascontiguousarray(inputs).view(np.dtype((np.void, 2 * length)))
+    rows = np.ascontiguousarray(inputs).view(
+        np.dtype((np.void, dtype.itemsize * length))
+    )
     _, first = np.unique(rows, return_index=True)
     return inputs[np.sort(first)], "; ".join(kinds)
