@@ -16,16 +16,17 @@ from keras_lstm.tasks.task import Task
 def increment() -> Config:
     """Exact on every number, at any length, from a few thousand examples.
 
-    Answering at every step lets the network carry over to any length; the
-    noise makes its two states so distinct that long runs do not wash them
-    out.
+    Answering at every step lets the network carry over to any length. With a
+    forget bias of -8 a cell forgets at once, so that memory is a state which
+    the network holds and which does not drift; noise makes the states
+    distinct.
 
-    Source: this project; noise measured against none over ten seeds.
+    Source: this project; docs/recipes.md says what was tried.
     Command: keras-lstm train increment
     Result: 0 wrong of 1,048,575 for each of the seeds 0-9, from 15,360
         examples (`python scripts/seeds.py increment --seeds 0-9`).
-    Time: 11 s on 2 cores from the shell to the result, 3 of them for
-        importing TensorFlow (median of the ten).
+    Time: 13 s on 2 cores from the shell to the result, 3 of them for
+        importing TensorFlow.
     """
     return Config(
         preset="increment",
@@ -79,8 +80,10 @@ def increment_last_state() -> Config:
 
     Source: the tutorial's model; the training is this project's.
     Command: keras-lstm train increment --preset increment-last-state
-    Result: (not run)
-    Time: (not run)
+    Result: 0 wrong of 1,048,575 for each of the seeds 0-9, from 665,600 to
+        1,075,200 examples
+        (`python scripts/seeds.py increment-last-state --seeds 0-9`).
+    Time: 1 to 3 minutes on 2 busy cores.
     """
     return Config(
         preset="increment-last-state",
