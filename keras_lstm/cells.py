@@ -226,19 +226,31 @@ def _traced(
         return cells, margins_of(logits, targets)
 
     def follow(weights: Any, symbols: Any, targets: Any) -> Any:
-        rows = tf.shape(symbols)[1]
-        cells = [tf.zeros([rows, size]) for size in units for _ in "hc"]
-        wrong = tf.zeros([rows], tf.int32)
-        least = tf.fill([rows], np.float32(np.inf))
-        close = tf.zeros([rows], tf.bool)
-        for t in tf.range(tf.shape(symbols)[0]):
+        timesteps, rows = tf.unstack(tf.shape(symbols))
+
+        def read(t: Any, cells: Any, wrong: Any, least: Any, close: Any) -> Any:
             first = tf.gather(weights[0], symbols[t])
             cells = advance(weights, cells, first)
             logits = cells[-2] @ weights[-2] + weights[-1]
             margins = margins_of(logits, targets[t])
-            wrong += tf.cast(margins < 0, tf.int32)
-            least = tf.minimum(least, margins)
-            close |= tf.abs(margins) < CLOSE_MARGIN
+            return (
+                t + 1,
+                cells,
+                wrong + tf.cast(margins < 0, tf.int32),
+                tf.minimum(least, margins),
+                close | (tf.abs(margins) < CLOSE_MARGIN),
+            )
+
+        start = (
+            tf.constant(0),
+            [tf.zeros([rows, size]) for size in units for _ in "hc"],
+            tf.zeros([rows], tf.int32),
+            tf.fill([rows], np.float32(np.inf)),
+            tf.zeros([rows], tf.bool),
+        )
+        _, _, wrong, least, close = tf.while_loop(
+            lambda t, *_: t < timesteps, read, start
+        )
         return tf.cast(wrong, tf.int16), least, close
 
     def leaf_margins(weights: Any, cells: Any, targets: Any) -> Any:

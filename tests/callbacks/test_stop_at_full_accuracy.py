@@ -88,6 +88,8 @@ def test_it_stops_a_fit():
         *data,
         validation_data=data,
         epochs=5,
+        # Another test may have asked for deterministic operations.
+        shuffle=False,
         verbose=0,
         callbacks=[callback],
     )
