@@ -1,3 +1,4 @@
+import concurrent.futures
 import os
 import pty
 import sys
@@ -38,14 +39,31 @@ def test_lines_by_steps_count_over_all_epochs(capfd):
     ]
 
 
+def read_to_the_end(terminal):
+    """All that is written to a terminal until its other end is closed."""
+    parts = []
+    while True:
+        try:
+            part = os.read(terminal, 65536)
+        # Linux's way to say that it is closed.
+        except OSError:
+            part = b""
+        if not part:
+            return b"".join(parts).decode()
+        parts.append(part)
+
+
 def test_a_terminal_gets_a_bar(monkeypatch):
     reader, writer = pty.openpty()
-    with os.fdopen(writer, "w") as terminal:
+    with (
+        concurrent.futures.ThreadPoolExecutor() as pool,
+        os.fdopen(writer, "w") as terminal,
+    ):
+        reading = pool.submit(read_to_the_end, reader)
         monkeypatch.setenv("TERM", "xterm")
         monkeypatch.setattr(sys, "stderr", terminal)
         drive(ProgressLogger())
-        terminal.flush()
-        shown = os.read(reader, 65536).decode()
+    shown = reading.result()
     os.close(reader)
     assert "training" in shown
     assert "epoch 2/2  loss 0.5" in shown
