@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from keras_lstm.callbacks.counterexamples import Counterexamples
     from keras_lstm.callbacks.stop_at_full_accuracy import StopAtFullAccuracy
+    from keras_lstm.callbacks.stop_at_proof import StopAtProof
     from keras_lstm.config import Config, ModelConfig, TrainingConfig
     from keras_lstm.datasets import make_dataset
     from keras_lstm.evaluation import evaluate
@@ -19,16 +20,19 @@ if TYPE_CHECKING:
     from keras_lstm.models import build_model
     from keras_lstm.options import InputError
     from keras_lstm.presets import get_preset
+    from keras_lstm.proof import Proof, ProofError, check_proof, find_proof
+    from keras_lstm.proof_regularization import ProofRegularization
     from keras_lstm.strategies import get_strategy
     from keras_lstm.tasks import get_task
     from keras_lstm.tasks.image_rows import ImageRows
-    from keras_lstm.tasks.increment import Decrement, Increment, Parity
+    from keras_lstm.tasks.increment import Add, Decrement, Increment, Parity
     from keras_lstm.tasks.task import Split, Splits, Task
     from keras_lstm.tasks.transducer import TransducerTask
     from keras_lstm.training import TrainResult, train
     from keras_lstm.verification import verify
 
 _MODULES = {
+    "Add": "tasks.increment",
     "Config": "config",
     "Counterexamples": "callbacks.counterexamples",
     "Decrement": "tasks.increment",
@@ -37,17 +41,23 @@ _MODULES = {
     "InputError": "options",
     "ModelConfig": "config",
     "Parity": "tasks.increment",
+    "Proof": "proof",
+    "ProofError": "proof",
+    "ProofRegularization": "proof_regularization",
     "SequenceAccuracy": "metrics",
     "Split": "tasks.task",
     "Splits": "tasks.task",
     "StopAtFullAccuracy": "callbacks.stop_at_full_accuracy",
+    "StopAtProof": "callbacks.stop_at_proof",
     "Task": "tasks.task",
     "TokenAccuracy": "metrics",
     "TrainResult": "training",
     "TrainingConfig": "config",
     "TransducerTask": "tasks.transducer",
     "build_model": "models",
+    "check_proof": "proof",
     "evaluate": "evaluation",
+    "find_proof": "proof",
     "get_preset": "presets",
     "get_strategy": "strategies",
     "get_task": "tasks",
@@ -57,6 +67,7 @@ _MODULES = {
 }
 
 __all__ = [
+    "Add",
     "Config",
     "Counterexamples",
     "Decrement",
@@ -65,17 +76,23 @@ __all__ = [
     "InputError",
     "ModelConfig",
     "Parity",
+    "Proof",
+    "ProofError",
+    "ProofRegularization",
     "SequenceAccuracy",
     "Split",
     "Splits",
     "StopAtFullAccuracy",
+    "StopAtProof",
     "Task",
     "TokenAccuracy",
     "TrainResult",
     "TrainingConfig",
     "TransducerTask",
     "build_model",
+    "check_proof",
     "evaluate",
+    "find_proof",
     "get_preset",
     "get_strategy",
     "get_task",

@@ -14,6 +14,9 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from keras_lstm.network import Network, read_network
+from keras_lstm.options import InputError
+
 # Where a margin is closer to zero than rounding may move it, what is computed
 # here and what `predict` computes may differ: the sums are grouped otherwise.
 CLOSE_MARGIN = 1e-4
@@ -53,26 +56,19 @@ class Cells:
         per_step: whether the head answers at every time step.
     """
 
-    def __init__(
-        self,
-        embedding: keras.layers.Embedding,
-        lstms: list[keras.layers.LSTM],
-        dense: keras.layers.Dense,
-        output_shape: tuple[int, ...],
-        per_step: bool,
-        num_symbols: int,
-    ) -> None:
-        self.per_step = per_step
-        self._units = tuple(lstm.units for lstm in lstms)
-        weights = [lstm.get_weights() for lstm in lstms]
-        kernel, recurrent, bias = weights[0]
+    def __init__(self, network: Network) -> None:
+        self.per_step = network.per_step
+        self._units = tuple(lstm.units for lstm in network.lstms)
+        first = network.lstms[0]
         # The first layer's input is one of few: its product, once for each.
-        embedded = embedding.get_weights()[0][:num_symbols]
-        table = embedded @ kernel + bias
-        flat = [table, recurrent, *(w for ws in weights[1:] for w in ws)]
-        self._weights = [tf.constant(w) for w in flat + dense.get_weights()]
-        shape = output_shape if not per_step else (int(dense.units),)
-        self._functions = _traced(self._units, len(table), shape, per_step)
+        table = network.embedding @ first.kernel + first.bias
+        stacked = itertools.chain.from_iterable(network.lstms[1:])
+        flat = [table, first.recurrent_kernel, *stacked]
+        flat += [network.kernel, network.bias]
+        self._weights = [tf.constant(array) for array in flat]
+        self._functions = _traced(
+            self._units, len(table), network.output_shape, self.per_step
+        )
 
     def step(self, cells: list[Any], targets: Any) -> tuple[list[Any], Any]:
         """Reads every symbol once after each node.
@@ -117,74 +113,16 @@ class Cells:
 
     @classmethod
     def of(cls, model: keras.Model, num_symbols: int) -> "Cells | None":
-        """The network of a model; None if it has layers not known here.
+        """The network of a model; None if it has layers not understood.
 
         Args:
             model: from symbols to logits.
             num_symbols: how many different symbols it is asked.
         """
-        layers = _chain(model)
-        if layers is None or len(layers) < 3:
+        try:
+            return cls(read_network(model, num_symbols))
+        except InputError:
             return None
-        per_step = type(layers[-1]) is not keras.layers.Reshape
-        if not per_step:
-            layers.pop()
-        embedding, *lstms, dense = layers
-        shape = model.output_shape[1:]
-        known = (
-            type(embedding) is keras.layers.Embedding
-            and not embedding.mask_zero
-            and embedding.input_dim >= num_symbols
-            and all(_is_stock_lstm(lstm) for lstm in lstms)
-            and all(lstm.return_sequences for lstm in lstms[:-1])
-            and lstms[-1].return_sequences == per_step
-            and type(dense) is keras.layers.Dense
-            and dense.activation is keras.activations.linear
-            and dense.use_bias
-            and all(layer.compute_dtype == "float32" for layer in layers)
-            # Quantised or adapted layers have other weights.
-            and len(model.get_weights()) == 3 + 3 * len(lstms)
-            and (per_step or None not in shape)
-        )
-        if not known:
-            return None
-        return cls(embedding, lstms, dense, shape, per_step, num_symbols)
-
-
-def _chain(model: keras.Model) -> list[keras.layers.Layer] | None:
-    """The layers that do something at inference, if each follows the last."""
-    idle = (
-        keras.layers.InputLayer,
-        keras.layers.Dropout,
-        keras.layers.GaussianDropout,
-        keras.layers.GaussianNoise,
-        keras.layers.SpatialDropout1D,
-    )
-    try:
-        follow = all(
-            after.input is before.output
-            for before, after in zip(
-                model.layers, model.layers[1:], strict=False
-            )
-        )
-    # A layer that is shared or not part of a graph has no such attribute.
-    except AttributeError:
-        return None
-    if not follow:
-        return None
-    return [layer for layer in model.layers if type(layer) not in idle]
-
-
-def _is_stock_lstm(layer: keras.layers.Layer) -> bool:
-    return (
-        type(layer) is keras.layers.LSTM
-        and layer.activation is keras.activations.tanh
-        and layer.recurrent_activation is keras.activations.sigmoid
-        and layer.use_bias
-        and not layer.go_backwards
-        and not layer.stateful
-        and not layer.return_state
-    )
 
 
 @functools.lru_cache(maxsize=16)

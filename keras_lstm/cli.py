@@ -76,6 +76,7 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     listing.set_defaults(run=_list)
     _add_train(commands, argv)
     _add_verify(commands)
+    _add_prove(commands)
     return parser.parse_args(argv)
 
 
@@ -187,6 +188,20 @@ def _add_verify(commands: Any) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
+def _add_prove(commands: Any) -> None:
+    parser = commands.add_parser(
+        "prove",
+        help="prove a trained model right for every length",
+        description="Looks for a proof that the model is right for sequences "
+        "of any length, and writes it to proof.json. Exit code 1 if none is "
+        "found.",
+        allow_abbrev=False,
+    )
+    parser.set_defaults(run=_prove)
+    parser.add_argument("run_dir", metavar="RUN_DIR", type=_path)
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
 def _list(arguments: argparse.Namespace) -> int:
     print("Tasks")
     for name, task in TASKS.items():
@@ -247,6 +262,24 @@ def _verify(arguments: argparse.Namespace) -> int:
     return 1 if result.num_wrong else 0
 
 
+def _prove(arguments: argparse.Namespace) -> int:
+    with _startup_messages_held():
+        import tensorflow
+
+        from keras_lstm.reporting import proof_text
+        from keras_lstm.runs import load_run, prove_run
+
+        tensorflow.config.list_logical_devices()
+    run = load_run(arguments.run_dir)
+    search, checks, report = prove_run(run)
+    print(
+        json.dumps(report, indent=2)
+        if arguments.json
+        else proof_text(run.sequence_task, search, checks)
+    )
+    return 0 if search.proof is not None else 1
+
+
 def _resolve(arguments: argparse.Namespace) -> Config:
     task: type[Task] = get_task(arguments.task)
     file = ConfigFile(None, None, {})
@@ -275,8 +308,9 @@ def _resolve(arguments: argparse.Namespace) -> Config:
     if not arguments.smoke:
         return config
     smoke = {"epochs": 1, "steps_per_epoch": 2}
-    if config.training.counterexamples_from is not None:
-        smoke["counterexamples_from"] = 0
+    for option in ("counterexamples_from", "prove_from"):
+        if getattr(config.training, option) is not None:
+            smoke[option] = 0
     return config.replace(task, **smoke)
 
 

@@ -136,6 +136,13 @@ class TrainingConfig(Options):
         above=0.0,
         maximum=1.0,
     )
+    prove_from: int | None = option(
+        None,
+        "from this epoch on, counted from 0, train the network to stay within "
+        "boxes, look for a proof after each epoch, and stop when there is "
+        "one; none: never",
+        minimum=0,
+    )
     strategy: str = option(
         "auto",
         "where to train: mirrored on all GPUs, default on one device; auto "

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from keras_lstm.console import percent
 from keras_lstm.evaluation import Evaluation
+from keras_lstm.proof import ProofSearch
 from keras_lstm.tasks.transducer import TransducerTask
 from keras_lstm.verification import Failure, Verification
 
@@ -57,6 +58,8 @@ def result_text(config: "Config", result: "TrainResult") -> str:
     task, check = config.task, result.check
     if isinstance(task, TransducerTask) and isinstance(check, Verification):
         lines = [check_text(task, check)]
+        if result.proof is not None:
+            lines.insert(0, proof_text(task, result.proof))
     else:
         lines = [evaluation_text(report)]
     distinct = report["distinct_training_examples"]
@@ -71,6 +74,56 @@ def result_text(config: "Config", result: "TrainResult") -> str:
         f"Run folder: {result.run_dir}",
     ]
     return "\n".join(lines)
+
+
+def proof_text(
+    task: TransducerTask,
+    search: ProofSearch,
+    checks: Sequence[Verification] = (),
+) -> str:
+    """What was proved, or why nothing was.
+
+    Args:
+        task: the machine.
+        search: what came of looking for a proof.
+        checks: without a proof, what came of looking for wrong inputs.
+    """
+    proof = search.proof
+    if proof is not None:
+        return (
+            f"Proved: for every {task.input_name}, of any length, this model "
+            f"answers {task.answer_name}.\n"
+            f"{len(proof.states)} boxes hold every state that it can reach; "
+            "over all of them the right symbol wins by at least "
+            f"{search.margin:.4g}. Found and checked in {search.seconds:.1f} s."
+        )
+    lines = []
+    if checks and checks[-1].num_wrong:
+        failure = checks[-1].failures[0]
+        lines += [
+            "Wrong, so there is nothing to prove:",
+            f"  input       {_numbered(task, failure.symbols)}",
+            f"  answer      {_numbered(task, failure.answer)}",
+            f"  prediction  {_numbered(task, failure.prediction)}",
+            "",
+        ]
+    lines.append(f"No proof was found: {search.reason}.")
+    lines += [
+        f"{check.num_wrong:,} of {check.num_examples:,} answers are wrong at "
+        f"{len(check.min_margin_input)} bits ({check.checked})."
+        for check in checks
+    ]
+    return "\n".join(lines)
+
+
+def proof_report(search: ProofSearch) -> dict[str, Any]:
+    """What reports say of a proof; empty without one."""
+    if search.proof is None:
+        return {}
+    return {
+        "proof_boxes": len(search.proof.states),
+        "proof_margin": search.margin,
+    }
 
 
 def evaluation_text(report: dict[str, Any]) -> str:

@@ -14,7 +14,8 @@ from keras_lstm.files import write_text
 from keras_lstm.models import build_model
 from keras_lstm.options import InputError
 from keras_lstm.presets import get_preset
-from keras_lstm.reporting import check_report, failures_csv
+from keras_lstm.proof import ProofSearch, find_proof
+from keras_lstm.reporting import check_report, failures_csv, proof_report
 from keras_lstm.tasks import task_name
 from keras_lstm.tasks.increment import Increment
 from keras_lstm.tasks.transducer import TransducerTask
@@ -24,6 +25,9 @@ from keras_lstm.verification import (
     Verification,
     verify,
 )
+
+# Where no proof is found, wrong inputs are looked for at these lengths too.
+_LENGTHS_TO_FAIL_AT = (64, 1024)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,9 +135,7 @@ def verify_run(
             f"`num_bits` must be {trained}, the length that a last_state "
             f"model was trained on. Received: num_bits={num_bits}"
         )
-    task = type(task)(
-        **task.to_mapping() | {"num_bits": num_bits, "sampling": "uniform"}
-    )
+    task = _of_length(task, num_bits)
     walked = MAX_WALKED_INPUTS
     if num_bits > trained:
         walked = DEFAULT_WALKED_INPUTS
@@ -156,6 +158,61 @@ def verify_run(
     text = failures_csv(task, result.failures)
     write_text(run.run_dir / failures_name(run, num_bits), text)
     return task, result, report
+
+
+def prove_run(
+    run: Run,
+) -> tuple[ProofSearch, list[Verification], dict[str, Any]]:
+    """Looks for a proof that a run's model is right for every length.
+
+    What is found is written to `proof.json`. Where nothing is, wrong inputs
+    are looked for, of the run's own length and of greater ones.
+
+    Args:
+        run: the run.
+
+    Returns:
+        The search; without a proof the checks, up to the first that found
+        something wrong; and both as JSON can hold them.
+
+    Raises:
+        InputError: no sequence task, or a model that cannot be proved.
+    """
+    task = run.sequence_task
+    with ProgressBar("proving") as bar:
+        search = find_proof(run.model, task, bar.update)
+    checks: list[Verification] = []
+    report = {
+        "task": task_name(type(task)),
+        "proved": search.proof is not None,
+        **proof_report(search),
+        "reason": search.reason or None,
+        "rounds": search.rounds,
+        "seconds": round(search.seconds, 3),
+    }
+    if search.proof is not None:
+        write_text(run.run_dir / "proof.json", search.proof.to_json())
+        return search, checks, report
+    for num_bits in (task.num_bits, *_LENGTHS_TO_FAIL_AT):
+        with ProgressBar(f"checking {num_bits} bits") as bar:
+            check = verify(
+                run.model, _of_length(task, num_bits), progress=bar.update
+            )
+        checks.append(check)
+        if check.num_wrong:
+            break
+    report["checks"] = [check_report(check) for check in checks]
+    report["wrong_input"] = None
+    if checks[-1].failures:
+        symbols = checks[-1].failures[0].symbols
+        report["wrong_input"] = "".join(symbols[::-1].astype(str))
+    return search, checks, report
+
+
+def _of_length(task: TransducerTask, num_bits: int) -> TransducerTask:
+    """The same task for inputs of another length."""
+    options = task.to_mapping() | {"num_bits": num_bits, "sampling": "uniform"}
+    return type(task)(**options)
 
 
 def failures_name(run: Run, num_bits: int) -> str:

@@ -19,6 +19,7 @@ from keras_lstm.callbacks.counterexamples import Counterexamples
 from keras_lstm.callbacks.history_writer import HistoryWriter
 from keras_lstm.callbacks.progress_logger import ProgressLogger
 from keras_lstm.callbacks.stop_at_full_accuracy import StopAtFullAccuracy
+from keras_lstm.callbacks.stop_at_proof import StopAtProof
 from keras_lstm.config import Config, TrainingConfig
 from keras_lstm.console import ProgressBar, say
 from keras_lstm.datasets import make_dataset
@@ -27,7 +28,9 @@ from keras_lstm.files import replacing, write_text
 from keras_lstm.metrics import SequenceAccuracy, TokenAccuracy
 from keras_lstm.models import build_model
 from keras_lstm.options import InputError
-from keras_lstm.reporting import check_report, failures_csv
+from keras_lstm.proof import ProofSearch
+from keras_lstm.proof_regularization import ProofRegularization
+from keras_lstm.reporting import check_report, failures_csv, proof_report
 from keras_lstm.runs import load_run
 from keras_lstm.strategies import check_batch_size, get_strategy
 from keras_lstm.tasks import task_name
@@ -50,6 +53,7 @@ class TrainResult:
         model: the trained model, uncompiled, as it was saved.
         history: what `fit` returned, by metric: a value per epoch.
         check: what was checked and what was wrong.
+        proof: the last search for a proof, where one was asked for.
         report: what `report.json` holds.
     """
 
@@ -57,6 +61,7 @@ class TrainResult:
     model: keras.Model
     history: dict[str, list[float]]
     check: Verification | Evaluation
+    proof: ProofSearch | None
     report: dict[str, Any]
 
 
@@ -113,7 +118,8 @@ def train(
         model = build_model(config.task, config.model, config.seed)
         if init_from is not None:
             _copy_weights(init_from, model)
-        model.compile(
+        fitted = _with_proof_terms(model, config, steps_per_epoch)
+        fitted.compile(
             optimizer=_make_optimizer(config, steps_per_epoch),
             loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
             metrics=[SequenceAccuracy(), TokenAccuracy()],
@@ -122,6 +128,7 @@ def train(
         )
     stop = _make_stop(config.training, splits)
     feedback = _make_feedback(config, quiet)
+    prover = _make_prover(config, quiet)
     if feedback is not None:
         dataset = feedback.mix(dataset)
     try:
@@ -134,7 +141,7 @@ def train(
         ) from None
     built = time.perf_counter()
 
-    history = model.fit(
+    history = fitted.fit(
         dataset,
         epochs=config.training.epochs,
         steps_per_epoch=steps_per_epoch,
@@ -150,6 +157,7 @@ def train(
         callbacks=[
             *([] if stop is None else [stop]),
             *([] if feedback is None else [feedback]),
+            *([] if prover is None else [prover]),
             HistoryWriter(run_dir / "history.csv"),
             keras.callbacks.TensorBoard(run_dir, write_graph=False),
             *([] if quiet else [ProgressLogger(log_every_steps)]),
@@ -161,6 +169,9 @@ def train(
     model = _uncompiled(model)
     with replacing(run_dir / "model.keras") as path:
         model.save(path)
+    proof = prover.search if prover is not None else None
+    if proof is not None and proof.proof is not None:
+        write_text(run_dir / "proof.json", proof.proof.to_json())
     check = _check(model, config, splits, quiet)
     checked = time.perf_counter()
 
@@ -179,8 +190,9 @@ def train(
         ),
         "optimizer_steps": steps,
         "epochs": len(history["loss"]),
-        "stopped_because": _reason(stop, feedback),
-        "proved": False,
+        "stopped_because": _reason(stop, feedback, prover),
+        "proved": proof is not None and proof.proof is not None,
+        **({} if proof is None else proof_report(proof)),
         "num_parameters": model.count_params(),
         "seconds": {
             "import": round(import_seconds, 3),
@@ -204,7 +216,7 @@ def train(
         run_dir / "report.json",
         json.dumps(report, indent=2, allow_nan=False) + "\n",
     )
-    return TrainResult(run_dir, model, history, check, report)
+    return TrainResult(run_dir, model, history, check, proof, report)
 
 
 def _test_report(
@@ -337,9 +349,45 @@ def _make_feedback(config: Config, quiet: bool) -> Counterexamples | None:
     )
 
 
+def _make_prover(config: Config, quiet: bool) -> StopAtProof | None:
+    training, task = config.training, config.task
+    if training.prove_from is None:
+        return None
+
+    def tell(epoch: int, search: ProofSearch) -> None:
+        if not quiet:
+            found = "proved" if search.proof is not None else "not proved"
+            say(f"epoch {epoch + 1}: {found} {search.reason}".rstrip())
+
+    return StopAtProof(
+        cast(TransducerTask, task), training.prove_from, on_search=tell
+    )
+
+
+def _with_proof_terms(
+    model: keras.Model, config: Config, steps_per_epoch: int
+) -> keras.Model:
+    """The model to fit: the one given, with what a proof needs in its loss."""
+    prove_from, task = config.training.prove_from, config.task
+    if prove_from is None:
+        return model
+    if not isinstance(task, TransducerTask):
+        raise InputError(
+            f"`prove_from` needs a sequence task. Received: task={task.name}"
+        )
+    terms = ProofRegularization(
+        model, task, warmup_steps=prove_from * steps_per_epoch
+    )
+    return keras.Model(model.input, terms(model.output), name=model.name)
+
+
 def _reason(
-    stop: StopAtFullAccuracy | None, feedback: Counterexamples | None
+    stop: StopAtFullAccuracy | None,
+    feedback: Counterexamples | None,
+    prover: StopAtProof | None,
 ) -> str:
+    if prover is not None and prover.stopped_epoch is not None:
+        return "it is proved"
     if feedback is not None and feedback.stopped_epoch is not None:
         return "nothing was wrong"
     if stop is not None and stop.stopped_epoch is not None:

@@ -1,7 +1,7 @@
 """Runs a preset for several seeds, each in a process of its own: one table.
 
-Command: python scripts/seeds.py PRESET --seeds 0-9 [--lengths 64,256]
-    [--out DIR] [FLAG VALUE ...]
+Command: python scripts/seeds.py PRESET --seeds 0-9 [--task TASK]
+    [--lengths 64,256] [--out DIR] [FLAG VALUE ...]
 
 Flags that are not its own go to `keras-lstm train`. `--lengths` checks each
 model at other lengths too, with `keras-lstm verify`. The table is Markdown, so
@@ -32,6 +32,8 @@ COLUMNS = {
     "examples": "training_examples",
     "distinct": "distinct_training_examples",
     "epochs": "epochs",
+    "boxes": "proof_boxes",
+    "proved margin": "proof_margin",
     "seconds": "shell_seconds",
 }
 
@@ -81,6 +83,7 @@ def main() -> None:
         description=__doc__.split("\n")[0], allow_abbrev=False
     )
     parser.add_argument("preset")
+    parser.add_argument("--task", help="another than the preset's own")
     parser.add_argument("--seeds", default="0-9", help="such as 0-9 or 3")
     parser.add_argument("--lengths", default="", help="such as 64,256")
     parser.add_argument(
@@ -91,7 +94,8 @@ def main() -> None:
     seeds = range(int(first), int(last or first) + 1)
     if not seeds:
         parser.error(f"--seeds must name some. Received: {arguments.seeds}")
-    task = task_name(type(get_preset(arguments.preset).task))
+    preset = get_preset(arguments.preset)
+    task = arguments.task or task_name(type(preset.task))
     reports: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as temporary:
         folder = arguments.out or pathlib.Path(temporary)

@@ -6,11 +6,11 @@ import sys
 
 from keras_lstm.options import InputError, check_known
 from keras_lstm.tasks.image_rows import ImageRows
-from keras_lstm.tasks.increment import Decrement, Increment, Parity
+from keras_lstm.tasks.increment import Add, Decrement, Increment, Parity
 from keras_lstm.tasks.task import Task
 
 TASKS: dict[str, type[Task]] = {
-    task.name: task for task in (Increment, Decrement, Parity, ImageRows)
+    task.name: task for task in (Increment, Decrement, Parity, Add, ImageRows)
 }
 
 

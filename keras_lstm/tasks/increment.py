@@ -21,6 +21,8 @@ class Increment(TransducerTask):
 
     name = "increment"
     run_name: ClassVar[str] = "carry"
+    input_name: ClassVar[str] = "binary number"
+    answer_name: ClassVar[str] = "that number plus 1 (modulo 2^length)"
     next_state = ((1, 0), (1, 1))
     output = ((1, 0), (0, 1))
     domain_states = frozenset({1})
@@ -34,6 +36,8 @@ class Decrement(TransducerTask):
 
     name = "decrement"
     run_name: ClassVar[str] = "borrow"
+    input_name: ClassVar[str] = "binary number"
+    answer_name: ClassVar[str] = "that number minus 1 (modulo 2^length)"
     next_state = ((0, 1), (1, 1))
     output = ((1, 0), (0, 1))
     domain_states = frozenset({1})
@@ -47,5 +51,23 @@ class Parity(TransducerTask):
 
     name = "parity"
     run_name: ClassVar[str] = "zeros before the first 1"
+    input_name: ClassVar[str] = "sequence of bits"
+    answer_name: ClassVar[str] = "at each bit, whether the ones so far are odd"
     next_state = ((0, 1), (1, 0))
     output = ((0, 1), (1, 0))
+
+
+class Add(TransducerTask):
+    """The sum of two numbers: 0011 + 0110 (3 + 6) becomes 1001 (9).
+
+    A symbol is a pair of bits, one of each number: 0 for 0 and 0, 1 for 1 and
+    0, 2 for 0 and 1, 3 for 1 and 1. State 1 carries. Every input is in the
+    domain; a carry out of the last bits is lost.
+    """
+
+    name = "add"
+    run_name: ClassVar[str] = "bits before the first carry"
+    input_name: ClassVar[str] = "pair of binary numbers"
+    answer_name: ClassVar[str] = "their sum (modulo 2^length)"
+    next_state = ((0, 0, 0, 1), (0, 1, 1, 1))
+    output = ((0, 1, 1, 0), (1, 0, 0, 1))

@@ -40,6 +40,8 @@ class TransducerTask(Task):
             these states; None for all inputs.
         run_name: what a run of steps spent in the start state is called in
             reports.
+        input_name: what an input is called there.
+        answer_name: what the right answer to it is called.
 
     Example:
 
@@ -58,6 +60,8 @@ class TransducerTask(Task):
     output: ClassVar[tuple[tuple[int, ...], ...]]
     domain_states: ClassVar[frozenset[int] | None] = None
     run_name: ClassVar[str] = "run"
+    input_name: ClassVar[str] = "sequence of symbols"
+    answer_name: ClassVar[str] = "what its machine writes"
 
     num_bits: int = option(
         20,

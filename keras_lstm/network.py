@@ -1,0 +1,215 @@
+"""The weights of a model, where its layers are the ones understood here.
+
+What walks a tree of prefixes, or proves something about a network, computes
+with the weights and has to know what the layers do with them.
+"""
+
+import dataclasses
+import hashlib
+import itertools
+from typing import NamedTuple
+
+import keras
+import numpy as np
+import numpy.typing as npt
+
+from keras_lstm.options import InputError
+
+Array = npt.NDArray[np.float32]
+
+_IDLE_AT_INFERENCE = (
+    keras.layers.InputLayer,
+    keras.layers.Dropout,
+    keras.layers.GaussianDropout,
+    keras.layers.GaussianNoise,
+    keras.layers.SpatialDropout1D,
+)
+
+
+class LSTMWeights(NamedTuple):
+    """A stock LSTM layer's; its gates are input, forget, cell, output.
+
+    Args:
+        kernel: `(features, 4 * units)`.
+        recurrent_kernel: `(units, 4 * units)`.
+        bias: `(4 * units,)`.
+    """
+
+    kernel: Array
+    recurrent_kernel: Array
+    bias: Array
+
+    @property
+    def units(self) -> int:
+        """The size of h, and of c."""
+        return len(self.recurrent_kernel)
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """Tokens to vectors, stacked LSTM layers, one Dense layer.
+
+    Args:
+        embedding: a row for each symbol, `(num_symbols, embedding_dim)`.
+        lstms: first to last.
+        kernel: the Dense layer's, `(units, num_outputs)`.
+        bias: `(num_outputs,)`.
+        per_step: whether the head answers at every time step.
+        output_shape: of one answer: `(num_classes,)` at each step, or for
+            the last_state head `(num_bits, num_classes)` at the end.
+    """
+
+    embedding: Array
+    lstms: tuple[LSTMWeights, ...]
+    kernel: Array
+    bias: Array
+    per_step: bool
+    output_shape: tuple[int, ...]
+
+    def weights(self) -> list[Array]:
+        """All arrays, in the order of the fields."""
+        stacked = itertools.chain.from_iterable(self.lstms)
+        return [self.embedding, *stacked, self.kernel, self.bias]
+
+    def digest(self) -> str:
+        """SHA-256 of the weights and their shapes, in hexadecimal."""
+        found = hashlib.sha256()
+        for array in self.weights():
+            found.update(repr(array.shape).encode())
+            found.update(np.ascontiguousarray(array, "<f4").tobytes())
+        return found.hexdigest()
+
+
+def understood_layers(
+    model: keras.Model, num_symbols: int
+) -> list[keras.layers.Layer]:
+    """The layers of a model that this module understands, first to last.
+
+    Args:
+        model: a chain of Embedding (or CategoryEncoding, one-hot), LSTM layers
+            and Dense, with any layers between them that do nothing at
+            inference; a Reshape at the end for the last_state head.
+        num_symbols: how many different symbols it is asked.
+
+    Returns:
+        Embedding (or CategoryEncoding), the LSTM layers, Dense, and for the
+        last_state head Reshape.
+
+    Raises:
+        InputError: it is not such a model; the layer is named.
+    """
+    layers = found = _chain(model)
+    per_step = type(layers[-1]) is not keras.layers.Reshape
+    if not per_step:
+        layers = layers[:-1]
+    if len(layers) < 3:
+        raise InputError(
+            "`model` must have an Embedding, at least one LSTM and a Dense "
+            f"layer. Received: {', '.join(layer.name for layer in layers)}"
+        )
+    encoding, *lstms, dense = layers
+    _check_encoding(encoding, num_symbols)
+    for layer in layers:
+        # Quantised or adapted layers have other weights.
+        if layer.compute_dtype != "float32" or layer.quantization_mode:
+            raise _not_understood(layer, "it does not compute in float32")
+    for lstm in lstms:
+        _check_lstm(lstm, sequences=per_step or lstm is not lstms[-1])
+    if (
+        type(dense) is not keras.layers.Dense
+        or dense.activation is not keras.activations.linear
+        or not dense.use_bias
+        or len(dense.weights) != 2
+    ):
+        raise _not_understood(dense, "it is no Dense layer of logits")
+    if not per_step and None in model.output_shape[1:]:
+        raise _not_understood(found[-1], "its shape is open")
+    return found
+
+
+def read_network(model: keras.Model, num_symbols: int) -> Network:
+    """Reads a model's weights.
+
+    Args:
+        model: see `understood_layers`.
+        num_symbols: how many different symbols it is asked.
+
+    Raises:
+        InputError: it is no model of such layers; the layer is named.
+    """
+    layers = understood_layers(model, num_symbols)
+    per_step = type(layers[-1]) is not keras.layers.Reshape
+    encoding, *lstms, dense = layers if per_step else layers[:-1]
+    if type(encoding) is keras.layers.CategoryEncoding:
+        embedding = np.eye(num_symbols, encoding.num_tokens, dtype=np.float32)
+    else:
+        embedding = encoding.get_weights()[0][:num_symbols]
+    shape = tuple(model.output_shape[1:])
+    kernel, bias = dense.get_weights()
+    return Network(
+        embedding=embedding,
+        lstms=tuple(LSTMWeights(*lstm.get_weights()) for lstm in lstms),
+        kernel=kernel,
+        bias=bias,
+        per_step=per_step,
+        output_shape=shape if not per_step else (int(dense.units),),
+    )
+
+
+def _chain(model: keras.Model) -> list[keras.layers.Layer]:
+    """The layers that do something at inference, if each follows the last."""
+    for before, after in itertools.pairwise(model.layers):
+        # A layer that is shared or not part of a graph has no such attribute.
+        try:
+            follows = after.input is before.output
+        except AttributeError:
+            follows = False
+        if not follows:
+            raise _not_understood(
+                after, f"it does not simply follow `{before.name}`"
+            )
+    layers = [
+        layer
+        for layer in model.layers
+        if type(layer) not in _IDLE_AT_INFERENCE
+        and not getattr(layer, "passes_through", False)
+    ]
+    if not layers:
+        raise InputError("`model` must have layers. Received: none")
+    return layers
+
+
+def _check_encoding(layer: keras.layers.Layer, num_symbols: int) -> None:
+    if type(layer) is keras.layers.CategoryEncoding:
+        if layer.output_mode != "one_hot" or layer.num_tokens < num_symbols:
+            raise _not_understood(layer, "it is not one-hot for every symbol")
+    elif (
+        type(layer) is not keras.layers.Embedding
+        or layer.mask_zero
+        or layer.input_dim < num_symbols
+        or len(layer.weights) != 1
+    ):
+        raise _not_understood(layer, "it is no Embedding of every symbol")
+
+
+def _check_lstm(layer: keras.layers.Layer, sequences: bool) -> None:
+    if (
+        type(layer) is not keras.layers.LSTM
+        or layer.activation is not keras.activations.tanh
+        or layer.recurrent_activation is not keras.activations.sigmoid
+        or not layer.use_bias
+        or layer.go_backwards
+        or layer.stateful
+        or layer.return_state
+        or layer.return_sequences != sequences
+        or len(layer.weights) != 3
+    ):
+        raise _not_understood(layer, "it is no LSTM with the usual settings")
+
+
+def _not_understood(layer: keras.layers.Layer, why: str) -> InputError:
+    return InputError(
+        "`model` must be an Embedding, LSTM layers and a Dense layer, each "
+        f"after the other. Received: layer `{layer.name}` "
+        f"({type(layer).__name__}): {why}"
+    )
