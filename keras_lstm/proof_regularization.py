@@ -79,7 +79,8 @@ class ProofRegularization(keras.layers.Layer):
         self.radius = radius
         self.warmup_steps = warmup_steps
         self.ramp_steps = ramp_steps
-        self._encoding, *self._lstms, self._logits = layers
+        # In a function, where Keras does not take them for layers of its own.
+        self._layers_of_model = lambda: layers
         # The boxes: where reading starts, and one for each state and symbol.
         places = [(0, -1)]
         self._rows: list[tuple[int, int, int, int]] = []
@@ -95,6 +96,7 @@ class ProofRegularization(keras.layers.Layer):
 
     def build(self, input_shape: Any) -> None:
         """Makes the centers and the count of steps."""
+        _, *lstms, _ = self._layers_of_model()
         self._centers = [
             self.add_weight(
                 shape=(self._num_boxes, lstm.units),
@@ -103,7 +105,7 @@ class ProofRegularization(keras.layers.Layer):
                 aggregation="mean",
                 name=f"{name}_{number}",
             )
-            for number, lstm in enumerate(self._lstms, 1)
+            for number, lstm in enumerate(lstms, 1)
             for name in "hc"
         ]
         self._steps = self.add_weight(
@@ -121,6 +123,7 @@ class ProofRegularization(keras.layers.Layer):
         return logits
 
     def _terms(self) -> Any:
+        encoding, *lstms, dense = self._layers_of_model()
         done = (self._steps - self.warmup_steps) / self.ramp_steps
         share = ops.clip(done, 0.0, 1.0)
         self._steps.assign_add(1.0)
@@ -128,9 +131,9 @@ class ProofRegularization(keras.layers.Layer):
         radius = self.radius * share
         # The box where reading starts is that one point.
         reach = np.where(sources == 0, 0.0, 1.0)[:, np.newaxis] * radius
-        low = high = self._encode(symbols)
+        low = high = _encode(encoding, symbols)
         loss = 0.0
-        for number, lstm in enumerate(self._lstms):
+        for number, lstm in enumerate(lstms):
             centers = self._centers[2 * number : 2 * number + 2]
             h, c = (ops.take(center, sources, axis=0) for center in centers)
             low, high, c_low, c_high, forget_high = _advance(
@@ -147,18 +150,13 @@ class ProofRegularization(keras.layers.Layer):
                 out = ops.relu(out - (1 - self._SLACK) * radius)
                 loss += ops.mean(out) / self.radius
                 self._follow(center, bounds, targets)
-        worst = self._worst_logits(low, high, answers)
+        worst = _worst_logits(dense, low, high, answers)
         loss += ops.mean(
             keras.losses.sparse_categorical_crossentropy(
                 answers, worst, from_logits=True
             )
         )
         return ops.where(done > 0, loss, 0.0)
-
-    def _encode(self, symbols: Any) -> Any:
-        if isinstance(self._encoding, keras.layers.Embedding):
-            return ops.take(self._encoding.embeddings, symbols, axis=0)
-        return ops.one_hot(symbols, self._encoding.num_tokens)
 
     def _follow(self, center: Any, bounds: Any, targets: Any) -> None:
         """Moves a center towards the middle of all that arrives in its box."""
@@ -170,17 +168,24 @@ class ProofRegularization(keras.layers.Layer):
         middle = ops.where(arrives.any(1), (low + high) / 2, 0.0)
         center.assign(center + self._FOLLOW * (middle - center))
 
-    def _worst_logits(self, low: Any, high: Any, answers: Any) -> Any:
-        """Each logit at its greatest against the right one, which is 0."""
-        kernel, bias = self._logits.kernel, self._logits.bias
-        columns = ops.transpose(kernel)
-        difference = columns - ops.take(columns, answers, axis=0)[:, np.newaxis]
-        middle, reach = (
-            bound[:, np.newaxis]
-            for bound in ((low + high) / 2, (high - low) / 2)
-        )
-        worst = ops.sum(middle * difference + reach * ops.abs(difference), -1)
-        return worst + bias - ops.take(bias, answers)[:, np.newaxis]
+
+def _encode(layer: keras.layers.Layer, symbols: Any) -> Any:
+    if isinstance(layer, keras.layers.Embedding):
+        return ops.take(layer.embeddings, symbols, axis=0)
+    return ops.one_hot(symbols, layer.num_tokens)
+
+
+def _worst_logits(
+    dense: keras.layers.Dense, low: Any, high: Any, answers: Any
+) -> Any:
+    """Each logit at its greatest against the right one, which is 0."""
+    columns = ops.transpose(dense.kernel)
+    difference = columns - ops.take(columns, answers, axis=0)[:, np.newaxis]
+    middle, reach = (
+        bound[:, np.newaxis] for bound in ((low + high) / 2, (high - low) / 2)
+    )
+    worst = ops.sum(middle * difference + reach * ops.abs(difference), -1)
+    return worst + dense.bias - ops.take(dense.bias, answers)[:, np.newaxis]
 
 
 def _advance(lstm: keras.layers.LSTM, x: Any, h: Any, c: Any) -> Any:

@@ -9,6 +9,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_lstm.config import ModelConfig
+from keras_lstm.models import build_model
+from keras_lstm.tasks.transducer import TransducerTask
+
 # Two replicas on one machine, for the mirrored strategy. This has to be said
 # before TensorFlow makes its devices.
 tf.config.set_logical_device_configuration(
@@ -61,3 +65,32 @@ def write_dataset(write_idx):
         return folder
 
     return write
+
+
+class Copy(TransducerTask):
+    """A machine with one state."""
+
+    name = "copy"
+    next_state = ((0, 0),)
+    output = ((0, 1),)
+
+
+@pytest.fixture
+def copier():
+    """A network that copies its input, made by hand, and its task."""
+    task = Copy(num_bits=10)
+    model = build_model(
+        task, ModelConfig(units=1, num_layers=1, embedding_dim=1)
+    )
+    model.set_weights(
+        [
+            np.array([[-1.0], [1.0]]),
+            # Gates: input, forget, cell, output.
+            np.array([[0.0, 0.0, 4.0, 0.0]]),
+            np.zeros((1, 4)),
+            np.array([5.0, -5.0, 0.0, 5.0]),
+            np.array([[-1.0, 1.0]]),
+            np.zeros(2),
+        ]
+    )
+    return model, task

@@ -1,0 +1,106 @@
+import keras
+import numpy as np
+import pytest
+
+from keras_lstm.config import ModelConfig
+from keras_lstm.models import build_model
+from keras_lstm.network import read_network
+from keras_lstm.options import InputError
+from keras_lstm.tasks.increment import Increment
+
+layers = keras.layers
+
+
+def chain(*parts):
+    inputs = x = keras.Input((None,), dtype="int32")
+    for part in parts:
+        x = part(x)
+    return keras.Model(inputs, x)
+
+
+def test_the_weights_are_the_layers():
+    model = build_model(
+        Increment(), ModelConfig(units=5, input_noise=0.1, dropout=0.1)
+    )
+    network = read_network(model, 2)
+    assert network.per_step
+    assert network.output_shape == (2,)
+    assert [lstm.units for lstm in network.lstms] == [5, 5]
+    for mine, theirs in zip(
+        network.weights(), model.get_weights(), strict=True
+    ):
+        np.testing.assert_array_equal(mine, theirs)
+
+
+def test_the_digest_is_of_every_weight():
+    model = build_model(Increment(), ModelConfig(units=2, num_layers=1))
+    digests = {read_network(model, 2).digest()}
+    weights = model.get_weights()
+    for array in weights:
+        array.flat[-1] = np.nextafter(array.flat[-1], np.float32(9))
+        model.set_weights(weights)
+        digests.add(read_network(model, 2).digest())
+    assert len(digests) == 1 + len(weights)
+
+
+def test_one_hot_is_an_embedding_too():
+    one_hot = layers.CategoryEncoding(3, output_mode="one_hot")
+    model = chain(one_hot, lstm(), layers.Dense(2))
+    np.testing.assert_array_equal(
+        read_network(model, 2).embedding, np.eye(2, 3)
+    )
+
+
+def embedding(**options):
+    return layers.Embedding(**{"input_dim": 2, "output_dim": 3} | options)
+
+
+def lstm(**options):
+    return layers.LSTM(4, return_sequences=True, **options)
+
+
+@pytest.mark.parametrize(
+    ("make_parts", "name"),
+    [
+        (lambda: (embedding(), layers.GRU(4, return_sequences=True)), "gru"),
+        (lambda: (embedding(), lstm(activation="relu")), "lstm"),
+        (lambda: (embedding(), lstm(go_backwards=True)), "lstm"),
+        (lambda: (embedding(input_dim=1), lstm()), "embedding"),
+        (lambda: (embedding(dtype="mixed_float16"), lstm()), "embedding"),
+        (
+            lambda: (
+                layers.CategoryEncoding(1, output_mode="one_hot", name="a"),
+                lstm(),
+            ),
+            "a",
+        ),
+    ],
+)
+def test_a_layer_that_is_not_understood_is_named(make_parts, name):
+    keras.utils.clear_session()
+    model = chain(*make_parts(), layers.Dense(2))
+    with pytest.raises(InputError, match=f"layer `{name}`") as error:
+        read_network(model, 2)
+    assert "\n" not in str(error.value)
+
+
+def test_logits_only():
+    model = chain(embedding(), lstm(), layers.Dense(2, "softmax", name="last"))
+    with pytest.raises(InputError, match=r"layer `last` .*no Dense layer of l"):
+        read_network(model, 2)
+
+
+def test_a_side_branch_is_named():
+    inputs = keras.Input((None,), dtype="int32")
+    x = layers.Embedding(2, 3)(inputs)
+    y = layers.LSTM(4, return_sequences=True)(x)
+    joined = layers.Concatenate(name="joined")([x, y])
+    model = keras.Model(inputs, layers.Dense(2)(joined))
+    with pytest.raises(InputError, match=r"layer `joined` \(Concatenate\)"):
+        read_network(model, 2)
+
+
+def test_too_few_layers_are_listed():
+    model = chain(layers.Embedding(2, 3, name="only"))
+    with pytest.raises(InputError, match="Received: only"):
+        read_network(model, 2)
