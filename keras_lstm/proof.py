@@ -469,7 +469,7 @@ class _Search:
     def _box(self, box: int) -> str:
         read = self.last_symbols[box]
         last = f"after reading {read}" if read else "at the start"
-        return f"of machine state {self.states[box]}, {last}"
+        return f"of state {self._task.state_name(self.states[box])}, {last}"
 
     def _element(self, element: int) -> str:
         for number, lstm in enumerate(self._network.lstms, 1):

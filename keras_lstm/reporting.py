@@ -95,7 +95,7 @@ def proof_text(
             f"answers {task.answer_name}.\n"
             f"{len(proof.states)} boxes hold every state that it can reach; "
             "over all of them the right symbol wins by at least "
-            f"{search.margin:.4g}. Found and checked in {search.seconds:.1f} s."
+            f"{search.margin:.4g}. Found and checked in {search.seconds:.2f} s."
         )
     lines = []
     if checks and checks[-1].num_wrong:

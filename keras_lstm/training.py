@@ -356,8 +356,9 @@ def _make_prover(config: Config, quiet: bool) -> StopAtProof | None:
 
     def tell(epoch: int, search: ProofSearch) -> None:
         if not quiet:
-            found = "proved" if search.proof is not None else "not proved"
-            say(f"epoch {epoch + 1}: {found} {search.reason}".rstrip())
+            proved = search.proof is not None
+            found = "proved" if proved else f"no proof: {search.reason}"
+            say(f"epoch {epoch + 1}: {found}")
 
     return StopAtProof(
         cast(TransducerTask, task), training.prove_from, on_search=tell

@@ -273,7 +273,7 @@ def test_why_there_is_no_proof_is_said():
     assert search.proof is None
     assert search.margin == 0
     assert search.reason.startswith("in round 1 an answer could not be decided")
-    assert "of machine state 0, at the start" in search.reason
+    assert "of state carry, at the start" in search.reason
 
 
 def test_boxes_that_go_on_growing_are_named(copier):

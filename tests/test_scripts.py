@@ -201,3 +201,27 @@ def test_the_real_rule_admits_this_python():
     ):
         faked = rule.replace("sys.version_info[:2]", str(version))
         assert run(sys.executable, "-c", faked).returncode == code
+
+
+def test_activations_are_measured():
+    script = SCRIPTS / "measure_activations.py"
+    done = run(sys.executable, script, "--every", "200003")
+    assert done.returncode == 0
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [(row["function"], row["path"]) for row in rows] == [
+        (function, path)
+        for function in ("tanh", "sigmoid")
+        for path in ("vectors", "remainders")
+    ]
+    # Of 21,475 patterns, those that are neither infinite nor NaN.
+    assert all(21_000 < row["numbers"] < 21_475 for row in rows)
+    assert all(0 < row["largest_error"] < 2**-21 for row in rows)
+
+
+@pytest.mark.slow
+def test_activations_are_measured_closely():
+    script = SCRIPTS / "measure_activations.py"
+    done = run(sys.executable, script, "--every", "101")
+    assert done.returncode == 0
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert all(row["numbers"] > 42_000_000 for row in rows)

@@ -23,6 +23,7 @@ class Increment(TransducerTask):
     run_name: ClassVar[str] = "carry"
     input_name: ClassVar[str] = "binary number"
     answer_name: ClassVar[str] = "that number plus 1 (modulo 2^length)"
+    state_names = ("carry", "done")
     next_state = ((1, 0), (1, 1))
     output = ((1, 0), (0, 1))
     domain_states = frozenset({1})
@@ -38,6 +39,7 @@ class Decrement(TransducerTask):
     run_name: ClassVar[str] = "borrow"
     input_name: ClassVar[str] = "binary number"
     answer_name: ClassVar[str] = "that number minus 1 (modulo 2^length)"
+    state_names = ("borrow", "done")
     next_state = ((0, 1), (1, 1))
     output = ((1, 0), (0, 1))
     domain_states = frozenset({1})
@@ -53,6 +55,7 @@ class Parity(TransducerTask):
     run_name: ClassVar[str] = "zeros before the first 1"
     input_name: ClassVar[str] = "sequence of bits"
     answer_name: ClassVar[str] = "at each bit, whether the ones so far are odd"
+    state_names = ("even", "odd")
     next_state = ((0, 1), (1, 0))
     output = ((0, 1), (1, 0))
 
@@ -69,5 +72,6 @@ class Add(TransducerTask):
     run_name: ClassVar[str] = "bits before the first carry"
     input_name: ClassVar[str] = "pair of binary numbers"
     answer_name: ClassVar[str] = "their sum (modulo 2^length)"
+    state_names = ("no carry", "carry")
     next_state = ((0, 0, 0, 1), (0, 1, 1, 1))
     output = ((0, 1, 1, 0), (1, 0, 0, 1))

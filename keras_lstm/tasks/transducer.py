@@ -42,6 +42,7 @@ class TransducerTask(Task):
             reports.
         input_name: what an input is called there.
         answer_name: what the right answer to it is called.
+        state_names: what each state is called; empty for their numbers.
 
     Example:
 
@@ -62,6 +63,7 @@ class TransducerTask(Task):
     run_name: ClassVar[str] = "run"
     input_name: ClassVar[str] = "sequence of symbols"
     answer_name: ClassVar[str] = "what its machine writes"
+    state_names: ClassVar[tuple[str, ...]] = ()
 
     num_bits: int = option(
         20,
@@ -185,6 +187,10 @@ class TransducerTask(Task):
     def output_shape(self) -> tuple[int, ...]:
         """`(num_bits,)`."""
         return (self.num_bits,)
+
+    def state_name(self, state: int) -> str:
+        """What a state is called."""
+        return self.state_names[state] if self.state_names else str(state)
 
     # The machine, on NumPy arrays of any length.
 

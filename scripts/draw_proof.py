@@ -1,0 +1,31 @@
+"""Draws the states of a proved run inside their boxes, as a picture.
+
+python scripts/draw_proof.py RUN_DIR docs/proof.png
+"""
+
+import argparse
+import pathlib
+
+from keras_lstm.files import replacing
+from keras_lstm.pictures import draw_proof
+from keras_lstm.proof import Proof, check_proof
+from keras_lstm.runs import load_run
+
+
+def main() -> None:
+    """Checks the proof once more, and draws it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("run_dir", type=pathlib.Path)
+    parser.add_argument("picture", type=pathlib.Path)
+    arguments = parser.parse_args()
+    run = load_run(arguments.run_dir)
+    text = (run.run_dir / "proof.json").read_text("utf-8")
+    proof = Proof.from_json(text)
+    check_proof(run.model, run.sequence_task, proof)
+    figure = draw_proof(run.model, run.sequence_task, proof)
+    with replacing(arguments.picture) as path:
+        figure.savefig(path, format="png", dpi=110)
+
+
+if __name__ == "__main__":
+    main()
