@@ -77,6 +77,7 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     _add_train(commands, argv)
     _add_verify(commands)
     _add_prove(commands)
+    _add_evaluate(commands)
     return parser.parse_args(argv)
 
 
@@ -202,6 +203,26 @@ def _add_prove(commands: Any) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
+def _add_evaluate(commands: Any) -> None:
+    parser = commands.add_parser(
+        "evaluate",
+        help="measure a trained model on test images",
+        description="Asks every test image once: accuracy with its 95% "
+        "interval, the most confident mistakes, accuracy by rows read, by "
+        "class, and the confusion matrix.".replace("%", "%%"),
+        allow_abbrev=False,
+    )
+    parser.set_defaults(run=_evaluate)
+    parser.add_argument("run_dir", metavar="RUN_DIR", type=_path)
+    parser.add_argument(
+        "--dataset", metavar="D", help="other images than it was trained on"
+    )
+    parser.add_argument(
+        "--data-dir", metavar="DIR", help="folder of the IDX files"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
 def _list(arguments: argparse.Namespace) -> int:
     print("Tasks")
     for name, task in TASKS.items():
@@ -280,6 +301,24 @@ def _prove(arguments: argparse.Namespace) -> int:
     return 0 if search.proof is not None else 1
 
 
+def _evaluate(arguments: argparse.Namespace) -> int:
+    with _startup_messages_held():
+        import tensorflow
+
+        from keras_lstm.image_report import evaluate_run, image_report_text
+        from keras_lstm.runs import load_run
+
+        tensorflow.config.list_logical_devices()
+    run = load_run(arguments.run_dir)
+    report, images = evaluate_run(run, arguments.dataset, arguments.data_dir)
+    print(
+        json.dumps(report, indent=2)
+        if arguments.json
+        else image_report_text(report, images)
+    )
+    return 0
+
+
 def _resolve(arguments: argparse.Namespace) -> Config:
     task: type[Task] = get_task(arguments.task)
     file = ConfigFile(None, None, {})
@@ -307,7 +346,7 @@ def _resolve(arguments: argparse.Namespace) -> Config:
     config = config.replace(task, **(file.values | flags))
     if not arguments.smoke:
         return config
-    smoke = {"epochs": 1, "steps_per_epoch": 2}
+    smoke = {"epochs": 1, "steps_per_epoch": 2, "warmup_steps": 0}
     for option in ("counterexamples_from", "prove_from"):
         if getattr(config.training, option) is not None:
             smoke[option] = 0

@@ -47,6 +47,20 @@ class ModelConfig(Options):
     embedding_dim: int = option(
         10, "size of a token's embedding", minimum=1, maximum=16384
     )
+    encoder_units: int | None = option(
+        None,
+        "size of a causal Conv1D layer with ReLU before the first LSTM; none: "
+        "no such layer",
+        minimum=1,
+        maximum=16384,
+    )
+    encoder_steps: int = option(
+        1,
+        "time steps that this layer sees: the one that is read, and those "
+        "before it",
+        minimum=1,
+        maximum=4096,
+    )
     dropout: float = option(
         0.0,
         "share dropped before the first and after the last LSTM",
@@ -107,6 +121,11 @@ class TrainingConfig(Options):
         "constant, or a cosine that falls to zero over all epochs",
         choices=("constant", "cosine"),
     )
+    warmup_steps: int = option(
+        0,
+        "steps over which the learning rate rises from 0, before the cosine",
+        minimum=0,
+    )
     clipnorm: float | None = option(
         None, "norm that the whole gradient is clipped to", above=0.0
     )
@@ -114,6 +133,13 @@ class TrainingConfig(Options):
         None,
         "share of each weight taken off at a step, times the learning rate",
         minimum=0.0,
+    )
+    ema_momentum: float | None = option(
+        None,
+        "train to the end, then take the moving average of the weights that "
+        "has this momentum; none: the last weights",
+        above=0.0,
+        below=1.0,
     )
     monitor: str | None = option(
         None,

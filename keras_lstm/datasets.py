@@ -1,6 +1,7 @@
 """A task's split as a tf.data.Dataset."""
 
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
@@ -23,9 +24,10 @@ def make_dataset(
         batch_size: examples in a batch, over all replicas together.
         training: if true, batches without end: each pass in another order,
             every batch full, the one at the end of a pass filled up from the
-            next. Otherwise every example once, in order; the last batch may
-            be smaller.
-        seed: the order of a training split depends on this alone.
+            next, inputs augmented if the split says how. Otherwise every
+            example once, in order; the last batch may be smaller.
+        seed: the order of a training split, and how it is augmented, depend
+            on this alone.
 
     Returns:
         Pairs of inputs, `(batch_size, *input_shape)`, and targets,
@@ -57,7 +59,22 @@ def make_dataset(
         )
     else:
         indices = _shuffled(split.num_examples, batch_size, seed)
-    return indices.map(split.batch).prefetch(tf.data.AUTOTUNE)
+    dataset = indices.map(split.batch)
+    if training and split.augment is not None:
+        dataset = _augmented(dataset, split.augment, seed)
+    return dataset.prefetch(tf.data.AUTOTUNE)
+
+
+def _augmented(
+    dataset: tf.data.Dataset, augment: Callable[[Any, Any], Any], seed: int
+) -> tf.data.Dataset:
+    key = tf.constant(derive_seed(seed, "augmentation"), tf.int64)
+
+    def change(step: Any, batch: Any) -> Any:
+        inputs, targets = batch
+        return augment(inputs, tf.stack([key, step])), targets
+
+    return dataset.enumerate().map(change)
 
 
 def _shuffled(num_examples: int, batch_size: int, seed: int) -> tf.data.Dataset:

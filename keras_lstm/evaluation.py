@@ -23,11 +23,13 @@ class Evaluation:
         targets: the right classes, `(num_examples, *output_shape)`.
         predictions: the model's, of the same shape.
         margins: the right class's logit minus the largest other, likewise.
+        confidences: the probability that the model gives its prediction.
     """
 
     targets: npt.NDArray[np.int32]
     predictions: npt.NDArray[np.int32]
     margins: npt.NDArray[np.float32]
+    confidences: npt.NDArray[np.float32]
 
     @property
     def num_examples(self) -> int:
@@ -72,4 +74,42 @@ def evaluate(model: keras.Model, split: Split) -> Evaluation:
     targets = np.concatenate([y for _, y in dataset.as_numpy_iterator()])
     logits = model.predict(dataset, verbose=0)
     margins = margins_of(tf.constant(logits), targets).numpy()
-    return Evaluation(targets, predictions_of(logits), margins)
+    confidences = tf.reduce_max(tf.nn.softmax(logits), -1).numpy()
+    return Evaluation(targets, predictions_of(logits), margins, confidences)
+
+
+def accuracy_by_step(
+    model: keras.Model, split: Split
+) -> npt.NDArray[np.float64]:
+    """How many of a split are right when a model is asked after each step.
+
+    For a model with the last_state head and one answer to an input: its Dense
+    layer is applied to the last LSTM's state at every time step.
+
+    Args:
+        model: from inputs, `(batch_size, timesteps, features)`, to logits,
+            `(batch_size, num_classes)`.
+        split: the examples.
+
+    Returns:
+        The share that is right after each step, `(timesteps,)`.
+    """
+    dataset = make_dataset(split, _BATCH)
+    targets = np.concatenate([y for _, y in dataset.as_numpy_iterator()])
+    logits = answering_every_step(model).predict(dataset, verbose=0)
+    right = predictions_of(logits) == targets[:, np.newaxis]
+    return right.sum(0) / len(targets)
+
+
+def answering_every_step(model: keras.Model) -> keras.Model:
+    """A copy that answers after every time step, not only the last.
+
+    Returns:
+        A model to logits of shape `(batch_size, timesteps, num_classes)`.
+    """
+    config = model.get_config()
+    lstms = [x for x in config["layers"] if x["class_name"] == "LSTM"]
+    lstms[-1]["config"]["return_sequences"] = True
+    copy = keras.Model.from_config(config)
+    copy.set_weights(model.get_weights())
+    return copy

@@ -14,7 +14,8 @@ from keras_lstm.tasks.task import Task
 def build_model(task: Task, config: ModelConfig, seed: int = 0) -> keras.Model:
     """Builds an uncompiled model for a task.
 
-    Tokens are embedded, features are read as they are; then come the LSTM
+    Tokens are embedded, features are read as they are, or through a causal
+    Conv1D layer; then come the LSTM
     layers, the later ones on the whole output sequence of the one before;
     then a Dense layer, at every time step or on the last output.
 
@@ -78,6 +79,18 @@ def build_model(task: Task, config: ModelConfig, seed: int = 0) -> keras.Model:
             ),
             dtype=config.precision,
             name="embedding",
+        )(x)
+    if config.encoder_units is not None:
+        x = keras.layers.Conv1D(
+            config.encoder_units,
+            config.encoder_steps,
+            padding="causal",
+            activation="relu",
+            kernel_initializer=initializer(
+                "kernel_initializer", "encoder/kernel"
+            ),
+            dtype=config.precision,
+            name="encoder",
         )(x)
     x = dropout("input_dropout")(x) if config.dropout else x
     for layer in range(1, config.num_layers + 1):

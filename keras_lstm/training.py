@@ -288,24 +288,43 @@ def _steps_per_epoch(training: TrainingConfig, splits: Splits) -> int:
 
 def _make_optimizer(config: Config, steps_per_epoch: int) -> Any:
     training = config.training
-    rate: Any = training.learning_rate
-    if training.schedule == "cosine":
-        steps = training.epochs * steps_per_epoch
-        rate = keras.optimizers.schedules.CosineDecay(rate, steps)
+    optimizer_config: dict[str, Any] = {
+        "learning_rate": _make_schedule(training, steps_per_epoch),
+        "global_clipnorm": training.clipnorm,
+        "weight_decay": training.weight_decay,
+    }
+    if training.ema_momentum is not None:
+        optimizer_config["use_ema"] = True
+        optimizer_config["ema_momentum"] = training.ema_momentum
     optimizer = keras.optimizers.get(
-        {
-            "class_name": training.optimizer,
-            "config": {
-                "learning_rate": rate,
-                "global_clipnorm": training.clipnorm,
-                "weight_decay": training.weight_decay,
-            },
-        }
+        {"class_name": training.optimizer, "config": optimizer_config}
     )
     # Keras does this by itself only where the global policy asks for it.
     if config.model.precision == "mixed_float16":
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
     return optimizer
+
+
+def _make_schedule(training: TrainingConfig, steps_per_epoch: int) -> Any:
+    warmup, steps = training.warmup_steps, training.epochs * steps_per_epoch
+    if training.schedule == "constant" and not warmup:
+        return training.learning_rate
+    if training.schedule == "constant" or warmup >= steps:
+        raise InputError(
+            "`warmup_steps` needs a cosine, and must be below the "
+            f"{steps} steps of all epochs. Received: warmup_steps={warmup}, "
+            f"schedule={training.schedule}"
+        )
+    if not warmup:
+        return keras.optimizers.schedules.CosineDecay(
+            training.learning_rate, steps
+        )
+    return keras.optimizers.schedules.CosineDecay(
+        0.0,
+        steps - warmup,
+        warmup_target=training.learning_rate,
+        warmup_steps=warmup,
+    )
 
 
 def _make_stop(

@@ -1,6 +1,7 @@
 """Images read row by row: each row a time step, each pixel a feature."""
 
 import dataclasses
+import functools
 import os
 import pathlib
 from typing import Any, ClassVar
@@ -9,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from keras_lstm.options import InputError, option
+from keras_lstm.tasks.augmentation import random_affine
 from keras_lstm.tasks.idx import IdxError, read_idx
 from keras_lstm.tasks.task import Split, Splits, Task
 
@@ -69,6 +71,31 @@ class ImageRows(Task):
         minimum=1,
     )
 
+    rotation: float = option(
+        0.0,
+        "augmentation: turn training images by up to this, in radians",
+        minimum=0.0,
+        maximum=3.2,
+    )
+    scale: float = option(
+        0.0,
+        "augmentation: scale them by a factor of up to e to this, or down",
+        minimum=0.0,
+        maximum=1.0,
+    )
+    shear: float = option(
+        0.0,
+        "augmentation: shear them by up to this much of a pixel per row",
+        minimum=0.0,
+        maximum=1.0,
+    )
+    shift: float = option(
+        0.0,
+        "augmentation: move them by up to this many pixels",
+        minimum=0.0,
+        maximum=28.0,
+    )
+
     @property
     def num_symbols(self) -> None:
         """None: the inputs are features."""
@@ -103,8 +130,9 @@ class ImageRows(Task):
                 f"{_DATASETS[self.dataset].num_validation} training images, "
                 f"which are for validation. Received: {len(images)}"
             )
+        train = self._split(images[:cut], labels[:cut])
         return Splits(
-            self._split(images[:cut], labels[:cut]),
+            dataclasses.replace(train, augment=self._augmentation()),
             self._split(images[cut:], labels[cut:]),
             self._split(*test),
         )
@@ -120,6 +148,17 @@ class ImageRows(Task):
             return pixels, tf.cast(tf.gather(labels, indices), tf.int32)
 
         return Split(int(images.shape[0]), batch)
+
+    def _augmentation(self) -> Any:
+        limits = {
+            "rotation": self.rotation,
+            "scale": self.scale,
+            "shear": self.shear,
+            "shift": self.shift,
+        }
+        if not any(limits.values()):
+            return None
+        return functools.partial(random_affine, **limits)
 
     def _load(self) -> tuple[tuple[_Images, _Labels], tuple[_Images, _Labels]]:
         if self.dataset == "digits":

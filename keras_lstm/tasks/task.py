@@ -19,10 +19,14 @@ class Split:
             `(batch_size,)`, consecutive indices for a stream and any for the
             rest; returns the inputs, `(batch_size, *input_shape)`, and the
             targets, `(batch_size, *output_shape)`.
+        augment: for training only, called there with inputs and a key, int64
+            of shape `(2,)`, that is another at each step; returns inputs
+            changed by chance. None for none.
     """
 
     num_examples: int | None
     batch: Callable[[Any], tuple[Any, Any]]
+    augment: Callable[[Any, Any], Any] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
