@@ -111,6 +111,36 @@ def verify() -> dict[str, Contender]:
     }
 
 
+@case
+def fit_augmented() -> dict[str, Contender]:
+    """`fit` of the image-rows preset, 60 steps: what augmentation costs."""
+    import dataclasses
+
+    import keras
+
+    from keras_lstm.datasets import make_dataset
+    from keras_lstm.models import build_model
+    from keras_lstm.presets import get_preset
+
+    config = get_preset("image-rows")
+    model = build_model(config.task, config.model)
+    model.compile(
+        keras.optimizers.AdamW(0.001, global_clipnorm=1.0),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        jit_compile=False,
+    )
+    augmented = config.task.splits(seed=0).train
+    plain = dataclasses.replace(augmented, augment=None)
+
+    def fit(split: object) -> Contender:
+        dataset = make_dataset(split, config.training.batch_size, training=True)
+        return lambda: model.fit(
+            dataset, steps_per_epoch=60, shuffle=False, verbose=0
+        )
+
+    return {"augmented": fit(augmented), "not augmented": fit(plain)}
+
+
 def measure(
     contenders: dict[str, Contender], rounds: int
 ) -> dict[str, list[float]]:
