@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from keras_lstm.callbacks.stop_at_proof import StopAtProof
     from keras_lstm.config import Config, ModelConfig, TrainingConfig
     from keras_lstm.datasets import make_dataset
-    from keras_lstm.evaluation import evaluate
+    from keras_lstm.early_answers import EarlyAnswers
+    from keras_lstm.evaluation import answering_every_step, evaluate
+    from keras_lstm.losses import SmoothedCrossentropy
     from keras_lstm.metrics import SequenceAccuracy, TokenAccuracy
     from keras_lstm.models import build_model
     from keras_lstm.options import InputError
@@ -36,6 +38,7 @@ _MODULES = {
     "Config": "config",
     "Counterexamples": "callbacks.counterexamples",
     "Decrement": "tasks.increment",
+    "EarlyAnswers": "early_answers",
     "ImageRows": "tasks.image_rows",
     "Increment": "tasks.increment",
     "InputError": "options",
@@ -45,6 +48,7 @@ _MODULES = {
     "ProofError": "proof",
     "ProofRegularization": "proof_regularization",
     "SequenceAccuracy": "metrics",
+    "SmoothedCrossentropy": "losses",
     "Split": "tasks.task",
     "Splits": "tasks.task",
     "StopAtFullAccuracy": "callbacks.stop_at_full_accuracy",
@@ -54,6 +58,7 @@ _MODULES = {
     "TrainResult": "training",
     "TrainingConfig": "config",
     "TransducerTask": "tasks.transducer",
+    "answering_every_step": "evaluation",
     "build_model": "models",
     "check_proof": "proof",
     "evaluate": "evaluation",
@@ -71,6 +76,7 @@ __all__ = [
     "Config",
     "Counterexamples",
     "Decrement",
+    "EarlyAnswers",
     "ImageRows",
     "Increment",
     "InputError",
@@ -80,6 +86,7 @@ __all__ = [
     "ProofError",
     "ProofRegularization",
     "SequenceAccuracy",
+    "SmoothedCrossentropy",
     "Split",
     "Splits",
     "StopAtFullAccuracy",
@@ -89,6 +96,7 @@ __all__ = [
     "TrainResult",
     "TrainingConfig",
     "TransducerTask",
+    "answering_every_step",
     "build_model",
     "check_proof",
     "evaluate",

@@ -134,6 +134,12 @@ class TrainingConfig(Options):
         "share of each weight taken off at a step, times the learning rate",
         minimum=0.0,
     )
+    label_smoothing: float = option(
+        0.0,
+        "share of each target that the loss spreads over all classes",
+        minimum=0.0,
+        below=1.0,
+    )
     ema_momentum: float | None = option(
         None,
         "train to the end, then take the moving average of the weights that "
@@ -161,6 +167,12 @@ class TrainingConfig(Options):
         "share of a batch that is fed back",
         above=0.0,
         maximum=1.0,
+    )
+    early_answers: float | None = option(
+        None,
+        "weight in the loss of answers before the last time step, against the "
+        "last (last_state head, one label per example); none: not trained",
+        above=0.0,
     )
     prove_from: int | None = option(
         None,

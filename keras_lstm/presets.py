@@ -157,7 +157,9 @@ def image_rows() -> Config:
             warmup_steps=300,
             clipnorm=1.0,
             weight_decay=0.01,
+            label_smoothing=0.1,
             ema_momentum=0.995,
+            early_answers=0.3,
         ),
     )
 

@@ -23,8 +23,10 @@ from keras_lstm.callbacks.stop_at_proof import StopAtProof
 from keras_lstm.config import Config, TrainingConfig
 from keras_lstm.console import ProgressBar, say
 from keras_lstm.datasets import make_dataset
-from keras_lstm.evaluation import Evaluation, evaluate
+from keras_lstm.early_answers import EarlyAnswers
+from keras_lstm.evaluation import Evaluation, answering_every_step, evaluate
 from keras_lstm.files import replacing, write_text
+from keras_lstm.losses import SmoothedCrossentropy
 from keras_lstm.metrics import SequenceAccuracy, TokenAccuracy
 from keras_lstm.models import build_model
 from keras_lstm.options import InputError
@@ -118,16 +120,17 @@ def train(
         model = build_model(config.task, config.model, config.seed)
         if init_from is not None:
             _copy_weights(init_from, model)
-        fitted = _with_proof_terms(model, config, steps_per_epoch)
+        fitted, trained = _fitted_model(model, config, steps_per_epoch)
         fitted.compile(
             optimizer=_make_optimizer(config, steps_per_epoch),
-            loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            loss=_make_loss(config.training),
             metrics=[SequenceAccuracy(), TokenAccuracy()],
             # Forcing XLA would keep cuDNN's LSTM from being used on a GPU.
             jit_compile=False,
         )
     stop = _make_stop(config.training, splits)
     feedback = _make_feedback(config, quiet)
+    averaged = config.training.ema_momentum
     prover = _make_prover(config, quiet)
     if feedback is not None:
         dataset = feedback.mix(dataset)
@@ -155,6 +158,8 @@ def train(
         shuffle=False,
         verbose=0,
         callbacks=[
+            # First: what looks at validation then sees the averaged weights.
+            *([] if averaged is None else [keras.callbacks.SwapEMAWeights()]),
             *([] if stop is None else [stop]),
             *([] if feedback is None else [feedback]),
             *([] if prover is None else [prover]),
@@ -164,8 +169,9 @@ def train(
             *callbacks,
         ],
     ).history
-    trained = time.perf_counter()
+    fit = time.perf_counter()
 
+    model.set_weights(trained.get_weights())
     model = _uncompiled(model)
     with replacing(run_dir / "model.keras") as path:
         model.save(path)
@@ -190,6 +196,7 @@ def train(
         ),
         "optimizer_steps": steps,
         "epochs": len(history["loss"]),
+        "validation_accuracy": history.get("val_sequence_accuracy", [None])[-1],
         "stopped_because": _reason(stop, feedback, prover),
         "proved": proof is not None and proof.proof is not None,
         **({} if proof is None else proof_report(proof)),
@@ -197,8 +204,8 @@ def train(
         "seconds": {
             "import": round(import_seconds, 3),
             "build": round(built - started, 3),
-            "train": round(trained - built, 3),
-            "check": round(checked - trained, 3),
+            "train": round(fit - built, 3),
+            "check": round(checked - fit, 3),
             "total": round(import_seconds + checked - started, 3),
         },
         "versions": {
@@ -305,6 +312,12 @@ def _make_optimizer(config: Config, steps_per_epoch: int) -> Any:
     return optimizer
 
 
+def _make_loss(training: TrainingConfig) -> keras.losses.Loss:
+    if training.label_smoothing:
+        return SmoothedCrossentropy(training.label_smoothing)
+    return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+
 def _make_schedule(training: TrainingConfig, steps_per_epoch: int) -> Any:
     warmup, steps = training.warmup_steps, training.epochs * steps_per_epoch
     if training.schedule == "constant" and not warmup:
@@ -384,21 +397,43 @@ def _make_prover(config: Config, quiet: bool) -> StopAtProof | None:
     )
 
 
-def _with_proof_terms(
+def _fitted_model(
     model: keras.Model, config: Config, steps_per_epoch: int
-) -> keras.Model:
-    """The model to fit: the one given, with what a proof needs in its loss."""
-    prove_from, task = config.training.prove_from, config.task
-    if prove_from is None:
-        return model
-    if not isinstance(task, TransducerTask):
+) -> tuple[keras.Model, keras.Model]:
+    """What to fit: the model with what the configuration adds to the loss.
+
+    Returns:
+        The model to fit, and the one inside it whose weights are the result.
+    """
+    training, task = config.training, config.task
+    if training.prove_from is not None and training.early_answers is not None:
         raise InputError(
-            f"`prove_from` needs a sequence task. Received: task={task.name}"
+            "`prove_from` and `early_answers` are for different tasks. "
+            f"Received: both, for task={task.name}"
         )
-    terms = ProofRegularization(
-        model, task, warmup_steps=prove_from * steps_per_epoch
-    )
-    return keras.Model(model.input, terms(model.output), name=model.name)
+    added: keras.layers.Layer
+    if training.prove_from is not None:
+        if not isinstance(task, TransducerTask):
+            raise InputError(
+                "`prove_from` needs a sequence task. Received: "
+                f"task={task.name}"
+            )
+        added = ProofRegularization(
+            model, task, warmup_steps=training.prove_from * steps_per_epoch
+        )
+    elif training.early_answers is not None:
+        if config.model.head != "last_state" or task.output_shape:
+            raise InputError(
+                "`early_answers` needs one label per example and the "
+                f"last_state head. Received: task={task.name}, "
+                f"head={config.model.head}"
+            )
+        model = answering_every_step(model)
+        added = EarlyAnswers(training.early_answers)
+    else:
+        return model, model
+    fitted = keras.Model(model.input, added(model.output), name=model.name)
+    return fitted, model
 
 
 def _reason(

@@ -26,6 +26,7 @@ COLUMNS = {
     "seed": "seed",
     "wrong": "num_wrong",
     "of": "num_examples",
+    "validation": "validation",
     "held-out wrong": "test_num_wrong",
     "accuracy": "accuracy",
     "smallest margin": "min_margin",
@@ -52,8 +53,10 @@ def run(
         raise SystemExit(done.returncode)
     seconds = time.perf_counter() - start
     report = json.loads((run_dir / "report.json").read_text())
-    accuracy = percent(report["sequence_accuracy"])
-    return report | {"accuracy": accuracy, "shell_seconds": seconds}
+    report["accuracy"] = percent(report["sequence_accuracy"])
+    if report["validation_accuracy"] is not None:
+        report["validation"] = percent(report["validation_accuracy"])
+    return report | {"shell_seconds": seconds}
 
 
 def check(run_dir: pathlib.Path, num_bits: str) -> str:
