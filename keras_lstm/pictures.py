@@ -22,7 +22,7 @@ def draw_proof(
 
     Each dot is the last LSTM layer's h after a symbol of a random sequence, in
     two of its units: the one that tells the machine's states best apart, and
-    of the others the one that tells the boxes best apart. Colors are the
+    of the others the one over which the boxes spread most. Colors are the
     machine's states.
 
     Args:
@@ -41,7 +41,7 @@ def draw_proof(
     states = task.states(symbols)[:, 1:].reshape(-1)
     first = -2 * lstm.units
     low, high = (bound[:, first : first + lstm.units] for bound in proof.boxes)
-    x, y = _telling_units((low + high) / 2, proof.states)
+    x, y = _telling_units((low + high) / 2, high - low, proof.states)
 
     figure = matplotlib.figure.Figure(figsize=(7, 5.5), layout="constrained")
     axes: Any = figure.add_subplot()
@@ -56,6 +56,7 @@ def draw_proof(
             alpha=0.4,
             label=f"{task.state_name(state)} ({len(chosen):,} states)",
         )
+    labels: set[str] = set()
     for box, state in enumerate(proof.states):
         corner = low[box, x], low[box, y]
         width, height = high[box, x] - corner[0], high[box, y] - corner[1]
@@ -71,8 +72,13 @@ def draw_proof(
         )
         read = proof.last_symbols[box]
         label = f"after {read[-1]}" if read else "start"
+        label = f"{task.state_name(state)}, {label}"
+        # Boxes that tell more symbols apart lie close together.
+        if label in labels:
+            continue
+        labels.add(label)
         axes.annotate(
-            f"{task.state_name(state)}, {label}",
+            label,
             (corner[0] + width / 2, corner[1] + height),
             xytext=(0, 4),
             textcoords="offset points",
@@ -90,13 +96,13 @@ def draw_proof(
     return figure
 
 
-def _telling_units(centers: Any, states: Any) -> tuple[int, int]:
-    """The unit that tells the states apart, and one that tells the boxes."""
+def _telling_units(centers: Any, widths: Any, states: Any) -> tuple[int, int]:
+    """The unit that tells the states apart, and one that shows the boxes."""
     means = np.zeros_like(centers)
     for state in np.unique(states):
         means[states == state] = centers[states == state].mean(0)
     first = int(means.var(0).argmax())
-    spread = (centers - means).var(0)
+    spread = (centers - means).std(0) + widths.mean(0)
     spread[first] = -1
     return first, int(spread.argmax())
 
