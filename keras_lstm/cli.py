@@ -346,7 +346,7 @@ def _resolve(arguments: argparse.Namespace) -> Config:
     config = config.replace(task, **(file.values | flags))
     if not arguments.smoke:
         return config
-    smoke = {"epochs": 1, "steps_per_epoch": 2, "warmup_steps": 0}
+    smoke = {"epochs": 1, "steps_per_epoch": 2}
     for option in ("counterexamples_from", "prove_from"):
         if getattr(config.training, option) is not None:
             smoke[option] = 0

@@ -121,10 +121,12 @@ class TrainingConfig(Options):
         "constant, or a cosine that falls to zero over all epochs",
         choices=("constant", "cosine"),
     )
-    warmup_steps: int = option(
-        0,
-        "steps over which the learning rate rises from 0, before the cosine",
-        minimum=0,
+    warmup: float = option(
+        0.0,
+        "share of all steps over which the learning rate rises from 0, before "
+        "the cosine",
+        minimum=0.0,
+        below=1.0,
     )
     clipnorm: float | None = option(
         None, "norm that the whole gradient is clipped to", above=0.0

@@ -153,7 +153,8 @@ def image_rows() -> Config:
             optimizer="adamw",
             learning_rate=0.003,
             schedule="cosine",
-            warmup_steps=300,
+            # 300 steps of 6,450.
+            warmup=0.0465,
             clipnorm=1.0,
             weight_decay=0.01,
             label_smoothing=0.1,

@@ -319,22 +319,22 @@ def _make_loss(training: TrainingConfig) -> keras.losses.Loss:
 
 
 def _make_schedule(training: TrainingConfig, steps_per_epoch: int) -> Any:
-    warmup, steps = training.warmup_steps, training.epochs * steps_per_epoch
-    if training.schedule == "constant" and not warmup:
+    if training.schedule == "constant":
+        if training.warmup:
+            raise InputError(
+                "`warmup` needs the schedule cosine. Received: "
+                f"warmup={training.warmup}, schedule=constant"
+            )
         return training.learning_rate
-    if training.schedule == "constant" or warmup >= steps:
-        raise InputError(
-            "`warmup_steps` needs a cosine, and must be below the "
-            f"{steps} steps of all epochs. Received: warmup_steps={warmup}, "
-            f"schedule={training.schedule}"
-        )
+    steps = training.epochs * steps_per_epoch
+    warmup = round(training.warmup * steps)
     if not warmup:
         return keras.optimizers.schedules.CosineDecay(
             training.learning_rate, steps
         )
     return keras.optimizers.schedules.CosineDecay(
         0.0,
-        steps - warmup,
+        max(1, steps - warmup),
         warmup_target=training.learning_rate,
         warmup_steps=warmup,
     )

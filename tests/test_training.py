@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from keras_lstm import training
+from keras_lstm.evaluation import accuracy_by_step, evaluate
 from keras_lstm.options import InputError
 from keras_lstm.presets import get_preset
 from keras_lstm.tasks.image_rows import ImageRows
 from keras_lstm.tasks.increment import Decrement, Increment, Parity
-from keras_lstm.training import train
+from keras_lstm.training import _make_schedule, train
 from keras_lstm.verification import verify
 
 SMALL = {"num_bits": 6, "units": 8, "epochs": 2, "steps_per_epoch": 5}
@@ -150,6 +151,89 @@ def test_counterexamples_need_a_sequence_task(tmp_path):
     config = get_preset("digits").replace(ImageRows, counterexamples_from=1)
     with pytest.raises(InputError, match="`counterexamples_from` needs a"):
         train(config, tmp_path / "run")
+
+
+def rates(**values):
+    """The learning rate at each step of ten epochs of 20."""
+    config = get_preset("digits").replace(
+        ImageRows, epochs=10, learning_rate=0.5, **values
+    )
+    schedule = _make_schedule(config.training, 20)
+    return [float(schedule(step)) for step in range(201)]
+
+
+def test_the_learning_rate_rises_and_falls():
+    found = rates(warmup=0.1)
+    np.testing.assert_allclose(found[:21], np.linspace(0, 0.5, 21), atol=1e-6)
+    assert np.all(np.diff(found[20:]) < 1e-9)
+    assert found[110] == pytest.approx(0.25, abs=1e-6)
+    assert found[200] == pytest.approx(0, abs=1e-6)
+    assert rates()[0] == 0.5
+    # As many as the measured preset had.
+    config = get_preset("image-rows")
+    assert round(config.training.warmup * 30 * -(-55_000 // 256)) == 300
+
+
+def test_a_warmup_needs_a_cosine(tmp_path):
+    config = get_preset("digits").replace(
+        ImageRows, schedule="constant", warmup=0.1
+    )
+    with pytest.raises(InputError, match="`warmup` needs the schedule cosine"):
+        train(config, tmp_path / "run")
+
+
+def test_early_answers_are_learned_and_the_model_stays_stock(tmp_path):
+    def shares(name, **values):
+        config = get_preset("digits").replace(ImageRows, epochs=12, **values)
+        model = train(config, tmp_path / name, quiet=True).model
+        loaded = keras.saving.load_model(tmp_path / name / "model.keras")
+        assert [x.name for x in loaded.layers] == [x.name for x in model.layers]
+        assert loaded.output_shape == (None, 10)
+        return accuracy_by_step(loaded, config.task.splits(seed=0).test)
+
+    plain, early = shares("plain"), shares("early", early_answers=1.0)
+    assert early[5] > plain[5] + 0.1
+    assert early[7] > 0.9
+
+
+def test_averaged_weights_are_what_is_kept(tmp_path):
+    config = get_preset("digits").replace(ImageRows, epochs=3, ema_momentum=0.9)
+    result = train(config, tmp_path / "run", quiet=True)
+    # What validation saw is what was saved.
+    split = config.task.splits(seed=0).validation
+    found = evaluate(result.model, split)
+    share = 1 - found.num_wrong / found.num_examples
+    assert result.report["validation_accuracy"] == pytest.approx(share)
+    plain = train(
+        config.replace(ImageRows, ema_momentum=None), tmp_path / "b", quiet=True
+    )
+    assert np.any(plain.model.get_weights()[0] != result.model.get_weights()[0])
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"head": "last_state", "num_bits": 4}, "one label per example"),
+        ({"prove_from": 1}, "for different tasks"),
+    ],
+)
+def test_early_answers_need_one_label(tmp_path, values, message):
+    config = small(early_answers=0.3, **values)
+    with pytest.raises(InputError, match=message):
+        train(config, tmp_path / "run")
+
+
+def test_label_smoothing_changes_the_loss(tmp_path):
+    config = get_preset("digits").replace(ImageRows, epochs=1)
+    losses = [
+        train(
+            config.replace(ImageRows, label_smoothing=smoothing),
+            tmp_path / str(smoothing),
+            quiet=True,
+        ).history["loss"][0]
+        for smoothing in (0.0, 0.5)
+    ]
+    assert losses[1] > losses[0] + 0.1
 
 
 def test_every_test_image_is_measured(tmp_path):
