@@ -66,7 +66,9 @@ class Proof:
     """Boxes of network states, and where each leads.
 
     Args:
-        claim: SHA-256 of the machine's tables and the network's weights.
+        weights_sha256: of the network that it is about.
+        next_state: the machine's table.
+        output: the machine's table.
         states: the machine's state beside each box, `(boxes,)`; the first
             box is where reading starts.
         last_symbols: what was read last on the way to each box; says where a
@@ -75,30 +77,39 @@ class Proof:
             `(boxes, 2 * units of all layers)`.
         successors: the box that reading each symbol leads to,
             `(boxes, num_symbols)`.
+        margins: by how much the right symbol's logit is then at least greater
+            than every other, `(boxes, num_symbols)`.
     """
 
-    claim: str
+    weights_sha256: str
+    next_state: list[list[int]]
+    output: list[list[int]]
     states: npt.NDArray[np.int64]
     last_symbols: list[list[int]]
     boxes: Interval
     successors: npt.NDArray[np.int64]
+    margins: Array
 
     def to_json(self) -> str:
         """The proof as text, with a checksum of itself."""
         content = {
-            "claim": self.claim,
+            "weights_sha256": self.weights_sha256,
+            "next_state": self.next_state,
+            "output": self.output,
             "boxes": [
                 {
                     "state": int(state),
                     "last_symbols": last_symbols,
                     "successors": successors.tolist(),
+                    "margins": margins.tolist(),
                     "low": low.tolist(),
                     "high": high.tolist(),
                 }
-                for state, last_symbols, successors, low, high in zip(
+                for state, last_symbols, successors, margins, low, high in zip(
                     self.states,
                     self.last_symbols,
                     self.successors,
+                    self.margins,
                     *self.boxes,
                     strict=True,
                 )
@@ -118,7 +129,9 @@ class Proof:
             checksum = content.pop("checksum")
             boxes = content["boxes"]
             proof = cls(
-                str(content["claim"]),
+                str(content["weights_sha256"]),
+                content["next_state"],
+                content["output"],
                 np.array([box["state"] for box in boxes], np.int64),
                 [box["last_symbols"] for box in boxes],
                 Interval(
@@ -126,6 +139,7 @@ class Proof:
                     np.array([box["high"] for box in boxes], np.float64),
                 ),
                 np.array([box["successors"] for box in boxes], np.int64),
+                np.array([box["margins"] for box in boxes], np.float64),
             )
         except (
             *(AttributeError, IndexError, KeyError, OverflowError),
@@ -184,14 +198,17 @@ def check_proof(
         InputError: the model is not of the kind that this is about.
     """
     network = _provable(model, task)
-    if proof.claim != _claim(network, task):
-        raise ProofError("this proof is about other weights, or another task")
+    if proof.weights_sha256 != network.digest():
+        raise ProofError("this proof is about other weights")
+    if [proof.next_state, proof.output] != _tables(task):
+        raise ProofError("this proof is about another task")
     next_state, output = np.array(task.next_state), np.array(task.output)
     boxes, states = proof.boxes, proof.states
     count, size = len(states), _state_size(network)
     if (
         [bound.shape for bound in boxes] != [(count, size)] * 2
         or proof.successors.shape != (count, task.num_symbols)
+        or proof.margins.shape != (count, task.num_symbols)
         or not _all_in(states, len(next_state))
         or not _all_in(proof.successors, count)
         or not np.all(boxes.size < _LARGEST)
@@ -207,7 +224,6 @@ def check_proof(
     ):
         raise ProofError("the first box does not hold the start")
 
-    margin = np.inf
     for symbol in range(task.num_symbols):
         after = read_symbol(network, boxes, np.full(count, symbol))
 
@@ -221,12 +237,12 @@ def check_proof(
         ):
             raise ProofError(f"reading {symbol}, the network leaves its boxes")
 
-        # 3. And what it answers there is right.
+        # 3. And what it answers there is right, by the margins claimed.
         margins = smallest_margins(network, after, output[states, symbol])
-        if not np.all(margins > 0):
+        claimed = proof.margins[:, symbol]
+        if not (np.all(claimed > 0) and np.all(claimed <= margins)):
             raise ProofError(f"reading {symbol}, an answer is not decided")
-        margin = min(margin, float(margins.min()))
-    return margin
+    return float(proof.margins.min())
 
 
 def read_symbol(
@@ -458,12 +474,23 @@ class _Search:
         )
 
     def _proof(self, boxes: Interval) -> Proof:
+        count, outputs = len(self.states), np.array(self._task.output)
+        margins = []
+        for symbol in range(self._task.num_symbols):
+            after = read_symbol(self._network, boxes, np.full(count, symbol))
+            answers = outputs[self.states, symbol]
+            margins.append(smallest_margins(self._network, after, answers))
+        next_state, output = _tables(self._task)
         return Proof(
-            _claim(self._network, self._task),
-            self.states,
-            self.last_symbols,
-            boxes,
-            self.successors,
+            weights_sha256=self._network.digest(),
+            next_state=next_state,
+            output=output,
+            states=self.states,
+            last_symbols=self.last_symbols,
+            boxes=boxes,
+            successors=self.successors,
+            # A little less, should another machine add up in another order.
+            margins=np.stack(margins, 1) * (1 - 1e-9),
         )
 
     def _box(self, box: int) -> str:
@@ -538,10 +565,11 @@ def _provable(model: keras.Model, task: TransducerTask) -> Network:
     return network
 
 
-def _claim(network: Network, task: TransducerTask) -> str:
-    machine = json.dumps([task.next_state, task.output])
-    text = f"{machine} {network.digest()}"
-    return hashlib.sha256(text.encode()).hexdigest()
+def _tables(task: TransducerTask) -> list[list[list[int]]]:
+    """The machine's tables, as JSON holds them."""
+    return [
+        np.asarray(table).tolist() for table in (task.next_state, task.output)
+    ]
 
 
 def _checksum(content: Any) -> str:

@@ -1,5 +1,6 @@
 """A run that is proved, from training to the command."""
 
+import dataclasses
 import json
 
 import keras
@@ -194,13 +195,7 @@ def test_the_picture_is_of_states_inside_their_boxes(proved_run):
     dots = np.concatenate([each.get_offsets() for each in axes.collections])
     assert len(dots) == 64 * 12
     # Boxes that are somewhere else do not hold them.
-    moved = Proof(
-        proof.claim,
-        proof.states,
-        proof.last_symbols,
-        proof.boxes.widened(-0.2),
-        proof.successors,
-    )
+    moved = dataclasses.replace(proof, boxes=proof.boxes.widened(-0.2))
     figure = draw_proof(run.model, run.sequence_task, moved)
     assert "OUTSIDE" in figure.axes[0].get_title()
 
