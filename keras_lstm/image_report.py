@@ -1,5 +1,6 @@
 """What a test split of images says about a model, as people read it."""
 
+import shutil
 from typing import Any, cast
 
 import numpy as np
@@ -14,7 +15,7 @@ from keras_lstm.runs import Run
 from keras_lstm.tasks.image_rows import ImageRows
 from keras_lstm.tasks.task import Split
 
-_NUM_PICTURES = 5
+_NUM_PICTURES = 6
 # From black to white. Two rows of an image share a line of text.
 _SHADES = " .:-=+*#%@"
 _SHOWN_STEPS = 8
@@ -172,9 +173,7 @@ def image_report_text(
 def _pictures(
     mistakes: list[dict[str, Any]], images: npt.NDArray[np.float32]
 ) -> list[str]:
-    """The first mistakes side by side, each with what was said of it."""
-    if not mistakes:
-        return []
+    """The first mistakes, as many side by side as the terminal is wide."""
     blocks = []
     for mistake, image in zip(
         mistakes[:_NUM_PICTURES], images[:_NUM_PICTURES], strict=True
@@ -185,7 +184,14 @@ def _pictures(
         picture = ["".join(_SHADES[int(s)] for s in row) for row in shades]
         said = f"{mistake['class']}, said {mistake['prediction']}"
         caption = f"{said} ({percent(round(mistake['confidence'], 4))})"
-        width = max(len(caption), image.shape[1])
+        width = max(len(caption), image.shape[1]) + 3
         blocks.append([line.ljust(width) for line in [*picture, caption]])
-    lines = ["   ".join(parts).rstrip() for parts in zip(*blocks, strict=True)]
-    return ["The most confident mistakes:", *lines, ""]
+    if not blocks:
+        return []
+    lines = ["The most confident mistakes:"]
+    across = max(1, shutil.get_terminal_size().columns // len(blocks[0][0]))
+    for first in range(0, len(blocks), across):
+        band = zip(*blocks[first : first + across], strict=True)
+        lines += ["".join(parts).rstrip() for parts in band]
+        lines.append("")
+    return lines

@@ -91,6 +91,15 @@ def test_the_text_shows_mistakes_first():
     assert "        4   50%" in lines
 
 
+@pytest.mark.parametrize(("columns", "across"), [(20, 1), (60, 3), (200, 6)])
+def test_pictures_fit_the_terminal(monkeypatch, columns, across):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    report = image_report(evaluation([3] * 8, [8] * 8), np.array([0.0]), 10)
+    text = image_report_text(report, np.ones((8, 4, 4), np.float32))
+    lines = [line for line in text.splitlines() if "said" in line]
+    assert [line.count("said") for line in lines] == [across] * (6 // across)
+
+
 def test_without_mistakes_there_are_no_pictures():
     report = image_report(evaluation([1], [1]), np.array([1.0]), 10)
     text = image_report_text(report, np.zeros((0, 4, 4), np.float32))
