@@ -142,12 +142,13 @@ class TrainingConfig(Options):
         minimum=0.0,
         below=1.0,
     )
-    ema_momentum: float | None = option(
+    ema_share: float | None = option(
         None,
-        "train to the end, then take the moving average of the weights that "
-        "has this momentum; none: the last weights",
+        "validate with, and keep at the end, the exponential moving average "
+        "of the weights over about this share of all steps; none: the last "
+        "weights",
         above=0.0,
-        below=1.0,
+        maximum=1.0,
     )
     monitor: str | None = option(
         None,

@@ -158,7 +158,8 @@ def image_rows() -> Config:
             clipnorm=1.0,
             weight_decay=0.01,
             label_smoothing=0.1,
-            ema_momentum=0.995,
+            # About 200 steps, a momentum of 0.995.
+            ema_share=0.031,
             early_answers=0.3,
         ),
     )

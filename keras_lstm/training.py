@@ -130,7 +130,7 @@ def train(
         )
     stop = _make_stop(config.training, splits)
     feedback = _make_feedback(config, quiet)
-    averaged = config.training.ema_momentum
+    averaged = config.training.ema_share
     prover = _make_prover(config, quiet)
     if feedback is not None:
         dataset = feedback.mix(dataset)
@@ -300,9 +300,10 @@ def _make_optimizer(config: Config, steps_per_epoch: int) -> Any:
         "global_clipnorm": training.clipnorm,
         "weight_decay": training.weight_decay,
     }
-    if training.ema_momentum is not None:
+    if training.ema_share is not None:
+        steps = round(training.ema_share * training.epochs * steps_per_epoch)
         optimizer_config["use_ema"] = True
-        optimizer_config["ema_momentum"] = training.ema_momentum
+        optimizer_config["ema_momentum"] = 1 - 1 / max(2, steps)
     optimizer = keras.optimizers.get(
         {"class_name": training.optimizer, "config": optimizer_config}
     )

@@ -11,7 +11,7 @@ from keras_lstm.options import InputError
 from keras_lstm.presets import get_preset
 from keras_lstm.tasks.image_rows import ImageRows
 from keras_lstm.tasks.increment import Decrement, Increment, Parity
-from keras_lstm.training import _make_schedule, train
+from keras_lstm.training import _make_optimizer, _make_schedule, train
 from keras_lstm.verification import verify
 
 SMALL = {"num_bits": 6, "units": 8, "epochs": 2, "steps_per_epoch": 5}
@@ -169,9 +169,11 @@ def test_the_learning_rate_rises_and_falls():
     assert found[110] == pytest.approx(0.25, abs=1e-6)
     assert found[200] == pytest.approx(0, abs=1e-6)
     assert rates()[0] == 0.5
-    # As many as the measured preset had.
-    config = get_preset("image-rows")
-    assert round(config.training.warmup * 30 * -(-55_000 // 256)) == 300
+    # As the preset was measured.
+    training = get_preset("image-rows").training
+    assert round(training.warmup * 30 * 215) == 300
+    optimizer = _make_optimizer(get_preset("image-rows"), 215)
+    assert optimizer.ema_momentum == 0.995
 
 
 def test_a_warmup_needs_a_cosine(tmp_path):
@@ -205,7 +207,7 @@ def test_averaged_weights_are_what_is_kept(tmp_path):
     share = 1 - found.num_wrong / found.num_examples
     assert result.report["validation_accuracy"] == pytest.approx(share)
     plain = train(
-        config.replace(ImageRows, ema_momentum=None), tmp_path / "b", quiet=True
+        config.replace(ImageRows, ema_share=None), tmp_path / "b", quiet=True
     )
     assert np.any(plain.model.get_weights()[0] != result.model.get_weights()[0])
 
