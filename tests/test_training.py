@@ -199,7 +199,7 @@ def test_early_answers_are_learned_and_the_model_stays_stock(tmp_path):
 
 
 def test_averaged_weights_are_what_is_kept(tmp_path):
-    config = get_preset("digits").replace(ImageRows, epochs=3, ema_momentum=0.9)
+    config = get_preset("digits").replace(ImageRows, epochs=3, ema_share=0.2)
     result = train(config, tmp_path / "run", quiet=True)
     # What validation saw is what was saved.
     split = config.task.splits(seed=0).validation
