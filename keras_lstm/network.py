@@ -7,7 +7,7 @@ with the weights and has to know what the layers do with them.
 import dataclasses
 import hashlib
 import itertools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -17,6 +17,7 @@ from keras_lstm.options import InputError
 
 Array = npt.NDArray[np.float32]
 
+_INPUT_DTYPES = ("float32", "int32", "int64")
 _IDLE_AT_INFERENCE = (
     keras.layers.InputLayer,
     keras.layers.Dropout,
@@ -98,6 +99,7 @@ def understood_layers(
     Raises:
         InputError: it is not such a model; the layer is named.
     """
+    _check_model(model)
     layers = found = _chain(model)
     per_step = type(layers[-1]) is not keras.layers.Reshape
     if not per_step:
@@ -111,8 +113,8 @@ def understood_layers(
     _check_encoding(encoding, num_symbols)
     for layer in layers:
         # Quantised or adapted layers have other weights.
-        if layer.compute_dtype != "float32" or layer.quantization_mode:
-            raise _not_understood(layer, "it does not compute in float32")
+        if layer.quantization_mode:
+            raise _not_understood(layer, "its weights are quantised")
     for lstm in lstms:
         _check_lstm(lstm, sequences=per_step or lstm is not lstms[-1])
     if (
@@ -156,10 +158,49 @@ def read_network(model: keras.Model, num_symbols: int) -> Network:
     )
 
 
+def _check_model(model: keras.Model) -> None:
+    """Refuses what the layers alone do not show."""
+    if not type(model).__module__.startswith("keras."):
+        raise InputError(
+            "`model` must be a functional or Sequential Keras model. "
+            f"Received: {type(model).__name__}, whose call may be another"
+        )
+    last = model.layers[-1] if model.layers else None
+    if (
+        last is None
+        or not model.built
+        or len(model.outputs) != 1
+        or model.outputs[0] is not last.output
+        or model.inputs[0].dtype not in _INPUT_DTYPES
+    ):
+        raise InputError(
+            "`model` must read integers, or float32, and give what its last "
+            f"layer does. Received: {model.name}"
+        )
+    for layer in model.layers:
+        parts = [layer, getattr(layer, "cell", layer)]
+        if not isinstance(layer, keras.layers.InputLayer) and any(
+            part.compute_dtype != "float32" for part in parts
+        ):
+            raise _not_understood(layer, "it does not compute in float32")
+        if not all(map(_is_plain, layer._inbound_nodes)):
+            raise _not_understood(
+                layer, "it is called with more than its input"
+            )
+
+
+def _is_plain(node: Any) -> bool:
+    """Whether a layer was called with at most its input."""
+    return len(node.arguments.args) <= 1 and all(
+        value is None or isinstance(value, bool)
+        for value in node.arguments.kwargs.values()
+    )
+
+
 def _chain(model: keras.Model) -> list[keras.layers.Layer]:
     """The layers that do something at inference, if each follows the last."""
     for before, after in itertools.pairwise(model.layers):
-        # A layer that is shared or not part of a graph has no such attribute.
+        # Of a layer that is called twice these are of its first call.
         try:
             follows = after.input is before.output
         except AttributeError:

@@ -30,7 +30,7 @@ from keras_lstm.losses import SmoothedCrossentropy
 from keras_lstm.metrics import SequenceAccuracy, TokenAccuracy
 from keras_lstm.models import build_model
 from keras_lstm.options import InputError
-from keras_lstm.proof import ProofSearch
+from keras_lstm.proof import Proof, ProofError, ProofSearch, check_proof
 from keras_lstm.proof_regularization import ProofRegularization
 from keras_lstm.reporting import check_report, failures_csv, proof_report
 from keras_lstm.runs import load_run
@@ -177,7 +177,7 @@ def train(
         model.save(path)
     proof = prover.search if prover is not None else None
     if proof is not None and proof.proof is not None:
-        write_text(run_dir / "proof.json", proof.proof.to_json())
+        proof = _kept_proof(model, config, proof, proof.proof, run_dir)
     check = _check(model, config, splits, quiet)
     checked = time.perf_counter()
 
@@ -398,6 +398,27 @@ def _make_prover(config: Config, quiet: bool) -> StopAtProof | None:
     )
 
 
+def _kept_proof(
+    model: keras.Model,
+    config: Config,
+    search: ProofSearch,
+    proof: Proof,
+    run_dir: pathlib.Path,
+) -> ProofSearch:
+    """Writes a proof down if it is about the model that is saved.
+
+    Callbacks of one's own may have changed the weights after it was found.
+    """
+    try:
+        check_proof(model, cast(TransducerTask, config.task), proof)
+    except ProofError as error:
+        return dataclasses.replace(
+            search, proof=None, margin=0.0, reason=str(error)
+        )
+    write_text(run_dir / "proof.json", proof.to_json())
+    return search
+
+
 def _fitted_model(
     model: keras.Model, config: Config, steps_per_epoch: int
 ) -> tuple[keras.Model, keras.Model]:
@@ -411,6 +432,11 @@ def _fitted_model(
         raise InputError(
             "`prove_from` and `early_answers` are for different tasks. "
             f"Received: both, for task={task.name}"
+        )
+    if training.prove_from is not None and training.ema_share is not None:
+        raise InputError(
+            "`prove_from` proves the weights at the end of an epoch, "
+            "`ema_share` keeps others. Received: both"
         )
     added: keras.layers.Layer
     if training.prove_from is not None:

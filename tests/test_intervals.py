@@ -96,6 +96,25 @@ def test_a_fused_multiply_add_is_covered():
     assert_inside(np.float32(f * c) + np.float32(i * g), bounds)
 
 
+def test_sums_that_stagnate_are_covered():
+    # Added to 1 one by one, each term is lost: half of the last place.
+    n = 5000
+    kernel = np.full((n, 1), 2.0**-24)
+    x = intervals.exactly(np.ones((1, n)))
+    bounds = intervals.weighted_sum([(x, kernel)], np.ones(1))
+    total = np.float32(1)
+    for term in kernel[:, 0]:
+        total = np.float32(total + np.float32(term))
+    assert total == 1.0
+    assert bounds.low[0, 0] <= 1.0 < 1 + n * 2.0**-24 <= bounds.high[0, 0]
+
+
+def test_the_allowances_are_above_what_was_measured():
+    # docs/proof.md has the figures of all finite float32 numbers.
+    assert intervals.TANH_ERROR > 3.660e-7
+    assert intervals.SIGMOID_ERROR > 1.562e-7
+
+
 def test_bounds_are_close():
     kernel = np.full((100, 1), 0.5)
     x = intervals.exactly(np.full((1, 100), 0.25))

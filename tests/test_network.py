@@ -65,6 +65,17 @@ def lstm(**options):
         (lambda: (embedding(), layers.GRU(4, return_sequences=True)), "gru"),
         (lambda: (embedding(), lstm(activation="relu")), "lstm"),
         (lambda: (embedding(), lstm(go_backwards=True)), "lstm"),
+        (lambda: (embedding(), lstm(recurrent_activation="relu")), "lstm"),
+        (lambda: (embedding(), lstm(use_bias=False)), "lstm"),
+        (lambda: (embedding(), lstm(dtype="mixed_bfloat16")), "lstm"),
+        (
+            lambda: (
+                embedding(),
+                layers.Dropout(0.1, dtype="bfloat16"),
+                lstm(),
+            ),
+            "dropout",
+        ),
         (lambda: (embedding(input_dim=1), lstm()), "embedding"),
         (lambda: (embedding(dtype="mixed_float16"), lstm()), "embedding"),
         (
@@ -104,3 +115,59 @@ def test_too_few_layers_are_listed():
     model = chain(layers.Embedding(2, 3, name="only"))
     with pytest.raises(InputError, match="Received: only"):
         read_network(model, 2)
+
+
+def simple(inputs):
+    return layers.Dense(2)(lstm()(embedding()(inputs)))
+
+
+def understood(model):
+    try:
+        read_network(model, 2)
+    except InputError:
+        return False
+    return True
+
+
+def test_a_model_gives_what_its_last_layer_does():
+    inputs = keras.Input((None,), dtype="int32")
+    y = simple(inputs)
+    assert understood(keras.Model(inputs, y))
+    assert not understood(keras.Model(inputs, -y))
+    assert not understood(keras.Model(inputs, y[..., ::-1]))
+    assert not understood(keras.Model(inputs, [y, y]))
+    twice = layers.Dense(2)
+    hidden = layers.LSTM(2, return_sequences=True)(embedding()(inputs))
+    assert not understood(keras.Model(inputs, twice(twice(hidden))))
+    assert not understood(keras.Sequential())
+
+
+def test_a_model_whose_call_is_its_own_is_refused():
+    class Negated(keras.Model):
+        def call(self, *args, **kwargs):
+            return -super().call(*args, **kwargs)
+
+    inputs = keras.Input((None,), dtype="int32")
+    assert not understood(Negated(inputs, simple(inputs)))
+
+
+def test_a_layer_called_with_more_than_its_input_is_refused():
+    inputs = keras.Input((4,), dtype="int32")
+    x = embedding()(inputs)
+    state = [np.ones((1, 4), np.float32)] * 2
+    y = layers.Dense(2)(lstm()(x, initial_state=state))
+    assert not understood(keras.Model(inputs, y))
+    mask = np.array([[True, False, True, True]])
+    y = layers.Dense(2)(lstm()(x, mask=mask))
+    assert not understood(keras.Model(inputs, y))
+    y = layers.Dense(2)(lstm()(x, training=True))
+    assert understood(keras.Model(inputs, y))
+
+
+def test_other_dtypes_are_refused():
+    inputs = keras.Input((None,), dtype="bool")
+    assert not understood(keras.Model(inputs, simple(inputs)))
+    inputs = keras.Input((None,), dtype="int32")
+    model = keras.Model(inputs, simple(inputs))
+    model.layers[2].cell.dtype_policy = "mixed_bfloat16"
+    assert not understood(model)

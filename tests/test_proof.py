@@ -20,6 +20,7 @@ from keras_lstm.proof import (
     check_proof,
     find_proof,
     read_symbol,
+    smallest_margins,
 )
 from keras_lstm.proof_regularization import ProofRegularization
 from keras_lstm.tasks.hard_inputs import hard_inputs
@@ -242,6 +243,7 @@ def test_boxes_that_prove_nothing_are_rejected_whatever_the_checksum(proved):
         ({"low": (1, moved(0.05))}, "leaves its boxes"),
         ({"high": (3, moved(-0.05))}, "leaves its boxes"),
         ({"low": (0, moved(1e-30))}, "does not hold the start"),
+        ({"high": (0, moved(-1e-30))}, "does not hold the start"),
         ({"state": (0, 1)}, "does not hold the start"),
         ({"margins": (1, [9.0, 9.0])}, "is not decided"),
         ({"margins": (1, [0.0, 0.0])}, "is not decided"),
@@ -293,6 +295,32 @@ def test_boxes_that_go_on_growing_are_named(copier):
     assert "boxes still grew: c of unit 0 in LSTM layer 1" in search.reason
 
 
+def test_logits_as_close_as_rounding_are_not_decided(copier):
+    network = read_network(copier[0], 2)
+    states = Interval(np.zeros((1, 2)), np.zeros((1, 2)))
+    # As float32 numbers the two are 1 and 1, or 1 and a little more.
+    for difference, decided in ((2.0**-26, False), (2.0**-20, True)):
+        logits = dataclasses.replace(
+            network, kernel=np.zeros((1, 2)), bias=np.array([1, 1 + difference])
+        )
+        (margin,) = smallest_margins(logits, states, np.array([1]))
+        assert (margin > 0) == decided
+
+
+@pytest.mark.parametrize("name", ["TANH_ERROR", "SIGMOID_ERROR"])
+def test_worse_activations_are_noticed(monkeypatch, copier, name):
+    from keras_lstm import proof as module
+
+    monkeypatch.setattr(module, name, 1e-8)
+    module._check_activations.cache_clear()
+    function = name.partition("_")[0].lower()
+    try:
+        with pytest.raises(InputError, match=f"`tf.{function}` must be right"):
+            find_proof(*copier)
+    finally:
+        module._check_activations.cache_clear()
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, 1e20])
 def test_weights_that_are_not_finite_are_refused(copier, value):
     model, task = copier
@@ -314,18 +342,6 @@ def test_other_models_are_refused(copier):
 
     with pytest.raises(InputError, match="must have 3 classes"):
         find_proof(model, Three())
-
-
-def test_a_worse_tanh_is_noticed(monkeypatch, copier):
-    from keras_lstm import proof as module
-
-    monkeypatch.setattr(module, "TANH_ERROR", 1e-8)
-    module._check_activations.cache_clear()
-    try:
-        with pytest.raises(InputError, match=r"`tf.tanh` must be right to 1e"):
-            find_proof(*copier)
-    finally:
-        module._check_activations.cache_clear()
 
 
 def test_bounds_on_two_layers_hold_keras():

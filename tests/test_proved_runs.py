@@ -133,6 +133,31 @@ def test_a_wrong_input_says_more_than_no_proof(unproved_run, tmp_path, capsys):
     assert json.loads(capsys.readouterr().out)["wrong_input"] == number
 
 
+def test_a_proof_is_about_the_weights_that_are_saved(tmp_path):
+    class ChangesWeights(keras.callbacks.Callback):
+        def on_train_end(self, logs=None):
+            bias = self.model.layers[3].bias
+            bias.assign(bias + 1e-3)
+
+    config = get_preset("increment-proved").replace(Increment, num_bits=8)
+    result = train(
+        config, tmp_path / "run", quiet=True, callbacks=[ChangesWeights()]
+    )
+    assert not result.report["proved"]
+    assert "about other weights" in result.proof.reason
+    assert not (tmp_path / "run" / "proof.json").exists()
+    config = config.replace(Increment, ema_share=0.5)
+    with pytest.raises(InputError, match="`ema_share` keeps others"):
+        train(config, tmp_path / "again")
+
+
+def test_an_old_proof_does_not_stay(unproved_run, monkeypatch):
+    monkeypatch.setattr("keras_lstm.runs._LENGTHS_TO_FAIL_AT", ())
+    (unproved_run / "proof.json").write_text("about other weights")
+    assert main(["prove", str(unproved_run)]) == 1
+    assert not (unproved_run / "proof.json").exists()
+
+
 @pytest.mark.parametrize("task", [Decrement, Parity, Add])
 def test_other_tasks_are_proved_with_no_change_but_the_task(tmp_path, task):
     config = get_preset("increment-proved").replace(task, num_bits=12)
