@@ -55,7 +55,7 @@ def run(
     report = json.loads((run_dir / "report.json").read_text())
     report["accuracy"] = percent(report["sequence_accuracy"])
     if report["validation_accuracy"] is not None:
-        report["validation"] = percent(report["validation_accuracy"])
+        report["validation"] = percent(round(report["validation_accuracy"], 6))
     return report | {"shell_seconds": seconds}
 
 
