@@ -209,7 +209,7 @@ def _add_evaluate(commands: Any) -> None:
         help="measure a trained model on test images",
         description="Asks every test image once: accuracy with its 95% "
         "interval, the most confident mistakes, accuracy by rows read, by "
-        "class, and the confusion matrix.".replace("%", "%%"),
+        "class, and the confusion matrix.",
         allow_abbrev=False,
     )
     parser.set_defaults(run=_evaluate)

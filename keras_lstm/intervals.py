@@ -17,7 +17,7 @@ result by an allowance for float32's rounding:
 
 Every allowance is 1% larger than that, which covers `1 / (1 - n u)` up to
 n = 2^16 and the rounding of float64 in this module, which is 2^-29 of
-float32's; `tanh` and `exp` of NumPy are taken to be right to 2^-40.
+float32's; NumPy's `tanh` is taken to be right to 2^-40.
 
 Libraries of intervals there are; none has float32's rounding on top, or
 tanh and sigmoid for arrays.
