@@ -351,6 +351,39 @@ def find_proof(
             return ProofSearch(None, 0.0, reason, rounds, seconds)
 
 
+def place_boxes(
+    task: TransducerTask, num_remembered: int
+) -> tuple[npt.NDArray[np.int64], list[list[int]], npt.NDArray[np.int64]]:
+    """A box for each state of the machine and each of the last symbols read.
+
+    Args:
+        task: the machine.
+        num_remembered: how many of the last symbols tell boxes apart.
+
+    Returns:
+        `states`, `last_symbols` and `successors` of a `Proof`; the first box
+        is where reading starts.
+    """
+    places: dict[tuple[int, tuple[int, ...]], int] = {(0, ()): 0}
+    successors: list[list[int]] = []
+    queue = list(places)
+    for state, read in queue:
+        row = []
+        for symbol in range(task.num_symbols):
+            last = (*read, symbol)[-num_remembered:]
+            place = (task.next_state[state][symbol], last)
+            if place not in places:
+                places[place] = len(places)
+                queue.append(place)
+            row.append(places[place])
+        successors.append(row)
+    return (
+        np.array([state for state, _ in queue]),
+        [list(read) for _, read in queue],
+        np.array(successors),
+    )
+
+
 class _Search:
     """Boxes that grow until they hold everything that can be reached."""
 
@@ -359,29 +392,11 @@ class _Search:
     ) -> None:
         self._network = network
         self._task = task
-        self._num_remembered = num_remembered
-        self._place(task)
+        self.states, self.last_symbols, self.successors = place_boxes(
+            task, num_remembered
+        )
         self.rounds = 0
         self.reason = ""
-
-    def _place(self, task: TransducerTask) -> None:
-        """Lists the boxes, by machine state and last symbols read."""
-        places: dict[tuple[int, tuple[int, ...]], int] = {(0, ()): 0}
-        successors: list[list[int]] = []
-        queue = list(places)
-        for state, read in queue:
-            row = []
-            for symbol in range(task.num_symbols):
-                last = (*read, symbol)[-self._num_remembered :]
-                place = (task.next_state[state][symbol], last)
-                if place not in places:
-                    places[place] = len(places)
-                    queue.append(place)
-                row.append(places[place])
-            successors.append(row)
-        self.states = np.array([state for state, _ in queue])
-        self.last_symbols = [list(read) for _, read in queue]
-        self.successors = np.array(successors)
 
     def run(self, progress: Callable[[int, int], None] | None) -> Proof | None:
         size = _state_size(self._network)

@@ -8,6 +8,7 @@ from keras import ops
 
 from keras_lstm.network import understood_layers
 from keras_lstm.options import InputError
+from keras_lstm.proof import place_boxes
 from keras_lstm.tasks.transducer import TransducerTask
 
 
@@ -81,18 +82,14 @@ class ProofRegularization(keras.layers.Layer):
         self.ramp_steps = ramp_steps
         # In a function, where Keras does not take them for layers of its own.
         self._layers_of_model = lambda: layers
-        # The boxes: where reading starts, and one for each state and symbol.
-        places = [(0, -1)]
-        self._rows: list[tuple[int, int, int, int]] = []
-        for box, (state, _) in enumerate(places):
-            for symbol in range(task.num_symbols):
-                place = (task.next_state[state][symbol], symbol)
-                if place not in places:
-                    places.append(place)
-                answer = task.output[state][symbol]
-                row = (box, symbol, places.index(place), answer)
-                self._rows.append(row)
-        self._num_boxes = len(places)
+        states, _, successors = place_boxes(task, num_remembered=1)
+        self._num_boxes = len(states)
+        # From each box by each symbol: to which box, with which answer.
+        self._rows = [
+            (box, symbol, successors[box, symbol], task.output[state][symbol])
+            for box, state in enumerate(states)
+            for symbol in range(task.num_symbols)
+        ]
 
     def build(self, input_shape: Any) -> None:
         """Makes the centers and the count of steps."""
