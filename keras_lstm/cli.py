@@ -8,7 +8,7 @@ import pathlib
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
 
 from keras_lstm import __version__
@@ -171,56 +171,66 @@ def _add_train(commands: Any, argv: list[str]) -> None:
 
 
 def _add_verify(commands: Any) -> None:
-    parser = commands.add_parser(
+    parser = _add_command_on_run(
+        commands,
         "verify",
-        help="check every input of a trained model",
-        description="Checks every input of the domain, or, of a domain too "
-        "large for that, inputs of several kinds, and says which. Exit code "
-        "1 if anything is wrong.",
-        allow_abbrev=False,
+        _verify,
+        "check every input of a trained model",
+        "Checks every input of the domain, or, of a domain too large for "
+        "that, inputs of several kinds, and says which. Exit code 1 if "
+        "anything is wrong.",
     )
-    parser.set_defaults(run=_verify)
-    parser.add_argument("run_dir", metavar="RUN_DIR", type=_path)
     parser.add_argument(
         "--num-bits",
         metavar="N",
         help="another length than the one it was trained on (per_step head)",
     )
-    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def _add_prove(commands: Any) -> None:
-    parser = commands.add_parser(
+    _add_command_on_run(
+        commands,
         "prove",
-        help="prove a trained model right for every length",
-        description="Looks for a proof that the model is right for sequences "
-        "of any length, and writes it to proof.json. Exit code 1 if none is "
-        "found.",
-        allow_abbrev=False,
+        _prove,
+        "prove a trained model right for every length",
+        "Looks for a proof that the model is right for sequences of any "
+        "length, and writes it to proof.json. Exit code 1 if none is found.",
     )
-    parser.set_defaults(run=_prove)
-    parser.add_argument("run_dir", metavar="RUN_DIR", type=_path)
-    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def _add_evaluate(commands: Any) -> None:
-    parser = commands.add_parser(
+    parser = _add_command_on_run(
+        commands,
         "evaluate",
-        help="measure a trained model on test images",
-        description="Asks every test image once: accuracy with its 95% "
-        "interval, the most confident mistakes, accuracy by rows read, by "
-        "class, and the confusion matrix.",
-        allow_abbrev=False,
+        _evaluate,
+        "measure a trained model on test images",
+        "Asks every test image once: accuracy with its 95% interval, the most "
+        "confident mistakes, accuracy by rows read, by class, and the "
+        "confusion matrix.",
     )
-    parser.set_defaults(run=_evaluate)
-    parser.add_argument("run_dir", metavar="RUN_DIR", type=_path)
     parser.add_argument(
         "--dataset", metavar="D", help="other images than it was trained on"
     )
     parser.add_argument(
         "--data-dir", metavar="DIR", help="folder of the IDX files"
     )
+
+
+def _add_command_on_run(
+    commands: Any,
+    name: str,
+    run: Callable[[argparse.Namespace], int],
+    summary: str,
+    description: str,
+) -> argparse.ArgumentParser:
+    """A command that reads a run folder, and may print JSON."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name, help=summary, description=description, allow_abbrev=False
+    )
+    parser.set_defaults(run=run)
+    parser.add_argument("run_dir", metavar="RUN_DIR", type=_path)
     parser.add_argument("--json", action="store_true", help="print JSON")
+    return parser
 
 
 def _list(arguments: argparse.Namespace) -> int:
