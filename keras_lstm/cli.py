@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import pathlib
+import signal
 import sys
 import tempfile
 import time
@@ -20,9 +21,10 @@ from keras_lstm.config import (
     option_owners,
     read_config,
 )
-from keras_lstm.options import InputError, declared_options
+from keras_lstm.options import InputError, RunError, declared_options
 from keras_lstm.presets import PRESETS, describe, get_preset
-from keras_lstm.tasks import TASKS, get_task
+from keras_lstm.run_folder import check_goes_on, check_run_dir, saved_config
+from keras_lstm.tasks import TASKS, get_task, task_name
 from keras_lstm.tasks.task import Task
 
 
@@ -51,7 +53,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: its arguments; by default the process's.
 
     Returns:
-        The exit code: 0 done, 1 something failed, 2 bad usage or input.
+        The exit code: 0 done, 1 something failed, 2 bad usage or input, 130
+        stopped by Ctrl-C.
     """
     try:
         arguments = _parse(sys.argv[1:] if argv is None else list(argv))
@@ -59,9 +62,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except InputError as error:
         print(f"keras-lstm: error: {error}", file=sys.stderr)
         return 2
-    except OSError as error:
+    except (OSError, RunError) as error:
         print(f"keras-lstm: error: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
 
 
 def _parse(argv: list[str]) -> argparse.Namespace:
@@ -116,6 +121,13 @@ def _add_train(commands: Any, argv: list[str]) -> None:
         type=_path,
         default=None,
         help="where the run's files go",
+    )
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        default=False,
+        help="go on with the run in --run-dir from its last checkpoint, with "
+        "its own options; more --epochs are allowed",
     )
     parser.add_argument(
         "--init-from",
@@ -253,6 +265,13 @@ def _train(arguments: argparse.Namespace) -> int:
         print(config.to_yaml(), end="")
         return 0
     log_every_steps = _positive(arguments.log_every_steps, "log_every_steps")
+    if arguments.run_dir is not None:
+        check_run_dir(arguments.run_dir, arguments.resume)
+    if arguments.resume:
+        why_not = check_goes_on(arguments.run_dir, config)
+        if why_not is not None:
+            print(why_not)
+            return 0
     began = time.perf_counter()
     with _startup_messages_held():
         import tensorflow
@@ -265,6 +284,7 @@ def _train(arguments: argparse.Namespace) -> int:
     result = train(
         config,
         arguments.run_dir,
+        resume=arguments.resume,
         init_from=arguments.init_from,
         log_every_steps=log_every_steps,
         quiet=arguments.quiet,
@@ -344,8 +364,10 @@ def _resolve(arguments: argparse.Namespace) -> Config:
         raise InputError(
             f"`config` is for {file.task.name}. Received: task={arguments.task}"
         )
-    name = arguments.preset or file.preset or _default_preset(task)
-    config = get_preset(name, task)
+    name = arguments.preset or file.preset
+    config = _run_to_go_on_with(arguments, task, name)
+    if config is None:
+        config = get_preset(name or _default_preset(task), task)
     owners = option_owners(task)
     flags = {}
     for option, text in arguments.options.items():
@@ -361,6 +383,26 @@ def _resolve(arguments: argparse.Namespace) -> Config:
         if getattr(config.training, option) is not None:
             smoke[option] = 0
     return config.replace(task, **smoke)
+
+
+def _run_to_go_on_with(
+    arguments: argparse.Namespace, task: type[Task], preset: str | None
+) -> Config | None:
+    """The run's own configuration, where there is one to go on with."""
+    if not arguments.resume:
+        return None
+    if arguments.run_dir is None:
+        raise InputError("`resume` needs `run_dir`. Received: run_dir=None")
+    config = saved_config(arguments.run_dir)
+    if config is None:
+        return None
+    if type(config.task) is not task or preset not in (None, config.preset):
+        raise InputError(
+            "`resume` goes on with the run's own task and preset, "
+            f"{task_name(type(config.task))} and {config.preset}. Received: "
+            f"task={arguments.task}, preset={preset}"
+        )
+    return config
 
 
 def _default_preset(task: type[Task]) -> str:

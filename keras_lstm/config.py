@@ -184,6 +184,14 @@ class TrainingConfig(Options):
         "one; none: never",
         minimum=0,
     )
+    checkpoint_steps: int | None = option(
+        None, "write a checkpoint after so many steps; none: by time", minimum=1
+    )
+    checkpoint_seconds: float | None = option(
+        30.0,
+        "write a checkpoint after so many seconds; none: not by time",
+        above=0.0,
+    )
     strategy: str = option(
         "auto",
         "where to train: mirrored on all GPUs, default on one device; auto "

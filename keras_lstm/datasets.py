@@ -12,7 +12,12 @@ from keras_lstm.tasks.task import Split
 
 
 def make_dataset(
-    split: Split, batch_size: int, *, training: bool = False, seed: int = 0
+    split: Split,
+    batch_size: int,
+    *,
+    training: bool = False,
+    seed: int = 0,
+    start_step: int = 0,
 ) -> tf.data.Dataset:
     """Makes the input pipeline of a split.
 
@@ -28,6 +33,8 @@ def make_dataset(
             example once, in order; the last batch may be smaller.
         seed: the order of a training split, and how it is augmented, depend
             on this alone.
+        start_step: the batches of a training split from this one on, counted
+            from 0; those before it are not made.
 
     Returns:
         Pairs of inputs, `(batch_size, *input_shape)`, and targets,
@@ -47,26 +54,40 @@ def make_dataset(
     if split.num_examples is None:
         if not training:
             raise InputError("`split` has no end and can only be trained on")
-        starts = tf.data.Dataset.range(0, sys.maxsize - batch_size, batch_size)
+        start = start_step * batch_size
+        end = sys.maxsize - batch_size
+        starts = tf.data.Dataset.range(start, end, batch_size)
         indices = starts.map(lambda start: start + _range(batch_size))
     elif not training:
         whole = tf.data.Dataset.range(split.num_examples)
         indices = whole.batch(batch_size)
-    elif batch_size > split.num_examples:
+    else:
+        check_fills_a_batch(split, batch_size)
+        indices = _shuffled(split.num_examples, batch_size, seed, start_step)
+    dataset = indices.map(split.batch)
+    if training and split.augment is not None:
+        dataset = _augmented(dataset, split.augment, seed, start_step)
+    return dataset.prefetch(tf.data.AUTOTUNE)
+
+
+def check_fills_a_batch(split: Split, batch_size: int) -> None:
+    """Refuses a training split with fewer examples than a batch.
+
+    Raises:
+        InputError: it has.
+    """
+    if split.num_examples is not None and batch_size > split.num_examples:
         raise InputError(
             f"`batch_size` must be at most the {split.num_examples} training "
             f"examples. Received: batch_size={batch_size}"
         )
-    else:
-        indices = _shuffled(split.num_examples, batch_size, seed)
-    dataset = indices.map(split.batch)
-    if training and split.augment is not None:
-        dataset = _augmented(dataset, split.augment, seed)
-    return dataset.prefetch(tf.data.AUTOTUNE)
 
 
 def _augmented(
-    dataset: tf.data.Dataset, augment: Callable[[Any, Any], Any], seed: int
+    dataset: tf.data.Dataset,
+    augment: Callable[[Any, Any], Any],
+    seed: int,
+    start_step: int,
 ) -> tf.data.Dataset:
     key = tf.constant(derive_seed(seed, "augmentation"), tf.int64)
 
@@ -74,12 +95,15 @@ def _augmented(
         inputs, targets = batch
         return augment(inputs, tf.stack([key, step])), targets
 
-    return dataset.enumerate().map(change)
+    return dataset.enumerate(start_step).map(change)
 
 
-def _shuffled(num_examples: int, batch_size: int, seed: int) -> tf.data.Dataset:
+def _shuffled(
+    num_examples: int, batch_size: int, seed: int, start_step: int
+) -> tf.data.Dataset:
     """Indices for passes without end, each in an order of its own."""
     key = tf.constant(derive_seed(seed, "order"), tf.int64)
+    start = start_step * batch_size
 
     def order(epoch: Any) -> Any:
         return tf.random.experimental.stateless_shuffle(
@@ -91,10 +115,12 @@ def _shuffled(num_examples: int, batch_size: int, seed: int) -> tf.data.Dataset:
         indices = tf.concat([order(epoch), following], 0)
         # The batch before the first one here began in the pass before.
         first = tf.math.floormod(-epoch * num_examples, batch_size)
+        first = tf.maximum(first, start - epoch * num_examples)
         starts = tf.data.Dataset.range(first, num_examples, batch_size)
         return starts.map(lambda start: indices[start : start + batch_size])
 
-    return tf.data.Dataset.range(sys.maxsize).flat_map(epoch_batches)
+    epochs = tf.data.Dataset.range(start // num_examples, sys.maxsize)
+    return epochs.flat_map(epoch_batches)
 
 
 def _range(length: int) -> Any:

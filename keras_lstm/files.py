@@ -1,9 +1,17 @@
-"""Files that are whole or absent, never half written."""
+"""Files that are whole or absent, never half written; and one writer each."""
 
 import contextlib
+import fcntl
 import os
 import pathlib
+import socket
 from collections.abc import Iterator
+
+from keras_lstm import __version__
+from keras_lstm.options import InputError
+
+_TEMPORARY = ".part"
+_LOCK = ".lock"
 
 
 @contextlib.contextmanager
@@ -19,12 +27,13 @@ def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
     Yields:
         Where to write it.
     """
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    name = f".{path.stem}.{os.getpid()}{_TEMPORARY}{path.suffix}"
+    temporary = path.with_name(name)
     try:
         yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
+        _flush(temporary)
         temporary.replace(path)
+        _flush(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -33,3 +42,67 @@ def write_text(path: pathlib.Path, text: str) -> None:
     """Writes a text file, whole or not at all."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def write_bytes(path: pathlib.Path, *parts: bytes) -> None:
+    """Writes a file of these parts, whole or not at all."""
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        file.writelines(parts)
+
+
+def remove_temporary(folder: pathlib.Path) -> None:
+    """Removes what a process that was killed has left half written."""
+    for path in folder.glob(f".*{_TEMPORARY}*"):
+        path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def locked(folder: pathlib.Path) -> Iterator[None]:
+    """Keeps a folder for this process; makes it if it is not there.
+
+    The operating system gives the lock back when the process ends, however it
+    ends: what a crash leaves behind locks nothing.
+
+    Raises:
+        InputError: another process has it.
+        OSError: the folder cannot be made or written to.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / _LOCK).open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise InputError(
+                "`run_dir` must not be in use. Received: "
+                f"run_dir={folder}, in use by process {file.read().strip()}"
+            ) from None
+        file.truncate(0)
+        print(os.getpid(), "on", socket.gethostname(), file=file, flush=True)
+        yield
+
+
+def check_version(version: object, argument: str, path: pathlib.Path) -> None:
+    """Refuses what a newer version of this package has written.
+
+    Raises:
+        InputError: it has.
+    """
+    if _parts(str(version)) > _parts(__version__):
+        raise InputError(
+            f"`{argument}` was written by keras-lstm {version}, newer than "
+            f"this one, {__version__}. Received: {argument}={path}"
+        )
+
+
+def _parts(version: str) -> list[int]:
+    return [int(part) for part in version.split(".") if part.isdecimal()]
+
+
+def _flush(path: pathlib.Path) -> None:
+    """Waits until a file, or a folder's list of files, is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

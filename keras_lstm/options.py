@@ -16,6 +16,13 @@ class InputError(ValueError):
     """
 
 
+class RunError(RuntimeError):
+    """A run that failed: one line that says where.
+
+    The command line shows it without a traceback and exits with 1.
+    """
+
+
 def option(
     default: Any,
     help: str,

@@ -7,17 +7,15 @@ from typing import Any
 
 import keras
 
-import keras_lstm
-from keras_lstm.config import Config, read_config
+from keras_lstm.config import Config
 from keras_lstm.console import ProgressBar
 from keras_lstm.files import write_text
 from keras_lstm.models import build_model
 from keras_lstm.options import InputError
-from keras_lstm.presets import get_preset
 from keras_lstm.proof import ProofSearch, find_proof
 from keras_lstm.reporting import check_report, failures_csv, proof_report
+from keras_lstm.run_folder import saved_config, saved_report
 from keras_lstm.tasks import task_name
-from keras_lstm.tasks.increment import Increment
 from keras_lstm.tasks.transducer import TransducerTask
 from keras_lstm.verification import (
     DEFAULT_WALKED_INPUTS,
@@ -72,35 +70,14 @@ def load_run(run_dir: pathlib.Path, argument: str = "run_dir") -> Run:
     Raises:
         InputError: it holds no finished run, or one of a newer version.
     """
-    try:
-        report = json.loads((run_dir / "report.json").read_text("utf-8"))
-        version = str(report["versions"]["keras_lstm"])
-        text = (run_dir / "config.yaml").read_text("utf-8")
-    except (
-        *(OSError, ValueError, KeyError),
-        *(TypeError, RecursionError),
-    ) as error:
-        reason = " ".join(str(error).split())
+    report = saved_report(run_dir, argument)
+    config = saved_config(run_dir, argument)
+    if report is None or config is None:
+        missing = "report.json" if report is None else "config.yaml"
         raise InputError(
             f"`{argument}` must hold a finished run. Received: "
-            f"{argument}={run_dir}"
-            f" ({type(error).__name__}: {reason})"
-        ) from None
-    if _parts(version) > _parts(keras_lstm.__version__):
-        raise InputError(
-            f"`{argument}` was written by keras-lstm {version}, newer than "
-            f"this one, {keras_lstm.__version__}. Received: "
-            f"{argument}={run_dir}"
+            f"{argument}={run_dir}, without {missing}"
         )
-    file = read_config(text, Increment)
-    if file.preset is None or file.task is None:
-        raise InputError(
-            f"`{argument}` must hold a whole config.yaml. Received: "
-            f"{argument}={run_dir}"
-        )
-    config = get_preset(file.preset, file.task).replace(
-        file.task, **file.values
-    )
     model = load_model(run_dir, argument)
     expected = build_model(config.task, config.model)
     if not model.built or _shapes(model) != _shapes(expected):
@@ -258,7 +235,3 @@ def _shapes(model: keras.Model) -> list[Any]:
     """What tells a model of one configuration from one of another."""
     weights = [tuple(weight.shape) for weight in model.weights]
     return [model.input_shape, model.output_shape, weights]
-
-
-def _parts(version: str) -> list[int]:
-    return [int(part) for part in version.split(".") if part.isdecimal()]

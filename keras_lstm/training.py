@@ -1,13 +1,12 @@
 """A run: from a configuration to a checked model in a run folder."""
 
+import contextlib
 import dataclasses
-import datetime
 import json
-import os
 import pathlib
 import platform
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
 import keras
@@ -16,23 +15,34 @@ import tensorflow as tf
 
 import keras_lstm
 from keras_lstm.callbacks.counterexamples import Counterexamples
+from keras_lstm.callbacks.exact_resume import ExactResume
 from keras_lstm.callbacks.history_writer import HistoryWriter
 from keras_lstm.callbacks.progress_logger import ProgressLogger
 from keras_lstm.callbacks.stop_at_full_accuracy import StopAtFullAccuracy
+from keras_lstm.callbacks.stop_at_non_finite import (
+    NonFiniteError,
+    StopAtNonFinite,
+)
 from keras_lstm.callbacks.stop_at_proof import StopAtProof
 from keras_lstm.config import Config, TrainingConfig
 from keras_lstm.console import ProgressBar, say
-from keras_lstm.datasets import make_dataset
-from keras_lstm.early_answers import EarlyAnswers
-from keras_lstm.evaluation import Evaluation, answering_every_step, evaluate
-from keras_lstm.files import replacing, write_text
-from keras_lstm.losses import SmoothedCrossentropy
+from keras_lstm.datasets import check_fills_a_batch, make_dataset
+from keras_lstm.evaluation import Evaluation, evaluate
+from keras_lstm.files import locked, remove_temporary, replacing, write_text
+from keras_lstm.interruption import Interrupted, Interruption
 from keras_lstm.metrics import SequenceAccuracy, TokenAccuracy
 from keras_lstm.models import build_model
+from keras_lstm.optimization import fitted_model, make_loss, make_optimizer
 from keras_lstm.options import InputError
 from keras_lstm.proof import Proof, ProofError, ProofSearch, check_proof
-from keras_lstm.proof_regularization import ProofRegularization
 from keras_lstm.reporting import check_report, failures_csv, proof_report
+from keras_lstm.run_folder import (
+    ALL_EPOCHS,
+    check_goes_on,
+    check_run_dir,
+    default_run_dir,
+    remove_results,
+)
 from keras_lstm.runs import load_run
 from keras_lstm.strategies import check_batch_size, get_strategy
 from keras_lstm.tasks import task_name
@@ -40,8 +50,6 @@ from keras_lstm.tasks.task import Split, Splits
 from keras_lstm.tasks.transducer import TransducerTask
 from keras_lstm.verification import Verification, verify
 
-# What shows that a folder holds a run.
-_RUN_FILES = ("config.yaml", "model.keras", "report.json")
 # Beyond this, counting the distinct inputs would cost more than it tells.
 _MAX_COUNTED_EXAMPLES = 2**22
 
@@ -71,6 +79,7 @@ def train(
     config: Config,
     run_dir: pathlib.Path | None = None,
     *,
+    resume: bool = False,
     init_from: pathlib.Path | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     log_every_steps: int | None = None,
@@ -80,27 +89,36 @@ def train(
     """Trains, checks and reports.
 
     The same configuration gives the same weights, bit for bit, on the same
-    machine, thread count and versions: TensorFlow is told to use
-    deterministic operations, for the rest of the process.
+    machine, thread count and versions, however often the run was stopped and
+    resumed: TensorFlow is told to use deterministic operations, for the rest
+    of the process.
 
     Args:
         config: what to do.
         run_dir: where the run's files go; by default
             `logs/<task>/<preset>-seed<seed>-<time>`.
+        resume: go on with the run in `run_dir` from its last checkpoint; or
+            begin, where there is none yet.
         init_from: a run folder whose weights to start from.
-        callbacks: given to `fit` beside the run's own.
+        callbacks: given to `fit` beside the run's own. What `ExactResume`
+            can keep of their state is kept.
         log_every_steps: see `ProgressLogger`.
         quiet: show no progress.
         import_seconds: what importing took, for the report.
 
     Raises:
         InputError: the configuration cannot be run, before any training.
+        RunError: the loss or a weight stopped being finite.
+        OSError: a file cannot be written.
+        Interrupted: SIGTERM or SIGINT came.
     """
     started = time.perf_counter()
     tf.config.experimental.enable_op_determinism()
     if run_dir is None:
-        run_dir = _default_run_dir(config)
-    _check_run_dir(run_dir)
+        run_dir = default_run_dir(config)
+    check_run_dir(run_dir, resume)
+    if resume and (why_not := check_goes_on(run_dir, config)):
+        raise InputError(why_not)
     strategy = get_strategy(config.training.strategy)
     check_batch_size(config.training.batch_size, strategy)
     splits = config.task.splits(config.seed)
@@ -109,121 +127,180 @@ def train(
             "`task` must have a test split, or be a sequence task. Received: "
             f"task={config.task.name}"
         )
-    dataset = make_dataset(
-        splits.train,
-        config.training.batch_size,
-        training=True,
-        seed=config.seed,
-    )
+    check_fills_a_batch(splits.train, config.training.batch_size)
     steps_per_epoch = _steps_per_epoch(config.training, splits)
     with strategy.scope():
         model = build_model(config.task, config.model, config.seed)
         if init_from is not None:
             _copy_weights(init_from, model)
-        fitted, trained = _fitted_model(model, config, steps_per_epoch)
+        fitted, trained = fitted_model(model, config, steps_per_epoch)
         fitted.compile(
-            optimizer=_make_optimizer(config, steps_per_epoch),
-            loss=_make_loss(config.training),
+            optimizer=make_optimizer(config, steps_per_epoch),
+            loss=make_loss(config.training),
             metrics=[SequenceAccuracy(), TokenAccuracy()],
             # Forcing XLA would keep cuDNN's LSTM from being used on a GPU.
             jit_compile=False,
         )
     stop = _make_stop(config.training, splits)
     feedback = _make_feedback(config, quiet)
-    averaged = config.training.ema_share
     prover = _make_prover(config, quiet)
-    if feedback is not None:
-        dataset = feedback.mix(dataset)
-    try:
-        run_dir.mkdir(parents=True, exist_ok=True)
-        write_text(run_dir / "config.yaml", config.to_yaml())
-    except OSError as error:
-        raise InputError(
-            f"`run_dir` must be a folder that can be written to. Received: "
-            f"{error}"
-        ) from None
-    built = time.perf_counter()
-
-    history = fitted.fit(
-        dataset,
-        epochs=config.training.epochs,
-        steps_per_epoch=steps_per_epoch,
-        validation_data=(
-            None
-            if splits.validation is None
-            else make_dataset(
-                splits.validation, max(1024, config.training.batch_size)
-            )
-        ),
-        shuffle=False,
-        verbose=0,
-        callbacks=[
-            # First: what looks at validation then sees the averaged weights.
-            *([] if averaged is None else [keras.callbacks.SwapEMAWeights()]),
-            *([] if stop is None else [stop]),
-            *([] if feedback is None else [feedback]),
-            *([] if prover is None else [prover]),
-            HistoryWriter(run_dir / "history.csv"),
-            keras.callbacks.TensorBoard(run_dir, write_graph=False),
-            *([] if quiet else [ProgressLogger(log_every_steps)]),
-            *callbacks,
-        ],
-    ).history
-    fit = time.perf_counter()
-
-    model.set_weights(trained.get_weights())
-    model = _uncompiled(model)
-    with replacing(run_dir / "model.keras") as path:
-        model.save(path)
-    proof = prover.search if prover is not None else None
-    if proof is not None and proof.proof is not None:
-        proof = _kept_proof(model, config, proof, proof.proof, run_dir)
-    check = _check(model, config, splits, quiet)
-    checked = time.perf_counter()
-
-    steps = int(len(history["loss"]) * steps_per_epoch)
-    report = {
-        "task": task_name(type(config.task)),
-        "preset": config.preset,
-        "seed": config.seed,
-        **check_report(check),
-        **_test_report(check, config),
-        "training_examples": steps * config.training.batch_size,
-        "distinct_training_examples": (
-            _count_distinct(config, splits, steps)
-            if feedback is None
-            else feedback.num_distinct()
-        ),
-        "optimizer_steps": steps,
-        "epochs": len(history["loss"]),
-        "validation_accuracy": history.get("val_sequence_accuracy", [None])[-1],
-        "stopped_because": _reason(stop, feedback, prover),
-        "proved": proof is not None and proof.proof is not None,
-        **({} if proof is None else proof_report(proof)),
-        "num_parameters": model.count_params(),
-        "seconds": {
-            "import": round(import_seconds, 3),
-            "build": round(built - started, 3),
-            "train": round(fit - built, 3),
-            "check": round(checked - fit, 3),
-            "total": round(import_seconds + checked - started, 3),
-        },
-        "versions": {
-            "python": platform.python_version(),
-            "tensorflow": tf.__version__,
-            "keras": keras.__version__,
-            "keras_lstm": keras_lstm.__version__,
-        },
-    }
-    task = config.task
-    if isinstance(task, TransducerTask) and isinstance(check, Verification):
-        text = failures_csv(task, check.failures)
-        write_text(run_dir / "failures.csv", text)
-    write_text(
-        run_dir / "report.json",
-        json.dumps(report, indent=2, allow_nan=False) + "\n",
+    logger = ProgressLogger(log_every_steps, quiet)
+    averaging = (
+        keras.callbacks.SwapEMAWeights() if config.training.ema_share else None
     )
-    return TrainResult(run_dir, model, history, check, proof, report)
+
+    def from_step(step: int) -> tf.data.Dataset:
+        dataset = make_dataset(
+            splits.train,
+            config.training.batch_size,
+            training=True,
+            seed=config.seed,
+            start_step=step,
+        )
+        return dataset if feedback is None else feedback.mix(dataset, step)
+
+    with _run_folder(run_dir, config, resume) as interruption:
+        # What looks at validation sees the averaged weights: they come first.
+        own = [averaging, stop, feedback, prover]
+        remembered = [
+            *(callback for callback in own if callback is not None),
+            HistoryWriter(run_dir / "history.csv"),
+            logger,
+            *callbacks,
+        ]
+        resuming = ExactResume(
+            run_dir / "checkpoints",
+            remembered,
+            config.training.checkpoint_steps,
+            config.training.checkpoint_seconds,
+            interruption=interruption,
+        )
+        dataset = resuming.dataset(from_step)
+        if resuming.last_checkpoint is not None and not quiet:
+            say(f"going on from {resuming.last_checkpoint}")
+        elif (run_dir / "report.json").exists():
+            raise InputError(
+                "`run_dir` must hold a checkpoint to go on from. Received: "
+                f"run_dir={run_dir}"
+            )
+        remove_results(run_dir)
+        write_text(run_dir / "config.yaml", config.to_yaml())
+        built = time.perf_counter()
+        try:
+            fitted.fit(
+                dataset,
+                epochs=config.training.epochs,
+                steps_per_epoch=steps_per_epoch,
+                validation_data=(
+                    None
+                    if splits.validation is None
+                    else make_dataset(
+                        splits.validation, max(1024, config.training.batch_size)
+                    )
+                ),
+                shuffle=False,
+                verbose=0,
+                callbacks=[
+                    StopAtNonFinite(),
+                    resuming,
+                    *remembered,
+                    keras.callbacks.TensorBoard(run_dir, write_graph=False),
+                ],
+            )
+        except NonFiniteError as error:
+            raise NonFiniteError(
+                f"{error}; last good checkpoint: {resuming.last_checkpoint}"
+            ) from None
+        finally:
+            logger.close()
+        interruption.check()
+        fit = time.perf_counter()
+
+        model.set_weights(trained.get_weights())
+        model = _uncompiled(model)
+        with replacing(run_dir / "model.keras") as path:
+            model.save(path)
+        proof = prover.search if prover is not None else None
+        if proof is not None and proof.proof is not None:
+            proof = _kept_proof(model, config, proof, proof.proof, run_dir)
+        check = _check(model, config, splits, quiet, interruption)
+        checked = time.perf_counter()
+
+        history = fitted.history.history
+        steps = len(history["loss"]) * steps_per_epoch
+        report = {
+            "task": task_name(type(config.task)),
+            "preset": config.preset,
+            "seed": config.seed,
+            **check_report(check),
+            **_test_report(check, config),
+            "training_examples": steps * config.training.batch_size,
+            "distinct_training_examples": (
+                _count_distinct(config, splits, steps)
+                if feedback is None
+                else feedback.num_distinct()
+            ),
+            "optimizer_steps": steps,
+            "epochs": len(history["loss"]),
+            "validation_accuracy": history.get("val_sequence_accuracy", [None])[
+                -1
+            ],
+            "stopped_because": _reason(stop, feedback, prover),
+            "resumed_from_step": resuming.resumed_step,
+            "proved": proof is not None and proof.proof is not None,
+            **({} if proof is None else proof_report(proof)),
+            "num_parameters": model.count_params(),
+            "seconds": _seconds(
+                {
+                    "import": import_seconds,
+                    "build": built - started,
+                    # What was trained before a resume counts as well.
+                    "train": resuming.seconds,
+                    "check": checked - fit,
+                }
+            ),
+            "versions": {
+                "python": platform.python_version(),
+                "tensorflow": tf.__version__,
+                "keras": keras.__version__,
+                "keras_lstm": keras_lstm.__version__,
+            },
+        }
+        if isinstance(check, Verification):
+            task = cast(TransducerTask, config.task)
+            text = failures_csv(task, check.failures)
+            write_text(run_dir / "failures.csv", text)
+        write_text(
+            run_dir / "report.json",
+            json.dumps(report, indent=2, allow_nan=False) + "\n",
+        )
+        return TrainResult(run_dir, model, history, check, proof, report)
+
+
+@contextlib.contextmanager
+def _run_folder(
+    run_dir: pathlib.Path, config: Config, resume: bool
+) -> Iterator[Interruption]:
+    """Keeps the folder for this process, and says how to go on if stopped."""
+    with locked(run_dir), Interruption() as interruption:
+        # Another process may have been faster.
+        check_run_dir(run_dir, resume)
+        for folder in (run_dir, run_dir / "checkpoints"):
+            remove_temporary(folder)
+        try:
+            yield interruption
+        except Interrupted as stop:
+            task = task_name(type(config.task))
+            say(
+                f"{stop.signal_name}: stopped. To go on: keras-lstm train "
+                f"{task} --run-dir {run_dir} --resume"
+            )
+            raise
+
+
+def _seconds(parts: dict[str, float]) -> dict[str, float]:
+    parts |= {"total": sum(parts.values())}
+    return {name: round(seconds, 3) for name, seconds in parts.items()}
 
 
 def _test_report(
@@ -247,41 +324,6 @@ def _test_report(
     return report
 
 
-def _default_run_dir(config: Config) -> pathlib.Path:
-    now = datetime.datetime.now().astimezone()
-    name = f"{config.preset}-seed{config.seed}-{now:%Y%m%d-%H%M%S-%f}"
-    task = task_name(type(config.task)).replace(":", ".")
-    return pathlib.Path("logs", task, name)
-
-
-def _check_run_dir(run_dir: pathlib.Path) -> None:
-    """Refuses a folder that holds a run, or that cannot be made.
-
-    Raises:
-        InputError: so it is.
-    """
-    try:
-        held = [name for name in _RUN_FILES if (run_dir / name).exists()]
-        nearest = run_dir
-        while not nearest.exists():
-            nearest = nearest.parent
-        writable = nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)
-    except OSError as error:
-        raise InputError(
-            f"`run_dir` must be a path of a folder. Received: {error}"
-        ) from None
-    if held:
-        raise InputError(
-            "`run_dir` must not hold a run yet. Received: "
-            f"run_dir={run_dir}, with {', '.join(held)}"
-        )
-    if not writable:
-        raise InputError(
-            "`run_dir` must be a folder that can be written to. Received: "
-            f"run_dir={run_dir}"
-        )
-
-
 def _steps_per_epoch(training: TrainingConfig, splits: Splits) -> int:
     if training.steps_per_epoch is not None:
         return training.steps_per_epoch
@@ -291,54 +333,6 @@ def _steps_per_epoch(training: TrainingConfig, splits: Splits) -> int:
             "without end. Received: steps_per_epoch=None"
         )
     return -(-splits.train.num_examples // training.batch_size)
-
-
-def _make_optimizer(config: Config, steps_per_epoch: int) -> Any:
-    training = config.training
-    optimizer_config: dict[str, Any] = {
-        "learning_rate": _make_schedule(training, steps_per_epoch),
-        "global_clipnorm": training.clipnorm,
-        "weight_decay": training.weight_decay,
-    }
-    if training.ema_share is not None:
-        steps = round(training.ema_share * training.epochs * steps_per_epoch)
-        optimizer_config["use_ema"] = True
-        optimizer_config["ema_momentum"] = 1 - 1 / max(2, steps)
-    optimizer = keras.optimizers.get(
-        {"class_name": training.optimizer, "config": optimizer_config}
-    )
-    # Keras does this by itself only where the global policy asks for it.
-    if config.model.precision == "mixed_float16":
-        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
-    return optimizer
-
-
-def _make_loss(training: TrainingConfig) -> keras.losses.Loss:
-    if training.label_smoothing:
-        return SmoothedCrossentropy(training.label_smoothing)
-    return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-
-
-def _make_schedule(training: TrainingConfig, steps_per_epoch: int) -> Any:
-    if training.schedule == "constant":
-        if training.warmup:
-            raise InputError(
-                "`warmup` needs the schedule cosine. Received: "
-                f"warmup={training.warmup}, schedule=constant"
-            )
-        return training.learning_rate
-    steps = training.epochs * steps_per_epoch
-    warmup = round(training.warmup * steps)
-    if not warmup:
-        return keras.optimizers.schedules.CosineDecay(
-            training.learning_rate, steps
-        )
-    return keras.optimizers.schedules.CosineDecay(
-        0.0,
-        max(1, steps - warmup),
-        warmup_target=training.learning_rate,
-        warmup_steps=warmup,
-    )
 
 
 def _make_stop(
@@ -419,50 +413,6 @@ def _kept_proof(
     return search
 
 
-def _fitted_model(
-    model: keras.Model, config: Config, steps_per_epoch: int
-) -> tuple[keras.Model, keras.Model]:
-    """What to fit: the model with what the configuration adds to the loss.
-
-    Returns:
-        The model to fit, and the one inside it whose weights are the result.
-    """
-    training, task = config.training, config.task
-    if training.prove_from is not None and training.early_answers is not None:
-        raise InputError(
-            "`prove_from` and `early_answers` are for different tasks. "
-            f"Received: both, for task={task.name}"
-        )
-    if training.prove_from is not None and training.ema_share is not None:
-        raise InputError(
-            "`prove_from` proves the weights at the end of an epoch, "
-            "`ema_share` keeps others. Received: both"
-        )
-    added: keras.layers.Layer
-    if training.prove_from is not None:
-        if not isinstance(task, TransducerTask):
-            raise InputError(
-                "`prove_from` needs a sequence task. Received: "
-                f"task={task.name}"
-            )
-        added = ProofRegularization(
-            model, task, warmup_steps=training.prove_from * steps_per_epoch
-        )
-    elif training.early_answers is not None:
-        if config.model.head != "last_state" or task.output_shape:
-            raise InputError(
-                "`early_answers` needs one label per example and the "
-                f"last_state head. Received: task={task.name}, "
-                f"head={config.model.head}"
-            )
-        model = answering_every_step(model)
-        added = EarlyAnswers(training.early_answers)
-    else:
-        return model, model
-    fitted = keras.Model(model.input, added(model.output), name=model.name)
-    return fitted, model
-
-
 def _reason(
     stop: StopAtFullAccuracy | None,
     feedback: Counterexamples | None,
@@ -474,7 +424,7 @@ def _reason(
         return "nothing was wrong"
     if stop is not None and stop.stopped_epoch is not None:
         return f"{stop.monitor} was exactly 1"
-    return "all epochs were run"
+    return ALL_EPOCHS
 
 
 def _copy_weights(run_dir: pathlib.Path, model: keras.Model) -> None:
@@ -497,7 +447,11 @@ def _uncompiled(model: keras.Model) -> keras.Model:
 
 
 def _check(
-    model: keras.Model, config: Config, splits: Splits, quiet: bool
+    model: keras.Model,
+    config: Config,
+    splits: Splits,
+    quiet: bool,
+    interruption: Interruption,
 ) -> Verification | Evaluation:
     if not isinstance(config.task, TransducerTask):
         return evaluate(model, cast(Split, splits.test))
@@ -505,11 +459,16 @@ def _check(
     if config.task.sampling == "permutation":
         held_out = config.task.permutation(config.seed)[1]
     with ProgressBar("checking", quiet) as bar:
+
+        def progress(done: int, total: int) -> None:
+            interruption.check()
+            bar.update(done, total)
+
         return verify(
             model,
             config.task,
             held_out=held_out,
-            progress=bar.update,
+            progress=progress,
             forecast=bar.forecast,
         )
 

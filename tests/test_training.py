@@ -7,11 +7,11 @@ import pytest
 
 from keras_lstm import training
 from keras_lstm.evaluation import accuracy_by_step, evaluate
-from keras_lstm.options import InputError
+from keras_lstm.options import InputError, RunError
 from keras_lstm.presets import get_preset
 from keras_lstm.tasks.image_rows import ImageRows
 from keras_lstm.tasks.increment import Decrement, Increment, Parity
-from keras_lstm.training import _make_optimizer, _make_schedule, train
+from keras_lstm.training import train
 from keras_lstm.verification import verify
 
 SMALL = {"num_bits": 6, "units": 8, "epochs": 2, "steps_per_epoch": 5}
@@ -26,7 +26,7 @@ def test_a_run_folder_holds_what_it_should(tmp_path):
     names = {path.name for path in result.run_dir.iterdir()}
     assert names == {
         *("config.yaml", "model.keras", "history.csv", "report.json"),
-        *("failures.csv", "train", "validation"),
+        *("failures.csv", "train", "validation", "checkpoints", ".lock"),
     }
     report = json.loads((result.run_dir / "report.json").read_text())
     assert report == result.report
@@ -153,37 +153,6 @@ def test_counterexamples_need_a_sequence_task(tmp_path):
         train(config, tmp_path / "run")
 
 
-def rates(**values):
-    """The learning rate at each step of ten epochs of 20."""
-    config = get_preset("digits").replace(
-        ImageRows, epochs=10, learning_rate=0.5, **values
-    )
-    schedule = _make_schedule(config.training, 20)
-    return [float(schedule(step)) for step in range(201)]
-
-
-def test_the_learning_rate_rises_and_falls():
-    found = rates(warmup=0.1)
-    np.testing.assert_allclose(found[:21], np.linspace(0, 0.5, 21), atol=1e-6)
-    assert np.all(np.diff(found[20:]) < 1e-9)
-    assert found[110] == pytest.approx(0.25, abs=1e-6)
-    assert found[200] == pytest.approx(0, abs=1e-6)
-    assert rates()[0] == 0.5
-    # As the preset was measured.
-    training = get_preset("image-rows").training
-    assert round(training.warmup * 30 * 215) == 300
-    optimizer = _make_optimizer(get_preset("image-rows"), 215)
-    assert optimizer.ema_momentum == 0.995
-
-
-def test_a_warmup_needs_a_cosine(tmp_path):
-    config = get_preset("digits").replace(
-        ImageRows, schedule="constant", warmup=0.1
-    )
-    with pytest.raises(InputError, match="`warmup` needs the schedule cosine"):
-        train(config, tmp_path / "run")
-
-
 def test_early_answers_are_learned_and_the_model_stays_stock(tmp_path):
     def shares(name, **values):
         config = get_preset("digits").replace(ImageRows, epochs=12, **values)
@@ -282,12 +251,17 @@ def test_mixed_precision_trains(tmp_path):
     assert result.history["loss"][1] < result.history["loss"][0]
 
 
-def test_a_network_that_has_become_nan_is_not_right(tmp_path):
+def test_a_run_whose_numbers_go_wrong_fails(tmp_path):
     config = small(learning_rate=1e38, clipnorm=None, monitor=None)
-    result = train(config, tmp_path / "run", quiet=True)
-    assert result.report["num_wrong"] == 63
-    text = (tmp_path / "run" / "report.json").read_text()
-    assert json.loads(text)["min_margin"] is None
+    with pytest.raises(RunError) as error:
+        train(config, tmp_path / "run", quiet=True)
+    message = str(error.value)
+    assert (
+        "the loss is nan after step 2, at a learning rate of 1e+38" in message
+    )
+    assert f"{tmp_path}/run/checkpoints/step-000000000.ckpt" in message
+    assert not (tmp_path / "run" / "report.json").exists()
+    assert not (tmp_path / "run" / "model.keras").exists()
 
 
 @pytest.mark.parametrize("name", ["config.yaml", "model.keras", "report.json"])

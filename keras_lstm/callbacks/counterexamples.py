@@ -105,12 +105,15 @@ class Counterexamples(keras.callbacks.Callback):
             )
         self._steps = 0
 
-    def mix(self, dataset: tf.data.Dataset) -> tf.data.Dataset:
+    def mix(
+        self, dataset: tf.data.Dataset, start_step: int = 0
+    ) -> tf.data.Dataset:
         """The dataset, with what is wrong mixed in as the training goes on.
 
         Args:
             dataset: pairs of symbols and targets, `(batch_size, num_bits)`,
                 without end.
+            start_step: which step its first batch is for.
 
         Raises:
             InputError: the dataset ends.
@@ -124,12 +127,35 @@ class Counterexamples(keras.callbacks.Callback):
         options = tf.data.Options()
         # Batches must not be made further ahead than `_STEPS_AHEAD`.
         options.experimental_optimization.inject_prefetch = False
-        mixed = dataset.enumerate().map(self._mix_batch)
+        mixed = dataset.enumerate(start_step).map(self._mix_batch)
         return mixed.with_options(options)
 
     def num_distinct(self) -> int:
         """How many different inputs have been trained on."""
         return int(np.sum(self._first_steps.numpy() < self._steps))
+
+    def get_state(self) -> dict[str, Any]:
+        """What a training that is resumed needs to know."""
+        pools = {
+            name: variable.numpy() for name, variable in self._pools().items()
+        }
+        trained = np.packbits(self._first_steps.numpy() < self._steps)
+        return pools | {
+            "steps": self._steps,
+            "trained": trained,
+            "stopped_epoch": self.stopped_epoch,
+        }
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Goes on from `get_state`."""
+        for name, variable in self._pools().items():
+            variable.assign(state[name])
+        self._steps = state["steps"]
+        self.stopped_epoch = state["stopped_epoch"]
+        trained = np.unpackbits(
+            state["trained"], count=self._first_steps.shape[0]
+        )
+        self._keep_trained(trained.astype(bool))
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Forgets where an earlier `fit` stopped."""
@@ -137,10 +163,7 @@ class Counterexamples(keras.callbacks.Callback):
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
         """Keeps what was learned for a second `fit`, whose steps start anew."""
-        trained = self._first_steps < self._steps
-        self._first_steps.assign(
-            tf.where(trained, tf.constant(-1, tf.int64), tf.int64.max)
-        )
+        self._keep_trained(self._first_steps < self._steps)
         self._steps = 0
         self._valid_from.assign(0)
 
@@ -166,6 +189,20 @@ class Counterexamples(keras.callbacks.Callback):
         # A pool that is not in use yet must not be replaced.
         elif self._steps >= int(self._valid_from.numpy()):
             self._feed_back(result)
+
+    def _pools(self) -> dict[str, tf.Variable]:
+        return {
+            "symbols": self._symbols,
+            "run_lengths": self._run_lengths,
+            "counts": self._counts,
+            "newest": self._newest,
+            "valid_from": self._valid_from,
+        }
+
+    def _keep_trained(self, trained: Any) -> None:
+        self._first_steps.assign(
+            tf.where(trained, tf.constant(-1, tf.int64), tf.int64.max)
+        )
 
     def _feed_back(self, result: Verification) -> None:
         failures = result.failures[: self.capacity]

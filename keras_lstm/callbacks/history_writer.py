@@ -3,6 +3,7 @@
 import csv
 import io
 import pathlib
+from typing import Any
 
 import keras
 
@@ -26,6 +27,14 @@ class HistoryWriter(keras.callbacks.Callback):
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Forgets an earlier `fit`."""
         self._rows: list[dict[str, float]] = []
+
+    def get_state(self) -> dict[str, Any]:
+        """What a training that is resumed needs to know."""
+        return {"rows": self._rows}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Goes on from `get_state`."""
+        self._rows = state["rows"]
 
     def on_epoch_end(
         self, epoch: int, logs: dict[str, float] | None = None

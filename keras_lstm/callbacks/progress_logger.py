@@ -1,6 +1,7 @@
 """Shows a training's progress on standard error."""
 
 import time
+from typing import Any
 
 import keras
 
@@ -15,26 +16,41 @@ class ProgressLogger(keras.callbacks.Callback):
     Args:
         log_every_steps: a line each time this many steps are done, counted
             over all epochs; None for one per epoch.
+        quiet: show nothing.
     """
 
-    def __init__(self, log_every_steps: int | None = None) -> None:
+    def __init__(
+        self, log_every_steps: int | None = None, quiet: bool = False
+    ) -> None:
         super().__init__()
         self.log_every_steps = log_every_steps
+        self.quiet = quiet
         # Opened in `on_train_begin`: KerasTuner copies callbacks.
         self._bar: ProgressBar
+        self._open = False
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Starts the bar and the clock."""
-        self._steps = 0
+        self._steps = self._epoch = 0
         self._started = time.monotonic()
-        self._bar = ProgressBar("training")
+        self._epochs_here = 0
+        self._bar = ProgressBar("training", self.quiet)
         self._bar.__enter__()
+        self._open = True
 
     def on_epoch_begin(
         self, epoch: int, logs: dict[str, float] | None = None
     ) -> None:
         """Notes which epoch it is."""
         self._epoch = epoch + 1
+
+    def get_state(self) -> dict[str, Any]:
+        """What a training that is resumed needs to know."""
+        return {"epoch": self._epoch, "steps": self._steps}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Goes on from `get_state`."""
+        self._epoch, self._steps = state["epoch"], state["steps"]
 
     def on_train_batch_end(
         self, batch: int, logs: dict[str, float] | None = None
@@ -53,11 +69,12 @@ class ProgressLogger(keras.callbacks.Callback):
         self, epoch: int, logs: dict[str, float] | None = None
     ) -> None:
         """Prints the epoch's line."""
+        self._epochs_here += 1
         if self.log_every_steps:
             return
         epochs = self.params["epochs"]
         seconds = time.monotonic() - self._started
-        left = seconds / (epoch + 1) * (epochs - epoch - 1)
+        left = seconds / self._epochs_here * (epochs - epoch - 1)
         self._bar.line(
             f"epoch {epoch + 1}/{epochs}  {_values(logs)}  "
             f"{seconds:.0f} s, at most {left:.0f} s left"
@@ -65,7 +82,13 @@ class ProgressLogger(keras.callbacks.Callback):
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
         """Ends the bar."""
-        self._bar.__exit__(None, None, None)
+        self.close()
+
+    def close(self) -> None:
+        """Ends the bar, where `fit` did not get to its end as well."""
+        if self._open:
+            self._open = False
+            self._bar.__exit__(None, None, None)
 
 
 def _values(logs: dict[str, float] | None) -> str:

@@ -1,6 +1,7 @@
 """Ends a training when nothing is wrong."""
 
 import sys
+from typing import Any
 
 import keras
 
@@ -49,6 +50,14 @@ class StopAtFullAccuracy(keras.callbacks.Callback):
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Forgets an earlier `fit`."""
         self.stopped_epoch = None
+
+    def get_state(self) -> dict[str, Any]:
+        """What a training that is resumed needs to know."""
+        return {"stopped_epoch": self.stopped_epoch}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Goes on from `get_state`."""
+        self.stopped_epoch = state["stopped_epoch"]
 
     def on_epoch_end(
         self, epoch: int, logs: dict[str, float] | None = None

@@ -1,10 +1,11 @@
 """Ends a training when the model is proved."""
 
 from collections.abc import Callable
+from typing import Any
 
 import keras
 
-from keras_lstm.proof import ProofSearch, find_proof
+from keras_lstm.proof import Proof, ProofSearch, find_proof
 from keras_lstm.tasks.transducer import TransducerTask
 
 
@@ -37,6 +38,25 @@ class StopAtProof(keras.callbacks.Callback):
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Forgets an earlier training."""
         self.search = self.stopped_epoch = None
+
+    def get_state(self) -> dict[str, Any]:
+        """What a training that is resumed needs to know."""
+        if self.search is None:
+            return {"search": None, "stopped_epoch": None}
+        proof = self.search.proof
+        search = vars(self.search) | {
+            "proof": None if proof is None else proof.to_json()
+        }
+        return {"search": search, "stopped_epoch": self.stopped_epoch}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Goes on from `get_state`."""
+        self.stopped_epoch = state["stopped_epoch"]
+        self.search = None
+        if state["search"] is not None:
+            text = state["search"]["proof"]
+            proof = None if text is None else Proof.from_json(text)
+            self.search = ProofSearch(**state["search"] | {"proof": proof})
 
     def on_epoch_end(
         self, epoch: int, logs: dict[str, float] | None = None

@@ -1,0 +1,115 @@
+"""What a configuration says about loss, optimizer and learning rate."""
+
+from typing import Any
+
+import keras
+
+from keras_lstm.config import Config, TrainingConfig
+from keras_lstm.early_answers import EarlyAnswers
+from keras_lstm.evaluation import answering_every_step
+from keras_lstm.losses import SmoothedCrossentropy
+from keras_lstm.options import InputError
+from keras_lstm.proof_regularization import ProofRegularization
+from keras_lstm.tasks.transducer import TransducerTask
+
+
+def make_optimizer(config: Config, steps_per_epoch: int) -> Any:
+    """The optimizer, with its learning rate's schedule."""
+    training = config.training
+    optimizer_config: dict[str, Any] = {
+        "learning_rate": make_schedule(training, steps_per_epoch),
+        "global_clipnorm": training.clipnorm,
+        "weight_decay": training.weight_decay,
+    }
+    if training.ema_share is not None:
+        steps = round(training.ema_share * training.epochs * steps_per_epoch)
+        optimizer_config["use_ema"] = True
+        optimizer_config["ema_momentum"] = 1 - 1 / max(2, steps)
+    optimizer = keras.optimizers.get(
+        {"class_name": training.optimizer, "config": optimizer_config}
+    )
+    # Keras does this by itself only where the global policy asks for it.
+    if config.model.precision == "mixed_float16":
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+    return optimizer
+
+
+def make_loss(training: TrainingConfig) -> keras.losses.Loss:
+    """The loss of logits against class numbers."""
+    if training.label_smoothing:
+        return SmoothedCrossentropy(training.label_smoothing)
+    return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+
+def make_schedule(training: TrainingConfig, steps_per_epoch: int) -> Any:
+    """The learning rate: a number, or what Keras takes as a schedule.
+
+    Raises:
+        InputError: a warm-up without a cosine.
+    """
+    if training.schedule == "constant":
+        if training.warmup:
+            raise InputError(
+                "`warmup` needs the schedule cosine. Received: "
+                f"warmup={training.warmup}, schedule=constant"
+            )
+        return training.learning_rate
+    steps = training.epochs * steps_per_epoch
+    warmup = round(training.warmup * steps)
+    if not warmup:
+        return keras.optimizers.schedules.CosineDecay(
+            training.learning_rate, steps
+        )
+    return keras.optimizers.schedules.CosineDecay(
+        0.0,
+        max(1, steps - warmup),
+        warmup_target=training.learning_rate,
+        warmup_steps=warmup,
+    )
+
+
+def fitted_model(
+    model: keras.Model, config: Config, steps_per_epoch: int
+) -> tuple[keras.Model, keras.Model]:
+    """What to fit: the model with what the configuration adds to the loss.
+
+    Returns:
+        The model to fit, and the one inside it whose weights are the result.
+
+    Raises:
+        InputError: what is to be added does not suit the model.
+    """
+    training, task = config.training, config.task
+    if training.prove_from is not None and training.early_answers is not None:
+        raise InputError(
+            "`prove_from` and `early_answers` are for different tasks. "
+            f"Received: both, for task={task.name}"
+        )
+    if training.prove_from is not None and training.ema_share is not None:
+        raise InputError(
+            "`prove_from` proves the weights at the end of an epoch, "
+            "`ema_share` keeps others. Received: both"
+        )
+    added: keras.layers.Layer
+    if training.prove_from is not None:
+        if not isinstance(task, TransducerTask):
+            raise InputError(
+                "`prove_from` needs a sequence task. Received: "
+                f"task={task.name}"
+            )
+        added = ProofRegularization(
+            model, task, warmup_steps=training.prove_from * steps_per_epoch
+        )
+    elif training.early_answers is not None:
+        if config.model.head != "last_state" or task.output_shape:
+            raise InputError(
+                "`early_answers` needs one label per example and the "
+                f"last_state head. Received: task={task.name}, "
+                f"head={config.model.head}"
+            )
+        model = answering_every_step(model)
+        added = EarlyAnswers(training.early_answers)
+    else:
+        return model, model
+    fitted = keras.Model(model.input, added(model.output), name=model.name)
+    return fitted, model
