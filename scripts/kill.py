@@ -55,6 +55,7 @@ def kill(
 ) -> bool:
     """Kills the process at a moment; False if it came to its end before."""
     whole = run_dir / "checkpoints"
+    left = half_written(run_dir)
     before = {path.name for path in whole.glob("step-*.ckpt")}
     delay = rng.uniform(0.0, 3.0)
     writes = rng.randint(1, 30)
@@ -62,7 +63,7 @@ def kill(
     while process.poll() is None:
         # Nothing is waited for: every moment is as good as another.
         if moment == "writing":
-            if half_written(run_dir):
+            if half_written(run_dir) - left:
                 writes -= 1
                 if not writes:
                     break
