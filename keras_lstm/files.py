@@ -26,6 +26,9 @@ def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
 
     Yields:
         Where to write it.
+
+    Raises:
+        OSError: it cannot be written; names `path`.
     """
     name = f".{path.stem}.{os.getpid()}{_TEMPORARY}{path.suffix}"
     temporary = path.with_name(name)
@@ -34,6 +37,11 @@ def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
         _flush(temporary)
         temporary.replace(path)
         _flush(path.parent)
+    except OSError as error:
+        # A failed write does not say of which file.
+        raise OSError(
+            error.errno, error.strerror or str(error), str(path)
+        ) from error
     finally:
         temporary.unlink(missing_ok=True)
 

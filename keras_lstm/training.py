@@ -174,11 +174,11 @@ def train(
             config.training.checkpoint_steps,
             config.training.checkpoint_seconds,
             interruption=interruption,
+            verbose=not quiet,
         )
         dataset = resuming.dataset(from_step)
-        if resuming.last_checkpoint is not None and not quiet:
-            say(f"going on from {resuming.last_checkpoint}")
-        elif (run_dir / "report.json").exists():
+        finished = (run_dir / "report.json").exists()
+        if finished and resuming.last_checkpoint is None:
             raise InputError(
                 "`run_dir` must hold a checkpoint to go on from. Received: "
                 f"run_dir={run_dir}"
@@ -211,6 +211,11 @@ def train(
             raise NonFiniteError(
                 f"{error}; last good checkpoint: {resuming.last_checkpoint}"
             ) from None
+        except tf.errors.OpError as error:
+            if "tfevents" not in error.message:
+                raise
+            reason = error.message.splitlines()[0]
+            raise OSError(f"TensorBoard's file: {reason}") from None
         finally:
             logger.close()
         interruption.check()

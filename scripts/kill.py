@@ -13,7 +13,6 @@ import argparse
 import collections
 import json
 import pathlib
-import random
 import subprocess
 import sys
 import tempfile
@@ -27,12 +26,13 @@ from keras_lstm.checkpoints import CheckpointFolder
 
 # Everything that has a state: noise, dropout, a learning rate that falls,
 # Adam, counterexamples, metrics within an epoch.
-FLAGS = (
-    "increment --preset increment-last-state --num-bits 10 --units 16 "
-    "--batch-size 64 --epochs 20 --steps-per-epoch 40 --input-noise 0.2 "
-    "--dropout 0.05 --clipnorm 1 --schedule cosine --counterexamples-from 2 "
-    "--checkpoint-steps 9"
-).split()
+FLAGS = [
+    *("increment", "--preset", "increment-last-state", "--num-bits", "10"),
+    *("--units", "16", "--batch-size", "64", "--epochs", "20"),
+    *("--steps-per-epoch", "40", "--input-noise", "0.2", "--dropout", "0.05"),
+    *("--clipnorm", "1", "--schedule", "cosine"),
+    *("--counterexamples-from", "2", "--checkpoint-steps", "9"),
+]
 MOMENTS = ("starting", "training", "training", "writing", "writing")
 # Of a report, what may differ.
 TIMES = ("seconds", "resumed_from_step", "proof_seconds")
@@ -51,14 +51,14 @@ def kill(
     process: subprocess.Popen[bytes],
     run_dir: pathlib.Path,
     moment: str,
-    rng: random.Random,
+    rng: np.random.Generator,
 ) -> bool:
     """Kills the process at a moment; False if it came to its end before."""
     whole = run_dir / "checkpoints"
     left = half_written(run_dir)
     before = {path.name for path in whole.glob("step-*.ckpt")}
     delay = rng.uniform(0.0, 3.0)
-    writes = rng.randint(1, 30)
+    writes = int(rng.integers(1, 31))
     began = time.monotonic()
     while process.poll() is None:
         # Nothing is waited for: every moment is as good as another.
@@ -139,7 +139,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     arguments, flags = parser.parse_known_args()
     flags = flags or FLAGS
-    rng = random.Random(arguments.seed)
+    rng = np.random.default_rng(arguments.seed)
     counts: collections.Counter[str] = collections.Counter()
     differing: collections.Counter[str] = collections.Counter()
     with tempfile.TemporaryDirectory() as temporary:
@@ -150,7 +150,7 @@ def main() -> None:
             runs += 1
             run_dir = folder / str(runs)
             while kills < arguments.kills:
-                moment = rng.choice(MOMENTS)
+                moment = str(rng.choice(MOMENTS))
                 left = half_written(run_dir)
                 process = start(run_dir, flags)
                 if not kill(process, run_dir, moment, rng):

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from keras_lstm.callbacks.stop_at_non_finite import check_weights
 from keras_lstm.checkpoints import Checkpoint, CheckpointFolder
+from keras_lstm.console import say
 from keras_lstm.interruption import Interruption
 from keras_lstm.options import InputError
 
@@ -61,6 +62,7 @@ class ExactResume(keras.callbacks.Callback):
         monitor: the entry of `logs` by which the best epoch is kept, the one
             where it is lowest.
         interruption: asked after each step whether to stop.
+        verbose: whether to say, on standard error, where `fit` goes on.
 
     Attributes:
         step: optimizer steps done.
@@ -88,6 +90,7 @@ class ExactResume(keras.callbacks.Callback):
         every_seconds: float | None = 30.0,
         monitor: str = "val_loss",
         interruption: Interruption | None = None,
+        verbose: int = 1,
     ) -> None:
         super().__init__()
         for name, value in (
@@ -102,6 +105,7 @@ class ExactResume(keras.callbacks.Callback):
         self.every_steps = every_steps
         self.every_seconds = every_seconds
         self.monitor = monitor
+        self.verbose = verbose
         self.resumed_step: int | None = None
         self.step = 0
         self._checkpoints = CheckpointFolder(pathlib.Path(folder))
@@ -134,9 +138,10 @@ class ExactResume(keras.callbacks.Callback):
         self._within_epochs = True
         step = 0
         if self._found is not None:
-            step = self._found.step
-            # The step before is done once more, see `_run_over`.
-            step -= self._found.state["calls"] > 0
+            step, state = self._found.step, self._found.state
+            if state["calls"]:
+                # The last call is done once more, see `_run_over`.
+                step -= state["steps_per_execution"]
         dataset = from_step(step)
         # What `make_dataset` makes for training is as good as endless.
         if 0 <= int(dataset.cardinality()) < 2**31:
@@ -180,6 +185,13 @@ class ExactResume(keras.callbacks.Callback):
                 f"{self.last_checkpoint}"
             )
         self._check_same_model(state)
+        if self.verbose:
+            say(f"going on from {self.last_checkpoint}")
+            if not self._within_epochs:
+                say(
+                    f"at the start of epoch {state['epoch'] + 1}: going on "
+                    "within one needs `ExactResume.dataset`"
+                )
         # As Keras's BackupAndRestore does it.
         model._initial_epoch = (
             self.params["epochs"] if state["stopped"] else state["epoch"]
@@ -196,7 +208,9 @@ class ExactResume(keras.callbacks.Callback):
             return
         self._calls = 0
         if self.params["steps"]:
-            self.step = epoch * self.params["steps"]
+            # Keras rounds an epoch up to whole executions.
+            calls = -(-self.params["steps"] // self.model.steps_per_execution)
+            self.step = epoch * calls * self.model.steps_per_execution
         self._note_best()
         self._write_or_stop(may_write=True)
 
@@ -292,6 +306,7 @@ class ExactResume(keras.callbacks.Callback):
             {
                 "epoch": self._epoch,
                 "calls": self._calls,
+                "steps_per_execution": self.model.steps_per_execution,
                 "stopped": stopped,
                 "seconds": self.seconds,
                 "lowest": self._lowest,
@@ -328,6 +343,13 @@ class ExactResume(keras.callbacks.Callback):
                     f"Received: {self.last_checkpoint}, with other variables "
                     f"in its {part}"
                 )
+        expected = state["steps_per_execution"]
+        steps = self.model.steps_per_execution
+        if steps != expected:
+            raise InputError(
+                f"`steps_per_execution` must be {expected}, as in "
+                f"{self.last_checkpoint}. Received: steps_per_execution={steps}"
+            )
         callbacks = [type(callback).__name__ for callback in self._callbacks]
         saved_callbacks = [name for name, _ in state["callbacks"]]
         if saved_callbacks != callbacks:

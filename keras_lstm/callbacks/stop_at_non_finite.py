@@ -65,6 +65,6 @@ def check_weights(model: keras.Model, weights: Iterable[np.ndarray]) -> None:
 def _where(model: keras.Model) -> str:
     optimizer = model.optimizer
     return (
-        f"after step {int(optimizer.iterations)} (learning rate now "
-        f"{float(optimizer.learning_rate):.4g})"
+        f"after step {int(optimizer.iterations.numpy())} (learning rate now "
+        f"{float(optimizer.learning_rate.numpy()):.4g})"
     )
