@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from keras_lstm.callbacks.stop_at_non_finite import NonFiniteError, StopAtNonFinite
+    from keras_lstm.interruption import Interrupted, Interruption
+    from keras_lstm.callbacks.exact_resume import ExactResume
     from keras_lstm.callbacks.counterexamples import Counterexamples
     from keras_lstm.callbacks.stop_at_full_accuracy import StopAtFullAccuracy
     from keras_lstm.callbacks.stop_at_proof import StopAtProof
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
     from keras_lstm.losses import SmoothedCrossentropy
     from keras_lstm.metrics import SequenceAccuracy, TokenAccuracy
     from keras_lstm.models import build_model
-    from keras_lstm.options import InputError
+    from keras_lstm.options import InputError, RunError
     from keras_lstm.presets import get_preset
     from keras_lstm.proof import Proof, ProofError, check_proof, find_proof
     from keras_lstm.proof_regularization import ProofRegularization
@@ -39,19 +42,25 @@ _MODULES = {
     "Counterexamples": "callbacks.counterexamples",
     "Decrement": "tasks.increment",
     "EarlyAnswers": "early_answers",
+    "ExactResume": "callbacks.exact_resume",
     "ImageRows": "tasks.image_rows",
     "Increment": "tasks.increment",
     "InputError": "options",
+    "Interrupted": "interruption",
+    "Interruption": "interruption",
     "ModelConfig": "config",
+    "NonFiniteError": "callbacks.stop_at_non_finite",
     "Parity": "tasks.increment",
     "Proof": "proof",
     "ProofError": "proof",
     "ProofRegularization": "proof_regularization",
+    "RunError": "options",
     "SequenceAccuracy": "metrics",
     "SmoothedCrossentropy": "losses",
     "Split": "tasks.task",
     "Splits": "tasks.task",
     "StopAtFullAccuracy": "callbacks.stop_at_full_accuracy",
+    "StopAtNonFinite": "callbacks.stop_at_non_finite",
     "StopAtProof": "callbacks.stop_at_proof",
     "Task": "tasks.task",
     "TokenAccuracy": "metrics",
@@ -77,19 +86,25 @@ __all__ = [
     "Counterexamples",
     "Decrement",
     "EarlyAnswers",
+    "ExactResume",
     "ImageRows",
     "Increment",
     "InputError",
+    "Interrupted",
+    "Interruption",
     "ModelConfig",
+    "NonFiniteError",
     "Parity",
     "Proof",
     "ProofError",
     "ProofRegularization",
+    "RunError",
     "SequenceAccuracy",
     "SmoothedCrossentropy",
     "Split",
     "Splits",
     "StopAtFullAccuracy",
+    "StopAtNonFinite",
     "StopAtProof",
     "Task",
     "TokenAccuracy",

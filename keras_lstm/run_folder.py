@@ -155,13 +155,13 @@ def check_goes_on(run_dir: pathlib.Path, config: Config) -> str | None:
     if report is None:
         return None
     why = str(report.get("stopped_because"))
-    if why == ALL_EPOCHS and now["epochs"] > before["epochs"]:
+    if why == ALL_EPOCHS and now["epochs"] > report.get("epochs", 0):
         return None
     return f"{run_dir} is finished: {why}. Nothing is left to do."
 
 
 def remove_results(run_dir: pathlib.Path) -> None:
-    """Removes what was said about weights that are trained further."""
+    """Removes what was said about weights that are to be replaced."""
     for pattern in _RESULTS:
         for path in run_dir.glob(pattern):
             path.unlink()

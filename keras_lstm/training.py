@@ -183,7 +183,6 @@ def train(
                 "`run_dir` must hold a checkpoint to go on from. Received: "
                 f"run_dir={run_dir}"
             )
-        remove_results(run_dir)
         write_text(run_dir / "config.yaml", config.to_yaml())
         built = time.perf_counter()
         try:
@@ -223,6 +222,7 @@ def train(
 
         model.set_weights(trained.get_weights())
         model = _uncompiled(model)
+        remove_results(run_dir)
         with replacing(run_dir / "model.keras") as path:
             model.save(path)
         proof = prover.search if prover is not None else None

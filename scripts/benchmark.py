@@ -141,16 +141,62 @@ def fit_augmented() -> dict[str, Contender]:
     return {"augmented": fit(augmented), "not augmented": fit(plain)}
 
 
+@case
+def fit_checkpointed() -> dict[str, Contender]:
+    """`fit` of the image-rows preset, 60 steps: what checkpoints cost.
+
+    One is written at the beginning and one at the end, some seconds later:
+    more often than every 30 s, the default.
+    """
+    import tempfile
+
+    import keras
+
+    from keras_lstm.callbacks.exact_resume import ExactResume
+    from keras_lstm.datasets import make_dataset
+    from keras_lstm.models import build_model
+    from keras_lstm.presets import get_preset
+
+    config = get_preset("image-rows")
+    model = build_model(config.task, config.model)
+    model.compile(
+        keras.optimizers.AdamW(0.001, global_clipnorm=1.0, use_ema=True),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        jit_compile=False,
+    )
+    split = config.task.splits(seed=0).train
+    dataset = make_dataset(split, config.training.batch_size, training=True)
+
+    def fit(callbacks: list[keras.callbacks.Callback]) -> None:
+        model.fit(
+            dataset,
+            steps_per_epoch=60,
+            shuffle=False,
+            verbose=0,
+            callbacks=callbacks,
+        )
+
+    def checkpointed() -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            fit([ExactResume(folder)])
+
+    return {"checkpointed": checkpointed, "not": lambda: fit([])}
+
+
 def measure(
     contenders: dict[str, Contender], rounds: int
 ) -> dict[str, list[float]]:
-    """Seconds of each contender in each round, after a round for warming up."""
+    """Seconds of each contender in each round, after a round for warming up.
+
+    Every other round is in the opposite order.
+    """
     for run in contenders.values():
         run()
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     for number in range(rounds):
         print(f"round {number + 1} of {rounds}", file=sys.stderr, flush=True)
-        for name, run in contenders.items():
+        order = list(contenders.items())[:: -1 if number % 2 else 1]
+        for name, run in order:
             start = time.perf_counter()
             run()
             seconds[name].append(time.perf_counter() - start)

@@ -153,7 +153,7 @@ BAD = [
     ("train increment --run-dir key.yaml", "`run_dir` must be a folder"),
     ("train increment --run-dir key.yaml/x", "`run_dir` must be a folder"),
     (f"train increment --run-dir {'x' * 300}", "`run_dir` must be a path"),
-    ("train increment --run-dir /proc/x", "`run_dir` must be a folder"),
+    ("train increment --resume", "`resume` needs `run_dir`"),
     ("train increment --preset a:b", "`a:b` is no preset"),
     ("train increment --config a:b", "`config` must be a readable file"),
     ("train increment --input-noise 2", "`input_noise` must be a finite"),

@@ -40,6 +40,23 @@ def test_a_fit_script_runs(tmp_path, name, argument, last):
     assert int(done.stdout.splitlines()[-1].split()[0]) < 100
 
 
+def test_a_training_killed_three_times_ends_the_same(tmp_path):
+    done = run(
+        sys.executable, SCRIPTS / "kill.py", "--kills", "3", cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    first, *compared = done.stdout.splitlines()
+    assert first.startswith("3 kills, ")
+    runs = int(first.split()[2])
+    assert compared == [
+        f"{name}: 0 of {runs} runs differ"
+        for name in (
+            *("weights", "history.csv", "failures.csv", "report.json"),
+            "last checkpoint",
+        )
+    ]
+
+
 def test_seeds_prints_a_row_a_seed(tmp_path):
     flags = ["--num-bits", "6", "--smoke"]
     done = run(
