@@ -10,16 +10,19 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from keras_lstm.callbacks.stop_at_non_finite import NonFiniteError, StopAtNonFinite
-    from keras_lstm.interruption import Interrupted, Interruption
-    from keras_lstm.callbacks.exact_resume import ExactResume
     from keras_lstm.callbacks.counterexamples import Counterexamples
+    from keras_lstm.callbacks.exact_resume import ExactResume
     from keras_lstm.callbacks.stop_at_full_accuracy import StopAtFullAccuracy
+    from keras_lstm.callbacks.stop_at_non_finite import (
+        NonFiniteError,
+        StopAtNonFinite,
+    )
     from keras_lstm.callbacks.stop_at_proof import StopAtProof
     from keras_lstm.config import Config, ModelConfig, TrainingConfig
     from keras_lstm.datasets import make_dataset
     from keras_lstm.early_answers import EarlyAnswers
     from keras_lstm.evaluation import answering_every_step, evaluate
+    from keras_lstm.interruption import Interrupted, Interruption
     from keras_lstm.losses import SmoothedCrossentropy
     from keras_lstm.metrics import SequenceAccuracy, TokenAccuracy
     from keras_lstm.models import build_model

@@ -10,6 +10,7 @@ import json
 import pathlib
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import safetensors
 import safetensors.numpy
@@ -20,7 +21,7 @@ from keras_lstm.files import check_version, write_bytes
 from keras_lstm.options import InputError
 
 _DIGEST = 32
-_ARRAY = "$array"
+_ARRAY, _BFLOAT16 = "$array", "$bfloat16"
 _STEPS = "step-*.ckpt"
 _BEST = "best.ckpt"
 
@@ -154,7 +155,12 @@ def _write(path: pathlib.Path, checkpoint: Checkpoint) -> None:
 def _pack(value: Any, arrays: dict[str, np.ndarray], key: str) -> Any:
     """The value as JSON can hold it; its arrays go to `arrays`."""
     if isinstance(value, np.ndarray):
-        arrays[key] = np.asarray(value, order="C")
+        value = np.asarray(value, order="C")
+        if value.dtype == ml_dtypes.bfloat16:
+            # Not a type that safetensors gives back to NumPy.
+            arrays[key] = value.view(np.uint16)
+            return {_BFLOAT16: key}
+        arrays[key] = value
         return {_ARRAY: key}
     if isinstance(value, np.generic):
         return value.item()
@@ -169,6 +175,8 @@ def _unpack(value: Any, arrays: dict[str, np.ndarray]) -> Any:
     if isinstance(value, dict):
         if value.keys() == {_ARRAY}:
             return arrays[value[_ARRAY]]
+        if value.keys() == {_BFLOAT16}:
+            return arrays[value[_BFLOAT16]].view(ml_dtypes.bfloat16)
         return {name: _unpack(each, arrays) for name, each in value.items()}
     if isinstance(value, list):
         return [_unpack(each, arrays) for each in value]

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
 
 from keras_lstm import __version__
+from keras_lstm.cluster import read_cluster
 from keras_lstm.config import (
     Config,
     ConfigFile,
@@ -21,6 +22,7 @@ from keras_lstm.config import (
     option_owners,
     read_config,
 )
+from keras_lstm.console import say
 from keras_lstm.options import InputError, RunError, declared_options
 from keras_lstm.presets import PRESETS, describe, get_preset
 from keras_lstm.run_folder import check_goes_on, check_run_dir, saved_config
@@ -265,7 +267,9 @@ def _train(arguments: argparse.Namespace) -> int:
         print(config.to_yaml(), end="")
         return 0
     log_every_steps = _positive(arguments.log_every_steps, "log_every_steps")
-    if arguments.run_dir is not None:
+    cluster = read_cluster(config.training.strategy)
+    chief = cluster is None or cluster.is_chief
+    if arguments.run_dir is not None and chief:
         check_run_dir(arguments.run_dir, arguments.resume)
     if arguments.resume:
         why_not = check_goes_on(arguments.run_dir, config)
@@ -273,13 +277,17 @@ def _train(arguments: argparse.Namespace) -> int:
             print(why_not)
             return 0
     began = time.perf_counter()
+    if cluster is not None:
+        say(f"waiting for all of {cluster.num_workers} workers")
     with _startup_messages_held():
         import tensorflow
 
         from keras_lstm.reporting import result_text
+        from keras_lstm.strategies import get_strategy
         from keras_lstm.training import train
 
         # Looking for GPUs is what prints; do it here.
+        get_strategy(config.training.strategy)
         tensorflow.config.list_logical_devices()
     result = train(
         config,
@@ -290,7 +298,8 @@ def _train(arguments: argparse.Namespace) -> int:
         quiet=arguments.quiet,
         import_seconds=time.perf_counter() - began,
     )
-    print(result_text(config, result))
+    if chief:
+        print(result_text(config, result))
     return 0
 
 

@@ -16,7 +16,7 @@ from keras_lstm.options import (
 from keras_lstm.tasks import get_task, task_name
 from keras_lstm.tasks.task import Task
 
-STRATEGIES = ("auto", "default", "mirrored")
+STRATEGIES = ("auto", "default", "mirrored", "multi_worker")
 # What the command line has flags for beside the options.
 _RESERVED = (
     *("config", "help", "init_from", "log_every_steps", "preset", "quiet"),
@@ -194,8 +194,9 @@ class TrainingConfig(Options):
     )
     strategy: str = option(
         "auto",
-        "where to train: mirrored on all GPUs, default on one device; auto "
-        "takes mirrored where there is a GPU",
+        "where to train: multi_worker on all machines that TF_CONFIG names, "
+        "mirrored on all GPUs of this one, default on one device; auto takes "
+        "the first of these that there is",
         choices=STRATEGIES,
     )
 

@@ -1,5 +1,6 @@
 """What people see while they wait: a bar on a terminal, lines elsewhere."""
 
+import contextlib
 import sys
 import time
 from types import TracebackType
@@ -95,8 +96,9 @@ class ProgressBar:
 
 
 def say(text: str) -> None:
-    """Prints a line to standard error, at once."""
-    print(text, file=sys.stderr, flush=True)
+    """Prints a line to standard error, at once, if anybody reads it."""
+    with contextlib.suppress(BrokenPipeError):
+        print(text, file=sys.stderr, flush=True)
 
 
 def duration(seconds: float) -> str:

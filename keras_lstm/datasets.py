@@ -67,7 +67,12 @@ def make_dataset(
     dataset = indices.map(split.batch)
     if training and split.augment is not None:
         dataset = _augmented(dataset, split.augment, seed, start_step)
-    return dataset.prefetch(tf.data.AUTOTUNE)
+    options = tf.data.Options()
+    # Of each batch every worker makes the whole and keeps its part.
+    options.experimental_distribute.auto_shard_policy = (
+        tf.data.experimental.AutoShardPolicy.DATA
+    )
+    return dataset.prefetch(tf.data.AUTOTUNE).with_options(options)
 
 
 def check_fills_a_batch(split: Split, batch_size: int) -> None:

@@ -38,6 +38,8 @@ def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
         temporary.replace(path)
         _flush(path.parent)
     except OSError as error:
+        if error.filename not in (None, str(temporary)):
+            raise
         # A failed write does not say of which file.
         raise OSError(
             error.errno, error.strerror or str(error), str(path)

@@ -7,6 +7,7 @@ import keras
 from keras_lstm.config import Config, TrainingConfig
 from keras_lstm.early_answers import EarlyAnswers
 from keras_lstm.evaluation import answering_every_step
+from keras_lstm.gradient_clipping import clip_after_aggregation
 from keras_lstm.losses import SmoothedCrossentropy
 from keras_lstm.options import InputError
 from keras_lstm.proof_regularization import ProofRegularization
@@ -28,6 +29,8 @@ def make_optimizer(config: Config, steps_per_epoch: int) -> Any:
     optimizer = keras.optimizers.get(
         {"class_name": training.optimizer, "config": optimizer_config}
     )
+    if training.clipnorm is not None:
+        optimizer = clip_after_aggregation(optimizer)
     # Keras does this by itself only where the global policy asks for it.
     if config.model.precision == "mixed_float16":
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)

@@ -13,6 +13,8 @@ from keras_lstm.presets import get_preset
 from keras_lstm.tasks import task_name
 from keras_lstm.tasks.increment import Increment
 
+# Written before the configuration is.
+_FIRST = "step-000000000.ckpt"
 ALL_EPOCHS = "all epochs were run"
 # What shows that a folder holds a run.
 _RUN_FILES = ("config.yaml", "model.keras", "report.json")
@@ -84,7 +86,10 @@ def saved_config(
             f"`{argument}` must hold a config.yaml that can be read. "
             f"Received: {argument}={run_dir} ({error})"
         ) from None
-    file = read_config(text, Increment)
+    try:
+        file = read_config(text, Increment)
+    except InputError as error:
+        raise InputError(f"{run_dir / 'config.yaml'}: {error}") from None
     if file.preset is None or file.task is None:
         raise InputError(
             f"`{argument}` must hold a whole config.yaml. Received: "
@@ -152,12 +157,37 @@ def check_goes_on(run_dir: pathlib.Path, config: Config) -> str | None:
             f"grow. Received: {', '.join(changed)}"
         )
     report = saved_report(run_dir)
-    if report is None:
+    if report is None or not (run_dir / "model.keras").exists():
         return None
     why = str(report.get("stopped_because"))
     if why == ALL_EPOCHS and now["epochs"] > report.get("epochs", 0):
         return None
     return f"{run_dir} is finished: {why}. Nothing is left to do."
+
+
+def check_checkpoints(run_dir: pathlib.Path) -> None:
+    """Refuses a folder whose checkpoints and configuration do not agree.
+
+    What a run was killed over before it had a configuration is removed.
+
+    Raises:
+        InputError: there is one without the other.
+    """
+    begun = (run_dir / "config.yaml").exists()
+    found = list((run_dir / "checkpoints").glob("*.ckpt"))
+    if begun and not found:
+        raise InputError(
+            "`run_dir` must hold a checkpoint to go on from. Received: "
+            f"run_dir={run_dir}"
+        )
+    if not begun and any(path.name != _FIRST for path in found):
+        raise InputError(
+            "`run_dir` must hold the config.yaml that its checkpoints are of. "
+            f"Received: run_dir={run_dir}"
+        )
+    if not begun:
+        for path in found:
+            path.unlink()
 
 
 def remove_results(run_dir: pathlib.Path) -> None:

@@ -5,6 +5,8 @@ import dataclasses
 import json
 import pathlib
 import platform
+import shlex
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any, cast
@@ -24,6 +26,7 @@ from keras_lstm.callbacks.stop_at_non_finite import (
     StopAtNonFinite,
 )
 from keras_lstm.callbacks.stop_at_proof import StopAtProof
+from keras_lstm.cluster import read_cluster
 from keras_lstm.config import Config, TrainingConfig
 from keras_lstm.console import ProgressBar, say
 from keras_lstm.datasets import check_fills_a_batch, make_dataset
@@ -32,12 +35,14 @@ from keras_lstm.files import locked, remove_temporary, replacing, write_text
 from keras_lstm.interruption import Interrupted, Interruption
 from keras_lstm.metrics import SequenceAccuracy, TokenAccuracy
 from keras_lstm.models import build_model
+from keras_lstm.multi_worker import enable_multi_worker
 from keras_lstm.optimization import fitted_model, make_loss, make_optimizer
-from keras_lstm.options import InputError
+from keras_lstm.options import InputError, RunError
 from keras_lstm.proof import Proof, ProofError, ProofSearch, check_proof
 from keras_lstm.reporting import check_report, failures_csv, proof_report
 from keras_lstm.run_folder import (
     ALL_EPOCHS,
+    check_checkpoints,
     check_goes_on,
     check_run_dir,
     default_run_dir,
@@ -50,6 +55,13 @@ from keras_lstm.tasks.task import Split, Splits
 from keras_lstm.tasks.transducer import TransducerTask
 from keras_lstm.verification import Verification, verify
 
+# What TensorFlow raises when another worker has died.
+_GONE = (
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.UnavailableError,
+)
 # Beyond this, counting the distinct inputs would cost more than it tells.
 _MAX_COUNTED_EXAMPLES = 2**22
 
@@ -116,9 +128,15 @@ def train(
     tf.config.experimental.enable_op_determinism()
     if run_dir is None:
         run_dir = default_run_dir(config)
-    check_run_dir(run_dir, resume)
+    cluster = read_cluster(config.training.strategy)
+    chief = cluster is None or cluster.is_chief
+    quiet = quiet or not chief
+    if chief:
+        check_run_dir(run_dir, resume)
+    begun = (run_dir / "config.yaml").exists()
     if resume and (why_not := check_goes_on(run_dir, config)):
         raise InputError(why_not)
+    # TensorFlow must not have done anything before this.
     strategy = get_strategy(config.training.strategy)
     check_batch_size(config.training.batch_size, strategy)
     splits = config.task.splits(config.seed)
@@ -131,7 +149,7 @@ def train(
     steps_per_epoch = _steps_per_epoch(config.training, splits)
     with strategy.scope():
         model = build_model(config.task, config.model, config.seed)
-        if init_from is not None:
+        if init_from is not None and not begun:
             _copy_weights(init_from, model)
         fitted, trained = fitted_model(model, config, steps_per_epoch)
         fitted.compile(
@@ -141,6 +159,7 @@ def train(
             # Forcing XLA would keep cuDNN's LSTM from being used on a GPU.
             jit_compile=False,
         )
+    enable_multi_worker(fitted)
     stop = _make_stop(config.training, splits)
     feedback = _make_feedback(config, quiet)
     prover = _make_prover(config, quiet)
@@ -159,7 +178,13 @@ def train(
         )
         return dataset if feedback is None else feedback.mix(dataset, step)
 
-    with _run_folder(run_dir, config, resume) as interruption:
+    checkpoints = run_dir / "checkpoints"
+    with contextlib.ExitStack() as stack:
+        if not chief:
+            # What others than the chief write is in nobody's way, and goes.
+            name = stack.enter_context(tempfile.TemporaryDirectory())
+            run_dir = pathlib.Path(name)
+        interruption = stack.enter_context(_run_folder(run_dir, config, resume))
         # What looks at validation sees the averaged weights: they come first.
         own = [averaging, stop, feedback, prover]
         remembered = [
@@ -169,21 +194,16 @@ def train(
             *callbacks,
         ]
         resuming = ExactResume(
-            run_dir / "checkpoints",
+            checkpoints,
             remembered,
             config.training.checkpoint_steps,
             config.training.checkpoint_seconds,
             interruption=interruption,
             verbose=not quiet,
         )
+        if chief:
+            check_checkpoints(run_dir)
         dataset = resuming.dataset(from_step)
-        finished = (run_dir / "report.json").exists()
-        if finished and resuming.last_checkpoint is None:
-            raise InputError(
-                "`run_dir` must hold a checkpoint to go on from. Received: "
-                f"run_dir={run_dir}"
-            )
-        write_text(run_dir / "config.yaml", config.to_yaml())
         built = time.perf_counter()
         try:
             fitted.fit(
@@ -202,6 +222,12 @@ def train(
                 callbacks=[
                     StopAtNonFinite(),
                     resuming,
+                    # A config.yaml says that there is a checkpoint.
+                    keras.callbacks.LambdaCallback(
+                        on_epoch_begin=lambda epoch, logs: write_text(
+                            run_dir / "config.yaml", config.to_yaml()
+                        )
+                    ),
                     *remembered,
                     keras.callbacks.TensorBoard(run_dir, write_graph=False),
                 ],
@@ -211,10 +237,15 @@ def train(
                 f"{error}; last good checkpoint: {resuming.last_checkpoint}"
             ) from None
         except tf.errors.OpError as error:
-            if "tfevents" not in error.message:
-                raise
             reason = error.message.splitlines()[0]
-            raise OSError(f"TensorBoard's file: {reason}") from None
+            if "tfevents" in error.message:
+                raise OSError(f"TensorBoard's file: {reason}") from None
+            if cluster is None or not isinstance(error, _GONE):
+                raise
+            raise RunError(
+                f"another worker is gone ({type(error).__name__}): start all "
+                "of them again, with --resume"
+            ) from None
         finally:
             logger.close()
         interruption.check()
@@ -222,13 +253,11 @@ def train(
 
         model.set_weights(trained.get_weights())
         model = _uncompiled(model)
-        remove_results(run_dir)
-        with replacing(run_dir / "model.keras") as path:
-            model.save(path)
         proof = prover.search if prover is not None else None
         if proof is not None and proof.proof is not None:
-            proof = _kept_proof(model, config, proof, proof.proof, run_dir)
+            proof = _kept_proof(model, config, proof, proof.proof)
         check = _check(model, config, splits, quiet, interruption)
+        interruption.check()
         checked = time.perf_counter()
 
         history = fitted.history.history
@@ -250,7 +279,14 @@ def train(
             "validation_accuracy": history.get("val_sequence_accuracy", [None])[
                 -1
             ],
-            "stopped_because": _reason(stop, feedback, prover),
+            "stopped_because": (
+                _reason(stop, feedback, prover)
+                or (
+                    ALL_EPOCHS
+                    if len(history["loss"]) == config.training.epochs
+                    else "a callback stopped it"
+                )
+            ),
             "resumed_from_step": resuming.resumed_step,
             "proved": proof is not None and proof.proof is not None,
             **({} if proof is None else proof_report(proof)),
@@ -271,15 +307,37 @@ def train(
                 "keras_lstm": keras_lstm.__version__,
             },
         }
+        _write_results(run_dir, config, model, check, proof, report)
+        return TrainResult(run_dir, model, history, check, proof, report)
+
+
+def _write_results(
+    run_dir: pathlib.Path,
+    config: Config,
+    model: keras.Model,
+    check: Verification | Evaluation,
+    proof: ProofSearch | None,
+    report: dict[str, Any],
+) -> None:
+    """Puts all files of a result in their places, or none."""
+    with contextlib.ExitStack() as stack:
+
+        def place(name: str) -> pathlib.Path:
+            return stack.enter_context(replacing(run_dir / name))
+
+        # The last to be made is the first to be moved: a report is about
+        # files that are there.
+        text = json.dumps(report, indent=2, allow_nan=False) + "\n"
+        place("report.json").write_text(text, encoding="utf-8")
         if isinstance(check, Verification):
             task = cast(TransducerTask, config.task)
             text = failures_csv(task, check.failures)
-            write_text(run_dir / "failures.csv", text)
-        write_text(
-            run_dir / "report.json",
-            json.dumps(report, indent=2, allow_nan=False) + "\n",
-        )
-        return TrainResult(run_dir, model, history, check, proof, report)
+            place("failures.csv").write_text(text, encoding="utf-8")
+        model.save(place("model.keras"))
+        if proof is not None and proof.proof is not None:
+            text = proof.proof.to_json()
+            place("proof.json").write_text(text, encoding="utf-8")
+        remove_results(run_dir)
 
 
 @contextlib.contextmanager
@@ -296,10 +354,9 @@ def _run_folder(
             yield interruption
         except Interrupted as stop:
             task = task_name(type(config.task))
-            say(
-                f"{stop.signal_name}: stopped. To go on: keras-lstm train "
-                f"{task} --run-dir {run_dir} --resume"
-            )
+            command = ["keras-lstm", "train", task]
+            command += ["--run-dir", str(run_dir), "--resume"]
+            say(f"{stop.signal_name}: stopped. To go on: {shlex.join(command)}")
             raise
 
 
@@ -402,9 +459,8 @@ def _kept_proof(
     config: Config,
     search: ProofSearch,
     proof: Proof,
-    run_dir: pathlib.Path,
 ) -> ProofSearch:
-    """Writes a proof down if it is about the model that is saved.
+    """The search, without its proof if that is not about this model.
 
     Callbacks of one's own may have changed the weights after it was found.
     """
@@ -414,7 +470,6 @@ def _kept_proof(
         return dataclasses.replace(
             search, proof=None, margin=0.0, reason=str(error)
         )
-    write_text(run_dir / "proof.json", proof.to_json())
     return search
 
 
@@ -422,14 +477,14 @@ def _reason(
     stop: StopAtFullAccuracy | None,
     feedback: Counterexamples | None,
     prover: StopAtProof | None,
-) -> str:
+) -> str | None:
     if prover is not None and prover.stopped_epoch is not None:
         return "it is proved"
     if feedback is not None and feedback.stopped_epoch is not None:
         return "nothing was wrong"
     if stop is not None and stop.stopped_epoch is not None:
         return f"{stop.monitor} was exactly 1"
-    return ALL_EPOCHS
+    return None
 
 
 def _copy_weights(run_dir: pathlib.Path, model: keras.Model) -> None:

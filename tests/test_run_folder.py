@@ -7,6 +7,7 @@ from keras_lstm.options import InputError
 from keras_lstm.presets import get_preset
 from keras_lstm.run_folder import (
     ALL_EPOCHS,
+    check_checkpoints,
     check_goes_on,
     check_run_dir,
     remove_results,
@@ -27,6 +28,7 @@ def report(run_dir, why=ALL_EPOCHS, version=__version__, epochs=3):
         }
     )
     (run_dir / "report.json").write_text(text)
+    (run_dir / "model.keras").write_text("")
 
 
 @pytest.fixture
@@ -122,6 +124,30 @@ def test_a_newer_run_is_refused(run_dir):
     report(run_dir, version="99.0.0")
     with pytest.raises(InputError, match=r"written by keras-lstm 99\.0\.0"):
         check_goes_on(run_dir, CONFIG)
+
+
+def test_a_run_whose_model_is_gone_is_not_finished(run_dir):
+    report(run_dir)
+    (run_dir / "model.keras").unlink()
+    assert check_goes_on(run_dir, CONFIG) is None
+
+
+def test_configuration_and_checkpoints_belong_together(tmp_path):
+    checkpoints = tmp_path / "checkpoints"
+    checkpoints.mkdir()
+    check_checkpoints(tmp_path)
+    # Killed before there was a configuration: nothing has been trained.
+    (checkpoints / "step-000000000.ckpt").write_text("")
+    check_checkpoints(tmp_path)
+    assert not list(checkpoints.iterdir())
+    (checkpoints / "step-000000007.ckpt").write_text("")
+    with pytest.raises(InputError, match="hold the config"):
+        check_checkpoints(tmp_path)
+    (tmp_path / "config.yaml").write_text("")
+    check_checkpoints(tmp_path)
+    (checkpoints / "step-000000007.ckpt").unlink()
+    with pytest.raises(InputError, match="must hold a checkpoint to go on"):
+        check_checkpoints(tmp_path)
 
 
 def test_results_are_removed_and_the_rest_stays(run_dir):

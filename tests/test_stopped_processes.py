@@ -62,6 +62,48 @@ def test_a_process_that_is_stopped(tmp_path, signum, code, capsys):
     assert not (tmp_path / "run" / "report.json").exists()
 
 
+def limited(kilobytes, command, failing):
+    """Runs a command that cannot write longer files."""
+    done = subprocess.run(
+        [
+            *("bash", "-c", f'ulimit -f {kilobytes}; exec "$@"', "bash"),
+            *(sys.executable, "-m", "keras_lstm", *command),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        env=QUIET,
+    )
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr == (
+        f"keras-lstm: error: [Errno 27] File too large: '{failing}'\n"
+    )
+
+
+def test_a_result_that_cannot_be_written_leaves_the_one_before(
+    tmp_path, capsys
+):
+    run_dir = tmp_path / "run"
+    short = [*SHORT, "--run-dir", str(run_dir)]
+    assert main([*short, "--epochs", "2"]) == 0
+    results = ("model.keras", "report.json", "failures.csv")
+    before = {name: (run_dir / name).read_bytes() for name in results}
+    assert main(["prove", str(run_dir)]) == 1
+    size = len(before["model.keras"]) // 1024
+    assert max(p.stat().st_size for p in run_dir.glob("checkpoints/*")) < (
+        1024 * size
+    )
+    more = [*short, "--resume", "--epochs", "3"]
+    limited(size, more, f"{run_dir}/model.keras")
+    assert before == {name: (run_dir / name).read_bytes() for name in results}
+    assert main(["prove", str(run_dir)]) == 1
+    assert main(more) == 0
+    report = json.loads((run_dir / "report.json").read_text())
+    assert report["epochs"] == 3
+
+
 def test_a_full_disk_is_one_line_and_nothing_is_lost(tmp_path, capsys):
     run_dir = tmp_path / "run"
     short = [*SHORT, "--units", "32", "--run-dir", str(run_dir)]
@@ -74,23 +116,7 @@ def test_a_full_disk_is_one_line_and_nothing_is_lost(tmp_path, capsys):
     assert len(before) == 9
     more = [*short, "--resume", "--epochs", "4"]
     # Files of at most 100 KiB: no room for a checkpoint.
-    done = subprocess.run(
-        [
-            *("bash", "-c", 'ulimit -f 100; exec "$@"', "bash"),
-            *(sys.executable, "-m", "keras_lstm", *more),
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-        env=QUIET,
-    )
-    assert done.returncode == 1
-    assert done.stdout == ""
-    assert done.stderr == (
-        "keras-lstm: error: [Errno 27] File too large: "
-        f"'{run_dir}/checkpoints/step-000000024.ckpt'\n"
-    )
+    limited(100, more, f"{run_dir}/checkpoints/step-000000024.ckpt")
     assert before == {path: path.read_bytes() for path in before}
     assert main(more) == 0
     report = json.loads((run_dir / "report.json").read_text())
@@ -137,7 +163,9 @@ def test_numbers_that_go_wrong_fail_the_run(tmp_path, capsys):
     out, err = capsys.readouterr()
     assert out == ""
     (line,) = err.splitlines()
-    assert line.startswith("keras-lstm: error: the loss is nan after step 2 (")
+    assert line.startswith(
+        "keras-lstm: error: a weight is not finite after step 1 ("
+    )
     assert line.endswith(f"{run_dir}/checkpoints/step-000000000.ckpt")
     assert not (run_dir / "report.json").exists()
 

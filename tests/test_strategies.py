@@ -30,6 +30,7 @@ def test_with_gpus_auto_is_mirrored_on_them(monkeypatch, num_gpus):
     monkeypatch.setattr(
         strategies.tf.config, "list_logical_devices", lambda kind: gpus
     )
+    monkeypatch.setattr(strategies, "_made_once", lambda kind, make: make())
     monkeypatch.setattr(
         strategies.tf.distribute, "MirroredStrategy", asked.append
     )
@@ -41,6 +42,7 @@ def test_mirrored_takes_all_cpu_devices_where_there_is_no_gpu(monkeypatch):
     if tf.config.list_physical_devices("GPU"):
         pytest.skip("there is a GPU here")
     asked = []
+    monkeypatch.setattr(strategies, "_made_once", lambda kind, make: make())
     monkeypatch.setattr(
         strategies.tf.distribute, "MirroredStrategy", asked.append
     )

@@ -11,26 +11,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_lstm.callback_state import get_callback_state, set_callback_state
 from keras_lstm.callbacks.stop_at_non_finite import check_weights
 from keras_lstm.checkpoints import Checkpoint, CheckpointFolder
 from keras_lstm.console import say
 from keras_lstm.interruption import Interruption
 from keras_lstm.options import InputError
-
-# What Keras's own callbacks remember. Others say so with `get_state` and
-# `set_state`.
-_REMEMBERED: dict[type, tuple[str, ...]] = {
-    keras.callbacks.EarlyStopping: (
-        *("best", "best_epoch", "best_weights", "stopped_epoch", "wait"),
-    ),
-    keras.callbacks.ModelCheckpoint: (
-        *("best", "_batches_seen_since_last_saving", "_last_batch_seen"),
-    ),
-    keras.callbacks.ReduceLROnPlateau: ("best", "cooldown_counter", "wait"),
-    keras.callbacks.SwapEMAWeights: ("_ema_weights_in_model",),
-}
-# What is not called again in an epoch that is taken up within.
-_STEP_HOOKS = ("on_epoch_begin", "on_train_batch_begin", "on_train_batch_end")
+from keras_lstm.step_skipping import SkippedSteps
+from keras_lstm.strategies import is_chief, is_multi_worker
 
 
 class ExactResume(keras.callbacks.Callback):
@@ -45,8 +33,9 @@ class ExactResume(keras.callbacks.Callback):
     Keras's `BackupAndRestore` does this between epochs, without the state of
     callbacks and random layers, and not from within an epoch: `fit` cannot
     begin there. This lets it run over the steps that are done without doing
-    them. What is resumed within an epoch needs `dataset`; without it
-    checkpoints are written between epochs only.
+    them. What is resumed within an epoch needs `dataset`; without it, and with
+    several workers, of which one writes, checkpoints are written between
+    epochs only.
 
     Give it to `fit` as the first callback, and build the model first.
 
@@ -140,7 +129,7 @@ class ExactResume(keras.callbacks.Callback):
         if self._found is not None:
             step, state = self._found.step, self._found.state
             if state["calls"]:
-                # The last call is done once more, see `_run_over`.
+                # The last call is done once more, see `SkippedSteps`.
                 step -= state["steps_per_execution"]
         dataset = from_step(step)
         # What `make_dataset` makes for training is as good as endless.
@@ -165,14 +154,17 @@ class ExactResume(keras.callbacks.Callback):
         if not self._within_epochs:
             self._found = self._checkpoints.newest()
         self._calls = self.step = 0
-        # Calls of the train function to run over; None when that is done.
-        self._left: int | None = None
+        self._epoch = -1
+        # The first one of a training never stopped; `fit` may be given it.
+        self._first_epoch: int | None = None
+        self._skipped: SkippedSteps | None = None
         self._lowest = math.inf
         self._improved = False
         self._best: Checkpoint | None = None
         self._raw: list[list[np.ndarray]] | None = None
         self._seconds_before = 0.0
-        self._began = self._written = time.monotonic()
+        self._began: float | None = time.monotonic()
+        self._written = self._began
         self._written_step: int | None = None
         self.resumed_step = None
         if self._found is None:
@@ -185,6 +177,12 @@ class ExactResume(keras.callbacks.Callback):
                 f"{self.last_checkpoint}"
             )
         self._check_same_model(state)
+        epochs = self.params["epochs"]
+        if state["calls"] and state["epoch"] >= epochs:
+            raise InputError(
+                f"`epochs` must be at least {state['epoch'] + 1}, to end the "
+                f"epoch of {self.last_checkpoint}. Received: epochs={epochs}"
+            )
         if self.verbose:
             say(f"going on from {self.last_checkpoint}")
             if not self._within_epochs:
@@ -193,24 +191,25 @@ class ExactResume(keras.callbacks.Callback):
                     "within one needs `ExactResume.dataset`"
                 )
         # As Keras's BackupAndRestore does it.
-        model._initial_epoch = (
-            self.params["epochs"] if state["stopped"] else state["epoch"]
-        )
+        model._initial_epoch = epochs if state["stopped"] else state["epoch"]
 
     def on_epoch_begin(
         self, epoch: int, logs: dict[str, float] | None = None
     ) -> None:
         """Goes on from the checkpoint; or, between epochs, writes one."""
-        self._see_steps()
+        self._end_skipping()
         self._epoch = epoch
         if self._found is not None:
             self._go_on()
             return
+        if self._first_epoch is None:
+            self._first_epoch = epoch
         self._calls = 0
         if self.params["steps"]:
             # Keras rounds an epoch up to whole executions.
             calls = -(-self.params["steps"] // self.model.steps_per_execution)
-            self.step = epoch * calls * self.model.steps_per_execution
+            calls *= epoch - self._first_epoch
+            self.step = calls * self.model.steps_per_execution
         self._note_best()
         self._write_or_stop(may_write=True)
 
@@ -221,16 +220,19 @@ class ExactResume(keras.callbacks.Callback):
 
         Here all callbacks have seen the steps before, and none this one.
         """
-        if self._left == 0:
-            self._see_steps()
-        elif self._left is None and self._calls:
-            self._write_or_stop(may_write=self._within_epochs)
+        if self._skipped is not None:
+            if not self._skipped.num_left:
+                self._end_skipping()
+        elif self._calls:
+            # Each worker has metrics of its own, of which one would be kept.
+            several = is_multi_worker(self.model.distribute_strategy)
+            self._write_or_stop(self._within_epochs and not several)
 
     def on_train_batch_end(
         self, batch: int, logs: dict[str, float] | None = None
     ) -> None:
         """Counts the step."""
-        if self._left is None:
+        if self._skipped is None:
             self._calls += 1
             self.step += self.model.steps_per_execution
 
@@ -253,7 +255,7 @@ class ExactResume(keras.callbacks.Callback):
         trainable = self.model.trainable_variables
         if self._found is not None:
             self._go_on()
-        else:
+        elif self._epoch >= 0:
             if self._raw is not None:
                 self._assign(trainable, self._raw)
             self._epoch += 1
@@ -261,10 +263,15 @@ class ExactResume(keras.callbacks.Callback):
             self._note_best()
             self._write(stopped=self.model.stop_training)
         self.model.optimizer.finalize_variable_values(trainable)
+        self._seconds_before, self._began = self.seconds, None
+        # For a later `fit`, which is another training.
+        self.model._initial_epoch = None
 
     @property
     def seconds(self) -> float:
         """Time spent in `fit`, by those that came before as well."""
+        if self._began is None:
+            return self._seconds_before
         return self._seconds_before + time.monotonic() - self._began
 
     def _write_or_stop(self, may_write: bool) -> None:
@@ -291,7 +298,8 @@ class ExactResume(keras.callbacks.Callback):
             self._best = self._checkpoint(stopped=False)
 
     def _write(self, stopped: bool = False) -> None:
-        self._checkpoints.write(self._checkpoint(stopped), self._best)
+        if is_chief(self.model.distribute_strategy):
+            self._checkpoints.write(self._checkpoint(stopped), self._best)
         self._best = None
         self._written_step, self._written = self.step, time.monotonic()
 
@@ -305,6 +313,7 @@ class ExactResume(keras.callbacks.Callback):
             self.step,
             {
                 "epoch": self._epoch,
+                "first_epoch": self._first_epoch,
                 "calls": self._calls,
                 "steps_per_execution": self.model.steps_per_execution,
                 "stopped": stopped,
@@ -312,7 +321,10 @@ class ExactResume(keras.callbacks.Callback):
                 "lowest": self._lowest,
                 "epochs_seen": self.model.history.epoch,
                 "history": self.model.history.history,
-                "callbacks": [_remembered(each) for each in self._callbacks],
+                "callbacks": [
+                    [type(callback).__name__, get_callback_state(callback)]
+                    for callback in self._callbacks
+                ],
                 "variables": variables,
             },
         )
@@ -322,6 +334,13 @@ class ExactResume(keras.callbacks.Callback):
         parts = {
             "model": self.model.variables,
             "optimizer": self.model.optimizer.variables,
+            # Keras does not count them among the model's variables.
+            "stateful layers": [
+                state
+                for layer in self.model._flatten_layers()
+                if getattr(layer, "stateful", False)
+                for state in keras.tree.flatten(layer.states)
+            ],
         }
         if with_metrics:
             parts["metrics"] = self.model.metrics_variables
@@ -364,48 +383,33 @@ class ExactResume(keras.callbacks.Callback):
         state = found.state
         self.resumed_step = self.step = self._written_step = found.step
         self._epoch, self._calls = state["epoch"], state["calls"]
-        self._lowest = state["lowest"]
+        self._first_epoch, self._lowest = state["first_epoch"], state["lowest"]
         self._seconds_before = state["seconds"]
         for callback, (_, remembered) in zip(
             self._callbacks, state["callbacks"], strict=True
         ):
-            _remind(callback, remembered)
+            set_callback_state(callback, remembered)
         history = self.model.history
         history.epoch = state["epochs_seen"]
         history.history = state["history"]
         if self._calls:
-            self._run_over(state["variables"])
+            self._skipped = SkippedSteps(
+                self.model,
+                self._calls,
+                self._callbacks,
+                lambda: self._restore(state["variables"]),
+            )
         else:
             self._restore(state["variables"])
+
+    def _end_skipping(self) -> None:
+        if self._skipped is not None:
+            self._skipped.end()
+            self._skipped = None
 
     def _restore(self, saved: dict[str, Any]) -> None:
         for part, variables in self._variables("metrics" in saved).items():
             self._assign(variables, saved[part])
-
-    def _run_over(self, saved: dict[str, Any]) -> None:
-        """Has `fit` run over the steps that are done.
-
-        The last of them is trained on once more, so that Keras makes all the
-        variables that it makes in a first step; then they get their values.
-        """
-        model = self.model
-        train_function = model.train_function
-        self._left = left = self._calls
-
-        def run_over(iterator: Any) -> Any:
-            nonlocal left
-            self._left = left = left - 1
-            if left:
-                return {}
-            train_function(iterator)
-            model.train_function = train_function
-            self._restore(saved)
-            return model.get_metrics_result()
-
-        model.train_function = run_over
-        for callback in self._callbacks:
-            for name in _STEP_HOOKS:
-                setattr(callback, name, _see_nothing)
 
     def _values(self, variables: Sequence[Any]) -> list[list[np.ndarray]]:
         """Each variable's value on each replica of this process."""
@@ -422,39 +426,3 @@ class ExactResume(keras.callbacks.Callback):
         for variable, values in zip(variables, saved, strict=True):
             for each, value in zip(local(variable.value), values, strict=True):
                 each.assign(value)
-
-    def _see_steps(self) -> None:
-        if self._left is not None:
-            self._left = None
-            for callback in self._callbacks:
-                for name in _STEP_HOOKS:
-                    delattr(callback, name)
-
-
-def _see_nothing(*arguments: Any, **named: Any) -> None:
-    """Stands in for a callback's hook."""
-
-
-def _remembered(callback: keras.callbacks.Callback) -> tuple[str, Any]:
-    names = _attributes(callback)
-    state = (
-        callback.get_state()
-        if hasattr(callback, "get_state")
-        else {name: getattr(callback, name, None) for name in names}
-    )
-    return type(callback).__name__, state
-
-
-def _remind(callback: keras.callbacks.Callback, state: dict[str, Any]) -> None:
-    if hasattr(callback, "set_state"):
-        callback.set_state(state)
-        return
-    for name in _attributes(callback):
-        setattr(callback, name, state[name])
-
-
-def _attributes(callback: keras.callbacks.Callback) -> Sequence[str]:
-    for kind, names in _REMEMBERED.items():
-        if isinstance(callback, kind):
-            return names
-    return ()

@@ -41,6 +41,13 @@ class HistoryWriter(keras.callbacks.Callback):
     ) -> None:
         """Writes the file anew, with this epoch's row."""
         self._rows.append({"epoch": epoch + 1} | (logs or {}))
+        self._write()
+
+    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
+        """Writes it where a training that is resumed was done already."""
+        self._write()
+
+    def _write(self) -> None:
         names = list(dict.fromkeys(name for row in self._rows for name in row))
         text = io.StringIO()
         writer = csv.DictWriter(text, names, lineterminator="\n")

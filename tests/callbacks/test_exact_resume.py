@@ -132,26 +132,136 @@ def test_a_dataset_from_its_start_goes_on_by_epochs(
     )
 
 
-def test_keras_still_cannot_begin_within_an_epoch():
-    """When it can, `_run_over` is no longer needed."""
-    inputs, targets = make_data()
-    batches = []
-
-    class Begin(keras.callbacks.Callback):
-        def on_train_begin(self, logs=None):
-            self.model._initial_epoch = 1
-
-        def on_train_batch_begin(self, batch, logs=None):
-            batches.append(batch)
-
-    make_model().fit(
-        *(inputs, targets),
-        batch_size=8,
-        epochs=2,
+def simple_fit(folder, model, stop=None, callbacks=(), **arguments):
+    """Five steps an epoch of 8 examples."""
+    whole = tf.data.Dataset.from_tensor_slices(make_data())
+    resume = ExactResume(folder, callbacks, 3, None, "loss")
+    model.fit(
+        resume.dataset(whole.repeat().batch(8).skip),
+        steps_per_epoch=5,
+        shuffle=False,
         verbose=0,
-        callbacks=[Begin()],
+        callbacks=[resume, *callbacks, *([Stop(**stop)] if stop else [])],
+        **arguments,
     )
-    assert batches == [0, 1, 2, 3, 4]
+    return model.get_weights(), model.history.history
+
+
+def assert_same(one, other):
+    for first, second in zip(one[0], other[0], strict=True):
+        np.testing.assert_array_equal(first, second)
+    assert one[1] == other[1]
+
+
+def test_callbacks_with_hooks_of_their_own_see_the_steps_after(tmp_path):
+    seen = []
+    look = keras.callbacks.LambdaCallback(
+        on_epoch_begin=lambda epoch, logs: seen.append(("epoch", epoch)),
+        on_train_batch_end=lambda batch, logs: seen.append(batch),
+    )
+    with pytest.raises(StopError):
+        simple_fit(tmp_path / "a", make_model(), {"after_steps": 4}, [look])
+    seen.clear()
+    simple_fit(tmp_path / "a", make_model(), None, [look], epochs=2)
+    assert seen == [3, 4, ("epoch", 1), 0, 1, 2, 3, 4]
+
+
+def test_a_model_checkpoint_by_steps_goes_on(tmp_path):
+    def run(name, stop=None):
+        saved = tmp_path / f"{name}.weights.h5"
+        save = keras.callbacks.ModelCheckpoint(
+            saved, save_weights_only=True, save_freq=2
+        )
+        found = simple_fit(
+            tmp_path / name, make_model(), stop, [save], epochs=2
+        )
+        return found, saved
+
+    whole, _ = run("whole")
+    with pytest.raises(StopError):
+        run("run", {"after_steps": 4})
+    resumed, saved = run("run")
+    assert_same(whole, resumed)
+    assert saved.exists()
+
+
+def test_a_later_fit_is_another_training(tmp_path):
+    def run(name, stop=None):
+        model = make_model()
+        simple_fit(tmp_path / name / "one", model, None, epochs=2)
+        simple_fit(tmp_path / name / "two", model, stop, epochs=2)
+        return model.fit(
+            *make_data(), epochs=2, shuffle=False, verbose=0
+        ).history, model.get_weights()
+
+    whole = run("whole")
+    with pytest.raises(StopError):
+        run("run", {"after_steps": 14})
+    resumed = run("run")
+    assert len(resumed[0]["loss"]) == 2
+    assert_same(whole[::-1], resumed[::-1])
+
+
+def test_an_initial_epoch_is_minded(tmp_path):
+    def run(name, stop=None):
+        return simple_fit(
+            tmp_path / name, make_model(), stop, epochs=4, initial_epoch=1
+        )
+
+    whole = run("whole")
+    for steps in (4, 12):
+        with pytest.raises(StopError):
+            run("run", {"after_steps": steps})
+    assert_same(whole, run("run"))
+
+
+def test_fewer_epochs_than_are_done(tmp_path):
+    with pytest.raises(StopError):
+        simple_fit(tmp_path / "a", make_model(), {"after_steps": 14}, epochs=4)
+    with pytest.raises(InputError, match="`epochs` must be at least 3, to end"):
+        simple_fit(tmp_path / "a", make_model(), epochs=2)
+    whole = simple_fit(tmp_path / "a", make_model(), epochs=4)
+    assert_same(whole, simple_fit(tmp_path / "a", make_model(), epochs=2))
+
+
+def test_the_states_of_stateful_layers_are_kept(tmp_path):
+    def run(name, stop=None):
+        keras.utils.set_random_seed(0)
+        model = keras.Sequential(
+            [
+                keras.Input((4, 1), batch_size=8),
+                keras.layers.LSTM(3, stateful=True),
+                keras.layers.Dense(2),
+            ]
+        )
+        model.compile(
+            keras.optimizers.Adam(0.1),
+            keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        )
+        return simple_fit(tmp_path / name, model, stop, epochs=3)
+
+    whole = run("whole")
+    for stop in ({"after_steps": 4}, {"after_epoch": 1}):
+        with pytest.raises(StopError):
+            run("run", stop)
+    assert_same(whole, run("run"))
+
+
+def test_bfloat16_is_kept(tmp_path):
+    def run(name, stop=None):
+        keras.utils.set_random_seed(0)
+        model = keras.Sequential(
+            [keras.Input((4,)), keras.layers.Dense(2, dtype="bfloat16")]
+        )
+        model.compile(
+            "sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        )
+        return simple_fit(tmp_path / name, model, stop, epochs=2)
+
+    whole = run("whole")
+    with pytest.raises(StopError):
+        run("run", {"after_steps": 7})
+    assert_same(whole, run("run"))
 
 
 def test_what_was_saved_within_an_epoch_needs_the_dataset(tmp_path):

@@ -1,0 +1,37 @@
+"""Gradient clipping that does not depend on the number of replicas."""
+
+from typing import Any
+
+
+def clip_after_aggregation(optimizer: Any) -> Any:
+    """Makes an optimizer clip the gradient of the whole batch.
+
+    Keras clips the gradient of each replica's part before they are added up,
+    so that two replicas train something else than one device does. This adds
+    up first. On one device nothing changes.
+
+    Args:
+        optimizer: a Keras optimizer with `clipnorm`, `global_clipnorm` or
+            `clipvalue`; a `LossScaleOptimizer` too.
+
+    Returns:
+        The same optimizer.
+
+    Example:
+
+    ```python
+    optimizer = clip_after_aggregation(
+        keras.optimizers.Adam(0.01, global_clipnorm=1.0)
+    )
+    ```
+    """
+    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    clip, add_up = inner._clip_gradients, inner._all_reduce_sum_gradients
+
+    def add_up_and_clip(pairs: Any) -> list[tuple[Any, Any]]:
+        gradients, variables = zip(*add_up(pairs), strict=True)
+        return list(zip(clip(list(gradients)), variables, strict=True))
+
+    inner._clip_gradients = lambda gradients: gradients
+    inner._all_reduce_sum_gradients = add_up_and_clip
+    return optimizer
