@@ -22,15 +22,17 @@ if TYPE_CHECKING:
     from keras_lstm.datasets import make_dataset
     from keras_lstm.early_answers import EarlyAnswers
     from keras_lstm.evaluation import answering_every_step, evaluate
+    from keras_lstm.gradient_clipping import clip_after_aggregation
     from keras_lstm.interruption import Interrupted, Interruption
     from keras_lstm.losses import SmoothedCrossentropy
     from keras_lstm.metrics import SequenceAccuracy, TokenAccuracy
     from keras_lstm.models import build_model
+    from keras_lstm.multi_worker import enable_multi_worker
     from keras_lstm.options import InputError, RunError
     from keras_lstm.presets import get_preset
     from keras_lstm.proof import Proof, ProofError, check_proof, find_proof
     from keras_lstm.proof_regularization import ProofRegularization
-    from keras_lstm.strategies import get_strategy
+    from keras_lstm.strategies import check_compiled, get_strategy
     from keras_lstm.tasks import get_task
     from keras_lstm.tasks.image_rows import ImageRows
     from keras_lstm.tasks.increment import Add, Decrement, Increment, Parity
@@ -72,7 +74,10 @@ _MODULES = {
     "TransducerTask": "tasks.transducer",
     "answering_every_step": "evaluation",
     "build_model": "models",
+    "check_compiled": "strategies",
     "check_proof": "proof",
+    "clip_after_aggregation": "gradient_clipping",
+    "enable_multi_worker": "multi_worker",
     "evaluate": "evaluation",
     "find_proof": "proof",
     "get_preset": "presets",
@@ -116,7 +121,10 @@ __all__ = [
     "TransducerTask",
     "answering_every_step",
     "build_model",
+    "check_compiled",
     "check_proof",
+    "clip_after_aggregation",
+    "enable_multi_worker",
     "evaluate",
     "find_proof",
     "get_preset",

@@ -4,18 +4,26 @@ Command: python scripts/benchmark.py CASE [--rounds N] [--json]
 
 A case is a function that prepares what is compared and returns it by name;
 everything that happens once (building, tracing) happens before the clock
-starts, in a first call of each.
+starts, in a first call of each. What is called may return the seconds that it
+has measured itself.
 """
 
 import argparse
 import json
+import pathlib
 import statistics
+import subprocess
 import sys
 import time
 from collections.abc import Callable
 
 Contender = Callable[[], object]
+SCRIPTS = pathlib.Path(__file__).parent
 CASES: dict[str, Callable[[], dict[str, Contender]]] = {}
+
+
+class Seconds(float):
+    """What a contender has measured itself."""
 
 
 def case(
@@ -183,6 +191,39 @@ def fit_checkpointed() -> dict[str, Contender]:
     return {"checkpointed": checkpointed, "not": lambda: fit([])}
 
 
+@case
+def strategies() -> dict[str, Contender]:
+    """60 steps of 512 in one process, with two replicas, by two workers.
+
+    On two cores there is nothing to be gained: it shows the overhead.
+    """
+
+    def fit(name: str) -> Contender:
+        command = [sys.executable, str(SCRIPTS / "measure_strategy.py"), name]
+        if name == "multi_worker":
+            cluster = str(SCRIPTS / "local_cluster.py")
+            command = [sys.executable, cluster, "--workers", "2", *command]
+
+        def run() -> Seconds:
+            done = subprocess.run(
+                command,
+                check=True,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                text=True,
+            )
+            line = next(x for x in done.stdout.splitlines() if "seconds" in x)
+            return Seconds(line.split()[-1])
+
+        return run
+
+    return {
+        "two workers": fit("multi_worker"),
+        "two replicas": fit("mirrored"),
+        "one process": fit("default"),
+    }
+
+
 def measure(
     contenders: dict[str, Contender], rounds: int
 ) -> dict[str, list[float]]:
@@ -198,8 +239,10 @@ def measure(
         order = list(contenders.items())[:: -1 if number % 2 else 1]
         for name, run in order:
             start = time.perf_counter()
-            run()
-            seconds[name].append(time.perf_counter() - start)
+            measured = run()
+            elapsed = time.perf_counter() - start
+            own = isinstance(measured, Seconds)
+            seconds[name].append(float(measured) if own else elapsed)
     return seconds
 
 

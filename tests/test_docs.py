@@ -26,7 +26,10 @@ MODULES = [
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
-def test_the_snippets_of_a_document_run_from_top_to_bottom(name):
+def test_the_snippets_of_a_document_run_from_top_to_bottom(
+    tmp_path, monkeypatch, name
+):
+    monkeypatch.chdir(tmp_path)
     text = (ROOT / name).read_text()
     snippets = re.findall(r"^```python\n(.*?)^```", text, re.M | re.S)
     assert {"README.md", "docs/tutorials.md"} <= set(DOCUMENTS)

@@ -350,7 +350,7 @@ class ExactResume(keras.callbacks.Callback):
         for part, variables in self._variables(with_metrics=False).items():
             saved = [
                 [(value.shape, value.dtype) for value in values]
-                for values in state["variables"][part]
+                for values in state["variables"].get(part, [])
             ]
             own = [
                 [(value.shape, value.dtype) for value in values]

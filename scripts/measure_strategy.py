@@ -1,0 +1,53 @@
+"""Seconds that 60 steps of 512 of the tutorial's increment take in `fit`.
+
+Command: python scripts/measure_strategy.py default|mirrored|multi_worker
+
+`mirrored` is two replicas, on two logical devices of one CPU; `multi_worker`
+needs scripts/local_cluster.py around it. Used by scripts/benchmark.py.
+"""
+
+import sys
+import time
+
+import keras
+import tensorflow as tf
+
+from keras_lstm.datasets import make_dataset
+from keras_lstm.gradient_clipping import clip_after_aggregation
+from keras_lstm.metrics import SequenceAccuracy
+from keras_lstm.models import build_model
+from keras_lstm.multi_worker import enable_multi_worker
+from keras_lstm.presets import get_preset
+from keras_lstm.strategies import get_strategy, is_chief
+
+
+def main() -> None:
+    """Trains, and prints the seconds."""
+    name = sys.argv[1]
+    if name == "mirrored":
+        tf.config.set_logical_device_configuration(
+            tf.config.list_physical_devices("CPU")[0],
+            [tf.config.LogicalDeviceConfiguration()] * 2,
+        )
+    strategy = get_strategy(name)
+    config = get_preset("increment-tutorial")
+    with strategy.scope():
+        model = enable_multi_worker(build_model(config.task, config.model))
+        model.compile(
+            clip_after_aggregation(
+                keras.optimizers.Adam(0.01, global_clipnorm=1.0)
+            ),
+            keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            metrics=[SequenceAccuracy()],
+            jit_compile=False,
+        )
+    dataset = make_dataset(config.task.splits(seed=0).train, 512, training=True)
+    for steps in (5, 60):
+        start = time.perf_counter()
+        model.fit(dataset, steps_per_epoch=steps, shuffle=False, verbose=0)
+    if is_chief(strategy):
+        print("seconds", time.perf_counter() - start)
+
+
+if __name__ == "__main__":
+    main()
