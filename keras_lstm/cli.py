@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import pathlib
+import shutil
 import signal
 import sys
 import tempfile
@@ -23,11 +24,24 @@ from keras_lstm.config import (
     read_config,
 )
 from keras_lstm.console import say
-from keras_lstm.options import InputError, RunError, declared_options
+from keras_lstm.options import (
+    InputError,
+    RunError,
+    check_known,
+    declared_options,
+)
 from keras_lstm.presets import PRESETS, describe, get_preset
-from keras_lstm.run_folder import check_goes_on, check_run_dir, saved_config
+from keras_lstm.run_folder import (
+    check_goes_on,
+    check_run_dir,
+    default_run_dir,
+    saved_config,
+)
 from keras_lstm.tasks import TASKS, get_task, task_name
 from keras_lstm.tasks.task import Task
+
+# KerasTuner's, as tune has them.
+_ALGORITHMS = ("grid", "random", "hyperband", "bayesian")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -82,6 +96,7 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     listing = commands.add_parser("list", help="tasks and presets")
     listing.set_defaults(run=_list)
     _add_train(commands, argv)
+    _add_tune(commands, argv)
     _add_verify(commands)
     _add_prove(commands)
     _add_evaluate(commands)
@@ -159,9 +174,16 @@ def _add_train(commands: Any, argv: list[str]) -> None:
         default=False,
         help="a few steps only, through everything",
     )
+    _add_options(parser, "train", argv)
+
+
+def _add_options(
+    parser: argparse.ArgumentParser, command: str, argv: list[str]
+) -> None:
+    """A flag for every option of a run."""
     tasks = dict(TASKS)
     # A task of one's own brings options of its own.
-    if argv[:1] == ["train"] and len(argv) > 1 and ":" in argv[1]:
+    if argv[:1] == [command] and len(argv) > 1 and ":" in argv[1]:
         tasks[argv[1]] = get_task(argv[1])
         option_owners(tasks[argv[1]])
     groups = {
@@ -182,6 +204,40 @@ def _add_train(commands: Any, argv: list[str]) -> None:
                     or kind.__name__.upper(),
                     help=field.metadata["help"].replace("%", "%%"),
                 )
+
+
+def _add_tune(commands: Any, argv: list[str]) -> None:
+    parser = commands.add_parser(
+        "tune",
+        help="search hyperparameters",
+        description="Searches options of a run, the size of the LSTM first of "
+        "all, with KerasTuner. Each trial is a whole run. The other options "
+        "come from the preset, the config file and the flags.",
+        allow_abbrev=False,
+        argument_default=argparse.SUPPRESS,
+    )
+    parser.set_defaults(run=_tune, options={}, smoke=False, argv=argv)
+    parser.add_argument("task", metavar="TASK", help=", ".join(TASKS))
+    parser.add_argument("--preset", metavar="P", default=None)
+    parser.add_argument("--config", metavar="FILE", type=_path, default=None)
+    for flag, metavar, help_text in (
+        ("--run-dir", "DIR", "where the search's files go"),
+        ("--search", "NAMES", "options to search, such as units,dropout"),
+        ("--max-trials", "N", "trials at most"),
+        ("--workers", "N", "processes to run trials in"),
+        ("--algorithm", "A", "grid, random, hyperband or bayesian"),
+        ("--objective", "O", "cost or smallest; accuracy for images"),
+    ):
+        parser.add_argument(flag, metavar=metavar, help=help_text, default=None)
+    for flag, help_text in (
+        ("--resume", "go on with the search in --run-dir"),
+        ("--overwrite", "remove the search in --run-dir and begin anew"),
+        ("--json", "print JSON"),
+    ):
+        parser.add_argument(
+            flag, action="store_true", default=False, help=help_text
+        )
+    _add_options(parser, "tune", argv)
 
 
 def _add_verify(commands: Any) -> None:
@@ -300,6 +356,52 @@ def _train(arguments: argparse.Namespace) -> int:
     )
     if chief:
         print(result_text(config, result))
+    return 0
+
+
+def _tune(arguments: argparse.Namespace) -> int:
+    workers = _positive(arguments.workers, "workers") or 1
+    max_trials = _positive(arguments.max_trials, "max_trials")
+    algorithm = arguments.algorithm or "grid"
+    check_known(algorithm, _ALGORITHMS, "algorithm")
+    if arguments.resume and arguments.overwrite:
+        raise InputError("`resume` and `overwrite` exclude one another")
+    if arguments.run_dir is None and arguments.resume:
+        raise InputError("`resume` needs `run_dir`. Received: run_dir=None")
+    begins = not arguments.resume
+    arguments.resume = False
+    config = _resolve(arguments)
+    folder = (
+        default_run_dir(config, "tune")
+        if arguments.run_dir is None
+        else _path(arguments.run_dir)
+    )
+    with _startup_messages_held():
+        import tensorflow
+
+        from keras_lstm import search as searching
+        from keras_lstm.tuning import LSTMHyperModel
+
+        tensorflow.config.list_logical_devices()
+    names = (arguments.search or "units").split(",")
+    search = searching.Search(
+        LSTMHyperModel(config, names, arguments.objective),
+        algorithm,
+        max_trials,
+        config.seed,
+    )
+    takes_part = "KERASTUNER_ORACLE_IP" in os.environ
+    if not takes_part:
+        searching.check_folder(folder, search, not begins, arguments.overwrite)
+        if arguments.overwrite:
+            shutil.rmtree(folder, ignore_errors=True)
+    # The same again, for the processes that take part.
+    command = [sys.executable, "-m", "keras_lstm", *arguments.argv]
+    command += ["--run-dir", str(folder)]
+    trials = searching.run(folder, search, workers, command)
+    if not takes_part:
+        print(searching.table(search, trials))
+        print(f"Search folder: {folder}")
     return 0
 
 

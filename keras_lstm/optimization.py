@@ -1,4 +1,4 @@
-"""What a configuration says about loss, optimizer and learning rate."""
+"""What to fit, from a configuration: model, loss, optimizer, learning rate."""
 
 from typing import Any
 
@@ -9,9 +9,66 @@ from keras_lstm.early_answers import EarlyAnswers
 from keras_lstm.evaluation import answering_every_step
 from keras_lstm.gradient_clipping import clip_after_aggregation
 from keras_lstm.losses import SmoothedCrossentropy
+from keras_lstm.metrics import SequenceAccuracy, TokenAccuracy
+from keras_lstm.models import build_model
+from keras_lstm.multi_worker import enable_multi_worker
 from keras_lstm.options import InputError
 from keras_lstm.proof_regularization import ProofRegularization
+from keras_lstm.strategies import get_strategy
+from keras_lstm.tasks.task import Splits
 from keras_lstm.tasks.transducer import TransducerTask
+
+
+def compiled_model(config: Config, splits: Splits | None = None) -> keras.Model:
+    """Builds and compiles what is to be fitted.
+
+    Args:
+        config: its model, its strategy, its training.
+        splits: the task's, where they are at hand.
+
+    Returns:
+        The model; behind it may be layers that only add to the loss, see
+        `trained_model`.
+
+    Raises:
+        InputError: parts of the configuration do not go together.
+    """
+    splits = splits or config.task.splits(config.seed)
+    steps_per_epoch = count_steps_per_epoch(config.training, splits)
+    with get_strategy(config.training.strategy).scope():
+        trained = build_model(config.task, config.model, config.seed)
+        model = _with_additions(trained, config, steps_per_epoch)
+        model.compile(
+            optimizer=make_optimizer(config, steps_per_epoch),
+            loss=make_loss(config.training),
+            metrics=[SequenceAccuracy(), TokenAccuracy()],
+            # Forcing XLA would keep cuDNN's LSTM from being used on a GPU.
+            jit_compile=False,
+        )
+    # In a function, where Keras does not take it for a layer.
+    model.trained_model = lambda: trained
+    return enable_multi_worker(model)
+
+
+def trained_model(model: keras.Model) -> keras.Model:
+    """The part of a compiled model whose weights are the result."""
+    return model.trained_model()
+
+
+def count_steps_per_epoch(training: TrainingConfig, splits: Splits) -> int:
+    """How many steps an epoch has.
+
+    Raises:
+        InputError: neither the configuration nor the data says.
+    """
+    if training.steps_per_epoch is not None:
+        return training.steps_per_epoch
+    if splits.train.num_examples is None:
+        raise InputError(
+            "`steps_per_epoch` must be given where training inputs are drawn "
+            "without end. Received: steps_per_epoch=None"
+        )
+    return -(-splits.train.num_examples // training.batch_size)
 
 
 def make_optimizer(config: Config, steps_per_epoch: int) -> Any:
@@ -71,17 +128,10 @@ def make_schedule(training: TrainingConfig, steps_per_epoch: int) -> Any:
     )
 
 
-def fitted_model(
+def _with_additions(
     model: keras.Model, config: Config, steps_per_epoch: int
-) -> tuple[keras.Model, keras.Model]:
-    """What to fit: the model with what the configuration adds to the loss.
-
-    Returns:
-        The model to fit, and the one inside it whose weights are the result.
-
-    Raises:
-        InputError: what is to be added does not suit the model.
-    """
+) -> keras.Model:
+    """The model with what the configuration adds to the loss."""
     training, task = config.training, config.task
     if training.prove_from is not None and training.early_answers is not None:
         raise InputError(
@@ -113,6 +163,5 @@ def fitted_model(
         model = answering_every_step(model)
         added = EarlyAnswers(training.early_answers)
     else:
-        return model, model
-    fitted = keras.Model(model.input, added(model.output), name=model.name)
-    return fitted, model
+        return model
+    return keras.Model(model.input, added(model.output), name=model.name)

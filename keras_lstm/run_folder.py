@@ -24,10 +24,11 @@ _RESULTS = ("report.json", "proof.json", "verify-*.json", "failures*.csv")
 _FREE = ("checkpoint_steps", "checkpoint_seconds")
 
 
-def default_run_dir(config: Config) -> pathlib.Path:
+def default_run_dir(config: Config, kind: str = "") -> pathlib.Path:
     """A folder named from the preset, the seed and the time."""
     now = datetime.datetime.now().astimezone()
     name = f"{config.preset}-seed{config.seed}-{now:%Y%m%d-%H%M%S-%f}"
+    name = f"{kind}-{name}" if kind else name
     task = task_name(type(config.task)).replace(":", ".")
     return pathlib.Path("logs", task, name)
 

@@ -33,10 +33,11 @@ from keras_lstm.datasets import check_fills_a_batch, make_dataset
 from keras_lstm.evaluation import Evaluation, evaluate
 from keras_lstm.files import locked, remove_temporary, replacing, write_text
 from keras_lstm.interruption import Interrupted, Interruption
-from keras_lstm.metrics import SequenceAccuracy, TokenAccuracy
-from keras_lstm.models import build_model
-from keras_lstm.multi_worker import enable_multi_worker
-from keras_lstm.optimization import fitted_model, make_loss, make_optimizer
+from keras_lstm.optimization import (
+    compiled_model,
+    count_steps_per_epoch,
+    trained_model,
+)
 from keras_lstm.options import InputError, RunError
 from keras_lstm.proof import Proof, ProofError, ProofSearch, check_proof
 from keras_lstm.reporting import check_report, failures_csv, proof_report
@@ -91,6 +92,7 @@ def train(
     config: Config,
     run_dir: pathlib.Path | None = None,
     *,
+    model: keras.Model | None = None,
     resume: bool = False,
     init_from: pathlib.Path | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
@@ -109,6 +111,8 @@ def train(
         config: what to do.
         run_dir: where the run's files go; by default
             `logs/<task>/<preset>-seed<seed>-<time>`.
+        model: what to train; by default, and otherwise too, one that
+            `compiled_model(config)` has made.
         resume: go on with the run in `run_dir` from its last checkpoint; or
             begin, where there is none yet.
         init_from: a run folder whose weights to start from.
@@ -146,20 +150,11 @@ def train(
             f"task={config.task.name}"
         )
     check_fills_a_batch(splits.train, config.training.batch_size)
-    steps_per_epoch = _steps_per_epoch(config.training, splits)
-    with strategy.scope():
-        model = build_model(config.task, config.model, config.seed)
-        if init_from is not None and not begun:
-            _copy_weights(init_from, model)
-        fitted, trained = fitted_model(model, config, steps_per_epoch)
-        fitted.compile(
-            optimizer=make_optimizer(config, steps_per_epoch),
-            loss=make_loss(config.training),
-            metrics=[SequenceAccuracy(), TokenAccuracy()],
-            # Forcing XLA would keep cuDNN's LSTM from being used on a GPU.
-            jit_compile=False,
-        )
-    enable_multi_worker(fitted)
+    steps_per_epoch = count_steps_per_epoch(config.training, splits)
+    fitted = compiled_model(config, splits) if model is None else model
+    trained = trained_model(fitted)
+    if init_from is not None and not begun:
+        _copy_weights(init_from, trained)
     stop = _make_stop(config.training, splits)
     feedback = _make_feedback(config, quiet)
     prover = _make_prover(config, quiet)
@@ -251,12 +246,11 @@ def train(
         interruption.check()
         fit = time.perf_counter()
 
-        model.set_weights(trained.get_weights())
-        model = _uncompiled(model)
+        result = _uncompiled(trained)
         proof = prover.search if prover is not None else None
         if proof is not None and proof.proof is not None:
-            proof = _kept_proof(model, config, proof, proof.proof)
-        check = _check(model, config, splits, quiet, interruption)
+            proof = _kept_proof(result, config, proof, proof.proof)
+        check = _check(result, config, splits, quiet, interruption)
         interruption.check()
         checked = time.perf_counter()
 
@@ -290,7 +284,7 @@ def train(
             "resumed_from_step": resuming.resumed_step,
             "proved": proof is not None and proof.proof is not None,
             **({} if proof is None else proof_report(proof)),
-            "num_parameters": model.count_params(),
+            "num_parameters": result.count_params(),
             "seconds": _seconds(
                 {
                     "import": import_seconds,
@@ -307,8 +301,8 @@ def train(
                 "keras_lstm": keras_lstm.__version__,
             },
         }
-        _write_results(run_dir, config, model, check, proof, report)
-        return TrainResult(run_dir, model, history, check, proof, report)
+        _write_results(run_dir, config, result, check, proof, report)
+        return TrainResult(run_dir, result, history, check, proof, report)
 
 
 def _write_results(
@@ -384,17 +378,6 @@ def _test_report(
             "test_head_num_wrong": check.num_wrong_of(head),
         }
     return report
-
-
-def _steps_per_epoch(training: TrainingConfig, splits: Splits) -> int:
-    if training.steps_per_epoch is not None:
-        return training.steps_per_epoch
-    if splits.train.num_examples is None:
-        raise InputError(
-            "`steps_per_epoch` must be given where training inputs are drawn "
-            "without end. Received: steps_per_epoch=None"
-        )
-    return -(-splits.train.num_examples // training.batch_size)
 
 
 def _make_stop(

@@ -90,8 +90,9 @@ def compare(tmp_path, run, mirrored, num_workers):
                 other["history"][name], values, rtol=1e-4
             )
         name = "sequence_accuracy"
+        assert alone["evaluated"][name] > 0
         assert other["evaluated"][name] == alone["evaluated"][name]
-        assert other["predicted"].shape == (101, 7, 2)
+        assert other["predicted"].shape == (101, 4, 2)
         np.testing.assert_allclose(
             other["predicted"], alone["predicted"], atol=1e-4
         )
@@ -131,6 +132,7 @@ def finished(tmp_path, codes, lines):
     return report
 
 
+@pytest.mark.slow
 def test_a_preset_with_noise_gets_exact_on_two_workers(tmp_path, run):
     codes, lines = run([*TRAIN, *SMALL, "--run-dir", tmp_path / "run"])
     report = finished(tmp_path, codes, lines)
@@ -138,7 +140,7 @@ def test_a_preset_with_noise_gets_exact_on_two_workers(tmp_path, run):
     assert len(list((tmp_path / "run" / "train").iterdir())) == 1
 
 
-@pytest.mark.parametrize("victim", [0, 1])
+@pytest.mark.parametrize("victim", [pytest.param(0, marks=pytest.mark.slow), 1])
 def test_a_worker_that_dies(tmp_path, run, victim):
     command = [*TRAIN, *SMALL, "--run-dir", tmp_path / "run", "--resume"]
     command += ["--checkpoint-steps", "10", "--log-every-steps", "1"]
@@ -258,11 +260,14 @@ def compiled(strategy, **options):
     optimizer = options.pop("optimizer", {})
     with strategy.scope():
         model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+        jit_compile = options.pop("jit_compile", False)
         model.compile(
             keras.optimizers.SGD(0.1, **optimizer),
             "mse",
             **({"jit_compile": False} | options),
         )
+    # Where operations are deterministic Keras refuses it by itself.
+    model.jit_compile = jit_compile
     return model
 
 
@@ -324,7 +329,7 @@ def clipped(strategy, make, fix):
             jit_compile=False,
         )
     model.fit(
-        *(symbols, targets), batch_size=16, epochs=8, shuffle=False, verbose=0
+        *(symbols, targets), batch_size=16, epochs=4, shuffle=False, verbose=0
     )
     return np.concatenate([w.ravel() for w in model.get_weights()])
 

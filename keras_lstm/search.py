@@ -1,0 +1,426 @@
+"""A search folder: trials run one after the other or side by side, reported."""
+
+import contextlib
+import csv
+import dataclasses
+import io
+import json
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import keras
+import keras_tuner
+import tensorflow as tf
+import yaml
+from tensorboard.plugins.hparams import api as hparams
+
+from keras_lstm.config import Config
+from keras_lstm.console import say
+from keras_lstm.files import locked, remove_temporary, write_text
+from keras_lstm.interruption import Interruption
+from keras_lstm.options import InputError, RunError
+from keras_lstm.tuning import FAILED, WRONG, LSTMHyperModel
+
+# A worker that ends so often without a trial done in between has a reason.
+_MAX_STARTS = 3
+_PROJECT = "keras_tuner"
+_COLUMNS = ("num_wrong", "training_examples", "num_parameters", "seconds")
+
+
+@dataclasses.dataclass(frozen=True)
+class Search:
+    """What is searched, and how.
+
+    Args:
+        hypermodel: the configuration and what of it is searched.
+        algorithm: "grid", "random", "hyperband" or "bayesian".
+        max_trials: at most so many; None for all there are ("grid"), or as
+            many as the algorithm makes of it.
+        seed: of the algorithm.
+    """
+
+    hypermodel: LSTMHyperModel
+    algorithm: str = "grid"
+    max_trials: int | None = None
+    seed: int = 0
+
+    def to_yaml(self) -> str:
+        """What tells this search from another."""
+        return yaml.safe_dump(
+            {
+                "algorithm": self.algorithm,
+                "objective": self.hypermodel.objective,
+                "search": list(self.hypermodel.search),
+                "seed": self.seed,
+                "config": yaml.safe_load(self.hypermodel.config.to_yaml()),
+            },
+            sort_keys=False,
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Trial:
+    """A trial and what came of it.
+
+    Args:
+        name: KerasTuner's number for it.
+        values: the values tried, by option name.
+        score: what was minimised; None while it is not done.
+        metrics: what the run came to, by name.
+        config: the whole configuration.
+    """
+
+    name: str
+    values: dict[str, Any]
+    score: float | None
+    metrics: dict[str, float]
+    config: Config
+
+
+def check_folder(
+    folder: pathlib.Path, search: Search, resume: bool, overwrite: bool
+) -> None:
+    """Refuses a folder that holds a search, unless that is wanted.
+
+    Raises:
+        InputError: it does, or it holds another search, or files of it are
+            damaged.
+    """
+    held = folder / "search.yaml"
+    if not held.exists():
+        if folder.exists() and any(
+            path.name != ".lock" for path in folder.iterdir()
+        ):
+            raise InputError(
+                "`run_dir` must be empty, or hold a search. Received: "
+                f"run_dir={folder}"
+            )
+        return
+    if not (resume or overwrite):
+        raise InputError(
+            "`run_dir` must not hold a search yet, without `resume` or "
+            f"`overwrite`. Received: run_dir={folder}"
+        )
+    if overwrite:
+        return
+    if held.read_text("utf-8") != search.to_yaml():
+        raise InputError(
+            "`resume` goes on with the same task, options and search space. "
+            f"Received: others than in {held}"
+        )
+    damaged, whole = [], []
+    for path in sorted((folder / _PROJECT).glob("**/*.json")):
+        try:
+            json.loads(path.read_text("utf-8"))
+        except (OSError, ValueError):
+            damaged.append(str(path))
+        else:
+            if path.name == "trial.json":
+                whole.append(path.parent.name.removeprefix("trial_"))
+    if damaged:
+        raise InputError(
+            f"KerasTuner's {', '.join(damaged)} cannot be read. Trials that "
+            f"could be: {', '.join(whole) or 'none'}; their runs are in "
+            f"{folder / 'trials'}. Use overwrite to begin anew"
+        )
+
+
+def make_tuner(folder: pathlib.Path, search: Search) -> keras_tuner.Tuner:
+    """KerasTuner's tuner; each trial is a run in a folder of its own."""
+    base: Any = {
+        "grid": keras_tuner.GridSearch,
+        "random": keras_tuner.RandomSearch,
+        "bayesian": keras_tuner.BayesianOptimization,
+        "hyperband": keras_tuner.Hyperband,
+    }[search.algorithm]
+    options: dict[str, Any] = {"max_trials": search.max_trials}
+    if search.algorithm == "hyperband":
+        options = {"max_epochs": search.hypermodel.config.training.epochs}
+    elif search.algorithm != "grid":
+        options["max_trials"] = search.max_trials or 10
+
+    class RunFolders(base):
+        def run_trial(
+            self, trial: Any, *arguments: Any, **named: Any
+        ) -> dict[str, float]:
+            keras.backend.clear_session()
+            values = trial.hyperparameters
+            return search.hypermodel.fit(
+                values,
+                search.hypermodel.build(values),
+                run_dir=folder / "trials" / trial.trial_id,
+                epochs=values.values.get("tuner/epochs"),
+            )
+
+        def on_trial_end(self, trial: Any) -> None:
+            super().on_trial_end(trial)
+            ended = self.oracle.get_trial(trial.trial_id)
+            say(f"trial {trial.trial_id}: {_outcome(search, ended)}")
+
+    # KerasTuner prints; standard output is for the result.
+    with contextlib.redirect_stdout(sys.stderr):
+        return RunFolders(
+            search.hypermodel,
+            keras_tuner.Objective("score", "min"),
+            seed=search.seed,
+            directory=folder,
+            project_name=_PROJECT,
+            **options,
+        )
+
+
+def _outcome(search: Search, trial: Any) -> str:
+    chosen = {
+        name: trial.hyperparameters.values.get(name)
+        for name in search.hypermodel.search
+    }
+    values = ", ".join(f"{name}={value}" for name, value in chosen.items())
+    if trial.score is None:
+        reason = (trial.message or "").strip().splitlines()
+        return f"{values}: failed: {reason[-1] if reason else trial.status}"
+    return f"{values}: {score_text(trial.score, search.hypermodel.objective)}"
+
+
+def score_text(score: float, objective: str) -> str:
+    """A score as people read it."""
+    if score >= FAILED:
+        return "its numbers went wrong"
+    if score >= WRONG:
+        return f"{score - WRONG:,.0f} wrong"
+    if objective == "accuracy":
+        return f"validation accuracy {1 - score:.4%}"
+    unit = {"cost": "examples to exact", "smallest": "parameters, exact"}
+    return f"{score:,.0f} {unit[objective]}"
+
+
+def run(
+    folder: pathlib.Path,
+    search: Search,
+    workers: int = 1,
+    command: Sequence[str] = (),
+) -> list[Trial]:
+    """Runs a search to its end and writes what it found.
+
+    Args:
+        folder: where everything goes; see `check_folder`.
+        search: what to search.
+        workers: how many processes to run trials in. With more than one,
+            `command` is started as KerasTuner's chief and its workers. Where
+            the KERASTUNER_ variables are set, this process is one of them.
+        command: starts this search with `resume`.
+
+    Returns:
+        The trials, best first.
+
+    Raises:
+        RunError: the chief died, or a worker ended again and again.
+        Interrupted: SIGTERM or SIGINT came.
+    """
+    if "KERASTUNER_ORACLE_IP" in os.environ:
+        return _take_part(folder, search)
+    with locked(folder), Interruption() as interruption:
+        remove_temporary(folder)
+        write_text(folder / "search.yaml", search.to_yaml())
+        if workers == 1:
+            _search(folder, search)
+        else:
+            _watch(_Processes(command, workers), interruption)
+        interruption.check()
+        trials = read_trials(folder, search)
+        write_results(folder, search, trials)
+    return trials
+
+
+def _search(folder: pathlib.Path, search: Search) -> None:
+    tuner = make_tuner(folder, search)
+    with contextlib.redirect_stdout(sys.stderr):
+        tuner.search(verbose=0)
+
+
+def _take_part(folder: pathlib.Path, search: Search) -> list[Trial]:
+    """As KerasTuner's chief, or one of its workers."""
+    _search(folder, search)
+    return []
+
+
+class _Processes:
+    """KerasTuner's chief and its workers, on this machine."""
+
+    def __init__(self, command: Sequence[str], workers: int) -> None:
+        self._command = list(command)
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self._port = free.getsockname()[1]
+        threads = max(1, (os.cpu_count() or 1) // workers)
+        self._threads = {
+            name: str(threads)
+            for name in (
+                *("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"),
+                "TF_NUM_INTEROP_THREADS",
+            )
+        }
+        self.chief = self._start("chief")
+        self.workers = {
+            name: self._start(name)
+            for name in (f"tuner{index}" for index in range(workers))
+        }
+        self._starts = dict.fromkeys(self.workers, 1)
+
+    def _start(self, name: str) -> subprocess.Popen[bytes]:
+        environment = os.environ | {
+            "KERASTUNER_TUNER_ID": name,
+            "KERASTUNER_ORACLE_IP": "127.0.0.1",
+            "KERASTUNER_ORACLE_PORT": str(self._port),
+        }
+        if name != "chief":
+            environment |= self._threads
+        # Set where this process held TensorFlow's messages back; they do it
+        # themselves.
+        environment.pop("TF_CPP_MIN_LOG_LEVEL", None)
+        return subprocess.Popen(
+            self._command, env=environment, stdout=subprocess.DEVNULL
+        )
+
+    def start_again(self, name: str) -> None:
+        """A worker that died, under its own name: its trial waits for it.
+
+        Raises:
+            RunError: it has ended too often.
+        """
+        code = self.workers[name].returncode
+        if self._starts[name] >= _MAX_STARTS:
+            raise RunError(
+                f"{name} has ended {_MAX_STARTS} times, the last time with "
+                f"exit code {code}; its last lines say why"
+            )
+        say(f"{name} has died (exit code {code}); starting it again")
+        self._starts[name] += 1
+        self.workers[name] = self._start(name)
+
+    def end(self) -> None:
+        """Ends what still runs."""
+        processes = [self.chief, *self.workers.values()]
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            try:
+                process.wait(timeout=10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _watch(processes: _Processes, interruption: Interruption) -> None:
+    """Waits for the chief's end; starts workers that die again."""
+    try:
+        while (code := processes.chief.poll()) is None:
+            interruption.check()
+            for name, worker in processes.workers.items():
+                if worker.poll():
+                    processes.start_again(name)
+            time.sleep(0.2)
+        if code:
+            raise RunError(
+                f"the chief of the search has died (exit code {code}); go on "
+                "with --resume"
+            )
+    finally:
+        processes.end()
+
+
+def read_trials(folder: pathlib.Path, search: Search) -> list[Trial]:
+    """All trials of a search, best first, those not done at the end."""
+    trials = []
+    for path in sorted((folder / _PROJECT).glob("trial_*/trial.json")):
+        state = json.loads(path.read_text("utf-8"))
+        chosen = state["hyperparameters"]["values"]
+        values = {name: chosen[name] for name in search.hypermodel.search}
+        metrics = {
+            name: metric["observations"][-1]["value"][0]
+            for name, metric in state["metrics"]["metrics"].items()
+        }
+        config = search.hypermodel.config
+        trials.append(
+            Trial(
+                state["trial_id"],
+                values,
+                state["score"],
+                {name: metrics[name] for name in _COLUMNS if name in metrics},
+                config.replace(type(config.task), **values),
+            )
+        )
+    return sorted(
+        trials, key=lambda trial: (trial.score is None, trial.score or 0.0)
+    )
+
+
+def write_results(
+    folder: pathlib.Path, search: Search, trials: Sequence[Trial]
+) -> None:
+    """Writes `trials.csv`, `best.yaml`, and TensorBoard's HParams."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    names = search.hypermodel.search
+    writer.writerow(["trial", *names, "score", *_COLUMNS])
+    for trial in trials:
+        metrics = [trial.metrics.get(name, "") for name in _COLUMNS]
+        values = [trial.values[name] for name in names]
+        score = "" if trial.score is None else trial.score
+        writer.writerow([trial.name, *values, score, *metrics])
+    write_text(folder / "trials.csv", text.getvalue())
+    if trials and trials[0].score is not None:
+        write_text(folder / "best.yaml", trials[0].config.to_yaml())
+    for name, trial in _events(folder, trials):
+        with tf.summary.create_file_writer(name).as_default():
+            hparams.hparams(trial.values, trial_id=trial.name)
+            found = trial.metrics | {"score": trial.score}
+            for metric, value in found.items():
+                tf.summary.scalar(metric, value, step=0)
+
+
+def _events(
+    folder: pathlib.Path, trials: Sequence[Trial]
+) -> Iterator[tuple[str, Trial]]:
+    """A folder for each trial that is done, without what was there."""
+    for trial in trials:
+        path = folder / "hparams" / trial.name
+        for old in path.glob("events.*"):
+            old.unlink()
+        if trial.score is not None:
+            yield str(path), trial
+
+
+def table(search: Search, trials: Sequence[Trial]) -> str:
+    """The trials as people read them, best first."""
+    names = search.hypermodel.search
+    rows = [["trial", *names, "result", "wrong", "parameters", "seconds"]]
+    for trial in trials:
+        wrong, _, parameters, seconds = (
+            trial.metrics.get(name) for name in _COLUMNS
+        )
+        result = "not done"
+        if trial.score is not None:
+            result = score_text(trial.score, search.hypermodel.objective)
+        rows.append(
+            [
+                trial.name,
+                *(f"{trial.values[name]:g}" for name in names),
+                result,
+                *(
+                    "-" if number is None else f"{number:,.0f}"
+                    for number in (wrong, parameters, seconds)
+                ),
+            ]
+        )
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = (
+        (cell.rjust(width) for cell, width in zip(row, widths, strict=True))
+        for row in rows
+    )
+    return "\n".join("  ".join(line) for line in lines)

@@ -1,0 +1,176 @@
+"""A search for hyperparameters, on KerasTuner."""
+
+import pathlib
+import tempfile
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import keras_tuner
+
+from keras_lstm.config import Config
+from keras_lstm.optimization import compiled_model
+from keras_lstm.options import InputError, RunError, check_known
+from keras_lstm.tasks.transducer import TransducerTask
+from keras_lstm.training import train
+
+# What may be searched, and how; `units` first of all.
+_SPACE: dict[str, Callable[[keras_tuner.HyperParameters], Any]] = {
+    "units": lambda hp: hp.Choice("units", [8, 16, 24, 32, 48, 64, 96, 128]),
+    "num_layers": lambda hp: hp.Choice("num_layers", [1, 2, 3]),
+    "embedding_dim": lambda hp: hp.Choice("embedding_dim", [2, 4, 10, 16]),
+    "learning_rate": lambda hp: hp.Float(
+        "learning_rate", 1e-3, 1e-1, sampling="log"
+    ),
+    "dropout": lambda hp: hp.Choice("dropout", [0.0, 0.1, 0.2, 0.4]),
+    "input_noise": lambda hp: hp.Choice("input_noise", [0.0, 0.3, 1.0]),
+    "layer_noise": lambda hp: hp.Choice("layer_noise", [0.0, 0.1, 0.3]),
+}
+SEARCHABLE = tuple(_SPACE)
+OBJECTIVES = ("cost", "smallest", "accuracy")
+# Above every cost and size: a model with something wrong comes after all that
+# have nothing wrong.
+WRONG = 2.0**40
+FAILED = 2.0**50
+
+
+def default_objective(config: Config) -> str:
+    """Cost for sequence tasks, accuracy for images."""
+    is_sequence = isinstance(config.task, TransducerTask)
+    return "cost" if is_sequence else "accuracy"
+
+
+def check_objective(config: Config, objective: str) -> None:
+    """Refuses an objective that the task has not got.
+
+    Raises:
+        InputError: so it is.
+    """
+    check_known(objective, OBJECTIVES, "objective")
+    is_sequence = isinstance(config.task, TransducerTask)
+    if is_sequence != (objective != "accuracy"):
+        raise InputError(
+            "`objective` must be cost or smallest for a sequence task, "
+            f"accuracy for images. Received: objective={objective}, "
+            f"task={config.task.name}"
+        )
+
+
+class LSTMHyperModel(keras_tuner.HyperModel):
+    """A configuration, some of whose options are searched.
+
+    A trial is a whole run: trained until it is exact or all epochs are done,
+    and checked. What it returns for KerasTuner to minimise tells apart models
+    that all reach 100%:
+
+    - "cost": training examples until nothing was wrong; a model with something
+      wrong comes after all that have nothing wrong, by how many are wrong;
+    - "smallest": parameters instead of examples;
+    - "accuracy": one minus the validation accuracy, for images.
+
+    Use it with `keras_tuner.Objective("score", "min")`.
+
+    Args:
+        config: what is not searched.
+        search: names of options, among `SEARCHABLE`.
+        objective: see above; by default the task's.
+
+    Raises:
+        InputError: an option that cannot be searched, or an objective that
+            the task has not got.
+
+    Example:
+
+    ```python
+    tuner = keras_tuner.RandomSearch(
+        LSTMHyperModel(get_preset("increment")),
+        keras_tuner.Objective("score", "min"),
+        max_trials=4,
+    )
+    tuner.search()
+    ```
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        search: Sequence[str] = ("units",),
+        objective: str | None = None,
+    ) -> None:
+        super().__init__()
+        for name in search:
+            check_known(name, SEARCHABLE, "option that can be searched")
+        if not search:
+            raise InputError("`search` must name an option. Received: none")
+        self.objective = objective or default_objective(config)
+        check_objective(config, self.objective)
+        self.config = config
+        self.search = tuple(search)
+
+    def config_of(self, hp: keras_tuner.HyperParameters) -> Config:
+        """The configuration with the values that are tried."""
+        values = {name: _SPACE[name](hp) for name in self.search}
+        return self.config.replace(type(self.config.task), **values)
+
+    def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
+        """The model, compiled."""
+        return compiled_model(self.config_of(hp))
+
+    def fit(
+        self,
+        hp: keras_tuner.HyperParameters,
+        model: keras.Model,
+        run_dir: pathlib.Path | None = None,
+        epochs: int | None = None,
+        callbacks: Sequence[keras.callbacks.Callback] = (),
+        **options: Any,
+    ) -> dict[str, float]:
+        """Trains the model and checks it.
+
+        Args:
+            hp: the values that are tried.
+            model: what `build` made of them.
+            run_dir: where to keep the run, and to go on with it if it was
+                stopped; None to keep nothing.
+            epochs: at most, where not as many as the configuration says.
+            callbacks: given to `fit` too.
+            **options: what KerasTuner gives beside, not used.
+
+        Returns:
+            "score", to be minimised, and "num_wrong", "training_examples",
+            "num_parameters", "seconds".
+        """
+        config = self.config_of(hp)
+        if epochs is not None:
+            config = config.replace(type(config.task), epochs=epochs)
+        with tempfile.TemporaryDirectory() as temporary:
+            try:
+                report = train(
+                    config,
+                    run_dir or pathlib.Path(temporary) / "run",
+                    model=model,
+                    resume=run_dir is not None,
+                    callbacks=callbacks,
+                    quiet=True,
+                ).report
+            # A learning rate too high, for example: a result, the worst.
+            except RunError:
+                return {"score": FAILED}
+        return {
+            "score": score(report, self.objective),
+            "num_wrong": float(report["num_wrong"]),
+            "training_examples": float(report["training_examples"]),
+            "num_parameters": float(report["num_parameters"]),
+            "seconds": float(report["seconds"]["total"]),
+        }
+
+
+def score(report: dict[str, Any], objective: str) -> float:
+    """What is minimised, from a run's report."""
+    if objective == "accuracy":
+        accuracy = report["validation_accuracy"]
+        return 1.0 if accuracy is None else 1.0 - float(accuracy)
+    if report["num_wrong"]:
+        return WRONG + float(report["num_wrong"])
+    name = {"cost": "training_examples", "smallest": "num_parameters"}
+    return float(report[name[objective]])

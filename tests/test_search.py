@@ -1,0 +1,199 @@
+import csv
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from keras_lstm.cli import main
+from keras_lstm.config import read_config
+from keras_lstm.tasks.increment import Increment
+
+TUNE = ("tune", "increment", "--num-bits", "6", "--epochs", "6")
+
+
+def command(*arguments):
+    return [sys.executable, "-m", "keras_lstm", *TUNE, *map(str, arguments)]
+
+
+def rows(folder):
+    with (folder / "trials.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def children(pid):
+    """The processes that a process has started, by KerasTuner's name."""
+    found = {}
+    for path in pathlib.Path("/proc").glob("[0-9]*"):
+        try:
+            parent = int((path / "stat").read_text().rsplit(")")[1].split()[1])
+            environment = (path / "environ").read_bytes().split(b"\0")
+        except (OSError, IndexError):
+            continue
+        for variable in environment:
+            name, _, value = variable.partition(b"=")
+            if parent == pid and name == b"KERASTUNER_TUNER_ID":
+                found[value.decode()] = int(path.name)
+    return found
+
+
+def wait_until(condition, process, seconds=120):
+    """Waits for something that another process does."""
+    end = time.monotonic() + seconds
+    while not (found := condition()):
+        assert process.poll() is None, "the search has ended"
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.02)
+    return found
+
+
+@pytest.fixture
+def start():
+    started = []
+
+    def start(*arguments):
+        process = subprocess.Popen(
+            command(*arguments),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"CUDA_VISIBLE_DEVICES": "-1"},
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        for pid in children(process.pid).values():
+            os.kill(pid, signal.SIGKILL)
+        process.kill()
+        process.communicate()
+
+
+def checkpoints(folder):
+    """Checkpoints of trials in the middle of their training."""
+    return [
+        path
+        for path in folder.glob("trials/*/checkpoints/step-*")
+        if not path.name.endswith("000000000.ckpt")
+        and not (path.parents[1] / "report.json").exists()
+    ]
+
+
+def test_a_search_from_beginning_to_end(tmp_path, capsys):
+    folder = tmp_path / "search"
+    search = [*TUNE, "--max-trials", "2", "--run-dir", str(folder)]
+    assert main(search) == 0
+    out = capsys.readouterr().out
+    assert out.splitlines()[0].split()[:2] == ["trial", "units"]
+    assert len(out.splitlines()) == 4
+    found = rows(folder)
+    assert sorted(int(row["units"]) for row in found) == [8, 16]
+    scores = [float(row["score"]) for row in found]
+    assert scores == sorted(scores)
+    for row in found:
+        report = folder / "trials" / row["trial"] / "report.json"
+        report = json.loads(report.read_text())
+        assert float(row["num_wrong"]) == report["num_wrong"]
+        assert float(row["num_parameters"]) == report["num_parameters"]
+        assert list((folder / "hparams" / row["trial"]).glob("events.*"))
+    best = read_config((folder / "best.yaml").read_text(), Increment)
+    assert best.values["units"] == int(found[0]["units"])
+    assert best.values["num_bits"] == 6
+    # Again: refused, gone on with, of another space, damaged, anew.
+    assert main(search) == 2
+    assert "must not hold a search yet" in capsys.readouterr().err
+    more = [*search, "--resume", "--max-trials", "3"]
+    assert main(more) == 0
+    assert len(rows(folder)) == 3
+    assert main([*more, "--num-layers", "1"]) == 2
+    assert "the same task, options and search space" in capsys.readouterr().err
+    assert main([*more, "--search", "units,dropout"]) == 2
+    capsys.readouterr()
+    oracle = folder / "keras_tuner" / "oracle.json"
+    oracle.write_text(oracle.read_text()[:-9])
+    assert main(more) == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert f"KerasTuner's {oracle} cannot be read" in err
+    assert "Trials that could be: 0, 1, 2" in err
+    assert main([*search, "--overwrite", "--max-trials", "1"]) == 0
+    assert len(rows(folder)) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--workers", "0"], "`workers` must be an integer of at least 1"),
+        (["--max-trials", "x"], "`max_trials` must be an integer"),
+        (["--algorithm", "gird"], "Did you mean `grid`"),
+        (["--objective", "accuracy"], "cost or smallest for a sequence task"),
+        (["--search", "unit"], "Did you mean `units`"),
+        (["--resume"], "`resume` needs `run_dir`"),
+        (
+            ["--resume", "--overwrite", "--run-dir", "x"],
+            "`resume` and `overwrite` exclude one another",
+        ),
+        (["--run-dir", "."], "`run_dir` must be empty, or hold a search"),
+        (["--units", "0"], "`units` must be an integer"),
+    ],
+)
+def test_bad_input_is_one_line(
+    tmp_path, monkeypatch, capsys, arguments, message
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("")
+    assert main([*TUNE, *arguments]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+    assert message in err
+
+
+def test_a_worker_that_dies_is_started_again(tmp_path, start):
+    folder = tmp_path / "search"
+    process = start(
+        *("--run-dir", folder, "--workers", "2", "--max-trials", "2"),
+        *("--checkpoint-steps", "5", "--steps-per-epoch", "100"),
+    )
+    wait_until(lambda: checkpoints(folder), process)
+    victim = children(process.pid)["tuner0"]
+    os.kill(victim, signal.SIGKILL)
+    out, err = process.communicate(timeout=200)
+    assert process.returncode == 0, err
+    assert "tuner0 has died (exit code -9); starting it again" in err
+    assert len(rows(folder)) == 2
+    assert all(row["score"] for row in rows(folder))
+    assert "Search folder" in out
+
+
+@pytest.mark.parametrize("how", ["chief", "interrupt"])
+def test_a_search_that_is_stopped_goes_on(tmp_path, start, capsys, how):
+    folder = tmp_path / "search"
+    options = ["--run-dir", str(folder), "--max-trials", "3"]
+    options += ["--checkpoint-steps", "5", "--steps-per-epoch", "100"]
+    process = start(*options, "--workers", "2")
+    wait_until(lambda: checkpoints(folder), process)
+    processes = children(process.pid)
+    assert set(processes) == {"chief", "tuner0", "tuner1"}
+    if how == "chief":
+        os.kill(processes["chief"], signal.SIGKILL)
+    else:
+        process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    # Nothing is left behind.
+    assert not any(
+        pathlib.Path(f"/proc/{pid}").exists() for pid in processes.values()
+    )
+    if how == "chief":
+        assert process.returncode == 1
+        assert "the chief of the search has died (exit code -9); go on" in err
+    else:
+        assert process.returncode == 130
+    assert main([*TUNE, *options, "--resume"]) == 0
+    assert len(rows(folder)) == 3
+    assert all(row["score"] for row in rows(folder))

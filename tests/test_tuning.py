@@ -1,0 +1,145 @@
+import keras
+import keras_tuner
+import numpy as np
+import pytest
+
+from keras_lstm.options import InputError
+from keras_lstm.presets import get_preset
+from keras_lstm.tasks.image_rows import ImageRows
+from keras_lstm.tasks.increment import Increment
+from keras_lstm.tuning import (
+    FAILED,
+    SEARCHABLE,
+    WRONG,
+    LSTMHyperModel,
+    check_objective,
+    score,
+)
+
+SMALL = get_preset("increment").replace(
+    Increment, num_bits=6, epochs=6, steps_per_epoch=10
+)
+DIGITS = get_preset("digits").replace(ImageRows, epochs=1)
+
+
+def test_units_are_searched_first_of_all():
+    hp = keras_tuner.HyperParameters()
+    LSTMHyperModel(SMALL).config_of(hp)
+    (units,) = hp.space
+    assert units.values == [8, 16, 24, 32, 48, 64, 96, 128]
+
+
+def test_all_that_can_be_searched_gets_into_the_configuration():
+    hp = keras_tuner.HyperParameters()
+    hypermodel = LSTMHyperModel(SMALL, SEARCHABLE)
+    hypermodel.config_of(hp)
+    hp.values |= {"units": 24, "num_layers": 3, "learning_rate": 0.005}
+    hp.values |= {"embedding_dim": 4, "dropout": 0.2}
+    config = hypermodel.config_of(hp)
+    assert config.model.units == 24
+    assert config.model.num_layers == 3
+    assert config.model.embedding_dim == 4
+    assert config.model.dropout == 0.2
+    assert config.training.learning_rate == 0.005
+    assert config.task == SMALL.task
+
+
+def test_models_with_nothing_wrong_come_before_all_others():
+    def report(wrong, examples=0, parameters=0, accuracy=None):
+        return {
+            "num_wrong": wrong,
+            "training_examples": examples,
+            "num_parameters": parameters,
+            "validation_accuracy": accuracy,
+        }
+
+    reports = [
+        report(0, 1_000, 90),
+        report(0, 2_000, 80),
+        report(0, 10**11, 70),
+        report(1, 10, 10),
+        report(1_000_000, 10, 10),
+    ]
+    costs = [score(each, "cost") for each in reports]
+    assert costs == sorted(costs)
+    assert costs[0] == 1_000
+    assert costs[3] == WRONG + 1
+    sizes = [score(each, "smallest") for each in reports]
+    assert np.argsort(sizes).tolist() == [2, 1, 0, 3, 4]
+    assert max(costs + sizes) < FAILED
+    accuracies = [score(report(1, accuracy=a), "accuracy") for a in (0.9, 0.5)]
+    assert accuracies[0] < accuracies[1] < score(report(1), "accuracy") + 0.1
+
+
+@pytest.mark.parametrize(
+    ("config", "objective", "message"),
+    [
+        (SMALL, "accuracy", "cost or smallest for a sequence task"),
+        (DIGITS, "cost", "accuracy for images"),
+        (SMALL, "coast", "Did you mean `cost`"),
+    ],
+)
+def test_an_objective_that_the_task_has_not_got_is_refused(
+    config, objective, message
+):
+    with pytest.raises(InputError, match=message):
+        check_objective(config, objective)
+
+
+@pytest.mark.parametrize(
+    ("search", "message"),
+    [
+        (["unit"], "Did you mean `units`"),
+        (["seed"], "`seed` is no option that can be searched"),
+        ([], "`search` must name an option"),
+    ],
+)
+def test_what_cannot_be_searched_is_refused(search, message):
+    with pytest.raises(InputError, match=message):
+        LSTMHyperModel(SMALL, search)
+
+
+def test_a_search_in_somebodys_own_script(tmp_path):
+    seen = []
+
+    class Seen(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            seen.append(epoch)
+
+    tuner = keras_tuner.RandomSearch(
+        LSTMHyperModel(SMALL),
+        keras_tuner.Objective("score", "min"),
+        max_trials=2,
+        seed=0,
+        directory=tmp_path,
+    )
+    tuner.search(callbacks=[Seen()], verbose=0)
+    trials = tuner.oracle.get_best_trials(2)
+    assert [trial.status for trial in trials] == ["COMPLETED"] * 2
+    assert trials[0].score <= trials[1].score
+    for trial in trials:
+        metrics = trial.metrics
+        assert trial.score == metrics.get_best_value("score")
+        examples = metrics.get_best_value("training_examples")
+        wrong = metrics.get_best_value("num_wrong")
+        assert trial.score == (WRONG + wrong if wrong else examples)
+    assert seen
+    best = tuner.get_best_hyperparameters()[0]
+    assert best.get("units") in (8, 16, 24, 32, 48, 64, 96, 128)
+
+
+def test_numbers_that_go_wrong_are_the_worst_result():
+    wrong = SMALL.replace(
+        Increment, learning_rate=1e38, clipnorm=None, epochs=1
+    )
+    hp = keras_tuner.HyperParameters()
+    hypermodel = LSTMHyperModel(wrong)
+    assert hypermodel.fit(hp, hypermodel.build(hp)) == {"score": FAILED}
+
+
+def test_images_are_searched_by_validation_accuracy():
+    hp = keras_tuner.HyperParameters()
+    hypermodel = LSTMHyperModel(DIGITS)
+    found = hypermodel.fit(hp, hypermodel.build(hp), epochs=2)
+    assert 0 < found["score"] < 1
+    assert found["num_parameters"] > 0
