@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from keras_lstm.tasks.task import Split, Splits, Task
     from keras_lstm.tasks.transducer import TransducerTask
     from keras_lstm.training import TrainResult, train
+    from keras_lstm.tuning import LSTMHyperModel
     from keras_lstm.verification import verify
 
 _MODULES = {
@@ -53,6 +54,7 @@ _MODULES = {
     "InputError": "options",
     "Interrupted": "interruption",
     "Interruption": "interruption",
+    "LSTMHyperModel": "tuning",
     "ModelConfig": "config",
     "NonFiniteError": "callbacks.stop_at_non_finite",
     "Parity": "tasks.increment",
@@ -100,6 +102,7 @@ __all__ = [
     "InputError",
     "Interrupted",
     "Interruption",
+    "LSTMHyperModel",
     "ModelConfig",
     "NonFiniteError",
     "Parity",

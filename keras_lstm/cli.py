@@ -232,7 +232,6 @@ def _add_tune(commands: Any, argv: list[str]) -> None:
     for flag, help_text in (
         ("--resume", "go on with the search in --run-dir"),
         ("--overwrite", "remove the search in --run-dir and begin anew"),
-        ("--json", "print JSON"),
     ):
         parser.add_argument(
             flag, action="store_true", default=False, help=help_text

@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import dataclasses
+import functools
 import io
 import json
 import os
@@ -165,7 +166,7 @@ def make_tuner(folder: pathlib.Path, search: Search) -> keras_tuner.Tuner:
 
     # KerasTuner prints; standard output is for the result.
     with contextlib.redirect_stdout(sys.stderr):
-        return RunFolders(
+        tuner = RunFolders(
             search.hypermodel,
             keras_tuner.Objective("score", "min"),
             seed=search.seed,
@@ -173,6 +174,30 @@ def make_tuner(folder: pathlib.Path, search: Search) -> keras_tuner.Tuner:
             project_name=_PROJECT,
             **options,
         )
+    if search.algorithm == "grid":
+        _remember_grid(tuner.oracle)
+    return tuner
+
+
+def _remember_grid(oracle: Any) -> None:
+    """Tells a grid's oracle which combinations it has tried.
+
+    KerasTuner 1.4 does not write that down, so that a grid search that is
+    reloaded takes itself for finished.
+    """
+    tried = sorted(
+        getattr(oracle, "start_order", ()),
+        key=functools.cmp_to_key(
+            lambda one, other: oracle._compare(
+                oracle.trials[one].hyperparameters.values,
+                oracle.trials[other].hyperparameters.values,
+            )
+        ),
+    )
+    if hasattr(oracle, "_populate_next") and not oracle._populate_next:
+        for before, trial_id in zip([None, *tried], tried, strict=False):
+            oracle._ordered_ids.insert(trial_id, before)
+        oracle._populate_next.extend(tried)
 
 
 def _outcome(search: Search, trial: Any) -> str:
@@ -244,9 +269,48 @@ def _search(folder: pathlib.Path, search: Search) -> None:
 
 
 def _take_part(folder: pathlib.Path, search: Search) -> list[Trial]:
-    """As KerasTuner's chief, or one of its workers."""
+    """As KerasTuner's chief, or one of its workers.
+
+    Raises:
+        InputError: the variables that say so are not all right.
+    """
+    check_variables()
     _search(folder, search)
     return []
+
+
+def check_variables() -> None:
+    """Checks the variables by which KerasTuner's processes find one another.
+
+    Raises:
+        InputError: one is missing or wrong, or the chief's port is in use.
+    """
+    names = ("TUNER_ID", "ORACLE_IP", "ORACLE_PORT")
+    values = {name: os.environ.get(f"KERASTUNER_{name}") for name in names}
+    missing = [
+        f"KERASTUNER_{name}" for name, value in values.items() if not value
+    ]
+    if missing:
+        raise InputError(
+            f"{', '.join(missing)} must be set beside KERASTUNER_ORACLE_IP. "
+            "Received: nothing"
+        )
+    port = str(values["ORACLE_PORT"])
+    if not port.isdecimal() or not 0 < int(port) < 2**16:
+        raise InputError(
+            "KERASTUNER_ORACLE_PORT must be a port's number. Received: "
+            f"KERASTUNER_ORACLE_PORT={port}"
+        )
+    if "chief" not in str(values["TUNER_ID"]):
+        return
+    with socket.socket() as tried:
+        try:
+            tried.bind((str(values["ORACLE_IP"]), int(port)))
+        except OSError as error:
+            raise InputError(
+                "KERASTUNER_ORACLE_PORT must be free for the chief. Received: "
+                f"KERASTUNER_ORACLE_PORT={port} ({error.strerror})"
+            ) from None
 
 
 class _Processes:

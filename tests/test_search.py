@@ -3,6 +3,7 @@ import json
 import os
 import pathlib
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -171,6 +172,7 @@ def test_a_worker_that_dies_is_started_again(tmp_path, start):
     assert "Search folder" in out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["chief", "interrupt"])
 def test_a_search_that_is_stopped_goes_on(tmp_path, start, capsys, how):
     folder = tmp_path / "search"
@@ -197,3 +199,27 @@ def test_a_search_that_is_stopped_goes_on(tmp_path, start, capsys, how):
     assert main([*TUNE, *options, "--resume"]) == 0
     assert len(rows(folder)) == 3
     assert all(row["score"] for row in rows(folder))
+
+
+@pytest.mark.parametrize(
+    ("variables", "message"),
+    [
+        ({"TUNER_ID": "", "ORACLE_PORT": "1"}, "KERASTUNER_TUNER_ID must be"),
+        ({"TUNER_ID": "tuner0", "ORACLE_PORT": ""}, "KERASTUNER_ORACLE_PORT m"),
+        ({"TUNER_ID": "tuner0", "ORACLE_PORT": "x"}, "must be a port's number"),
+        ({"TUNER_ID": "chief", "ORACLE_PORT": "used"}, "must be free for the"),
+    ],
+)
+def test_wrong_variables_are_one_line(
+    tmp_path, monkeypatch, capsys, variables, message
+):
+    with socket.socket() as used:
+        used.bind(("127.0.0.1", 0))
+        port = str(used.getsockname()[1])
+        for name, value in (variables | {"ORACLE_IP": "127.0.0.1"}).items():
+            value = port if value == "used" else value
+            monkeypatch.setenv(f"KERASTUNER_{name}", value)
+        assert main([*TUNE, "--run-dir", str(tmp_path / "search")]) == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert message in err
