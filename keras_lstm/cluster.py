@@ -7,7 +7,7 @@ import re
 
 from keras_lstm.options import InputError
 
-_ADDRESS = re.compile(r"\S+:\d{1,5}")
+_ADDRESS = re.compile(r"\S+:(\d{1,5})")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +58,7 @@ def read_cluster(strategy: str) -> Cluster | None:
             else "parameter servers are not used here"
             if "ps" in cluster
             else "addresses are host:port"
-            if not all(_ADDRESS.fullmatch(each) for each in workers)
+            if not all(map(_is_address, workers))
             else "two workers have one address"
             if len(set(workers)) < len(workers)
             else None
@@ -75,3 +75,8 @@ def read_cluster(strategy: str) -> Cluster | None:
         return None
     first = "chief" if cluster.get("chief") else "worker"
     return Cluster(len(workers), kind == first and index == 0)
+
+
+def _is_address(text: str) -> bool:
+    found = _ADDRESS.fullmatch(text)
+    return found is not None and 0 < int(found[1]) < 2**16

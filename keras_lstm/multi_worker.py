@@ -7,7 +7,11 @@ import keras
 import tensorflow as tf
 
 from keras_lstm.options import InputError
-from keras_lstm.strategies import check_compiled, is_multi_worker
+from keras_lstm.strategies import (
+    check_compiled,
+    is_multi_worker,
+    trains_with_others,
+)
 
 
 def enable_multi_worker(model: keras.Model) -> keras.Model:
@@ -21,7 +25,9 @@ def enable_multi_worker(model: keras.Model) -> keras.Model:
     Datasets are to give global batches, each worker the same ones; all but
     those for `predict` and `evaluate` without end, with `steps_per_epoch`. Set
     `tf.data.experimental.AutoShardPolicy.DATA`, as `make_dataset` does, and
-    compile with `jit_compile=False`.
+    compile with `jit_compile=False`. A loss has to return a value for each
+    example, and `BatchNormalization` needs `synchronized=True`: Keras asks for
+    that with replicas of any kind.
 
     Args:
         model: any Keras model, made in the scope of the strategy. Under
@@ -42,7 +48,7 @@ def enable_multi_worker(model: keras.Model) -> keras.Model:
     """
     strategy = model.distribute_strategy
     if not is_multi_worker(strategy):
-        if is_multi_worker(tf.distribute.get_strategy()):
+        if trains_with_others():
             raise InputError(
                 "`model` must be made in the scope of the strategy. Received: "
                 f"{model.name}"

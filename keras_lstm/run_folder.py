@@ -198,6 +198,12 @@ def remove_results(run_dir: pathlib.Path) -> None:
             path.unlink()
 
 
+def options_text(config: Config) -> str:
+    """All options that make a difference to what a run comes to."""
+    options = _flat(config).items()
+    return ", ".join(f"{k}={v}" for k, v in options if k not in _FREE)
+
+
 def _flat(config: Config) -> dict[str, Any]:
     """All options by name."""
     task = {"task": task_name(type(config.task))} | config.task.to_mapping()

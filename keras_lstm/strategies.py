@@ -1,6 +1,9 @@
 """Where to train: one device, all of a machine's, or several machines."""
 
 import gc
+import signal
+import threading
+import zlib
 from typing import Any
 
 import keras
@@ -41,8 +44,7 @@ def get_strategy(name: str = "auto") -> tf.distribute.Strategy:
         )
     if read_cluster(name) is not None:
         return _made_once(
-            tf.distribute.MultiWorkerMirroredStrategy,
-            tf.distribute.MultiWorkerMirroredStrategy,
+            tf.distribute.MultiWorkerMirroredStrategy, _joined_cluster
         )
     gpus = tf.config.list_logical_devices("GPU")
     if name == "default" or (name == "auto" and not gpus):
@@ -56,6 +58,53 @@ def get_strategy(name: str = "auto") -> tf.distribute.Strategy:
     )
 
 
+def _joined_cluster() -> tf.distribute.Strategy:
+    """The strategy of several workers, when all of them are there.
+
+    TensorFlow waits for them without end, where Python hears no signal; it
+    takes SIGTERM for itself, but Ctrl-C can end the process at once.
+    """
+    in_main = threading.current_thread() is threading.main_thread()
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        if in_main:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    except RuntimeError as error:
+        raise InputError(
+            "`strategy` multi_worker must be asked for before TensorFlow does "
+            f"anything else. Received: {error}"
+        ) from None
+    finally:
+        if in_main:
+            signal.signal(signal.SIGINT, before)
+
+
+def check_agreement(strategy: tf.distribute.Strategy, text: str) -> None:
+    """Checks that all workers are about to do the same.
+
+    Args:
+        strategy: with other strategies there is nothing to check.
+        text: what has to be the same on all of them.
+
+    Raises:
+        InputError: it is not, on all workers alike.
+    """
+    if not is_multi_worker(strategy):
+        return
+    own = zlib.crc32(text.encode()) >> 1
+    value = strategy.run(lambda: tf.constant([own], tf.int32))
+    if len(set(strategy.gather(value, axis=0).numpy().tolist())) > 1:
+        raise InputError(
+            "all workers must have the same options and see the same run "
+            f"folder. Received: others than here, where it is {text}"
+        )
+
+
+_INSTEAD = {
+    "gradient_accumulation_steps": ": use a greater batch size instead",
+    "ema_overwrite_frequency": ": use SwapEMAWeights instead",
+}
 _made: dict[type, tf.distribute.Strategy] = {}
 
 
@@ -74,6 +123,11 @@ def _made_once(kind: type, make: Any) -> tf.distribute.Strategy:
 def is_multi_worker(strategy: tf.distribute.Strategy) -> bool:
     """Whether other processes train along."""
     return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
+
+
+def trains_with_others() -> bool:
+    """Whether this process has been given a strategy of several workers."""
+    return tf.distribute.MultiWorkerMirroredStrategy in _made
 
 
 def is_chief(strategy: tf.distribute.Strategy) -> bool:
@@ -115,6 +169,7 @@ def check_compiled(model: keras.Model) -> None:
     for name, value, fine in (
         ("steps_per_execution", model.steps_per_execution, 1),
         ("jit_compile", model.jit_compile, False),
+        ("ema_overwrite_frequency", optimizer.ema_overwrite_frequency, None),
         (
             "gradient_accumulation_steps",
             optimizer.gradient_accumulation_steps,
@@ -123,9 +178,6 @@ def check_compiled(model: keras.Model) -> None:
     ):
         if value != fine:
             raise InputError(
-                f"`{name}` must be {fine} with {replicas} replicas: use a "
-                f"greater batch size instead. Received: {name}={value}"
-                if name == "gradient_accumulation_steps"
-                else f"`{name}` must be {fine} with {replicas} replicas: "
-                f"compile with {name}={fine}. Received: {name}={value}"
+                f"`{name}` must be {fine} with {replicas} replicas"
+                f"{_INSTEAD.get(name, '')}. Received: {name}={value}"
             )

@@ -47,10 +47,16 @@ from keras_lstm.run_folder import (
     check_goes_on,
     check_run_dir,
     default_run_dir,
+    options_text,
     remove_results,
 )
 from keras_lstm.runs import load_run
-from keras_lstm.strategies import check_batch_size, get_strategy
+from keras_lstm.strategies import (
+    check_agreement,
+    check_batch_size,
+    get_strategy,
+    trains_with_others,
+)
 from keras_lstm.tasks import task_name
 from keras_lstm.tasks.task import Split, Splits
 from keras_lstm.tasks.transducer import TransducerTask
@@ -88,6 +94,24 @@ class TrainResult:
     report: dict[str, Any]
 
 
+@contextlib.contextmanager
+def _failures_in_one_line() -> Iterator[None]:
+    """What TensorFlow says where a disk is full or another worker has died."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        if "tfevents" in error.message:
+            reason = error.message.splitlines()[0]
+            raise OSError(f"TensorBoard's file: {reason}") from None
+        if not (trains_with_others() and isinstance(error, _GONE)):
+            raise
+        raise RunError(
+            f"another worker is gone ({type(error).__name__}): look at its "
+            "last lines, and start all of them again, with --resume"
+        ) from None
+
+
+@_failures_in_one_line()
 def train(
     config: Config,
     run_dir: pathlib.Path | None = None,
@@ -142,6 +166,7 @@ def train(
         raise InputError(why_not)
     # TensorFlow must not have done anything before this.
     strategy = get_strategy(config.training.strategy)
+    check_agreement(strategy, options_text(config))
     check_batch_size(config.training.batch_size, strategy)
     splits = config.task.splits(config.seed)
     if splits.test is None and not isinstance(config.task, TransducerTask):
@@ -175,11 +200,12 @@ def train(
 
     checkpoints = run_dir / "checkpoints"
     with contextlib.ExitStack() as stack:
+        stack.enter_context(_how_to_go_on(run_dir, config))
         if not chief:
             # What others than the chief write is in nobody's way, and goes.
             name = stack.enter_context(tempfile.TemporaryDirectory())
             run_dir = pathlib.Path(name)
-        interruption = stack.enter_context(_run_folder(run_dir, config, resume))
+        interruption = stack.enter_context(_run_folder(run_dir, resume))
         # What looks at validation sees the averaged weights: they come first.
         own = [averaging, stop, feedback, prover]
         remembered = [
@@ -199,6 +225,7 @@ def train(
         if chief:
             check_checkpoints(run_dir)
         dataset = resuming.dataset(from_step)
+        check_agreement(strategy, f"checkpoint {resuming.last_checkpoint}")
         built = time.perf_counter()
         try:
             fitted.fit(
@@ -230,16 +257,6 @@ def train(
         except NonFiniteError as error:
             raise NonFiniteError(
                 f"{error}; last good checkpoint: {resuming.last_checkpoint}"
-            ) from None
-        except tf.errors.OpError as error:
-            reason = error.message.splitlines()[0]
-            if "tfevents" in error.message:
-                raise OSError(f"TensorBoard's file: {reason}") from None
-            if cluster is None or not isinstance(error, _GONE):
-                raise
-            raise RunError(
-                f"another worker is gone ({type(error).__name__}): start all "
-                "of them again, with --resume"
             ) from None
         finally:
             logger.close()
@@ -335,23 +352,26 @@ def _write_results(
 
 
 @contextlib.contextmanager
-def _run_folder(
-    run_dir: pathlib.Path, config: Config, resume: bool
-) -> Iterator[Interruption]:
-    """Keeps the folder for this process, and says how to go on if stopped."""
+def _run_folder(run_dir: pathlib.Path, resume: bool) -> Iterator[Interruption]:
+    """Keeps the folder for this process."""
     with locked(run_dir), Interruption() as interruption:
         # Another process may have been faster.
         check_run_dir(run_dir, resume)
         for folder in (run_dir, run_dir / "checkpoints"):
             remove_temporary(folder)
-        try:
-            yield interruption
-        except Interrupted as stop:
-            task = task_name(type(config.task))
-            command = ["keras-lstm", "train", task]
-            command += ["--run-dir", str(run_dir), "--resume"]
-            say(f"{stop.signal_name}: stopped. To go on: {shlex.join(command)}")
-            raise
+        yield interruption
+
+
+@contextlib.contextmanager
+def _how_to_go_on(run_dir: pathlib.Path, config: Config) -> Iterator[None]:
+    """Says so where a signal ends the run."""
+    try:
+        yield
+    except Interrupted as stop:
+        command = ["keras-lstm", "train", task_name(type(config.task))]
+        command += ["--run-dir", str(run_dir), "--resume"]
+        say(f"{stop.signal_name}: stopped. To go on: {shlex.join(command)}")
+        raise
 
 
 def _seconds(parts: dict[str, float]) -> dict[str, float]:

@@ -21,6 +21,7 @@ import time
 from collections.abc import Sequence
 
 SECONDS_TO_SEE_IT = 60.0
+SECONDS_TO_END = 10.0
 
 
 def configurations(num_workers: int) -> list[str]:
@@ -46,7 +47,6 @@ def start(
     command: Sequence[str], num_workers: int
 ) -> list[subprocess.Popen[str]]:
     """Starts the workers; each has its error lines among its output."""
-    # Without GPUs they share, one device each: replicas need equal devices.
     return [
         subprocess.Popen(
             list(command),
@@ -54,6 +54,8 @@ def start(
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            # A group of its own: what a wrapper has started ends with it.
+            start_new_session=True,
         )
         for configuration in configurations(num_workers)
     ]
@@ -66,12 +68,25 @@ def show(index: int, process: subprocess.Popen[str]) -> None:
 
 
 def end(processes: Sequence[subprocess.Popen[str]]) -> None:
-    """Ends what still runs."""
+    """Ends what still runs; gives it some seconds for a checkpoint."""
+    signal_all(processes, signal.SIGTERM)
+    since = time.monotonic()
+    while any(process.poll() is None for process in processes):
+        if time.monotonic() - since > SECONDS_TO_END:
+            break
+        time.sleep(0.1)
+    signal_all(processes, signal.SIGKILL)
     for process in processes:
-        process.kill()
         process.wait()
-        if process.stdout is not None:
-            process.stdout.close()
+
+
+def signal_all(
+    processes: Sequence[subprocess.Popen[str]], signum: signal.Signals
+) -> None:
+    """Sends a signal to all that the workers have started."""
+    for process in processes:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signum)
 
 
 def wait(processes: Sequence[subprocess.Popen[str]]) -> int:
@@ -108,11 +123,9 @@ def main() -> None:
             thread.start()
         code = wait(processes)
     finally:
-        for process in processes:
-            process.kill()
+        end(processes)
         for thread in shown:
             thread.join()
-        end(processes)
     sys.exit(code if code >= 0 else 128 - code)
 
 

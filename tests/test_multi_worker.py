@@ -3,7 +3,9 @@ import importlib.util
 import json
 import os
 import pathlib
+import signal
 import sys
+import time
 
 import keras
 import numpy as np
@@ -52,7 +54,10 @@ def run(cluster, monkeypatch):
         return [process.returncode for process in processes], lines
 
     yield run
+    monkeypatch.setattr(cluster, "SECONDS_TO_END", 0.0)
     cluster.end(started)
+    for process in started:
+        process.stdout.close()
 
 
 def compare(tmp_path, run, mirrored, num_workers):
@@ -160,6 +165,44 @@ def test_a_worker_that_dies(tmp_path, run, victim):
     assert report["resumed_from_step"] == 20
 
 
+def test_workers_that_disagree_are_refused(tmp_path, run):
+    code = (
+        "import json, os, sys\n"
+        "from keras_lstm.cli import main\n"
+        "index = json.loads(os.environ['TF_CONFIG'])['task']['index']\n"
+        "sys.exit(main([*sys.argv[1:], '--batch-size', str(64 << index)]))\n"
+    )
+    command = [sys.executable, "-c", code, "train", "increment", *SMALL]
+    codes, lines = run([*command, "--run-dir", tmp_path / "run"])
+    assert codes == [2, 2]
+    for each, batch_size in zip(lines, (64, 128), strict=True):
+        message = "keras-lstm: error: all workers must have the same options"
+        (line,) = (line for line in each if line.startswith(message))
+        assert f"batch_size={batch_size}" in line
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_worker_alone_may_be_stopped(tmp_path, cluster):
+    processes = cluster.start([*TRAIN, "--run-dir", str(tmp_path / "run")], 2)
+    # One of two: the other waits for it.
+    processes[1].kill()
+    try:
+        for line in processes[0].stdout:
+            if line.startswith("waiting for all of 2 workers"):
+                break
+        # Long enough for it to be where Python hears no signal.
+        time.sleep(8)
+        assert processes[0].poll() is None
+        processes[0].send_signal(signal.SIGINT)
+        processes[0].wait(timeout=30)
+    finally:
+        cluster.end(processes)
+        for process in processes:
+            process.stdout.close()
+    # The latter where it was not yet there.
+    assert processes[0].returncode in (-signal.SIGINT, 130)
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
@@ -172,6 +215,11 @@ def test_a_worker_that_dies(tmp_path, run, victim):
         ("evaluator,0", "KeyError: 'evaluator'"),
         (
             '{"cluster": {"worker": ["a"]}, "task": '
+            '{"type": "worker", "index": 0}}',
+            "addresses are host:port",
+        ),
+        (
+            '{"cluster": {"worker": ["a:99999"]}, "task": '
             '{"type": "worker", "index": 0}}',
             "addresses are host:port",
         ),
@@ -277,6 +325,10 @@ def compiled(strategy, **options):
         ({"steps_per_execution": 2}, "`steps_per_execution` must be 1 with 2"),
         ({"jit_compile": True}, "`jit_compile` must be False with 2 replicas"),
         (
+            {"optimizer": {"use_ema": True, "ema_overwrite_frequency": 3}},
+            "`ema_overwrite_frequency` must be None with 2 replicas: use Swap",
+        ),
+        (
             {"optimizer": {"gradient_accumulation_steps": 4}},
             "`gradient_accumulation_steps` must be None with 2 replicas: use a",
         ),
@@ -366,7 +418,9 @@ def test_the_script_ends_all_and_tells_the_first_failure(cluster, capfd):
         assert processes[0].poll() is None
     finally:
         cluster.end(processes)
-    assert [process.returncode for process in processes] == [-9, 7]
+        for process in processes:
+            process.stdout.close()
+    assert [process.returncode for process in processes] == [-15, 7]
     ports = [
         json.loads(text)["cluster"]["worker"]
         for text in cluster.configurations(3)
