@@ -36,8 +36,8 @@ def compiled_model(config: Config, splits: Splits | None = None) -> keras.Model:
     splits = splits or config.task.splits(config.seed)
     steps_per_epoch = count_steps_per_epoch(config.training, splits)
     with get_strategy(config.training.strategy).scope():
-        trained = build_model(config.task, config.model, config.seed)
-        model = _with_additions(trained, config, steps_per_epoch)
+        built = build_model(config.task, config.model, config.seed)
+        model, trained = _with_additions(built, config, steps_per_epoch)
         model.compile(
             optimizer=make_optimizer(config, steps_per_epoch),
             loss=make_loss(config.training),
@@ -51,7 +51,7 @@ def compiled_model(config: Config, splits: Splits | None = None) -> keras.Model:
 
 
 def trained_model(model: keras.Model) -> keras.Model:
-    """The part of a compiled model whose weights are the result."""
+    """The part of a compiled model that has the result's weights, in order."""
     return model.trained_model()
 
 
@@ -130,8 +130,12 @@ def make_schedule(training: TrainingConfig, steps_per_epoch: int) -> Any:
 
 def _with_additions(
     model: keras.Model, config: Config, steps_per_epoch: int
-) -> keras.Model:
-    """The model with what the configuration adds to the loss."""
+) -> tuple[keras.Model, keras.Model]:
+    """The model with what the configuration adds to the loss.
+
+    Returns:
+        The model to fit, and the one inside it whose weights are the result.
+    """
     training, task = config.training, config.task
     if training.prove_from is not None and training.early_answers is not None:
         raise InputError(
@@ -163,5 +167,6 @@ def _with_additions(
         model = answering_every_step(model)
         added = EarlyAnswers(training.early_answers)
     else:
-        return model
-    return keras.Model(model.input, added(model.output), name=model.name)
+        return model, model
+    fitted = keras.Model(model.input, added(model.output), name=model.name)
+    return fitted, model

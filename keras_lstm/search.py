@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import io
 import json
+import math
 import os
 import pathlib
 import socket
@@ -420,7 +421,13 @@ def read_trials(folder: pathlib.Path, search: Search) -> list[Trial]:
             )
         )
     return sorted(
-        trials, key=lambda trial: (trial.score is None, trial.score or 0.0)
+        trials,
+        # Of those that cost the same, the smallest first.
+        key=lambda trial: (
+            trial.score is None,
+            trial.score or 0.0,
+            trial.metrics.get("num_parameters", math.inf),
+        ),
     )
 
 

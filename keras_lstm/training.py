@@ -33,6 +33,7 @@ from keras_lstm.datasets import check_fills_a_batch, make_dataset
 from keras_lstm.evaluation import Evaluation, evaluate
 from keras_lstm.files import locked, remove_temporary, replacing, write_text
 from keras_lstm.interruption import Interrupted, Interruption
+from keras_lstm.models import build_model
 from keras_lstm.optimization import (
     compiled_model,
     count_steps_per_epoch,
@@ -263,7 +264,9 @@ def train(
         interruption.check()
         fit = time.perf_counter()
 
-        result = _uncompiled(trained)
+        # Uncompiled, on one device, and without what was added for training.
+        result = build_model(config.task, config.model)
+        result.set_weights(trained.get_weights())
         proof = prover.search if prover is not None else None
         if proof is not None and proof.proof is not None:
             proof = _kept_proof(result, config, proof, proof.proof)
@@ -500,13 +503,6 @@ def _copy_weights(run_dir: pathlib.Path, model: keras.Model) -> None:
             f"{expected}. Received: {shapes}"
         )
     model.set_weights(weights)
-
-
-def _uncompiled(model: keras.Model) -> keras.Model:
-    """A copy without optimizer and metrics, on one device."""
-    copy = keras.Model.from_config(model.get_config())
-    copy.set_weights(model.get_weights())
-    return copy
 
 
 def _check(

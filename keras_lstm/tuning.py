@@ -3,11 +3,12 @@
 import pathlib
 import tempfile
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import keras
 import keras_tuner
 
+from keras_lstm.callbacks.counterexamples import Counterexamples
 from keras_lstm.config import Config
 from keras_lstm.optimization import compiled_model
 from keras_lstm.options import InputError, RunError, check_known
@@ -32,6 +33,8 @@ OBJECTIVES = ("cost", "smallest", "accuracy")
 # have nothing wrong.
 WRONG = 2.0**40
 FAILED = 2.0**50
+# So many inputs are checked in a second or two.
+_MAX_CHECKED = 2**22
 
 
 def default_objective(config: Config) -> str:
@@ -63,7 +66,8 @@ class LSTMHyperModel(keras_tuner.HyperModel):
     and checked. What it returns for KerasTuner to minimise tells apart models
     that all reach 100%:
 
-    - "cost": training examples until nothing was wrong; a model with something
+    - "cost": training examples until nothing was wrong, of all inputs, which
+      are checked after each epoch (up to 2^22 of them); a model with something
       wrong comes after all that have nothing wrong, by how many are wrong;
     - "smallest": parameters instead of examples;
     - "accuracy": one minus the validation accuracy, for images.
@@ -143,6 +147,13 @@ class LSTMHyperModel(keras_tuner.HyperModel):
         config = self.config_of(hp)
         if epochs is not None:
             config = config.replace(type(config.task), epochs=epochs)
+        callbacks = list(callbacks)
+        if _can_be_checked_each_epoch(config):
+            # The cost is what it takes until nothing is wrong, not until a
+            # sample is right; nothing is fed back.
+            config = config.replace(type(config.task), monitor=None)
+            task = cast(TransducerTask, config.task)
+            callbacks.insert(0, Counterexamples(task, capacity=1))
         with tempfile.TemporaryDirectory() as temporary:
             try:
                 report = train(
@@ -163,6 +174,16 @@ class LSTMHyperModel(keras_tuner.HyperModel):
             "num_parameters": float(report["num_parameters"]),
             "seconds": float(report["seconds"]["total"]),
         }
+
+
+def _can_be_checked_each_epoch(config: Config) -> bool:
+    training, task = config.training, config.task
+    return (
+        isinstance(task, TransducerTask)
+        and task.num_symbols**task.num_bits <= _MAX_CHECKED
+        and training.counterexamples_from is None
+        and training.prove_from is None
+    )
 
 
 def score(report: dict[str, Any], objective: str) -> float:

@@ -315,7 +315,7 @@ def compiled(strategy, **options):
             **({"jit_compile": False} | options),
         )
     # Where operations are deterministic Keras refuses it by itself.
-    model.jit_compile = jit_compile
+    model._jit_compile = jit_compile
     return model
 
 

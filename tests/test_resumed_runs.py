@@ -112,7 +112,14 @@ STOPS = {
 }
 
 
-@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("last_state", "digits"),
+        pytest.param("proved", marks=pytest.mark.slow),
+        pytest.param("mixed", marks=pytest.mark.slow),
+    ],
+)
 def test_a_training_goes_on_as_if_never_stopped(tmp_path, name):
     config = CONFIGS[name]
     whole = run(config, tmp_path / "whole", [])

@@ -60,11 +60,10 @@ def test_a_training_killed_three_times_ends_the_same(tmp_path):
 def test_units_are_tuned_in_a_plain_script(tmp_path):
     script = SCRIPTS / "tune_units.py"
     assert len(script.read_text().splitlines()) <= 50
-    done = run(sys.executable, script, "6", "2", cwd=tmp_path)
+    done = run(sys.executable, script, "5", "1", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     lines = [line for line in done.stdout.splitlines() if "wrong" in line]
-    assert len(lines) == 2
-    assert {int(line.split()[1].rstrip(":")) for line in lines} == {8, 16}
+    assert [line.split()[1].rstrip(":") for line in lines] == ["8"]
 
 
 def test_seeds_prints_a_row_a_seed(tmp_path):

@@ -155,6 +155,7 @@ def test_bad_input_is_one_line(
     assert message in err
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_is_started_again(tmp_path, start):
     folder = tmp_path / "search"
     process = start(
