@@ -145,7 +145,8 @@ def test_a_preset_with_noise_gets_exact_on_two_workers(tmp_path, run):
     assert len(list((tmp_path / "run" / "train").iterdir())) == 1
 
 
-@pytest.mark.parametrize("victim", [pytest.param(0, marks=pytest.mark.slow), 1])
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", [0, 1])
 def test_a_worker_that_dies(tmp_path, run, victim):
     command = [*TRAIN, *SMALL, "--run-dir", tmp_path / "run", "--resume"]
     command += ["--checkpoint-steps", "10", "--log-every-steps", "1"]
