@@ -57,6 +57,7 @@ def test_a_training_killed_three_times_ends_the_same(tmp_path):
     ]
 
 
+@pytest.mark.slow
 def test_units_are_tuned_in_a_plain_script(tmp_path):
     script = SCRIPTS / "tune_units.py"
     assert len(script.read_text().splitlines()) <= 50
