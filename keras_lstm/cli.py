@@ -216,7 +216,10 @@ def _add_tune(commands: Any, argv: list[str]) -> None:
         allow_abbrev=False,
         argument_default=argparse.SUPPRESS,
     )
-    parser.set_defaults(run=_tune, options={}, smoke=False, argv=argv)
+    # Its trials begin or go on of themselves.
+    parser.set_defaults(
+        run=_tune, options={}, smoke=False, resume=False, argv=argv
+    )
     parser.add_argument("task", metavar="TASK", help=", ".join(TASKS))
     parser.add_argument("--preset", metavar="P", default=None)
     parser.add_argument("--config", metavar="FILE", type=_path, default=None)
@@ -229,12 +232,15 @@ def _add_tune(commands: Any, argv: list[str]) -> None:
         ("--objective", "O", "cost or smallest; accuracy for images"),
     ):
         parser.add_argument(flag, metavar=metavar, help=help_text, default=None)
-    for flag, help_text in (
-        ("--resume", "go on with the search in --run-dir"),
-        ("--overwrite", "remove the search in --run-dir and begin anew"),
+    for flag, dest, help_text in (
+        ("--resume", "resume_search", "go on with the search in --run-dir"),
+        (
+            *("--overwrite", "overwrite"),
+            "remove the search in --run-dir and begin anew",
+        ),
     ):
         parser.add_argument(
-            flag, action="store_true", default=False, help=help_text
+            flag, dest=dest, action="store_true", default=False, help=help_text
         )
     _add_options(parser, "tune", argv)
 
@@ -363,12 +369,10 @@ def _tune(arguments: argparse.Namespace) -> int:
     max_trials = _positive(arguments.max_trials, "max_trials")
     algorithm = arguments.algorithm or "grid"
     check_known(algorithm, _ALGORITHMS, "algorithm")
-    if arguments.resume and arguments.overwrite:
+    if arguments.resume_search and arguments.overwrite:
         raise InputError("`resume` and `overwrite` exclude one another")
-    if arguments.run_dir is None and arguments.resume:
+    if arguments.run_dir is None and arguments.resume_search:
         raise InputError("`resume` needs `run_dir`. Received: run_dir=None")
-    begins = not arguments.resume
-    arguments.resume = False
     config = _resolve(arguments)
     folder = (
         default_run_dir(config, "tune")
@@ -391,7 +395,9 @@ def _tune(arguments: argparse.Namespace) -> int:
     )
     takes_part = "KERASTUNER_ORACLE_IP" in os.environ
     if not takes_part:
-        searching.check_folder(folder, search, not begins, arguments.overwrite)
+        searching.check_folder(
+            folder, search, arguments.resume_search, arguments.overwrite
+        )
         if arguments.overwrite:
             shutil.rmtree(folder, ignore_errors=True)
     # The same again, for the processes that take part.

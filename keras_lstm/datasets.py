@@ -88,6 +88,27 @@ def check_fills_a_batch(split: Split, batch_size: int) -> None:
         )
 
 
+def check_endless(dataset: tf.data.Dataset, argument: str) -> tf.data.Dataset:
+    """Refuses a dataset that ends.
+
+    Args:
+        dataset: what `make_dataset` makes for training is as good as endless.
+        argument: what error messages call it.
+
+    Returns:
+        The dataset.
+
+    Raises:
+        InputError: it ends.
+    """
+    if 0 <= int(dataset.cardinality()) < 2**31:
+        raise InputError(
+            f"`{argument}` must be without end: use repeat(). Received: "
+            f"{int(dataset.cardinality())} batches"
+        )
+    return dataset
+
+
 def _augmented(
     dataset: tf.data.Dataset,
     augment: Callable[[Any, Any], Any],

@@ -245,12 +245,7 @@ def train(
                 callbacks=[
                     StopAtNonFinite(),
                     resuming,
-                    # A config.yaml says that there is a checkpoint.
-                    keras.callbacks.LambdaCallback(
-                        on_epoch_begin=lambda epoch, logs: write_text(
-                            run_dir / "config.yaml", config.to_yaml()
-                        )
-                    ),
+                    _config_writer(run_dir, config),
                     *remembered,
                     keras.callbacks.TensorBoard(run_dir, write_graph=False),
                 ],
@@ -293,13 +288,11 @@ def train(
             "validation_accuracy": history.get("val_sequence_accuracy", [None])[
                 -1
             ],
-            "stopped_because": (
-                _reason(stop, feedback, prover)
-                or (
-                    ALL_EPOCHS
-                    if len(history["loss"]) == config.training.epochs
-                    else "a callback stopped it"
-                )
+            "stopped_because": _reason(
+                stop,
+                feedback,
+                prover,
+                len(history["loss"]) == config.training.epochs,
             ),
             "resumed_from_step": resuming.resumed_step,
             "proved": proof is not None and proof.proof is not None,
@@ -323,6 +316,19 @@ def train(
         }
         _write_results(run_dir, config, result, check, proof, report)
         return TrainResult(run_dir, result, history, check, proof, report)
+
+
+def _config_writer(
+    run_dir: pathlib.Path, config: Config
+) -> keras.callbacks.Callback:
+    """Writes `config.yaml` after the first checkpoint, which it stands for."""
+    path, text = run_dir / "config.yaml", config.to_yaml()
+
+    def write(epoch: int, logs: dict[str, float] | None) -> None:
+        if not path.exists() or path.read_text("utf-8") != text:
+            write_text(path, text)
+
+    return keras.callbacks.LambdaCallback(on_epoch_begin=write)
 
 
 def _write_results(
@@ -483,14 +489,15 @@ def _reason(
     stop: StopAtFullAccuracy | None,
     feedback: Counterexamples | None,
     prover: StopAtProof | None,
-) -> str | None:
+    all_epochs: bool,
+) -> str:
     if prover is not None and prover.stopped_epoch is not None:
         return "it is proved"
     if feedback is not None and feedback.stopped_epoch is not None:
         return "nothing was wrong"
     if stop is not None and stop.stopped_epoch is not None:
         return f"{stop.monitor} was exactly 1"
-    return None
+    return ALL_EPOCHS if all_epochs else "a callback stopped it"
 
 
 def _copy_weights(run_dir: pathlib.Path, model: keras.Model) -> None:

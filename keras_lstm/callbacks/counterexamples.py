@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_lstm.datasets import check_endless
 from keras_lstm.options import InputError
 from keras_lstm.seeds import derive_seed
 from keras_lstm.tasks.transducer import TransducerTask
@@ -118,12 +119,7 @@ class Counterexamples(keras.callbacks.Callback):
         Raises:
             InputError: the dataset ends.
         """
-        # What `make_dataset` makes for training is as good as endless.
-        if 0 <= int(dataset.cardinality()) < 2**31:
-            raise InputError(
-                "`dataset` must be without end: use repeat(). Received: "
-                f"{int(dataset.cardinality())} batches"
-            )
+        check_endless(dataset, "dataset")
         options = tf.data.Options()
         # Batches must not be made further ahead than `_STEPS_AHEAD`.
         options.experimental_optimization.inject_prefetch = False

@@ -15,6 +15,7 @@ from keras_lstm.callback_state import get_callback_state, set_callback_state
 from keras_lstm.callbacks.stop_at_non_finite import check_weights
 from keras_lstm.checkpoints import Checkpoint, CheckpointFolder
 from keras_lstm.console import say
+from keras_lstm.datasets import check_endless
 from keras_lstm.interruption import Interruption
 from keras_lstm.options import InputError
 from keras_lstm.step_skipping import SkippedSteps
@@ -131,14 +132,7 @@ class ExactResume(keras.callbacks.Callback):
             if state["calls"]:
                 # The last call is done once more, see `SkippedSteps`.
                 step -= state["steps_per_execution"]
-        dataset = from_step(step)
-        # What `make_dataset` makes for training is as good as endless.
-        if 0 <= int(dataset.cardinality()) < 2**31:
-            raise InputError(
-                "`from_step` must make a dataset without end: use repeat(). "
-                f"Received: {int(dataset.cardinality())} batches"
-            )
-        return dataset
+        return check_endless(from_step(step), "from_step")
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Looks for a checkpoint, and has `fit` begin in its epoch."""
