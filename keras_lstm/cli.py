@@ -5,7 +5,6 @@ import contextlib
 import json
 import os
 import pathlib
-import shutil
 import signal
 import sys
 import tempfile
@@ -27,7 +26,6 @@ from keras_lstm.console import say
 from keras_lstm.options import (
     InputError,
     RunError,
-    check_known,
     declared_options,
 )
 from keras_lstm.presets import PRESETS, describe, get_preset
@@ -39,9 +37,6 @@ from keras_lstm.run_folder import (
 )
 from keras_lstm.tasks import TASKS, get_task, task_name
 from keras_lstm.tasks.task import Task
-
-# KerasTuner's, as tune has them.
-_ALGORITHMS = ("grid", "random", "hyperband", "bayesian")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -367,8 +362,6 @@ def _train(arguments: argparse.Namespace) -> int:
 def _tune(arguments: argparse.Namespace) -> int:
     workers = _positive(arguments.workers, "workers") or 1
     max_trials = _positive(arguments.max_trials, "max_trials")
-    algorithm = arguments.algorithm or "grid"
-    check_known(algorithm, _ALGORITHMS, "algorithm")
     if arguments.resume_search and arguments.overwrite:
         raise InputError("`resume` and `overwrite` exclude one another")
     if arguments.run_dir is None and arguments.resume_search:
@@ -389,22 +382,21 @@ def _tune(arguments: argparse.Namespace) -> int:
     names = (arguments.search or "units").split(",")
     search = searching.Search(
         LSTMHyperModel(config, names, arguments.objective),
-        algorithm,
+        arguments.algorithm or "grid",
         max_trials,
         config.seed,
     )
-    takes_part = "KERASTUNER_ORACLE_IP" in os.environ
-    if not takes_part:
-        searching.check_folder(
-            folder, search, arguments.resume_search, arguments.overwrite
-        )
-        if arguments.overwrite:
-            shutil.rmtree(folder, ignore_errors=True)
-    # The same again, for the processes that take part.
-    command = [sys.executable, "-m", "keras_lstm", *arguments.argv]
-    command += ["--run-dir", str(folder)]
-    trials = searching.run(folder, search, workers, command)
-    if not takes_part:
+    how = {"resume": arguments.resume_search, "overwrite": arguments.overwrite}
+    part = searching.part_in_search()
+    if part == "worker":
+        searching.run_trials(folder, search)
+    elif part is None and workers > 1:
+        searching.check_folder(folder, search, **how)
+        # The same again, as the chief and the workers.
+        command = [sys.executable, "-m", "keras_lstm", *arguments.argv]
+        searching.run_processes([*command, "--run-dir", str(folder)], workers)
+    else:
+        trials = searching.run(folder, search, **how)
         print(searching.table(search, trials))
         print(f"Search folder: {folder}")
     return 0

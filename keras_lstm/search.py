@@ -9,6 +9,7 @@ import json
 import math
 import os
 import pathlib
+import shutil
 import socket
 import subprocess
 import sys
@@ -26,9 +27,12 @@ from keras_lstm.config import Config
 from keras_lstm.console import say
 from keras_lstm.files import locked, remove_temporary, write_text
 from keras_lstm.interruption import Interruption
-from keras_lstm.options import InputError, RunError
-from keras_lstm.tuning import FAILED, WRONG, LSTMHyperModel
+from keras_lstm.options import InputError, RunError, check_known
+from keras_lstm.run_folder import saved_report
+from keras_lstm.tuning import FAILED, WRONG, LSTMHyperModel, trial_metrics
 
+# KerasTuner's.
+ALGORITHMS = ("grid", "random", "hyperband", "bayesian")
 # A worker that ends so often without a trial done in between has a reason.
 _MAX_STARTS = 3
 _PROJECT = "keras_tuner"
@@ -42,15 +46,28 @@ class Search:
     Args:
         hypermodel: the configuration and what of it is searched.
         algorithm: "grid", "random", "hyperband" or "bayesian".
-        max_trials: at most so many; None for all there are ("grid"), or as
-            many as the algorithm makes of it.
+        max_trials: at most so many; None for all there are ("grid"), or 10;
+            "hyperband" makes its number from the epochs.
         seed: of the algorithm.
+
+    Raises:
+        InputError: an algorithm that is not known, or `max_trials` with
+            "hyperband".
     """
 
     hypermodel: LSTMHyperModel
     algorithm: str = "grid"
     max_trials: int | None = None
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_known(self.algorithm, ALGORITHMS, "algorithm")
+        if self.algorithm == "hyperband" and self.max_trials is not None:
+            raise InputError(
+                "`max_trials` must be left out with hyperband, which makes "
+                "the number of trials from `epochs`. Received: "
+                f"max_trials={self.max_trials}"
+            )
 
     def to_yaml(self) -> str:
         """What tells this search from another."""
@@ -95,10 +112,14 @@ def check_folder(
             damaged.
     """
     held = folder / "search.yaml"
+    if folder.exists() and not folder.is_dir():
+        raise InputError(
+            f"`run_dir` must be a folder. Received: run_dir={folder}"
+        )
     if not held.exists():
-        if folder.exists() and any(
-            path.name != ".lock" for path in folder.iterdir()
-        ):
+        # A worker may be there before the chief.
+        names = {path.name for path in folder.glob("*")} - {".lock", _PROJECT}
+        if names or (folder / _PROJECT / "oracle.json").exists():
             raise InputError(
                 "`run_dir` must be empty, or hold a search. Received: "
                 f"run_dir={folder}"
@@ -131,6 +152,14 @@ def check_folder(
             f"could be: {', '.join(whole) or 'none'}; their runs are in "
             f"{folder / 'trials'}. Use overwrite to begin anew"
         )
+
+
+def _remove(folder: pathlib.Path) -> None:
+    """Removes a search, without the lock."""
+    for name in ("search.yaml", "trials.csv", "best.yaml"):
+        (folder / name).unlink(missing_ok=True)
+    for name in (_PROJECT, "trials", "hparams"):
+        shutil.rmtree(folder / name, ignore_errors=True)
 
 
 def make_tuner(folder: pathlib.Path, search: Search) -> keras_tuner.Tuner:
@@ -218,7 +247,7 @@ def score_text(score: float, objective: str) -> str:
     if score >= FAILED:
         return "its numbers went wrong"
     if score >= WRONG:
-        return f"{score - WRONG:,.0f} wrong"
+        return f"{score / WRONG:,.0f} wrong"
     if objective == "accuracy":
         return f"validation accuracy {1 - score:.4%}"
     unit = {"cost": "examples to exact", "smallest": "parameters, exact"}
@@ -226,66 +255,77 @@ def score_text(score: float, objective: str) -> str:
 
 
 def run(
-    folder: pathlib.Path,
-    search: Search,
-    workers: int = 1,
-    command: Sequence[str] = (),
+    folder: pathlib.Path, search: Search, resume: bool, overwrite: bool
 ) -> list[Trial]:
     """Runs a search to its end and writes what it found.
 
+    Where KerasTuner's variables make this process the chief, the trials are
+    run by its workers.
+
     Args:
-        folder: where everything goes; see `check_folder`.
+        folder: where everything goes.
         search: what to search.
-        workers: how many processes to run trials in. With more than one,
-            `command` is started as KerasTuner's chief and its workers. Where
-            the KERASTUNER_ variables are set, this process is one of them.
-        command: starts this search with `resume`.
+        resume: go on with the search in the folder.
+        overwrite: remove the one in the folder.
 
     Returns:
         The trials, best first.
 
     Raises:
-        RunError: the chief died, or a worker ended again and again.
+        InputError: see `check_folder`.
         Interrupted: SIGTERM or SIGINT came.
     """
-    if "KERASTUNER_ORACLE_IP" in os.environ:
-        return _take_part(folder, search)
+    check_folder(folder, search, resume, overwrite)
     with locked(folder), Interruption() as interruption:
+        # Another process may have been faster.
+        check_folder(folder, search, resume, overwrite)
+        if overwrite:
+            _remove(folder)
         remove_temporary(folder)
         write_text(folder / "search.yaml", search.to_yaml())
-        if workers == 1:
-            _search(folder, search)
-        else:
-            _watch(_Processes(command, workers), interruption)
+        run_trials(folder, search)
         interruption.check()
         trials = read_trials(folder, search)
         write_results(folder, search, trials)
     return trials
 
 
-def _search(folder: pathlib.Path, search: Search) -> None:
+def run_trials(folder: pathlib.Path, search: Search) -> None:
+    """Runs trials until there are no more; as the chief, has them run."""
     tuner = make_tuner(folder, search)
     with contextlib.redirect_stdout(sys.stderr):
         tuner.search(verbose=0)
 
 
-def _take_part(folder: pathlib.Path, search: Search) -> list[Trial]:
-    """As KerasTuner's chief, or one of its workers.
+def run_processes(command: Sequence[str], workers: int) -> None:
+    """Runs a search as KerasTuner's chief and its workers on this machine.
+
+    Workers that die are started again under their own names.
+
+    Args:
+        command: starts one of them; the chief's calls `run`, the workers'
+            `run_trials`.
+        workers: how many run trials; the cores are shared out between them.
 
     Raises:
-        InputError: the variables that say so are not all right.
+        RunError: the chief died, or a worker ended again and again.
+        Interrupted: SIGTERM or SIGINT came.
     """
-    check_variables()
-    _search(folder, search)
-    return []
+    with Interruption() as interruption:
+        _watch(_Processes(command, workers), interruption)
 
 
-def check_variables() -> None:
-    """Checks the variables by which KerasTuner's processes find one another.
+def part_in_search() -> str | None:
+    """What KerasTuner's variables make of this process.
+
+    Returns:
+        "chief" or "worker"; None where they are not set.
 
     Raises:
         InputError: one is missing or wrong, or the chief's port is in use.
     """
+    if "KERASTUNER_ORACLE_IP" not in os.environ:
+        return None
     names = ("TUNER_ID", "ORACLE_IP", "ORACLE_PORT")
     values = {name: os.environ.get(f"KERASTUNER_{name}") for name in names}
     missing = [
@@ -303,7 +343,7 @@ def check_variables() -> None:
             f"KERASTUNER_ORACLE_PORT={port}"
         )
     if "chief" not in str(values["TUNER_ID"]):
-        return
+        return "worker"
     with socket.socket() as tried:
         try:
             tried.bind((str(values["ORACLE_IP"]), int(port)))
@@ -312,6 +352,7 @@ def check_variables() -> None:
                 "KERASTUNER_ORACLE_PORT must be free for the chief. Received: "
                 f"KERASTUNER_ORACLE_PORT={port} ({error.strerror})"
             ) from None
+    return "chief"
 
 
 class _Processes:
@@ -348,9 +389,8 @@ class _Processes:
         # Set where this process held TensorFlow's messages back; they do it
         # themselves.
         environment.pop("TF_CPP_MIN_LOG_LEVEL", None)
-        return subprocess.Popen(
-            self._command, env=environment, stdout=subprocess.DEVNULL
-        )
+        # The chief prints the result.
+        return subprocess.Popen(self._command, env=environment)
 
     def start_again(self, name: str) -> None:
         """A worker that died, under its own name: its trial waits for it.
@@ -406,17 +446,16 @@ def read_trials(folder: pathlib.Path, search: Search) -> list[Trial]:
         state = json.loads(path.read_text("utf-8"))
         chosen = state["hyperparameters"]["values"]
         values = {name: chosen[name] for name in search.hypermodel.search}
-        metrics = {
-            name: metric["observations"][-1]["value"][0]
-            for name, metric in state["metrics"]["metrics"].items()
-        }
+        # KerasTuner's processes tell one another float32.
+        report = saved_report(folder / "trials" / state["trial_id"])
+        metrics = {} if report is None else trial_metrics(report)
         config = search.hypermodel.config
         trials.append(
             Trial(
                 state["trial_id"],
                 values,
                 state["score"],
-                {name: metrics[name] for name in _COLUMNS if name in metrics},
+                metrics,
                 config.replace(type(config.task), **values),
             )
         )

@@ -29,10 +29,11 @@ _SPACE: dict[str, Callable[[keras_tuner.HyperParameters], Any]] = {
 }
 SEARCHABLE = tuple(_SPACE)
 OBJECTIVES = ("cost", "smallest", "accuracy")
-# Above every cost and size: a model with something wrong comes after all that
-# have nothing wrong.
+# What one wrong answer weighs, above every cost and size: a model with
+# something wrong comes after all that have nothing wrong. A factor, because
+# KerasTuner's processes tell one another float32.
 WRONG = 2.0**40
-FAILED = 2.0**50
+FAILED = 2.0**100
 # So many inputs are checked in a second or two.
 _MAX_CHECKED = 2**22
 
@@ -167,13 +168,7 @@ class LSTMHyperModel(keras_tuner.HyperModel):
             # A learning rate too high, for example: a result, the worst.
             except RunError:
                 return {"score": FAILED}
-        return {
-            "score": score(report, self.objective),
-            "num_wrong": float(report["num_wrong"]),
-            "training_examples": float(report["training_examples"]),
-            "num_parameters": float(report["num_parameters"]),
-            "seconds": float(report["seconds"]["total"]),
-        }
+        return {"score": score(report, self.objective), **trial_metrics(report)}
 
 
 def _can_be_checked_each_epoch(config: Config) -> bool:
@@ -186,12 +181,19 @@ def _can_be_checked_each_epoch(config: Config) -> bool:
     )
 
 
+def trial_metrics(report: dict[str, Any]) -> dict[str, float]:
+    """What a run came to, for a table of trials."""
+    names = ("num_wrong", "training_examples", "num_parameters")
+    metrics = {name: float(report[name]) for name in names}
+    return metrics | {"seconds": float(report["seconds"]["total"])}
+
+
 def score(report: dict[str, Any], objective: str) -> float:
     """What is minimised, from a run's report."""
     if objective == "accuracy":
         accuracy = report["validation_accuracy"]
         return 1.0 if accuracy is None else 1.0 - float(accuracy)
     if report["num_wrong"]:
-        return WRONG + float(report["num_wrong"])
+        return WRONG * float(report["num_wrong"])
     name = {"cost": "training_examples", "smallest": "num_parameters"}
     return float(report[name[objective]])

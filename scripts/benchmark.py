@@ -5,7 +5,7 @@ Command: python scripts/benchmark.py CASE [--rounds N] [--json]
 A case is a function that prepares what is compared and returns it by name;
 everything that happens once (building, tracing) happens before the clock
 starts, in a first call of each. What is called may return the seconds that it
-has measured itself.
+has measured itself; what runs in processes of its own has no first call.
 """
 
 import argparse
@@ -20,6 +20,8 @@ from collections.abc import Callable
 Contender = Callable[[], object]
 SCRIPTS = pathlib.Path(__file__).parent
 CASES: dict[str, Callable[[], dict[str, Contender]]] = {}
+# Cases whose contenders are processes: nothing is left warm.
+PROCESSES = ("search", "strategies")
 
 
 class Seconds(float):
@@ -224,14 +226,62 @@ def strategies() -> dict[str, Contender]:
     }
 
 
+@case
+def search() -> dict[str, Contender]:
+    """Four equal trials of over a minute, by one worker and by two.
+
+    From the beginning of the first trial to the end of the last one;
+    what KerasTuner waits before and after is said on standard error.
+    """
+    import tempfile
+
+    def tune(workers: int) -> Contender:
+        command = [sys.executable, "-m", "keras_lstm", "tune", "increment"]
+        command += ["--preset", "increment-tutorial", "--epochs", "5"]
+        command += ["--algorithm", "random", "--search", "learning_rate"]
+        command += ["--max-trials", "4", "--workers", str(workers)]
+
+        def run() -> Seconds:
+            with tempfile.TemporaryDirectory() as name:
+                folder = pathlib.Path(name, "search")
+                start = time.time()
+                subprocess.run(
+                    [*command, "--run-dir", str(folder)],
+                    check=True,
+                    capture_output=True,
+                )
+                end = time.time()
+                first = min(
+                    path.stat().st_mtime
+                    for path in folder.glob("trials/*/.lock")
+                )
+                reports = list(folder.glob("trials/*/report.json"))
+                last = max(path.stat().st_mtime for path in reports)
+                trials = [
+                    json.loads(path.read_text())["seconds"]["total"]
+                    for path in reports
+                ]
+            print(
+                f"{workers} workers: {first - start:.1f} s before the first "
+                f"trial, {end - last:.1f} s after the last; trials of "
+                f"{', '.join(f'{each:.0f}' for each in sorted(trials))} s",
+                file=sys.stderr,
+            )
+            return Seconds(last - first)
+
+        return run
+
+    return {"two workers": tune(2), "one worker": tune(1)}
+
+
 def measure(
-    contenders: dict[str, Contender], rounds: int
+    contenders: dict[str, Contender], rounds: int, warm_up: bool = True
 ) -> dict[str, list[float]]:
     """Seconds of each contender in each round, after a round for warming up.
 
     Every other round is in the opposite order.
     """
-    for run in contenders.values():
+    for run in contenders.values() if warm_up else ():
         run()
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     for number in range(rounds):
@@ -257,7 +307,11 @@ def main() -> None:
         parser.error(
             f"--rounds must be at least 1. Received: {arguments.rounds}"
         )
-    seconds = measure(CASES[arguments.case](), arguments.rounds)
+    seconds = measure(
+        CASES[arguments.case](),
+        arguments.rounds,
+        warm_up=arguments.case not in PROCESSES,
+    )
     if arguments.json:
         print(json.dumps({"case": arguments.case, "seconds": seconds}))
         return

@@ -139,6 +139,11 @@ def test_a_search_from_beginning_to_end(tmp_path, capsys):
             ["--resume", "--overwrite", "--run-dir", "x"],
             "`resume` and `overwrite` exclude one another",
         ),
+        (["--run-dir", "file"], "`run_dir` must be a folder"),
+        (
+            ["--algorithm", "hyperband", "--max-trials", "3"],
+            "`max_trials` must be left out with hyperband",
+        ),
         (["--run-dir", "."], "`run_dir` must be empty, or hold a search"),
         (["--units", "0"], "`units` must be an integer"),
     ],
@@ -153,6 +158,8 @@ def test_bad_input_is_one_line(
     assert out == ""
     assert err.count("\n") == 1
     assert message in err
+    # Nothing was begun.
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 @pytest.mark.slow
@@ -224,3 +231,60 @@ def test_wrong_variables_are_one_line(
     err = capsys.readouterr().err
     assert err.count("\n") == 1
     assert message in err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("algorithm", ["random", "hyperband", "bayesian"])
+def test_every_algorithm_runs_to_its_end(tmp_path, capsys, algorithm):
+    folder = tmp_path / "search"
+    options = ["--run-dir", str(folder), "--algorithm", algorithm]
+    options += ["--search", "units,learning_rate"]
+    if algorithm != "hyperband":
+        options += ["--max-trials", "5"]
+    assert main([*TUNE, *options]) == 0
+    found = rows(folder)
+    assert len(found) >= 5
+    assert all(row["score"] for row in found)
+    assert len({(row["units"], row["learning_rate"]) for row in found}) > 3
+    before = (folder / "trials.csv").read_text()
+    # Finished: nothing is run again.
+    assert main([*TUNE, *options, "--resume"]) == 0
+    assert (folder / "trials.csv").read_text() == before
+    capsys.readouterr()
+
+
+@pytest.mark.slow
+def test_a_chief_and_a_worker_as_on_several_machines(tmp_path):
+    folder = tmp_path / "search"
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    started = [
+        subprocess.Popen(
+            command("--run-dir", folder, "--max-trials", "2"),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ
+            | {
+                "CUDA_VISIBLE_DEVICES": "-1",
+                "KERASTUNER_TUNER_ID": name,
+                "KERASTUNER_ORACLE_IP": "127.0.0.1",
+                "KERASTUNER_ORACLE_PORT": port,
+            },
+        )
+        for name in ("tuner0", "chief")
+    ]
+    try:
+        (out, worker_err), (chief_out, chief_err) = (
+            process.communicate(timeout=200) for process in started
+        )
+    finally:
+        for process in started:
+            process.kill()
+    assert [process.returncode for process in started] == [0, 0], (
+        worker_err + chief_err
+    )
+    assert out == ""
+    assert chief_out.splitlines()[-1] == f"Search folder: {folder}"
+    assert len(rows(folder)) == 2
