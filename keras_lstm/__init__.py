@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         StopAtNonFinite,
     )
     from keras_lstm.callbacks.stop_at_proof import StopAtProof
+    from keras_lstm.callbacks.tensorboard import TensorBoard
     from keras_lstm.config import Config, ModelConfig, TrainingConfig
     from keras_lstm.datasets import make_dataset
     from keras_lstm.early_answers import EarlyAnswers
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from keras_lstm.multi_worker import enable_multi_worker
     from keras_lstm.options import InputError, RunError
     from keras_lstm.presets import get_preset
+    from keras_lstm.probes import ImageProbe, Probe, SequenceProbe, make_probe
     from keras_lstm.proof import Proof, ProofError, check_proof, find_proof
     from keras_lstm.proof_regularization import ProofRegularization
     from keras_lstm.strategies import check_compiled, get_strategy
@@ -51,6 +53,7 @@ _MODULES = {
     "ExactResume": "callbacks.exact_resume",
     "ImageRows": "tasks.image_rows",
     "Increment": "tasks.increment",
+    "ImageProbe": "probes",
     "InputError": "options",
     "Interrupted": "interruption",
     "Interruption": "interruption",
@@ -58,11 +61,13 @@ _MODULES = {
     "ModelConfig": "config",
     "NonFiniteError": "callbacks.stop_at_non_finite",
     "Parity": "tasks.increment",
+    "Probe": "probes",
     "Proof": "proof",
     "ProofError": "proof",
     "ProofRegularization": "proof_regularization",
     "RunError": "options",
     "SequenceAccuracy": "metrics",
+    "SequenceProbe": "probes",
     "SmoothedCrossentropy": "losses",
     "Split": "tasks.task",
     "Splits": "tasks.task",
@@ -70,6 +75,7 @@ _MODULES = {
     "StopAtNonFinite": "callbacks.stop_at_non_finite",
     "StopAtProof": "callbacks.stop_at_proof",
     "Task": "tasks.task",
+    "TensorBoard": "callbacks.tensorboard",
     "TokenAccuracy": "metrics",
     "TrainResult": "training",
     "TrainingConfig": "config",
@@ -86,6 +92,7 @@ _MODULES = {
     "get_strategy": "strategies",
     "get_task": "tasks",
     "make_dataset": "datasets",
+    "make_probe": "probes",
     "train": "training",
     "verify": "verification",
 }
@@ -97,6 +104,7 @@ __all__ = [
     "Decrement",
     "EarlyAnswers",
     "ExactResume",
+    "ImageProbe",
     "ImageRows",
     "Increment",
     "InputError",
@@ -106,11 +114,13 @@ __all__ = [
     "ModelConfig",
     "NonFiniteError",
     "Parity",
+    "Probe",
     "Proof",
     "ProofError",
     "ProofRegularization",
     "RunError",
     "SequenceAccuracy",
+    "SequenceProbe",
     "SmoothedCrossentropy",
     "Split",
     "Splits",
@@ -118,6 +128,7 @@ __all__ = [
     "StopAtNonFinite",
     "StopAtProof",
     "Task",
+    "TensorBoard",
     "TokenAccuracy",
     "TrainResult",
     "TrainingConfig",
@@ -134,6 +145,7 @@ __all__ = [
     "get_strategy",
     "get_task",
     "make_dataset",
+    "make_probe",
     "train",
     "verify",
 ]

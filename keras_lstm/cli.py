@@ -155,6 +155,12 @@ def _add_train(commands: Any, argv: list[str]) -> None:
         help="a line of progress each N steps, not each epoch",
     )
     parser.add_argument(
+        "--profile-steps",
+        metavar="FIRST,LAST",
+        default=None,
+        help="profile these steps for TensorBoard, counted from 1",
+    )
+    parser.add_argument(
         "--quiet", action="store_true", default=False, help="no progress"
     )
     parser.add_argument(
@@ -323,6 +329,7 @@ def _train(arguments: argparse.Namespace) -> int:
         print(config.to_yaml(), end="")
         return 0
     log_every_steps = _positive(arguments.log_every_steps, "log_every_steps")
+    profile_steps = _steps(arguments.profile_steps)
     cluster = read_cluster(config.training.strategy)
     chief = cluster is None or cluster.is_chief
     if arguments.run_dir is not None and chief:
@@ -351,6 +358,7 @@ def _train(arguments: argparse.Namespace) -> int:
         resume=arguments.resume,
         init_from=arguments.init_from,
         log_every_steps=log_every_steps,
+        profile_steps=profile_steps,
         quiet=arguments.quiet,
         import_seconds=time.perf_counter() - began,
     )
@@ -531,6 +539,22 @@ def _positive(text: str | None, name: str) -> int | None:
             f"{name}={text}"
         )
     return value
+
+
+def _steps(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    first, _, last = text.partition(",")
+    try:
+        steps = (int(first), int(last))
+    except ValueError:
+        steps = (0, 0)
+    if not 1 <= steps[0] <= steps[1]:
+        raise InputError(
+            "`profile_steps` must be two step numbers, the first at least 1 "
+            f"and not after the last. Received: profile_steps={text}"
+        )
+    return steps
 
 
 def _path(text: str) -> pathlib.Path:

@@ -266,6 +266,15 @@ class Config(Options):
         }
         return yaml.safe_dump(mapping, sort_keys=False)
 
+    def to_flat(self) -> dict[str, Any]:
+        """All options by name, with the preset and the task's name."""
+        names = {"preset": self.preset, "seed": self.seed}
+        names["task"] = task_name(type(self.task))
+        parts = (self.task, self.model, self.training)
+        for part in parts:
+            names |= part.to_mapping()
+        return names
+
 
 def option_owners(task: type[Task]) -> dict[str, tuple[str, type[Options]]]:
     """The part of `Config` that each option belongs to, by option name.

@@ -10,6 +10,9 @@ from keras_lstm.options import InputError
 from keras_lstm.seeds import derive_seed
 from keras_lstm.tasks.task import Split
 
+# Batches made while a step is computed.
+_PREFETCHED = 4
+
 
 def make_dataset(
     split: Split,
@@ -72,7 +75,20 @@ def make_dataset(
     options.experimental_distribute.auto_shard_policy = (
         tf.data.experimental.AutoShardPolicy.DATA
     )
-    return dataset.prefetch(tf.data.AUTOTUNE).with_options(options)
+    dataset = dataset.prefetch(_PREFETCHED).with_options(options)
+    return without_autotuning(dataset)
+
+
+def without_autotuning(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    """The dataset, whose iterators end at once.
+
+    The end of an iterator waits for TensorFlow's tuner of pipelines to look
+    up, which it does less and less often: after a training of some minutes
+    every 60 s.
+    """
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return dataset.with_options(options)
 
 
 def check_fills_a_batch(split: Split, batch_size: int) -> None:

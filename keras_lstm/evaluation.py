@@ -46,6 +46,14 @@ class Evaluation:
         wrong = self.predictions[:head] != self.targets[:head]
         return int(wrong.reshape(len(wrong), -1).any(-1).sum())
 
+    def confident_mistakes(self) -> npt.NDArray[np.int64]:
+        """Indices of the wrong answers, the most confident first.
+
+        For one output an example.
+        """
+        wrong = np.flatnonzero(self.predictions != self.targets)
+        return wrong[np.argsort(-self.confidences[wrong], kind="stable")]
+
     @property
     def num_tokens(self) -> int:
         """Outputs asked: one for each position of each example."""

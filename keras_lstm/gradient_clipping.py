@@ -26,10 +26,13 @@ def clip_after_aggregation(optimizer: Any) -> Any:
     ```
     """
     inner = getattr(optimizer, "inner_optimizer", optimizer)
-    clip, add_up = inner._clip_gradients, inner._all_reduce_sum_gradients
+    clip = inner._clip_gradients
+    # Looked up when it is called: `record_gradient_norm` comes between.
+    inner._add_up_gradients = inner._all_reduce_sum_gradients
 
     def add_up_and_clip(pairs: Any) -> list[tuple[Any, Any]]:
-        gradients, variables = zip(*add_up(pairs), strict=True)
+        summed = inner._add_up_gradients(pairs)
+        gradients, variables = zip(*summed, strict=True)
         return list(zip(clip(list(gradients)), variables, strict=True))
 
     inner._clip_gradients = lambda gradients: gradients

@@ -16,6 +16,7 @@ from keras_lstm.tasks.image_rows import ImageRows
 from keras_lstm.tasks.task import Split
 
 _NUM_PICTURES = 6
+_NUM_MISTAKES = 20
 # From black to white. Two rows of an image share a line of text.
 _SHADES = " .:-=+*#%@"
 _SHOWN_STEPS = 8
@@ -63,7 +64,7 @@ def evaluate_run(
         "dataset": other.dataset,
         **image_report(result, by_step, other.num_classes),
     }
-    images, _ = test.batch(confident_mistakes(result))
+    images, _ = test.batch(result.confident_mistakes()[:_NUM_MISTAKES])
     return report, images.numpy()
 
 
@@ -114,17 +115,10 @@ def image_report(
                 "prediction": int(result.predictions[index]),
                 "confidence": float(result.confidences[index]),
             }
-            for index in confident_mistakes(result)
+            for index in result.confident_mistakes()[:_NUM_MISTAKES]
         ],
         "accuracy_by_rows": [float(share) for share in by_step],
     }
-
-
-def confident_mistakes(result: Evaluation) -> npt.NDArray[np.int64]:
-    """The wrong answers, the most confident first, 20 at most."""
-    wrong = np.flatnonzero(result.predictions != result.targets)
-    order = np.argsort(-result.confidences[wrong], kind="stable")
-    return wrong[order][:20]
 
 
 def image_report_text(

@@ -1,12 +1,18 @@
 """Pictures of what a network does."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
+import matplotlib
 import matplotlib.figure
 import matplotlib.patches
 import numpy as np
+import numpy.typing as npt
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
+from keras_lstm.console import percent
+from keras_lstm.evaluation import Evaluation
 from keras_lstm.proof import Proof
 from keras_lstm.seeds import derive_seed
 from keras_lstm.tasks.transducer import TransducerTask
@@ -94,6 +100,239 @@ def draw_proof(
     )
     axes.legend(loc="best")
     return figure
+
+
+def draw_shares(
+    shares: npt.NDArray[np.float64],
+    epochs: Sequence[int],
+    rows: Sequence[int],
+    label: str,
+    title: str,
+) -> matplotlib.figure.Figure:
+    """What share is right, by something and by epoch.
+
+    Args:
+        shares: from 0 to 1, `(rows, epochs)`.
+        epochs: their numbers, from 1; not necessarily all.
+        rows: what each row is for.
+        label: what the rows are.
+        title: what is right.
+    """
+    figure = matplotlib.figure.Figure(figsize=(7, 4.5))
+    axes: Any = figure.add_axes((0.1, 0.12, 0.88, 0.8))
+    # What was not asked stays white.
+    shown = np.full((len(rows), max(epochs)), np.nan)
+    shown[:, np.asarray(epochs) - 1] = shares
+    mesh = axes.pcolormesh(
+        np.arange(max(epochs) + 1) + 0.5,
+        np.arange(len(rows) + 1) - 0.5,
+        shown,
+        vmin=0,
+        vmax=1,
+        cmap="RdYlGn",
+    )
+    ticks = range(0, len(rows), -(-len(rows) // 12))
+    axes.set_yticks(ticks, [rows[tick] for tick in ticks])
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.set_xlabel("epoch")
+    axes.set_ylabel(label)
+    axes.set_title(title)
+    figure.colorbar(mesh, ax=axes, label="share right")
+    return figure
+
+
+def draw_activations(
+    task: TransducerTask,
+    inputs: npt.NDArray[np.int32],
+    layer: str,
+    values: dict[str, npt.NDArray[np.float32]],
+    telling: tuple[str, npt.NDArray[np.float32], int, float],
+) -> matplotlib.figure.Figure:
+    """States and gates while inputs are read, next to the machine's state.
+
+    Args:
+        task: the machine.
+        inputs: a column of pictures each, `(inputs, timesteps)`.
+        layer: the LSTM layer's name.
+        values: what `activations` gives for it and the inputs.
+        telling: the unit that tells a state of the machine best: its name,
+            its values, `(inputs, timesteps)`, the state, and the correlation.
+    """
+    name, series, state, correlation = telling
+    states = task.states(inputs)[:, 1:]
+    steps = np.arange(inputs.shape[1])
+    figure = matplotlib.figure.Figure(figsize=(4 * len(inputs), 8))
+    # A layout that fits itself takes longer than all the rest.
+    figure.subplots_adjust(0.09, 0.09, 0.98, 0.86, 0.12, 0.04)
+    grid: Any = figure.subplots(
+        2, len(inputs), sharex=True, squeeze=False, height_ratios=(1, 4)
+    )
+    for column, symbols in enumerate(inputs):
+        top, below = grid[:, column]
+        for each in np.unique(states):
+            top.bar(
+                steps[states[column] == each],
+                height=1,
+                width=1,
+                transform=top.get_xaxis_transform(),
+                color=_COLORS[each % len(_COLORS)],
+                alpha=0.3,
+                label=task.state_name(each),
+            )
+        top.plot(steps, series[column], color="black", marker=".")
+        top.set_ylim(series.min() - 0.1, series.max() + 0.1)
+        if len(steps) <= 32:
+            for t, symbol in zip(steps, symbols, strict=True):
+                top.annotate(
+                    str(symbol),
+                    (t, 1.03),
+                    xycoords=("data", "axes fraction"),
+                    ha="center",
+                    fontsize=8,
+                )
+        image, ticks = _stacked(
+            {part: each[column].T for part, each in values.items()},
+            float(np.abs(values["c"]).max()),
+        )
+        below.imshow(image, aspect="auto", interpolation="nearest")
+        below.set_xlabel("step, least significant first")
+        below.set_yticks([])
+        if column:
+            top.set_yticks([])
+        else:
+            below.set_yticks(list(ticks.values()), list(ticks))
+    grid[0, 0].set_ylabel(name)
+    grid[0, -1].legend(loc="center left", fontsize=8)
+    largest = float(np.abs(values["c"]).max())
+    figure.suptitle(
+        f"{task.name}: {name} (black) tells best whether the state is "
+        f'"{task.state_name(state)}": correlation '
+        f"{int(1000 * correlation) / 1000:.3f}\n"
+        f"Below, a line for each unit of {layer}. h: red -1, blue 1; "
+        f"c: red {-largest:.1f}, blue {largest:.1f}; gates: dark 0, yellow 1",
+        fontsize=11,
+    )
+    return figure
+
+
+def _stacked(
+    values: dict[str, npt.NDArray[np.float32]], largest: float
+) -> tuple[npt.NDArray[np.float64], dict[str, float]]:
+    """States and gates, `(units, timesteps)` each, as one image.
+
+    Returns:
+        The image, `(height, timesteps, 4)`, and the middle of each part.
+    """
+    signed, gates = (matplotlib.colormaps[name] for name in ("RdBu", "viridis"))
+    scaled = {
+        "h": signed((values["h"] + 1) / 2),
+        "c": signed((values["c"] / largest + 1) / 2),
+        "input gate": gates(values["input gate"]),
+        "forget gate": gates(values["forget gate"]),
+        "output gate": gates(values["output gate"]),
+    }
+    units, timesteps = values["h"].shape
+    gap = np.ones((max(1, units // 16), timesteps, 4))
+    parts: list[Any] = []
+    middles, height = {}, 0
+    for name, part in scaled.items():
+        middles[name] = height + units / 2 - 0.5
+        parts += [part, gap]
+        height += units + len(gap)
+    return np.concatenate(parts[:-1]), middles
+
+
+def draw_mistakes(
+    result: Evaluation, images: npt.NDArray[np.float32]
+) -> matplotlib.figure.Figure:
+    """The wrong answers of which a model is most certain.
+
+    Args:
+        result: its answers to the images.
+        images: from 0 to 1, `(num_examples, rows, columns)`.
+    """
+    worst = result.confident_mistakes()[:20]
+    figure = matplotlib.figure.Figure(figsize=(8, 7))
+    figure.subplots_adjust(0.02, 0.02, 0.98, 0.9)
+    if not len(worst):
+        figure.text(0.5, 0.5, "no mistakes", ha="center", va="center")
+        return figure
+    grid: Any = figure.subplots(4, 5)
+    for axes in grid.flat:
+        axes.set_axis_off()
+    for axes, index in zip(grid.flat, worst, strict=False):
+        axes.imshow(images[index], cmap="gray", vmin=0, vmax=1)
+        confidence = percent(round(float(result.confidences[index]), 3))
+        axes.set_title(
+            f"{result.targets[index]}, said {result.predictions[index]} "
+            f"({confidence})",
+            fontsize=9,
+        )
+    figure.suptitle(
+        f"The most confident of {result.num_wrong:,} mistakes among "
+        f"{result.num_examples:,} images"
+    )
+    return figure
+
+
+def draw_confusion(
+    result: Evaluation, num_classes: int
+) -> matplotlib.figure.Figure:
+    """Right classes down, predictions across; mistakes are coloured."""
+    counts = np.zeros((num_classes, num_classes), int)
+    known = result.predictions >= 0
+    np.add.at(counts, (result.targets[known], result.predictions[known]), 1)
+    mistakes = counts.copy()
+    np.fill_diagonal(mistakes, 0)
+    figure = matplotlib.figure.Figure(figsize=(6, 5.5))
+    axes: Any = figure.add_axes((0.1, 0.1, 0.87, 0.82))
+    axes.imshow(mistakes, cmap="Reds", vmin=0, vmax=max(1, mistakes.max()))
+    middle = mistakes.max() / 2
+    for (row, column), count in np.ndenumerate(counts):
+        if count:
+            color = "white" if mistakes[row, column] > middle > 0 else "black"
+            axes.text(column, row, count, ha="center", va="center", color=color)
+    axes.set_xticks(range(num_classes))
+    axes.set_yticks(range(num_classes))
+    axes.set_xlabel("prediction")
+    axes.set_ylabel("right class")
+    axes.set_title(
+        f"{result.num_wrong:,} of {result.num_examples:,} images wrong"
+    )
+    return figure
+
+
+def draw_curves(history: dict[str, list[float]]) -> matplotlib.figure.Figure:
+    """Losses and accuracies of a training, by epoch.
+
+    Args:
+        history: by metric, a value per epoch; those of the validation part
+            begin with `val_`.
+    """
+    names = [name for name in history if not name.startswith("val_")]
+    names = [name for name in names if history[name]]
+    figure = matplotlib.figure.Figure(figsize=(4.5 * max(1, len(names)), 3.5))
+    figure.subplots_adjust(0.05, 0.14, 0.98, 0.9)
+    grid: Any = figure.subplots(1, max(1, len(names)), squeeze=False)
+    for axes, name in zip(grid[0], names, strict=False):
+        for each, label in ((name, "training"), (f"val_{name}", "validation")):
+            values = history.get(each, [])
+            epochs = range(1, len(values) + 1)
+            if values:
+                axes.plot(epochs, values, label=label, marker=".")
+        axes.set_xlabel("epoch")
+        axes.set_title(name.replace("_", " "))
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.grid(alpha=0.3)
+        axes.legend()
+    return figure
+
+
+def pixels(figure: matplotlib.figure.Figure) -> npt.NDArray[np.uint8]:
+    """A figure as an image, `(height, width, 4)`: red, green, blue, alpha."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())
 
 
 def _telling_units(centers: Any, widths: Any, states: Any) -> tuple[int, int]:

@@ -52,6 +52,30 @@ def _marks(failure: Failure) -> str:
     return "".join("^" if mark else "." for mark in wrong[::-1])
 
 
+def failures_markdown(task: TransducerTask, failures: Sequence[Failure]) -> str:
+    """The wrong answers as a table, most significant first, wrong ones bold."""
+    if not failures:
+        return ""
+    rows = [f"| input | answer | prediction | {task.run_name} length |"]
+    rows.append("| --- | --- | --- | --- |")
+    for failure in failures:
+        wrong = failure.prediction != failure.answer
+        marked = "".join(
+            f"**{symbol}**" if is_wrong else str(symbol)
+            for symbol, is_wrong in zip(
+                failure.prediction[::-1], wrong[::-1], strict=True
+            )
+        ).replace("****", "")
+        cells = (
+            _numbered(task, failure.symbols),
+            _numbered(task, failure.answer),
+            marked,
+            str(failure.run_length),
+        )
+        rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
 def result_text(config: "Config", result: "TrainResult") -> str:
     """A finished run's result, for standard output."""
     report, seconds = result.report, result.report["seconds"]

@@ -145,7 +145,7 @@ def check_goes_on(run_dir: pathlib.Path, config: Config) -> str | None:
     saved = saved_config(run_dir)
     if saved is None:
         return None
-    before, now = _flat(saved), _flat(config)
+    before, now = saved.to_flat(), config.to_flat()
     changed = [
         f"{name}={now.get(name)} (the run has {before.get(name)})"
         for name in before | now
@@ -200,12 +200,5 @@ def remove_results(run_dir: pathlib.Path) -> None:
 
 def options_text(config: Config) -> str:
     """All options that make a difference to what a run comes to."""
-    options = _flat(config).items()
+    options = config.to_flat().items()
     return ", ".join(f"{k}={v}" for k, v in options if k not in _FREE)
-
-
-def _flat(config: Config) -> dict[str, Any]:
-    """All options by name."""
-    task = {"task": task_name(type(config.task))} | config.task.to_mapping()
-    rest = config.model.to_mapping() | config.training.to_mapping()
-    return {"preset": config.preset, "seed": config.seed} | task | rest

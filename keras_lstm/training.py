@@ -7,6 +7,7 @@ import pathlib
 import platform
 import shlex
 import tempfile
+import textwrap
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any, cast
@@ -26,6 +27,7 @@ from keras_lstm.callbacks.stop_at_non_finite import (
     StopAtNonFinite,
 )
 from keras_lstm.callbacks.stop_at_proof import StopAtProof
+from keras_lstm.callbacks.tensorboard import TensorBoard
 from keras_lstm.cluster import read_cluster
 from keras_lstm.config import Config, TrainingConfig
 from keras_lstm.console import ProgressBar, say
@@ -40,8 +42,18 @@ from keras_lstm.optimization import (
     trained_model,
 )
 from keras_lstm.options import InputError, RunError
+from keras_lstm.pictures import draw_curves, draw_proof
+from keras_lstm.presets import get_preset
+from keras_lstm.probes import make_probe
 from keras_lstm.proof import Proof, ProofError, ProofSearch, check_proof
-from keras_lstm.reporting import check_report, failures_csv, proof_report
+from keras_lstm.reporting import (
+    check_report,
+    check_text,
+    evaluation_text,
+    failures_csv,
+    proof_report,
+    proof_text,
+)
 from keras_lstm.run_folder import (
     ALL_EPOCHS,
     check_checkpoints,
@@ -122,6 +134,7 @@ def train(
     init_from: pathlib.Path | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     log_every_steps: int | None = None,
+    profile_steps: tuple[int, int] | None = None,
     quiet: bool = False,
     import_seconds: float = 0.0,
 ) -> TrainResult:
@@ -144,6 +157,8 @@ def train(
         callbacks: given to `fit` beside the run's own. What `ExactResume`
             can keep of their state is kept.
         log_every_steps: see `ProgressLogger`.
+        profile_steps: the first and the last step to profile for TensorBoard,
+            counted from 1 where this process begins.
         quiet: show no progress.
         import_seconds: what importing took, for the report.
 
@@ -189,6 +204,13 @@ def train(
         keras.callbacks.SwapEMAWeights() if config.training.ema_share else None
     )
 
+    board = TensorBoard(
+        run_dir,
+        make_probe(config.task, splits.validation, config.seed),
+        _hparams(config),
+        profile_batch=profile_steps or 0,
+    )
+
     def from_step(step: int) -> tf.data.Dataset:
         dataset = make_dataset(
             splits.train,
@@ -206,6 +228,7 @@ def train(
             # What others than the chief write is in nobody's way, and goes.
             name = stack.enter_context(tempfile.TemporaryDirectory())
             run_dir = pathlib.Path(name)
+            board.log_dir = name
         interruption = stack.enter_context(_run_folder(run_dir, resume))
         # What looks at validation sees the averaged weights: they come first.
         own = [averaging, stop, feedback, prover]
@@ -213,6 +236,7 @@ def train(
             *(callback for callback in own if callback is not None),
             HistoryWriter(run_dir / "history.csv"),
             logger,
+            board,
             *callbacks,
         ]
         resuming = ExactResume(
@@ -226,6 +250,8 @@ def train(
         if chief:
             check_checkpoints(run_dir)
         dataset = resuming.dataset(from_step)
+        if strategy.num_replicas_in_sync == 1:
+            dataset = board.watch(dataset)
         check_agreement(strategy, f"checkpoint {resuming.last_checkpoint}")
         built = time.perf_counter()
         try:
@@ -247,7 +273,6 @@ def train(
                     resuming,
                     _config_writer(run_dir, config),
                     *remembered,
-                    keras.callbacks.TensorBoard(run_dir, write_graph=False),
                 ],
             )
         except NonFiniteError as error:
@@ -314,7 +339,8 @@ def train(
                 "keras_lstm": keras_lstm.__version__,
             },
         }
-        _write_results(run_dir, config, result, check, proof, report)
+        _write_results(run_dir, config, result, check, proof, report, history)
+        _show_results(board, config, result, check, proof, report)
         return TrainResult(run_dir, result, history, check, proof, report)
 
 
@@ -338,6 +364,7 @@ def _write_results(
     check: Verification | Evaluation,
     proof: ProofSearch | None,
     report: dict[str, Any],
+    history: dict[str, list[float]],
 ) -> None:
     """Puts all files of a result in their places, or none."""
     with contextlib.ExitStack() as stack:
@@ -353,11 +380,47 @@ def _write_results(
             task = cast(TransducerTask, config.task)
             text = failures_csv(task, check.failures)
             place("failures.csv").write_text(text, encoding="utf-8")
+        draw_curves(history).savefig(place("curves.png"), format="png")
         model.save(place("model.keras"))
         if proof is not None and proof.proof is not None:
             text = proof.proof.to_json()
             place("proof.json").write_text(text, encoding="utf-8")
         remove_results(run_dir)
+
+
+def _hparams(config: Config) -> dict[str, Any]:
+    """What tells runs apart in a table: what the preset does not say too."""
+    always = ("preset", "units", "num_layers", "learning_rate", "batch_size")
+    preset = get_preset(config.preset, type(config.task)).to_flat()
+    return {
+        name: value
+        for name, value in config.to_flat().items()
+        if name in (*always, "seed") or value != preset.get(name)
+    }
+
+
+def _show_results(
+    board: TensorBoard,
+    config: Config,
+    model: keras.Model,
+    check: Verification | Evaluation,
+    proof: ProofSearch | None,
+    report: dict[str, Any],
+) -> None:
+    """What TensorBoard says of a run that is done."""
+    last = report["epochs"] - 1
+    if isinstance(check, Verification):
+        task = cast(TransducerTask, config.task)
+        text = check_text(task, check)
+        if proof is not None:
+            text = f"{proof_text(task, proof)}\n{text}"
+            if proof.proof is not None:
+                figure = draw_proof(model, task, proof.proof)
+                board.write_figure("proof", figure, last)
+    else:
+        text = evaluation_text(report)
+    # Four spaces keep Markdown from reading it.
+    board.write_text("result", textwrap.indent(text, "    "), last)
 
 
 @contextlib.contextmanager

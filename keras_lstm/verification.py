@@ -16,6 +16,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from keras_lstm.cells import Cells, margins_of, predictions_of
+from keras_lstm.datasets import without_autotuning
 from keras_lstm.options import InputError
 from keras_lstm.prefix_tree import Answers, forecast_seconds, walk
 from keras_lstm.tasks.hard_inputs import hard_inputs
@@ -276,7 +277,7 @@ def _symbols(task: TransducerTask, inputs: Any) -> npt.NDArray[np.int32]:
 def _predict(model: keras.Model, symbols: Any) -> npt.NDArray[np.float32]:
     batch_size = min(_PREDICT_BATCH, -(-_PREDICT_SYMBOLS // symbols.shape[-1]))
     dataset = tf.data.Dataset.from_tensor_slices(symbols).batch(batch_size)
-    return model.predict(dataset, verbose=0)
+    return model.predict(without_autotuning(dataset), verbose=0)
 
 
 def _ask(

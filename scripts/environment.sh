@@ -1,5 +1,5 @@
 # Makes .venv and keeps it up to date. Sourced by scripts/keras-lstm and
-# scripts/test; `ensure_environment GROUP` takes `run` or `dev`.
+# scripts/test; `ensure_environment GROUP` takes `run`, `dev` or `slow`.
 
 # Prints the first Python of a supported version, or says in one line which
 # versions are fine and where it looked.
@@ -51,7 +51,7 @@ install_environment() {
         cd "$root" &&
             "${pip[@]}" install --constraint constraints.txt pip &&
             "${pip[@]}" install --constraint constraints.txt --editable . &&
-            if [ "$group" = dev ]; then "${pip[@]}" install --constraint constraints.txt --group dev; fi
+            if [ "$group" != run ]; then "${pip[@]}" install --constraint constraints.txt --group "$group"; fi
     ) >&2 || {
         echo "keras-lstm: the installation failed; the lines above say why. Run this again to go on." >&2
         return 1

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_lstm.callbacks.counterexamples import Counterexamples
+from keras_lstm.callbacks.tensorboard import TensorBoard
 from keras_lstm.datasets import make_dataset
 from keras_lstm.options import InputError
 from keras_lstm.tasks.increment import Increment
@@ -70,3 +72,13 @@ def test_the_pipeline_states_its_shapes():
     inputs, targets = make_dataset(train, 4, training=True).element_spec
     assert inputs.shape.as_list() == targets.shape.as_list() == [4, 5]
     assert inputs.dtype == targets.dtype == tf.int32
+
+
+def test_iterators_do_not_wait_for_the_tuner_at_their_end():
+    task = Increment(num_bits=6, sampling="carry")
+    train = task.splits(seed=0).train
+    dataset = make_dataset(train, 8, training=True)
+    feedback = Counterexamples(task)
+    board = TensorBoard()
+    for each in (dataset, board.watch(feedback.mix(dataset))):
+        assert each.options().autotune.enabled is False

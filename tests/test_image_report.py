@@ -13,7 +13,6 @@ from keras_lstm.evaluation import (
     answering_every_step,
 )
 from keras_lstm.image_report import (
-    confident_mistakes,
     image_report,
     image_report_text,
 )
@@ -74,7 +73,7 @@ def test_the_interval_is_wilsons():
 
 def test_the_most_confident_mistakes_come_first():
     result = evaluation([0, 1, 2, 0], [0, 0, 1, 1], [0.99, 0.4, 0.9, 0.6])
-    np.testing.assert_array_equal(confident_mistakes(result), [2, 3, 1])
+    np.testing.assert_array_equal(result.confident_mistakes(), [2, 3, 1])
 
 
 def test_the_text_shows_mistakes_first():

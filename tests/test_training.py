@@ -23,10 +23,15 @@ def small(task=Increment, **values):
 
 def test_a_run_folder_holds_what_it_should(tmp_path):
     result = train(small(), tmp_path / "run", quiet=True, import_seconds=1.5)
-    names = {path.name for path in result.run_dir.iterdir()}
+    names = {
+        path.name
+        for path in result.run_dir.iterdir()
+        if not path.name.startswith("events.")
+    }
     assert names == {
         *("config.yaml", "model.keras", "history.csv", "report.json"),
         *("failures.csv", "train", "validation", "checkpoints", ".lock"),
+        *("curves.png", "projector", "projector_config.pbtxt"),
     }
     report = json.loads((result.run_dir / "report.json").read_text())
     assert report == result.report

@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from keras_lstm.console import ProgressBar, percent
+from keras_lstm.console import ProgressBar, duration, percent
 
 
 class ProgressLogger(keras.callbacks.Callback):
@@ -77,7 +77,7 @@ class ProgressLogger(keras.callbacks.Callback):
         left = seconds / self._epochs_here * (epochs - epoch - 1)
         self._bar.line(
             f"epoch {epoch + 1}/{epochs}  {_values(logs)}  "
-            f"{seconds:.0f} s, at most {left:.0f} s left"
+            f"{duration(seconds)}, at most {duration(left)} left"
         )
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:

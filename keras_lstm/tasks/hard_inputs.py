@@ -10,6 +10,33 @@ from keras_lstm.seeds import derive_seed
 from keras_lstm.tasks.transducer import TransducerTask
 
 
+def give_runs(
+    task: TransducerTask,
+    inputs: npt.NDArray[Any],
+    run_lengths: npt.NDArray[np.integer[Any]],
+) -> npt.NDArray[Any]:
+    """Inputs whose runs have the lengths that are asked for.
+
+    Args:
+        task: with symbols that keep its start state and others that leave it.
+        inputs: random ones, `(num_examples, num_bits)`.
+        run_lengths: below `num_bits`, `(num_examples,)`.
+
+    Returns:
+        The inputs, changed up to the end of the run, of the same shape.
+    """
+    hold, leave = (
+        np.array(symbols, inputs.dtype)
+        for symbols in (task.hold_symbols, task.leave_symbols)
+    )
+    steps = np.arange(inputs.shape[-1])
+    runs = run_lengths[:, np.newaxis]
+    held = hold[inputs % len(hold)]
+    left = leave[inputs % len(leave)]
+    inputs = np.where(steps < runs, held, inputs)
+    return np.where(steps == runs, left, inputs)
+
+
 def hard_inputs(
     task: TransducerTask,
 ) -> tuple[npt.NDArray[np.signedinteger[Any]], str]:
@@ -32,16 +59,8 @@ def hard_inputs(
     parts = [random(1024)]
     kinds = ["uniformly random"]
     if task.hold_symbols and task.leave_symbols:
-        runs = np.repeat(steps, contexts)[:, np.newaxis]
-        inputs = random(len(runs))
-        hold, leave = (
-            np.array(symbols, dtype)
-            for symbols in (task.hold_symbols, task.leave_symbols)
-        )
-        held = hold[inputs % len(hold)]
-        left = leave[inputs % len(leave)]
-        inputs = np.where(steps < runs, held, inputs)
-        parts.append(np.where(steps == runs, left, inputs))
+        runs = np.repeat(steps, contexts)
+        parts.append(give_runs(task, random(len(runs)), runs))
         kinds.append(
             f"every {task.run_name} length from 0 to {length - 1:,}, each in "
             f"up to {contexts} random contexts"

@@ -1,0 +1,114 @@
+"""What happens inside an LSTM layer while it reads."""
+
+import itertools
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+from scipy.special import expit
+
+Array = npt.NDArray[np.float32]
+
+# In the order of a stock LSTM's kernel.
+GATES = ("input gate", "forget gate", "candidate", "output gate")
+
+
+def lstm_layers(model: keras.Model) -> list[keras.layers.LSTM]:
+    """A model's LSTM layers with the usual settings, first to last."""
+    return [
+        layer
+        for layer in model.layers
+        if type(layer) is keras.layers.LSTM
+        and layer.activation is keras.activations.tanh
+        and layer.recurrent_activation is keras.activations.sigmoid
+        and layer.use_bias
+        and not layer.go_backwards
+        and not layer.quantization_mode
+    ]
+
+
+def activations(
+    model: keras.Model, layer: keras.layers.LSTM, inputs: Any
+) -> dict[str, Array]:
+    """Gates and states of an LSTM layer at every time step.
+
+    The layers before it are asked; the layer itself is computed here, because
+    Keras does not give its gates.
+
+    Args:
+        model: that the layer is in.
+        layer: one of its `lstm_layers`.
+        inputs: of the model, `(batch_size, ...)`.
+
+    Returns:
+        By name, the `GATES`, "c" and "h": `(batch_size, timesteps, units)`.
+    """
+    before = keras.Model(model.input, layer.input)
+    sequences = keras.ops.convert_to_numpy(before(inputs, training=False))
+    kernel, recurrent_kernel, bias = layer.get_weights()
+    from_input = sequences.astype(np.float32) @ kernel + bias
+    batch_size, timesteps, _ = from_input.shape
+    h = np.zeros((batch_size, layer.units), np.float32)
+    c = np.zeros_like(h)
+    names = (*GATES, "c", "h")
+    shape = (batch_size, timesteps, layer.units)
+    found = {name: np.empty(shape, np.float32) for name in names}
+    for t in range(timesteps):
+        parts = np.split(from_input[:, t] + h @ recurrent_kernel, 4, -1)
+        i, f, o = (expit(parts[gate]) for gate in (0, 1, 3))
+        g = np.tanh(parts[2])
+        c = f * c + i * g
+        h = o * np.tanh(c)
+        for name, values in zip(names, (i, f, g, o, c, h), strict=True):
+            found[name][:, t] = values
+    return found
+
+
+def logits_by_step(model: keras.Model, h: Array) -> Array | None:
+    """What the model's last Dense layer says after every time step.
+
+    Args:
+        model: one that answers from its last LSTM layer's last state.
+        h: that layer's at every step, `(batch_size, timesteps, units)`.
+
+    Returns:
+        `(batch_size, timesteps, num_classes)`; None if the layer after the
+        LSTM is no Dense layer that fits.
+    """
+    dense = [x for x in model.layers if type(x) is keras.layers.Dense]
+    if not dense or dense[-1].kernel.shape[0] != h.shape[-1]:
+        return None
+    kernel, bias = dense[-1].get_weights()
+    return h @ kernel + bias
+
+
+def most_correlated_unit(
+    states: dict[str, Array], labels: npt.NDArray[np.integer[Any]]
+) -> tuple[str, int, int, float]:
+    """Which unit tells best in which of several states a machine is.
+
+    Args:
+        states: by name, `(batch_size, timesteps, units)`.
+        labels: the machine's state at each step, `(batch_size, timesteps)`.
+
+    Returns:
+        The name, the unit, the label that its value is correlated with, and
+        the correlation coefficient (Pearson's); 0 where nothing varies.
+    """
+    best = (next(iter(states)), 0, int(labels.flat[0]), 0.0)
+    for (name, values), label in itertools.product(
+        states.items(), np.unique(labels)
+    ):
+        units = values.reshape(-1, values.shape[-1]).astype(np.float64)
+        units = units - units.mean(0)
+        is_label = (labels.reshape(-1) == label).astype(np.float64)
+        is_label -= is_label.mean()
+        scale = np.sqrt((units**2).sum(0) * (is_label**2).sum())
+        varies = scale > 1e-12
+        found = np.zeros(units.shape[-1])
+        np.divide(is_label @ units, scale, out=found, where=varies)
+        unit = int(np.abs(found).argmax())
+        if abs(found[unit]) > abs(best[3]):
+            best = (name, unit, int(label), float(found[unit]))
+    return best
