@@ -390,12 +390,12 @@ def _write_results(
 
 def _hparams(config: Config) -> dict[str, Any]:
     """What tells runs apart in a table: what the preset does not say too."""
-    always = ("preset", "units", "num_layers", "learning_rate", "batch_size")
+    always = ("preset", "units", "num_layers", "learning_rate", "seed")
     preset = get_preset(config.preset, type(config.task)).to_flat()
     return {
         name: value
         for name, value in config.to_flat().items()
-        if name in (*always, "seed") or value != preset.get(name)
+        if name in always or value != preset.get(name)
     }
 
 

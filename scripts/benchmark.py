@@ -228,7 +228,7 @@ def strategies() -> dict[str, Contender]:
 
 @case
 def search() -> dict[str, Contender]:
-    """Four equal trials of over a minute, by one worker and by two.
+    """Two equal trials of a minute, by one worker and by two.
 
     From the beginning of the first trial to the end of the last one;
     what KerasTuner waits before and after is said on standard error.
@@ -239,7 +239,7 @@ def search() -> dict[str, Contender]:
         command = [sys.executable, "-m", "keras_lstm", "tune", "increment"]
         command += ["--preset", "increment-tutorial", "--epochs", "5"]
         command += ["--algorithm", "random", "--search", "learning_rate"]
-        command += ["--max-trials", "4", "--workers", str(workers)]
+        command += ["--max-trials", "2", "--workers", str(workers)]
 
         def run() -> Seconds:
             with tempfile.TemporaryDirectory() as name:

@@ -101,8 +101,10 @@ def test_scalars(look):
 
 def test_images(look):
     page = look("images")
-    for name in ("activations", "proof", "token_accuracy_by_position"):
+    for name in ("activations", "proof"):
         page.get_by_text(f"tag: {name}").first.wait_for()
+    for name in ("sequence_accuracy_by_carry_length", "token_accuracy_by"):
+        page.get_by_text(name).first.wait_for()
     picture = page.locator("tf-image-loader img").first
     picture.wait_for()
     page.wait_for_function(
@@ -136,7 +138,11 @@ def test_graphs(look):
 
 def test_projector(look):
     page = look("projector")
-    page.get_by_text(re.compile("2 tensors found")).wait_for()
-    text = page.get_by_text(re.compile(r"Points:\s*1000")).first
-    text.wait_for()
-    assert "Dimension" in page.locator("body").inner_text()
+    frame = page.frame_locator("iframe").frame_locator("iframe")
+    number = frame.locator(".numDataPoints").first
+    sync_api.expect(number).to_have_text("1000", timeout=60_000)
+    dimension = frame.locator(".dim").first
+    sync_api.expect(dimension).to_have_text(re.compile("^(8|32)$"))
+    # What the points can be told by.
+    option = frame.get_by_text("state", exact=True).first
+    option.wait_for(state="attached")
