@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from keras_lstm.proof import Proof, ProofError, check_proof, find_proof
     from keras_lstm.proof_regularization import ProofRegularization
     from keras_lstm.strategies import check_compiled, get_strategy
+    from keras_lstm.streaming import Stream
     from keras_lstm.tasks import get_task
     from keras_lstm.tasks.image_rows import ImageRows
     from keras_lstm.tasks.increment import Add, Decrement, Increment, Parity
@@ -74,6 +75,7 @@ _MODULES = {
     "StopAtFullAccuracy": "callbacks.stop_at_full_accuracy",
     "StopAtNonFinite": "callbacks.stop_at_non_finite",
     "StopAtProof": "callbacks.stop_at_proof",
+    "Stream": "streaming",
     "Task": "tasks.task",
     "TensorBoard": "callbacks.tensorboard",
     "TokenAccuracy": "metrics",
@@ -127,6 +129,7 @@ __all__ = [
     "StopAtFullAccuracy",
     "StopAtNonFinite",
     "StopAtProof",
+    "Stream",
     "Task",
     "TensorBoard",
     "TokenAccuracy",

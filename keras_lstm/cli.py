@@ -9,7 +9,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NoReturn
 
 from keras_lstm import __version__
@@ -73,6 +73,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except InputError as error:
         print(f"keras-lstm: error: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:
+        # Nobody reads any more; Python would say so once again at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 1
     except (OSError, RunError) as error:
         print(f"keras-lstm: error: {error}", file=sys.stderr)
         return 1
@@ -95,6 +99,7 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     _add_verify(commands)
     _add_prove(commands)
     _add_evaluate(commands)
+    _add_predict(commands)
     return parser.parse_args(argv)
 
 
@@ -292,6 +297,28 @@ def _add_evaluate(commands: Any) -> None:
     )
 
 
+def _add_predict(commands: Any) -> None:
+    parser = _add_command_on_run(
+        commands,
+        "predict",
+        _predict,
+        "answer inputs with a trained model",
+        "Answers numbers (0b... is binary, 0x... hexadecimal, exactly num_bits "
+        "characters of 0 and 1 are binary, anything else is decimal), or names "
+        "the classes of images. Exit code 1 if a line of a file was bad.",
+    )
+    parser.add_argument(
+        "inputs",
+        metavar="INPUT",
+        nargs="+",
+        help="a number, @PATH for a file with one on each line, - for "
+        "standard input; or a file of images (.npy, IDX, PNG, JPEG)",
+    )
+    parser.add_argument(
+        "--rows", metavar="N", help="answer after N rows of an image"
+    )
+
+
 def _add_command_on_run(
     commands: Any,
     name: str,
@@ -463,6 +490,53 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         else image_report_text(report, images)
     )
     return 0
+
+
+def _predict(arguments: argparse.Namespace) -> int:
+    from keras_lstm import prediction
+    from keras_lstm.tasks.transducer import TransducerTask
+
+    rows = _positive(arguments.rows, "rows")
+    config = saved_config(arguments.run_dir)
+    any_length = config is not None and config.model.head == "per_step"
+    task = None if config is None else config.task
+    if isinstance(task, TransducerTask):
+        if rows is not None:
+            raise InputError(
+                f"`rows` is for images. Received: a run of {task.name}, "
+                f"rows={rows}"
+            )
+        # Before TensorFlow is loaded.
+        prediction.check_arguments(arguments.inputs, task, any_length)
+    with _startup_messages_held():
+        import tensorflow
+
+        from keras_lstm.runs import load_run
+
+        tensorflow.config.list_logical_devices()
+    run = load_run(arguments.run_dir)
+    bad = 0
+
+    def tell(line: prediction.Line, error: InputError) -> None:
+        nonlocal bad
+        bad += 1
+        say(f"{line.place}: {error}")
+
+    answers: Iterable[Any]
+    if isinstance(task, TransducerTask):
+        answers = prediction.answer_numbers(
+            run.model,
+            task,
+            prediction.read_lines(arguments.inputs),
+            any_length=any_length,
+            on_bad_line=tell,
+        )
+    else:
+        paths = [_path(text) for text in arguments.inputs]
+        answers = prediction.answer_images(run, paths, rows)
+    for answer in answers:
+        print(json.dumps(answer.to_mapping()) if arguments.json else answer)
+    return 1 if bad else 0
 
 
 def _resolve(arguments: argparse.Namespace) -> Config:

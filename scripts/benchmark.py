@@ -194,6 +194,58 @@ def fit_checkpointed() -> dict[str, Contender]:
 
 
 @case
+def tensorboard() -> dict[str, Contender]:
+    """`fit` of increment-last-state, 15 epochs: what its pictures cost.
+
+    Against Keras's callback with scalars alone.
+    """
+    import tempfile
+
+    import keras
+
+    from keras_lstm.callbacks.tensorboard import TensorBoard
+    from keras_lstm.datasets import make_dataset
+    from keras_lstm.metrics import SequenceAccuracy
+    from keras_lstm.models import build_model
+    from keras_lstm.presets import get_preset
+    from keras_lstm.probes import SequenceProbe
+
+    config = get_preset("increment-last-state")
+    train = config.task.splits(seed=0).train
+    dataset = make_dataset(train, config.training.batch_size, training=True)
+
+    def fit(with_pictures: bool) -> Contender:
+        # Of its own: what is traced notes gradients or does not.
+        model = build_model(config.task, config.model)
+        model.compile(
+            keras.optimizers.Adam(0.01),
+            keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            metrics=[SequenceAccuracy()],
+            jit_compile=False,
+        )
+
+        def run() -> None:
+            with tempfile.TemporaryDirectory() as folder:
+                board = keras.callbacks.TensorBoard(folder, write_graph=False)
+                data = dataset
+                if with_pictures:
+                    board = TensorBoard(folder, SequenceProbe(config.task))
+                    data = board.watch(dataset)
+                model.fit(
+                    data,
+                    epochs=15,
+                    steps_per_epoch=config.training.steps_per_epoch,
+                    shuffle=False,
+                    verbose=0,
+                    callbacks=[board],
+                )
+
+        return run
+
+    return {"with pictures": fit(True), "scalars alone": fit(False)}
+
+
+@case
 def strategies() -> dict[str, Contender]:
     """60 steps of 512 in one process, with two replicas, by two workers.
 

@@ -40,13 +40,16 @@ def test_a_fit_script_runs(tmp_path, name, argument, last):
     assert int(done.stdout.splitlines()[-1].split()[0]) < 100
 
 
-def test_a_training_killed_three_times_ends_the_same(tmp_path):
+@pytest.mark.parametrize(
+    "kills", ["1", pytest.param("3", marks=pytest.mark.slow)]
+)
+def test_a_training_that_is_killed_ends_the_same(tmp_path, kills):
     done = run(
-        sys.executable, SCRIPTS / "kill.py", "--kills", "3", cwd=tmp_path
+        sys.executable, SCRIPTS / "kill.py", "--kills", kills, cwd=tmp_path
     )
     assert done.returncode == 0, done.stderr
     first, *compared = done.stdout.splitlines()
-    assert first.startswith("3 kills, ")
+    assert first.startswith(f"{kills} kills, ")
     runs = int(first.split()[2])
     assert compared == [
         f"{name}: 0 of {runs} runs differ"
@@ -67,6 +70,7 @@ def test_units_are_tuned_in_a_plain_script(tmp_path):
     assert [line.split()[1].rstrip(":") for line in lines] == ["8"]
 
 
+@pytest.mark.slow
 def test_seeds_prints_a_row_a_seed(tmp_path):
     flags = ["--num-bits", "6", "--smoke"]
     done = run(
@@ -231,6 +235,7 @@ def test_the_real_rule_admits_this_python():
         assert run(sys.executable, "-c", faked).returncode == code
 
 
+@pytest.mark.slow
 def test_activations_are_measured():
     script = SCRIPTS / "measure_activations.py"
     done = run(sys.executable, script, "--every", "200003")

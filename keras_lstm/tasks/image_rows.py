@@ -116,6 +116,11 @@ class ImageRows(Task):
         """`()`: one label."""
         return ()
 
+    @property
+    def white(self) -> float:
+        """The value of a white pixel in the dataset's files."""
+        return _DATASETS[self.dataset].white
+
     def splits(self, seed: int) -> Splits:
         """The dataset's own training and test images; `seed` changes nothing.
 
@@ -140,7 +145,7 @@ class ImageRows(Task):
     def _split(self, images: _Images, labels: _Labels) -> Split:
         import tensorflow as tf
 
-        white = _DATASETS[self.dataset].white
+        white = self.white
         images, labels = tf.constant(images), tf.constant(labels)
 
         def batch(indices: Any) -> tuple[Any, Any]:

@@ -1,0 +1,113 @@
+"""Images from files that people have: NumPy, IDX, PNG, JPEG."""
+
+import pathlib
+import warnings
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from keras_lstm.options import InputError
+from keras_lstm.tasks.idx import read_idx
+
+_NPY = b"\x93NUMPY"
+_IDX = (b"\x00\x00", b"\x1f\x8b")
+
+
+def read_images(
+    path: pathlib.Path, shape: tuple[int, ...], white: float
+) -> npt.NDArray[np.float32]:
+    """Reads one file of images.
+
+    Args:
+        path: a `.npy` file of one image or several, bytes or numbers from 0 to
+            1; an IDX file, compressed or not; or a PNG or JPEG picture, whose
+            colours are made grey. What is written is white on black, as in
+            MNIST.
+        shape: rows and columns that the model reads.
+        white: the value of white in a file of bytes, other than a picture.
+
+    Returns:
+        From 0 to 1, `(images, rows, columns)`.
+
+    Raises:
+        InputError: no such file, or images of another size.
+    """
+    try:
+        with path.open("rb") as file:
+            start = file.read(6)
+    except OSError as error:
+        raise InputError(
+            f"`input` must be a file of images. Received: {error}"
+        ) from None
+    if not start:
+        raise InputError(f"`input` must hold images. Received: {path}, empty")
+    if start == _NPY:
+        values: Any = _read_npy(path)
+    elif start.startswith(_IDX):
+        values = read_idx(path, 3)
+    else:
+        # The size is looked at before anything is decoded.
+        values, white = _read_picture(path, shape), 255.0
+    if values.ndim == 2:
+        values = values[np.newaxis]
+    if values.ndim != 3 or values.shape[1:] != shape or not len(values):
+        raise _wrong_size(path, values.shape, shape)
+    if values.dtype == np.uint8:
+        return (values / np.float32(white)).astype(np.float32)
+    values = np.asarray(values, np.float32)
+    if not ((values >= 0) & (values <= 1)).all():
+        raise InputError(
+            "`input` must hold bytes, or numbers from 0 (black) to 1 (white). "
+            f"Received: {path}, from {values.min()} to {values.max()}"
+        )
+    return values
+
+
+def _read_npy(path: pathlib.Path) -> Any:
+    try:
+        # Mapped: memory is taken for what the file holds, not for what its
+        # header promises.
+        values = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"`input` {path} cannot be read: {reason}") from None
+    if values.dtype != np.uint8 and values.dtype.kind != "f":
+        raise InputError(
+            "`input` must hold bytes (uint8) or floating-point numbers. "
+            f"Received: {path}, of {values.dtype}"
+        )
+    return values
+
+
+def _read_picture(path: pathlib.Path, shape: tuple[int, ...]) -> Any:
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            opened = Image.open(path, formats=("PNG", "JPEG"))
+        with opened as picture:
+            size = picture.size[::-1]
+            if size != shape:
+                raise _wrong_size(path, size, shape)
+            return np.asarray(picture.convert("L"))
+    except UnidentifiedImageError:
+        raise InputError(
+            "`input` must be a .npy, IDX, PNG or JPEG file. Received: "
+            f"{path}, which is none"
+        ) from None
+    except Image.DecompressionBombError as error:
+        raise InputError(f"`input` {path} is too large: {error}") from None
+    except (OSError, SyntaxError, ValueError) as error:
+        raise InputError(f"`input` {path} cannot be read: {error}") from None
+
+
+def _wrong_size(
+    path: pathlib.Path, found: tuple[int, ...], expected: tuple[int, ...]
+) -> InputError:
+    return InputError(
+        f"`input` must hold images of {expected[0]} x {expected[1]} pixels, "
+        f"which the model reads. Received: {path}, of "
+        f"{' x '.join(map(str, found))}"
+    )

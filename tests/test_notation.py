@@ -1,0 +1,96 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from keras_lstm.notation import read_number, symbols_of, written
+from keras_lstm.options import InputError
+from keras_lstm.tasks.increment import Add, Increment, Parity
+
+TASK = Increment(num_bits=8)
+
+
+def read(text, task=TASK, any_length=True):
+    number = read_number(text, task, any_length)
+    return number.notation, number.value, number.num_bits
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("00000111", ("digits", 7, 8)),
+        ("0b111", ("binary", 7, 8)),
+        ("0b0000000111", ("binary", 7, 10)),
+        ("0x1f", ("hexadecimal", 31, 8)),
+        ("0xFFE", ("hexadecimal", 4094, 12)),
+        ("7", ("decimal", 7, 8)),
+        (" 7\n", ("decimal", 7, 8)),
+        # Not eight of them: one hundred and eleven.
+        ("111", ("decimal", 111, 8)),
+        ("000000111", ("decimal", 111, 8)),
+        ("1000", ("decimal", 1000, 10)),
+        # The answer needs one bit more.
+        ("255", ("decimal", 255, 9)),
+        ("11111111", ("digits", 255, 9)),
+        ("0xff", ("hexadecimal", 255, 9)),
+    ],
+)
+def test_numbers_are_read_as_they_are_written(text, expected):
+    assert read(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "any_length", "message"),
+    [
+        ("", True, "8 digits below 2, a decimal number, 0b... or 0x..."),
+        ("x", True, "Received: 'x'"),
+        ("1.5", True, "a decimal number"),
+        ("-5", True, "a number that is not negative. Received: '-5'"),
+        ("0b12", True, "bits, 0 and 1, after 0b"),
+        ("0xg", True, "a decimal number"),
+        ("0b", True, "a decimal number"),
+        ("٣", True, "a decimal number"),
+        ("²", True, "a decimal number"),
+        ("256", False, "at most 8 bits, which the last_state head reads"),
+        ("0b000000111", False, "at most 8 bits"),
+        ("255", False, "in the domain of increment, which it is not at 8 bits"),
+        ("9" * 4001, True, "written as 0x"),
+        ("0x" + "f" * 2**15, True, "fewer than 65,536 bits"),
+    ],
+)
+def test_what_is_no_number_is_refused(text, any_length, message):
+    with pytest.raises(InputError) as error:
+        read(text, any_length=any_length)
+    assert message in str(error.value)
+    assert len(str(error.value)) < 200
+
+
+def test_machines_with_more_symbols_read_digits_and_decimal_numbers():
+    add = Add(num_bits=4)
+    assert read("0123", add) == ("digits", 27, 4)
+    assert read("27", add) == ("decimal", 27, 4)
+    assert read("256", add) == ("decimal", 256, 5)
+    number = read_number("0123", add, True)
+    symbols = symbols_of([number], add)
+    np.testing.assert_array_equal(symbols, [[3, 2, 1, 0]])
+    with pytest.raises(InputError, match="a decimal number for this task"):
+        read("0b1", add)
+
+
+@given(
+    st.integers(0, 2**200),
+    st.sampled_from(["{:d}", "0x{:x}", "0b{:b}", "0b{:0250b}", "0x{:070X}"]),
+)
+def test_what_is_read_is_written_in_the_same_notation(value, form):
+    task = Parity(num_bits=8)
+    text = form.format(value)
+    number = read_number(text, task, True)
+    assert number.value == value or number.notation == "digits"
+    (symbols,) = symbols_of([number], task)
+    assert len(symbols) == number.num_bits
+    assert written(symbols, number, 2) == text.lower()
+
+
+def test_a_symbol_that_is_none_is_shown():
+    number = read_number("7", TASK, True)
+    assert written(np.array([1, -1, 0]), number, 2) == "0 ? 1"
