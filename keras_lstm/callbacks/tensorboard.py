@@ -1,9 +1,8 @@
 """What TensorBoard shows of a training, beyond what Keras writes."""
 
 import pathlib
-import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -69,7 +68,8 @@ class TensorBoard(keras.callbacks.TensorBoard):
         # Keras 3 writes none: its train function is no `tf.function`.
         self._writes_step_graph = write_graph
         self._watches = False
-        self._waited = self._asked_for_input = 0.0
+        self._waited = 0.0
+        self._step_began: float | None = None
         self._norms: GradientNorms | None = None
         self._drawn = 0
         self._clear()
@@ -77,37 +77,28 @@ class TensorBoard(keras.callbacks.TensorBoard):
     def watch(self, dataset: tf.data.Dataset) -> tf.data.Dataset:
         """The dataset, with the time noted that each batch is waited for.
 
-        For training on one device: others fetch batches ahead.
+        From the beginning of a step until its batch is there. For training on
+        one device, one step at a time: others fetch batches ahead.
         """
         self._watches = True
 
-        # TensorFlow's own clock refuses to be read where it is to be
-        # deterministic.
-        def ask(_: Any) -> None:
-            self._asked_for_input = time.perf_counter()
+        # Called when a batch has arrived. TensorFlow's own clock refuses to be
+        # read where it is to be deterministic.
+        def arrived(_: Any) -> None:
+            if self._step_began is not None:
+                self._waited += time.perf_counter() - self._step_began
 
-        def get(_: Any) -> None:
-            self._waited += time.perf_counter() - self._asked_for_input
+        def note_arrival(*batch: Any) -> Any:
+            size = tf.size(tf.nest.flatten(batch)[0])
+            call = tf.numpy_function(arrived, [size], [])
+            with tf.control_dependencies([call]):
+                noted = tf.nest.map_structure(tf.identity, batch)
+            return noted if len(noted) > 1 else noted[0]
 
-        def call(function: Callable[[Any], None], after: Any) -> Any:
-            return tf.numpy_function(function, [after], [])
-
-        def note_request(number: Any) -> Any:
-            with tf.control_dependencies([call(ask, number)]):
-                return tf.identity(number)
-
-        def note_arrival(number: Any, batch: Any) -> Any:
-            first = tf.nest.flatten(batch)[0]
-            with tf.control_dependencies([call(get, tf.size(first))]):
-                return tf.nest.map_structure(tf.identity, batch)
-
-        # The first of a pair is made when the pair is asked for.
-        requests = tf.data.Dataset.range(sys.maxsize).map(note_request)
-        pairs = tf.data.Dataset.zip((requests, dataset))
         options = tf.data.Options()
         # Behind this nothing may be fetched ahead.
         options.experimental_optimization.inject_prefetch = False
-        return pairs.map(note_arrival).with_options(options)
+        return dataset.map(note_arrival).with_options(options)
 
     def set_model(self, model: keras.Model) -> None:
         """Has the optimizer note gradients, before the train step is traced."""
@@ -161,9 +152,16 @@ class TensorBoard(keras.callbacks.TensorBoard):
         # The first one is traced.
         if self._traced:
             self._timed_steps += steps
-            self._seconds += time.perf_counter() - self._step_began
+            self._seconds += time.perf_counter() - (self._step_began or 0.0)
         self._traced = True
-        super().on_train_batch_end(batch, logs)
+        self._step_began = None
+        # Keras makes summaries of each step that it then does not write.
+        if (
+            self.update_freq != "epoch"
+            or self.write_steps_per_second
+            or self._should_trace
+        ):
+            super().on_train_batch_end(batch, logs)
 
     def on_test_begin(self, logs: dict[str, float] | None = None) -> None:
         """Sums up the epoch before Keras forgets how many examples it had."""
@@ -285,7 +283,8 @@ class TensorBoard(keras.callbacks.TensorBoard):
         if examples > 0:
             self._measured["examples_per_second"] = examples / self._seconds
         seconds = self._seconds / self._timed_steps
-        if self._watches:
+        # Of several steps in one call the clock sees the first begin.
+        if self._watches and self.model.steps_per_execution == 1:
             waited = self._waited / self._timed_steps
             self._measured["step_seconds/input_wait"] = waited
             self._measured["step_seconds/compute"] = seconds - waited
