@@ -15,11 +15,19 @@ GATES = ("input gate", "forget gate", "candidate", "output gate")
 
 
 def lstm_layers(model: keras.Model) -> list[keras.layers.LSTM]:
-    """A model's LSTM layers with the usual settings, first to last."""
+    """A model's LSTM layers with the usual settings, first to last.
+
+    None of a model that is not a functional one with one input.
+    """
+    if len(getattr(model, "inputs", None) or []) != 1:
+        return []
     return [
         layer
         for layer in model.layers
         if type(layer) is keras.layers.LSTM
+        and len(layer._inbound_nodes) == 1
+        and len(layer._inbound_nodes[0].input_tensors) == 1
+        and not layer.stateful
         and layer.activation is keras.activations.tanh
         and layer.recurrent_activation is keras.activations.sigmoid
         and layer.use_bias
@@ -66,20 +74,30 @@ def activations(
 
 
 def logits_by_step(model: keras.Model, h: Array) -> Array | None:
-    """What the model's last Dense layer says after every time step.
+    """What the model's Dense layer says after every time step.
 
     Args:
         model: one that answers from its last LSTM layer's last state.
         h: that layer's at every step, `(batch_size, timesteps, units)`.
 
     Returns:
-        `(batch_size, timesteps, num_classes)`; None if the layer after the
-        LSTM is no Dense layer that fits.
+        `(batch_size, timesteps, num_classes)`; None if a Dense layer of logits
+        does not simply follow the LSTM.
     """
-    dense = [x for x in model.layers if type(x) is keras.layers.Dense]
-    if not dense or dense[-1].kernel.shape[0] != h.shape[-1]:
+    layers: list[Any] = list(model.layers)
+    after = layers[layers.index(lstm_layers(model)[-1]) + 1 :]
+    after = [x for x in after if not isinstance(x, keras.layers.Dropout)]
+    if not after:
         return None
-    kernel, bias = dense[-1].get_weights()
+    dense = after[0]
+    if (
+        type(dense) is not keras.layers.Dense
+        or dense.activation is not keras.activations.linear
+        or len(dense.weights) != 2
+        or any(getattr(x, "weights", None) for x in after[1:])
+    ):
+        return None
+    kernel, bias = dense.get_weights()
     return h @ kernel + bias
 
 

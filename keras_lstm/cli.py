@@ -429,11 +429,14 @@ def _tune(arguments: argparse.Namespace) -> int:
         searching.check_folder(folder, search, **how)
         # The same again, as the chief and the workers.
         command = [sys.executable, "-m", "keras_lstm", *arguments.argv]
-        searching.run_processes([*command, "--run-dir", str(folder)], workers)
+        command += ["--run-dir", str(folder)]
+        searching.run_processes(folder, command, workers)
     else:
         trials = searching.run(folder, search, **how)
         print(searching.table(search, trials))
         print(f"Search folder: {folder}")
+        if all(trial.score is None for trial in trials):
+            raise RunError("no trial has come to its end")
     return 0
 
 

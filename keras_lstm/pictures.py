@@ -180,7 +180,8 @@ def draw_activations(
                 label=task.state_name(each),
             )
         top.plot(steps, series[column], color="black", marker=".")
-        top.set_ylim(series.min() - 0.1, series.max() + 0.1)
+        if np.isfinite(series).all():
+            top.set_ylim(series.min() - 0.1, series.max() + 0.1)
         if len(steps) <= 32:
             for t, symbol in zip(steps, symbols, strict=True):
                 top.annotate(

@@ -69,6 +69,9 @@ class Probe(Protocol):
     def points(self, model: keras.Model) -> dict[str, Points]:
         """What the Projector shows."""
 
+    def forget(self) -> None:
+        """Forgets the epochs of an earlier training."""
+
     def get_state(self) -> dict[str, Any]:
         """What it remembers of the epochs so far."""
 
@@ -109,6 +112,10 @@ class SequenceProbe:
         self._ask = _Inputs(self._inputs)
         self._targets = task.answer(self._inputs)
         self._run_lengths = task.run_length(self._inputs)
+        self.forget()
+
+    def forget(self) -> None:
+        """Forgets the epochs of an earlier training."""
         self._epochs: list[int] = []
         self._by_length: list[list[float]] = []
         self._by_position: list[list[float]] = []
@@ -306,6 +313,10 @@ class ImageProbe:
         self._images = np.asarray(images, np.float32)
         self._ask = _Inputs(self._images)
         self._targets = np.asarray(targets, np.int32)
+        self.forget()
+
+    def forget(self) -> None:
+        """Forgets the epochs of an earlier training."""
         self._epochs: list[int] = []
         self._by_row: list[list[float]] = []
 

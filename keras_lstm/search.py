@@ -182,12 +182,16 @@ def make_tuner(folder: pathlib.Path, search: Search) -> keras_tuner.Tuner:
         ) -> dict[str, float]:
             keras.backend.clear_session()
             values = trial.hyperparameters
-            return search.hypermodel.fit(
-                values,
-                search.hypermodel.build(values),
-                run_dir=folder / "trials" / trial.trial_id,
-                epochs=values.values.get("tuner/epochs"),
-            )
+            try:
+                return search.hypermodel.fit(
+                    values,
+                    search.hypermodel.build(values),
+                    run_dir=folder / "trials" / trial.trial_id,
+                    epochs=values.values.get("tuner/epochs"),
+                )
+            # No other trial would fare better.
+            except InputError as error:
+                raise keras_tuner.errors.FatalError(str(error)) from None
 
         def on_trial_end(self, trial: Any) -> None:
             super().on_trial_end(trial)
@@ -291,18 +295,33 @@ def run(
 
 
 def run_trials(folder: pathlib.Path, search: Search) -> None:
-    """Runs trials until there are no more; as the chief, has them run."""
+    """Runs trials until there are no more; as the chief, has them run.
+
+    Raises:
+        InputError: no trial can be run.
+        RunError: one failed after the other.
+    """
     tuner = make_tuner(folder, search)
-    with contextlib.redirect_stdout(sys.stderr):
-        tuner.search(verbose=0)
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            tuner.search(verbose=0)
+    except keras_tuner.errors.FatalError as error:
+        raise InputError(str(error)) from None
+    # KerasTuner gives up after some failures in a row.
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()
+        raise RunError(f"the search gave up: {reason[-1]}") from None
 
 
-def run_processes(command: Sequence[str], workers: int) -> None:
+def run_processes(
+    folder: pathlib.Path, command: Sequence[str], workers: int
+) -> None:
     """Runs a search as KerasTuner's chief and its workers on this machine.
 
     Workers that die are started again under their own names.
 
     Args:
+        folder: the search's.
         command: starts one of them; the chief's calls `run`, the workers'
             `run_trials`.
         workers: how many run trials; the cores are shared out between them.
@@ -312,7 +331,7 @@ def run_processes(command: Sequence[str], workers: int) -> None:
         Interrupted: SIGTERM or SIGINT came.
     """
     with Interruption() as interruption:
-        _watch(_Processes(command, workers), interruption)
+        _watch(_Processes(command, workers), interruption, folder)
 
 
 def part_in_search() -> str | None:
@@ -345,6 +364,8 @@ def part_in_search() -> str | None:
     if "chief" not in str(values["TUNER_ID"]):
         return "worker"
     with socket.socket() as tried:
+        # As the chief's own: one that was killed leaves the port waiting.
+        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             tried.bind((str(values["ORACLE_IP"]), int(port)))
         except OSError as error:
@@ -392,6 +413,10 @@ class _Processes:
         # The chief prints the result.
         return subprocess.Popen(self._command, env=environment)
 
+    def forget_deaths(self) -> None:
+        """A trial is done: workers that died had not all the same reason."""
+        self._starts = dict.fromkeys(self.workers, 1)
+
     def start_again(self, name: str) -> None:
         """A worker that died, under its own name: its trial waits for it.
 
@@ -421,11 +446,18 @@ class _Processes:
                 process.wait()
 
 
-def _watch(processes: _Processes, interruption: Interruption) -> None:
+def _watch(
+    processes: _Processes, interruption: Interruption, folder: pathlib.Path
+) -> None:
     """Waits for the chief's end; starts workers that die again."""
+    done = 0
     try:
         while (code := processes.chief.poll()) is None:
             interruption.check()
+            before = done
+            done = len(list(folder.glob("trials/*/report.json")))
+            if done > before:
+                processes.forget_deaths()
             for name, worker in processes.workers.items():
                 if worker.poll():
                     processes.start_again(name)
@@ -509,11 +541,9 @@ def _events(
 def table(search: Search, trials: Sequence[Trial]) -> str:
     """The trials as people read them, best first."""
     names = search.hypermodel.search
-    rows = [["trial", *names, "result", "wrong", "parameters", "seconds"]]
+    columns = ("wrong", "examples", "parameters", "seconds")
+    rows = [["trial", *names, "result", *columns]]
     for trial in trials:
-        wrong, _, parameters, seconds = (
-            trial.metrics.get(name) for name in _COLUMNS
-        )
         result = "not done"
         if trial.score is not None:
             result = score_text(trial.score, search.hypermodel.objective)
@@ -524,7 +554,7 @@ def table(search: Search, trials: Sequence[Trial]) -> str:
                 result,
                 *(
                     "-" if number is None else f"{number:,.0f}"
-                    for number in (wrong, parameters, seconds)
+                    for number in map(trial.metrics.get, _COLUMNS)
                 ),
             ]
         )

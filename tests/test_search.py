@@ -288,3 +288,15 @@ def test_a_chief_and_a_worker_as_on_several_machines(tmp_path):
     assert out == ""
     assert chief_out.splitlines()[-1] == f"Search folder: {folder}"
     assert len(rows(folder)) == 2
+
+
+def test_trials_that_cannot_be_run_are_one_line(tmp_path, capsys):
+    search = ["tune", "image-rows", "--preset", "digits", "--max-trials", "2"]
+    search += ["--batch-size", "100000", "--run-dir", str(tmp_path / "search")]
+    assert main(search) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    lines = [line for line in err.splitlines() if line.startswith("keras-lstm")]
+    assert len(lines) == 1
+    assert "`batch_size` must be at most" in lines[0]
+    assert "Traceback" not in err

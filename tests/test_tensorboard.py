@@ -398,3 +398,51 @@ def test_keras_tuner_gives_each_trial_a_folder(tmp_path):
         folder = tmp_path / "logs" / trial / "execution0"
         assert "activations" in images(folder)
         assert "epoch_loss" in scalars(folder / "train")
+
+
+def test_what_others_have_trained_is_not_counted(tmp_path):
+    made = model()
+
+    def fit_on(*callbacks):
+        made.fit(
+            dataset(),
+            steps_per_epoch=4,
+            shuffle=False,
+            verbose=0,
+            callbacks=list(callbacks),
+        )
+
+    fit_on(TensorBoard(tmp_path / "first"))
+    fit_on()
+    fit_on(TensorBoard(tmp_path / "second"))
+    found = scalars(tmp_path / "second" / "train")
+    ((_, mean),) = found["gradient_norm/mean"]
+    ((_, largest),) = found["gradient_norm/largest"]
+    assert 0 < mean <= largest
+
+
+def test_models_that_cannot_be_looked_into_are_trained_all_the_same(tmp_path):
+    class Own(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.embedding = keras.layers.Embedding(2, 3)
+            self.lstm = keras.layers.LSTM(3, return_sequences=True)
+            self.logits = keras.layers.Dense(2)
+
+        def call(self, inputs):
+            return self.logits(self.lstm(self.embedding(inputs)))
+
+    made = Own()
+    made.compile(
+        "adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    )
+    made.fit(
+        dataset(),
+        steps_per_epoch=2,
+        shuffle=False,
+        verbose=0,
+        callbacks=[TensorBoard(tmp_path, SequenceProbe(TASK))],
+    )
+    assert set(images(tmp_path)) == {
+        *("sequence_accuracy_by_carry_length", "token_accuracy_by_position")
+    }

@@ -67,9 +67,8 @@ class TensorBoard(keras.callbacks.TensorBoard):
         self.hparams = dict(hparams or {})
         # Keras 3 writes none: its train function is no `tf.function`.
         self._writes_step_graph = write_graph
-        self._watches = False
-        self._waited = 0.0
-        self._step_began: float | None = None
+        self._input_clock = _InputClock()
+        self._step_began = 0.0
         self._norms: GradientNorms | None = None
         self._drawn = 0
         self._clear()
@@ -80,21 +79,16 @@ class TensorBoard(keras.callbacks.TensorBoard):
         From the beginning of a step until its batch is there. For training on
         one device, one step at a time: others fetch batches ahead.
         """
-        self._watches = True
-
-        # Called when a batch has arrived. TensorFlow's own clock refuses to be
-        # read where it is to be deterministic.
-        def arrived(_: Any) -> None:
-            if self._step_began is not None:
-                self._waited += time.perf_counter() - self._step_began
+        arrived = self._input_clock.arrived
 
         def note_arrival(*batch: Any) -> Any:
             size = tf.size(tf.nest.flatten(batch)[0])
             call = tf.numpy_function(arrived, [size], [])
             with tf.control_dependencies([call]):
                 noted = tf.nest.map_structure(tf.identity, batch)
-            return noted if len(noted) > 1 else noted[0]
+            return noted if is_tuple else noted[0]
 
+        is_tuple = isinstance(dataset.element_spec, tuple)
         options = tf.data.Options()
         # Behind this nothing may be fetched ahead.
         options.experimental_optimization.inject_prefetch = False
@@ -127,6 +121,11 @@ class TensorBoard(keras.callbacks.TensorBoard):
         self._drawn = 0
         self._last_epoch = self._last_asked = -1
         self._traced = False
+        if self._norms is not None:
+            # What was noted before is of another training.
+            self._norms.take()
+        if self.probe is not None:
+            self.probe.forget()
         self._graph_written = not self._writes_step_graph
         self._asking = _Share(_SHARE_TO_ASK, 0.0)
         self._drawing = _Share(_SHARE_TO_DRAW, _SECONDS_TO_DRAW)
@@ -140,8 +139,8 @@ class TensorBoard(keras.callbacks.TensorBoard):
         super().on_train_batch_begin(batch, logs)
         if self._traced and not self._timed_steps:
             self._examples_before = self._count_examples()
-            self._waited = 0.0
-        self._step_began = time.perf_counter()
+            self._input_clock.clear()
+        self._step_began = self._input_clock.began = time.perf_counter()
 
     def on_train_batch_end(
         self, batch: int, logs: dict[str, float] | None = None
@@ -152,9 +151,9 @@ class TensorBoard(keras.callbacks.TensorBoard):
         # The first one is traced.
         if self._traced:
             self._timed_steps += steps
-            self._seconds += time.perf_counter() - (self._step_began or 0.0)
+            self._seconds += time.perf_counter() - self._step_began
         self._traced = True
-        self._step_began = None
+        self._input_clock.began = None
         # Keras makes summaries of each step that it then does not write.
         if (
             self.update_freq != "epoch"
@@ -284,8 +283,12 @@ class TensorBoard(keras.callbacks.TensorBoard):
             self._measured["examples_per_second"] = examples / self._seconds
         seconds = self._seconds / self._timed_steps
         # Of several steps in one call the clock sees the first begin.
-        if self._watches and self.model.steps_per_execution == 1:
-            waited = self._waited / self._timed_steps
+        # Of several steps in one call only the first begin is seen.
+        if (
+            self.model.steps_per_execution == 1
+            and self._input_clock.arrivals == self._timed_steps
+        ):
+            waited = self._input_clock.waited / self._timed_steps
             self._measured["step_seconds/input_wait"] = waited
             self._measured["step_seconds/compute"] = seconds - waited
         self._measured["step_seconds/total"] = seconds
@@ -296,6 +299,36 @@ class TensorBoard(keras.callbacks.TensorBoard):
             if metric.name == "loss":
                 return float(keras.ops.convert_to_numpy(metric.count))
         return 0.0
+
+
+class _InputClock:
+    """Adds up how long batches are waited for.
+
+    TensorFlow's own clock refuses to be read where it is to be deterministic.
+
+    Attributes:
+        began: when the step did; None between steps.
+        waited: seconds, since the clock was cleared.
+        arrivals: batches, likewise.
+    """
+
+    def __init__(self) -> None:
+        self.began: float | None = None
+        self.clear()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "_InputClock":
+        """The same: the pipeline calls this one, whoever copies callbacks."""
+        return self
+
+    def clear(self) -> None:
+        self.waited = 0.0
+        self.arrivals = 0
+
+    def arrived(self, _: Any) -> None:
+        """Called by the pipeline."""
+        if self.began is not None:
+            self.waited += time.perf_counter() - self.began
+            self.arrivals += 1
 
 
 class _Share:
