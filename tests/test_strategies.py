@@ -61,6 +61,7 @@ def test_a_batch_that_the_replicas_do_not_divide_is_refused(mirrored):
         check_batch_size(7, mirrored)
 
 
+@pytest.mark.slow
 def test_two_replicas_learn_what_one_device_learns(mirrored):
     task = Increment(num_bits=6, validation_examples=101)
     splits = task.splits(seed=0)

@@ -104,6 +104,7 @@ def test_what_cannot_be_searched_is_refused(search, message):
         LSTMHyperModel(SMALL, search)
 
 
+@pytest.mark.slow
 def test_a_search_in_somebodys_own_script(tmp_path):
     seen = []
 
