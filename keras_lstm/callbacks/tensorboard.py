@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from keras_lstm.probes import Probe
 
 # What asking and drawing may take of the training's time.
-_SHARE_TO_ASK = 0.03
+_SHARE_TO_ASK = 0.01
 _SHARE_TO_DRAW = 0.01
 # What drawing takes, before it is known.
 _SECONDS_TO_DRAW = 0.5
@@ -32,7 +32,7 @@ class TensorBoard(keras.callbacks.TensorBoard):
     or rows read, pictures of what happens inside, wrong answers, points for
     the Projector. The Graphs tab gets the train step, HParams the values given.
 
-    Asking takes at most 3% of the training's time, drawing 1%: after short
+    Asking takes at most 1% of the training's time, drawing as much: after short
     epochs they are left out. Pictures are drawn after epochs 1, 2, 4, 8, ... at
     most, and at the end.
 
