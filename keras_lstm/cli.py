@@ -369,16 +369,12 @@ def _train(arguments: argparse.Namespace) -> int:
     began = time.perf_counter()
     if cluster is not None:
         say(f"waiting for all of {cluster.num_workers} workers")
-    with _startup_messages_held():
-        import tensorflow
-
+    with _loading_tensorflow():
         from keras_lstm.reporting import result_text
         from keras_lstm.strategies import get_strategy
         from keras_lstm.training import train
 
-        # Looking for GPUs is what prints; do it here.
         get_strategy(config.training.strategy)
-        tensorflow.config.list_logical_devices()
     result = train(
         config,
         arguments.run_dir,
@@ -407,13 +403,9 @@ def _tune(arguments: argparse.Namespace) -> int:
         if arguments.run_dir is None
         else _path(arguments.run_dir)
     )
-    with _startup_messages_held():
-        import tensorflow
-
+    with _loading_tensorflow():
         from keras_lstm import search as searching
         from keras_lstm.tuning import LSTMHyperModel
-
-        tensorflow.config.list_logical_devices()
     names = (arguments.search or "units").split(",")
     search = searching.Search(
         LSTMHyperModel(config, names, arguments.objective),
@@ -442,13 +434,9 @@ def _tune(arguments: argparse.Namespace) -> int:
 
 def _verify(arguments: argparse.Namespace) -> int:
     num_bits = _positive(arguments.num_bits, "num_bits")
-    with _startup_messages_held():
-        import tensorflow
-
+    with _loading_tensorflow():
         from keras_lstm.reporting import check_text
         from keras_lstm.runs import failures_name, load_run, verify_run
-
-        tensorflow.config.list_logical_devices()
     run = load_run(arguments.run_dir)
     task, result, report = verify_run(run, num_bits)
     print(
@@ -460,13 +448,9 @@ def _verify(arguments: argparse.Namespace) -> int:
 
 
 def _prove(arguments: argparse.Namespace) -> int:
-    with _startup_messages_held():
-        import tensorflow
-
+    with _loading_tensorflow():
         from keras_lstm.reporting import proof_text
         from keras_lstm.runs import load_run, prove_run
-
-        tensorflow.config.list_logical_devices()
     run = load_run(arguments.run_dir)
     search, checks, report = prove_run(run)
     print(
@@ -478,13 +462,9 @@ def _prove(arguments: argparse.Namespace) -> int:
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
-    with _startup_messages_held():
-        import tensorflow
-
+    with _loading_tensorflow():
         from keras_lstm.image_report import evaluate_run, image_report_text
         from keras_lstm.runs import load_run
-
-        tensorflow.config.list_logical_devices()
     run = load_run(arguments.run_dir)
     report, images = evaluate_run(run, arguments.dataset, arguments.data_dir)
     print(
@@ -511,12 +491,8 @@ def _predict(arguments: argparse.Namespace) -> int:
             )
         # Before TensorFlow is loaded.
         prediction.check_arguments(arguments.inputs, task, any_length)
-    with _startup_messages_held():
-        import tensorflow
-
+    with _loading_tensorflow():
         from keras_lstm.runs import load_run
-
-        tensorflow.config.list_logical_devices()
     run = load_run(arguments.run_dir)
     bad = 0
 
@@ -638,6 +614,17 @@ def _path(text: str) -> pathlib.Path:
     if not text:
         raise argparse.ArgumentTypeError("must be a path. Received: nothing")
     return pathlib.Path(text)
+
+
+@contextlib.contextmanager
+def _loading_tensorflow() -> Iterator[None]:
+    """Holds messages back while modules that need TensorFlow are imported."""
+    with _startup_messages_held():
+        yield
+        import tensorflow
+
+        # Looking for GPUs is what prints; do it here.
+        tensorflow.config.list_logical_devices()
 
 
 @contextlib.contextmanager

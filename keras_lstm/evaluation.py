@@ -31,6 +31,15 @@ class Evaluation:
     margins: npt.NDArray[np.float32]
     confidences: npt.NDArray[np.float32]
 
+    @classmethod
+    def of(
+        cls, targets: npt.NDArray[np.int32], logits: npt.NDArray[np.float32]
+    ) -> "Evaluation":
+        """What logits come to, `(num_examples, *output_shape, num_classes)`."""
+        margins = margins_of(tf.constant(logits), targets).numpy()
+        confidences = tf.reduce_max(tf.nn.softmax(logits), -1).numpy()
+        return cls(targets, predictions_of(logits), margins, confidences)
+
     @property
     def num_examples(self) -> int:
         """Examples asked."""
@@ -81,9 +90,7 @@ def evaluate(model: keras.Model, split: Split) -> Evaluation:
     dataset = make_dataset(split, _BATCH)
     targets = np.concatenate([y for _, y in dataset.as_numpy_iterator()])
     logits = model.predict(dataset, verbose=0)
-    margins = margins_of(tf.constant(logits), targets).numpy()
-    confidences = tf.reduce_max(tf.nn.softmax(logits), -1).numpy()
-    return Evaluation(targets, predictions_of(logits), margins, confidences)
+    return Evaluation.of(targets, logits)
 
 
 def accuracy_by_step(

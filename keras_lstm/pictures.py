@@ -9,6 +9,7 @@ import matplotlib.figure
 import matplotlib.patches
 import numpy as np
 import numpy.typing as npt
+import tensorflow as tf
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from keras_lstm.console import percent
@@ -161,6 +162,7 @@ def draw_activations(
     name, series, state, correlation = telling
     states = task.states(inputs)[:, 1:]
     steps = np.arange(inputs.shape[1])
+    largest = float(np.abs(values["c"]).max())
     figure = matplotlib.figure.Figure(figsize=(4 * len(inputs), 8))
     # A layout that fits itself takes longer than all the rest.
     figure.subplots_adjust(0.09, 0.09, 0.98, 0.86, 0.12, 0.04)
@@ -192,8 +194,7 @@ def draw_activations(
                     fontsize=8,
                 )
         image, ticks = _stacked(
-            {part: each[column].T for part, each in values.items()},
-            float(np.abs(values["c"]).max()),
+            {part: each[column].T for part, each in values.items()}, largest
         )
         below.imshow(image, aspect="auto", interpolation="nearest")
         below.set_xlabel("step, least significant first")
@@ -204,7 +205,6 @@ def draw_activations(
             below.set_yticks(list(ticks.values()), list(ticks))
     grid[0, 0].set_ylabel(name)
     grid[0, -1].legend(loc="center left", fontsize=8)
-    largest = float(np.abs(values["c"]).max())
     figure.suptitle(
         f"{task.name}: {name} (black) tells best whether the state is "
         f'"{task.state_name(state)}": correlation '
@@ -280,9 +280,10 @@ def draw_confusion(
     result: Evaluation, num_classes: int
 ) -> matplotlib.figure.Figure:
     """Right classes down, predictions across; mistakes are coloured."""
-    counts = np.zeros((num_classes, num_classes), int)
     known = result.predictions >= 0
-    np.add.at(counts, (result.targets[known], result.predictions[known]), 1)
+    counts = tf.math.confusion_matrix(
+        result.targets[known], result.predictions[known], num_classes
+    ).numpy()
     mistakes = counts.copy()
     np.fill_diagonal(mistakes, 0)
     figure = matplotlib.figure.Figure(figsize=(6, 5.5))

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 _MAX_LENGTHS = 32
 _INPUTS_PER_LENGTH = 16
 _NUM_RANDOM = 128
-_NUM_SHOWN_INPUTS = 3
 _NUM_IMAGES = 500
 # The Projector slows down with many more.
 _MAX_POINTS = 1000
@@ -261,7 +260,7 @@ class SequenceProbe:
         # A short run, one of half the length, the longest.
         order = np.argsort(run_lengths, kind="stable")
         last = len(order) - 1
-        shown = order[[last // 5, last // 2, last][:_NUM_SHOWN_INPUTS]]
+        shown = order[[last // 5, last // 2, last]]
         layer = layers[-1].name
         return pictures.draw_activations(
             self.task,
@@ -280,21 +279,21 @@ class SequenceProbe:
 def _inputs_by_run_length(
     task: TransducerTask, rng: np.random.Generator
 ) -> npt.NDArray[np.int32]:
-    """Random inputs, and some for each of up to 32 run lengths."""
+    """Inputs of up to 32 run lengths; where there are no runs, random ones."""
 
     def random(rows: int) -> npt.NDArray[np.int32]:
         shape = (rows, task.num_bits)
         return rng.integers(task.num_symbols, size=shape, dtype=np.int32)
 
-    parts = [random(_NUM_RANDOM)]
     if task.hold_symbols and task.leave_symbols:
         count = min(_MAX_LENGTHS, task.num_bits)
         lengths = np.linspace(0, task.num_bits - 1, count).astype(int)
         runs = np.repeat(lengths, _INPUTS_PER_LENGTH)
-        parts = [give_runs(task, random(len(runs)), runs)]
-    inputs = np.concatenate(parts)
+        inputs = give_runs(task, random(len(runs)), runs)
+    else:
+        inputs = random(_NUM_RANDOM)
     inside = inputs[task.in_domain(task.states(inputs)[:, -1])]
-    # Of a narrow domain whatever the task draws to validate on will do.
+    # A narrow domain may have none of them.
     return inside if len(inside) else inputs
 
 
@@ -334,7 +333,7 @@ class ImageProbe:
         """The most confident mistakes, the confusion matrix, rows read."""
         from keras_lstm import pictures
 
-        result = self._evaluation(model)
+        result = Evaluation.of(self._targets, self._ask(model))
         found = {
             "mistakes": pictures.draw_mistakes(result, self._images),
             "confusion": pictures.draw_confusion(result, self.num_classes),
@@ -394,13 +393,6 @@ class ImageProbe:
             return None
         right = predictions_of(logits) == self._targets[:, np.newaxis]
         return right.mean(0).tolist()
-
-    def _evaluation(self, model: keras.Model) -> Evaluation:
-        logits = self._ask(model)
-        margins = margins_of(tf.constant(logits), self._targets).numpy()
-        confidences = tf.reduce_max(tf.nn.softmax(logits), -1).numpy()
-        predictions = predictions_of(logits)
-        return Evaluation(self._targets, predictions, margins, confidences)
 
 
 def make_probe(task: Task, validation: Split | None, seed: int) -> Probe | None:

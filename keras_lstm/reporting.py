@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from keras_lstm.console import percent
 from keras_lstm.evaluation import Evaluation
 from keras_lstm.proof import ProofSearch
+from keras_lstm.tasks.task import Task
 from keras_lstm.tasks.transducer import TransducerTask
 from keras_lstm.verification import Failure, Verification
 
@@ -79,13 +80,7 @@ def failures_markdown(task: TransducerTask, failures: Sequence[Failure]) -> str:
 def result_text(config: "Config", result: "TrainResult") -> str:
     """A finished run's result, for standard output."""
     report, seconds = result.report, result.report["seconds"]
-    task, check = config.task, result.check
-    if isinstance(task, TransducerTask) and isinstance(check, Verification):
-        lines = [check_text(task, check)]
-        if result.proof is not None:
-            lines.insert(0, proof_text(task, result.proof))
-    else:
-        lines = [evaluation_text(report)]
+    lines = [outcome_text(config.task, result.check, result.proof, report)]
     distinct = report["distinct_training_examples"]
     lines += [
         f"Trained on {report['training_examples']:,} examples"
@@ -98,6 +93,19 @@ def result_text(config: "Config", result: "TrainResult") -> str:
         f"Run folder: {result.run_dir}",
     ]
     return "\n".join(lines)
+
+
+def outcome_text(
+    task: Task,
+    check: Verification | Evaluation,
+    proof: ProofSearch | None,
+    report: dict[str, Any],
+) -> str:
+    """What was proved, if that was asked for, and what was wrong."""
+    if not isinstance(task, TransducerTask) or isinstance(check, Evaluation):
+        return evaluation_text(report)
+    text = check_text(task, check)
+    return text if proof is None else f"{proof_text(task, proof)}\n{text}"
 
 
 def proof_text(

@@ -48,11 +48,9 @@ from keras_lstm.probes import make_probe
 from keras_lstm.proof import Proof, ProofError, ProofSearch, check_proof
 from keras_lstm.reporting import (
     check_report,
-    check_text,
-    evaluation_text,
     failures_csv,
+    outcome_text,
     proof_report,
-    proof_text,
 )
 from keras_lstm.run_folder import (
     ALL_EPOCHS,
@@ -409,16 +407,10 @@ def _show_results(
 ) -> None:
     """What TensorBoard says of a run that is done."""
     last = report["epochs"] - 1
-    if isinstance(check, Verification):
+    if proof is not None and proof.proof is not None:
         task = cast(TransducerTask, config.task)
-        text = check_text(task, check)
-        if proof is not None:
-            text = f"{proof_text(task, proof)}\n{text}"
-            if proof.proof is not None:
-                figure = draw_proof(model, task, proof.proof)
-                board.write_figure("proof", figure, last)
-    else:
-        text = evaluation_text(report)
+        board.write_figure("proof", draw_proof(model, task, proof.proof), last)
+    text = outcome_text(config.task, check, proof, report)
     # Four spaces keep Markdown from reading it.
     board.write_text("result", textwrap.indent(text, "    "), last)
 

@@ -67,8 +67,7 @@ class TensorBoard(keras.callbacks.TensorBoard):
         self.hparams = dict(hparams or {})
         # Keras 3 writes none: its train function is no `tf.function`.
         self._writes_step_graph = write_graph
-        self._input_clock = _InputClock()
-        self._step_began = 0.0
+        self._clock = _StepClock()
         self._norms: GradientNorms | None = None
         self._drawn = 0
         self._clear()
@@ -79,7 +78,7 @@ class TensorBoard(keras.callbacks.TensorBoard):
         From the beginning of a step until its batch is there. For training on
         one device, one step at a time: others fetch batches ahead.
         """
-        arrived = self._input_clock.arrived
+        arrived = self._clock.arrived
 
         def note_arrival(*batch: Any) -> Any:
             size = tf.size(tf.nest.flatten(batch)[0])
@@ -139,21 +138,20 @@ class TensorBoard(keras.callbacks.TensorBoard):
         super().on_train_batch_begin(batch, logs)
         if self._traced and not self._timed_steps:
             self._examples_before = self._count_examples()
-            self._input_clock.clear()
-        self._step_began = self._input_clock.began = time.perf_counter()
+            self._clock.clear()
+        self._clock.start()
 
     def on_train_batch_end(
         self, batch: int, logs: dict[str, float] | None = None
     ) -> None:
         """Stops the step's clock."""
-        steps = self.model.steps_per_execution
+        steps, seconds = self.model.steps_per_execution, self._clock.stop()
         self._steps += steps
         # The first one is traced.
         if self._traced:
             self._timed_steps += steps
-            self._seconds += time.perf_counter() - self._step_began
+            self._seconds += seconds
         self._traced = True
-        self._input_clock.began = None
         # Keras makes summaries of each step that it then does not write.
         if (
             self.update_freq != "epoch"
@@ -282,13 +280,12 @@ class TensorBoard(keras.callbacks.TensorBoard):
         if examples > 0:
             self._measured["examples_per_second"] = examples / self._seconds
         seconds = self._seconds / self._timed_steps
-        # Of several steps in one call the clock sees the first begin.
         # Of several steps in one call only the first begin is seen.
         if (
             self.model.steps_per_execution == 1
-            and self._input_clock.arrivals == self._timed_steps
+            and self._clock.arrivals == self._timed_steps
         ):
-            waited = self._input_clock.waited / self._timed_steps
+            waited = self._clock.waited / self._timed_steps
             self._measured["step_seconds/input_wait"] = waited
             self._measured["step_seconds/compute"] = seconds - waited
         self._measured["step_seconds/total"] = seconds
@@ -301,22 +298,22 @@ class TensorBoard(keras.callbacks.TensorBoard):
         return 0.0
 
 
-class _InputClock:
-    """Adds up how long batches are waited for.
+class _StepClock:
+    """Times steps, and adds up how long their batches are waited for.
 
     TensorFlow's own clock refuses to be read where it is to be deterministic.
 
     Attributes:
-        began: when the step did; None between steps.
         waited: seconds, since the clock was cleared.
         arrivals: batches, likewise.
     """
 
     def __init__(self) -> None:
-        self.began: float | None = None
+        self._began = 0.0
+        self._running = False
         self.clear()
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> "_InputClock":
+    def __deepcopy__(self, memo: dict[int, Any]) -> "_StepClock":
         """The same: the pipeline calls this one, whoever copies callbacks."""
         return self
 
@@ -324,10 +321,19 @@ class _InputClock:
         self.waited = 0.0
         self.arrivals = 0
 
+    def start(self) -> None:
+        self._began = time.perf_counter()
+        self._running = True
+
+    def stop(self) -> float:
+        """The seconds since the start."""
+        self._running = False
+        return time.perf_counter() - self._began
+
     def arrived(self, _: Any) -> None:
-        """Called by the pipeline."""
-        if self.began is not None:
-            self.waited += time.perf_counter() - self.began
+        """Called by the pipeline; between steps it counts for nothing."""
+        if self._running:
+            self.waited += time.perf_counter() - self._began
             self.arrivals += 1
 
 
