@@ -9,27 +9,43 @@ _ATTRIBUTE = "_gradient_norms"
 
 
 class GradientNorms:
-    """Sum and largest of the norms since they were last taken.
+    """Mean and largest of the norms since they were last taken.
 
     Attributes:
         graph: the train step as it was traced last; None before that.
+        num_noted: how many there were, when they were last taken.
     """
 
     def __init__(self, strategy: tf.distribute.Strategy) -> None:
         self.graph: Any = None
         with strategy.scope():
             self._found = tf.Variable(
-                tf.zeros([2]),
+                tf.zeros([3]),
                 trainable=False,
                 synchronization=tf.VariableSynchronization.ON_READ,
                 aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
             )
 
-    def take(self) -> tuple[float, float]:
-        """The sum and the largest, which start anew."""
-        total, largest = np.array(self._found.read_value()).tolist()
-        self._found.assign(tf.zeros([2]))
-        return total, largest
+        self.clear()
+
+    def clear(self) -> None:
+        """Forgets all norms."""
+        self._found.assign(tf.zeros([3]))
+        self._taken: tuple[float, float] | None = None
+        self.num_noted = 0
+
+    def take(self) -> tuple[float, float] | None:
+        """The mean and the largest, which start anew.
+
+        Where there was none since they were last taken, what was taken then:
+        more than one callback may ask. None where there was none at all.
+        """
+        total, count, largest = np.array(self._found.read_value()).tolist()
+        if count:
+            self._found.assign(tf.zeros([3]))
+            self._taken = total / count, largest
+            self.num_noted = int(count)
+        return self._taken
 
     def add(self, gradients: Any) -> None:
         """Adds a step's, within the train step."""
@@ -45,8 +61,10 @@ class GradientNorms:
                 if gradient is not None
             ]
         )
-        total, largest = tf.unstack(self._found.read_value())
-        self._found.assign(tf.stack([total + norm, tf.maximum(largest, norm)]))
+        total, count, largest = tf.unstack(self._found.read_value())
+        self._found.assign(
+            tf.stack([total + norm, count + 1.0, tf.maximum(largest, norm)])
+        )
 
 
 def record_gradient_norm(optimizer: Any) -> tuple[GradientNorms, bool]:

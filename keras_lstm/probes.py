@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 _MAX_LENGTHS = 32
 _INPUTS_PER_LENGTH = 16
 _NUM_RANDOM = 128
+# Fewer inputs where they are long.
+_MAX_SYMBOLS = 2**17
+_MAX_POSITIONS = 64
 _NUM_IMAGES = 500
 # The Projector slows down with many more.
 _MAX_POINTS = 1000
@@ -106,11 +109,14 @@ class SequenceProbe:
 
     def __init__(self, task: TransducerTask, seed: int = 0) -> None:
         self.task = task
-        rng = np.random.default_rng(derive_seed(seed, "probe"))
-        self._inputs = _inputs_by_run_length(task, rng)
+        self._inputs = _inputs_by_run_length(task, seed)
         self._ask = _Inputs(self._inputs)
         self._targets = task.answer(self._inputs)
         self._run_lengths = task.run_length(self._inputs)
+        # Of long sequences some neighbours count together.
+        count = min(_MAX_POSITIONS, task.num_bits)
+        starts = np.linspace(0, task.num_bits, count, endpoint=False)
+        self._positions = starts.astype(int)
         self.forget()
 
     def forget(self) -> None:
@@ -133,7 +139,9 @@ class SequenceProbe:
         ]
         self._epochs.append(epoch + 1)
         self._by_length.append(by_length)
-        self._by_position.append(right.mean(0).tolist())
+        sizes = np.diff(self._positions, append=self.task.num_bits)
+        by_position = np.add.reduceat(right.mean(0), self._positions) / sizes
+        self._by_position.append(by_position.tolist())
         name = f"sequence_accuracy_by_{self._run_name}"
         width = len(str(self.task.num_bits))
         return {
@@ -160,7 +168,7 @@ class SequenceProbe:
             found["token_accuracy_by_position"] = pictures.draw_shares(
                 np.transpose(self._by_position),
                 self._epochs,
-                list(range(task.num_bits)),
+                self._positions.tolist(),
                 "position, least significant first",
                 f"{task.name}: symbols right",
             )
@@ -277,9 +285,11 @@ class SequenceProbe:
 
 
 def _inputs_by_run_length(
-    task: TransducerTask, rng: np.random.Generator
+    task: TransducerTask, seed: int
 ) -> npt.NDArray[np.int32]:
     """Inputs of up to 32 run lengths; where there are no runs, random ones."""
+    rng = np.random.default_rng(derive_seed(seed, "probe"))
+    most = max(_MAX_LENGTHS, _MAX_SYMBOLS // task.num_bits)
 
     def random(rows: int) -> npt.NDArray[np.int32]:
         shape = (rows, task.num_bits)
@@ -288,13 +298,18 @@ def _inputs_by_run_length(
     if task.hold_symbols and task.leave_symbols:
         count = min(_MAX_LENGTHS, task.num_bits)
         lengths = np.linspace(0, task.num_bits - 1, count).astype(int)
-        runs = np.repeat(lengths, _INPUTS_PER_LENGTH)
+        runs = np.repeat(lengths, min(_INPUTS_PER_LENGTH, most // count))
         inputs = give_runs(task, random(len(runs)), runs)
     else:
-        inputs = random(_NUM_RANDOM)
+        inputs = random(min(_NUM_RANDOM, most))
     inside = inputs[task.in_domain(task.states(inputs)[:, -1])]
-    # A narrow domain may have none of them.
-    return inside if len(inside) else inputs
+    if len(inside):
+        return inside
+    # The task knows how to find some in a narrow domain.
+    indices = tf.range(min(_NUM_RANDOM, most), dtype=tf.int64)
+    split = task.splits(seed).train
+    drawn, _ = split.batch(indices[: split.num_examples])
+    return np.asarray(drawn, np.int32)
 
 
 class ImageProbe:

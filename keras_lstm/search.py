@@ -6,7 +6,6 @@ import dataclasses
 import functools
 import io
 import json
-import math
 import os
 import pathlib
 import shutil
@@ -29,13 +28,18 @@ from keras_lstm.files import locked, remove_temporary, write_text
 from keras_lstm.interruption import Interruption
 from keras_lstm.options import InputError, RunError, check_known
 from keras_lstm.run_folder import saved_report
-from keras_lstm.tuning import FAILED, WRONG, LSTMHyperModel, trial_metrics
+from keras_lstm.tuning import LSTMHyperModel, rank, trial_metrics
 
 # KerasTuner's.
 ALGORITHMS = ("grid", "random", "hyperband", "bayesian")
 # A worker that ends so often without a trial done in between has a reason.
 _MAX_STARTS = 3
 _PROJECT = "keras_tuner"
+# What files of KerasTuner's must hold, by name.
+_STATE_KEYS = {
+    "oracle.json": {"ongoing_trials", "hyperparameters", "start_order"},
+    "trial.json": {"trial_id", "hyperparameters", "score", "status"},
+}
 _COLUMNS = ("num_wrong", "training_examples", "num_parameters", "seconds")
 
 
@@ -90,16 +94,21 @@ class Trial:
     Args:
         name: KerasTuner's number for it.
         values: the values tried, by option name.
-        score: what was minimised; None while it is not done.
-        metrics: what the run came to, by name.
+        score: what KerasTuner minimised; None while it is not done.
+        report: what the run came to; None if its numbers went wrong.
         config: the whole configuration.
     """
 
     name: str
     values: dict[str, Any]
     score: float | None
-    metrics: dict[str, float]
+    report: dict[str, Any] | None
     config: Config
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """What is told of it in tables, by name."""
+        return {} if self.report is None else trial_metrics(self.report)
 
 
 def check_folder(
@@ -132,15 +141,11 @@ def check_folder(
         )
     if overwrite:
         return
-    if held.read_text("utf-8") != search.to_yaml():
-        raise InputError(
-            "`resume` goes on with the same task, options and search space. "
-            f"Received: others than in {held}"
-        )
+    _check_same(folder, search)
     damaged, whole = [], []
     for path in sorted((folder / _PROJECT).glob("**/*.json")):
         try:
-            json.loads(path.read_text("utf-8"))
+            _read_state(path)
         except (OSError, ValueError):
             damaged.append(str(path))
         else:
@@ -152,6 +157,29 @@ def check_folder(
             f"could be: {', '.join(whole) or 'none'}; their runs are in "
             f"{folder / 'trials'}. Use overwrite to begin anew"
         )
+
+
+def _check_same(folder: pathlib.Path, search: Search) -> None:
+    """Refuses a folder that holds another search."""
+    held = folder / "search.yaml"
+    if held.read_bytes() != search.to_yaml().encode():
+        raise InputError(
+            "a search is gone on with, or worked for, with the same task, "
+            f"options and search space. Received: others than in {held}"
+        )
+
+
+def _read_state(path: pathlib.Path) -> dict[str, Any]:
+    """A file of KerasTuner's.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    state = json.loads(path.read_text("utf-8"))
+    keys = _STATE_KEYS.get(path.name, set())
+    if not isinstance(state, dict) or not keys <= set(state):
+        raise ValueError(path)
+    return state
 
 
 def _remove(folder: pathlib.Path) -> None:
@@ -196,7 +224,7 @@ def make_tuner(folder: pathlib.Path, search: Search) -> keras_tuner.Tuner:
         def on_trial_end(self, trial: Any) -> None:
             super().on_trial_end(trial)
             ended = self.oracle.get_trial(trial.trial_id)
-            say(f"trial {trial.trial_id}: {_outcome(search, ended)}")
+            say(f"trial {trial.trial_id}: {_outcome(folder, search, ended)}")
 
     # KerasTuner prints; standard output is for the result.
     with contextlib.redirect_stdout(sys.stderr):
@@ -234,7 +262,7 @@ def _remember_grid(oracle: Any) -> None:
         oracle._populate_next.extend(tried)
 
 
-def _outcome(search: Search, trial: Any) -> str:
+def _outcome(folder: pathlib.Path, search: Search, trial: Any) -> str:
     chosen = {
         name: trial.hyperparameters.values.get(name)
         for name in search.hypermodel.search
@@ -243,19 +271,21 @@ def _outcome(search: Search, trial: Any) -> str:
     if trial.score is None:
         reason = (trial.message or "").strip().splitlines()
         return f"{values}: failed: {reason[-1] if reason else trial.status}"
-    return f"{values}: {score_text(trial.score, search.hypermodel.objective)}"
+    report = saved_report(folder / "trials" / trial.trial_id)
+    return f"{values}: {outcome_text(report, search.hypermodel.objective)}"
 
 
-def score_text(score: float, objective: str) -> str:
-    """A score as people read it."""
-    if score >= FAILED:
+def outcome_text(report: dict[str, Any] | None, objective: str) -> str:
+    """What came of a trial that is done, as people read it."""
+    if report is None:
         return "its numbers went wrong"
-    if score >= WRONG:
-        return f"{score / WRONG:,.0f} wrong"
+    num_wrong, cost = rank(report, objective)
+    if num_wrong:
+        return f"{num_wrong:,} wrong"
     if objective == "accuracy":
-        return f"validation accuracy {1 - score:.4%}"
+        return f"validation accuracy {1 - cost:.4%}"
     unit = {"cost": "examples to exact", "smallest": "parameters, exact"}
-    return f"{score:,.0f} {unit[objective]}"
+    return f"{cost:,.0f} {unit[objective]}"
 
 
 def run(
@@ -298,10 +328,13 @@ def run_trials(folder: pathlib.Path, search: Search) -> None:
     """Runs trials until there are no more; as the chief, has them run.
 
     Raises:
-        InputError: no trial can be run.
+        InputError: the folder is of another search, or no trial can be run.
         RunError: one failed after the other.
     """
     tuner = make_tuner(folder, search)
+    # A worker waits here for the chief, who writes down what is searched.
+    tuner.oracle.get_space()
+    _check_same(folder, search)
     try:
         with contextlib.redirect_stdout(sys.stderr):
             tuner.search(verbose=0)
@@ -475,31 +508,28 @@ def read_trials(folder: pathlib.Path, search: Search) -> list[Trial]:
     """All trials of a search, best first, those not done at the end."""
     trials = []
     for path in sorted((folder / _PROJECT).glob("trial_*/trial.json")):
-        state = json.loads(path.read_text("utf-8"))
+        state = _read_state(path)
         chosen = state["hyperparameters"]["values"]
         values = {name: chosen[name] for name in search.hypermodel.search}
-        # KerasTuner's processes tell one another float32.
-        report = saved_report(folder / "trials" / state["trial_id"])
-        metrics = {} if report is None else trial_metrics(report)
         config = search.hypermodel.config
         trials.append(
             Trial(
                 state["trial_id"],
                 values,
                 state["score"],
-                metrics,
+                saved_report(folder / "trials" / state["trial_id"]),
                 config.replace(type(config.task), **values),
             )
         )
-    return sorted(
-        trials,
-        # Of those that cost the same, the smallest first.
-        key=lambda trial: (
-            trial.score is None,
-            trial.score or 0.0,
-            trial.metrics.get("num_parameters", math.inf),
-        ),
-    )
+    return sorted(trials, key=lambda trial: _order(trial, search))
+
+
+def _order(trial: Trial, search: Search) -> tuple[float, ...]:
+    """Sorts trials; of those that cost the same, the smallest first."""
+    if trial.score is None or trial.report is None:
+        return (1, float(trial.score is None))
+    size = trial.metrics["num_parameters"]
+    return (0, *rank(trial.report, search.hypermodel.objective), size)
 
 
 def write_results(
@@ -546,7 +576,8 @@ def table(search: Search, trials: Sequence[Trial]) -> str:
     for trial in trials:
         result = "not done"
         if trial.score is not None:
-            result = score_text(trial.score, search.hypermodel.objective)
+            objective = search.hypermodel.objective
+            result = outcome_text(trial.report, objective)
         rows.append(
             [
                 trial.name,

@@ -1,5 +1,6 @@
 """A search for hyperparameters, on KerasTuner."""
 
+import math
 import pathlib
 import tempfile
 from collections.abc import Callable, Sequence
@@ -29,11 +30,11 @@ _SPACE: dict[str, Callable[[keras_tuner.HyperParameters], Any]] = {
 }
 SEARCHABLE = tuple(_SPACE)
 OBJECTIVES = ("cost", "smallest", "accuracy")
-# What one wrong answer weighs, above every cost and size: a model with
-# something wrong comes after all that have nothing wrong. A factor, because
-# KerasTuner's processes tell one another float32.
-WRONG = 2.0**40
-FAILED = 2.0**100
+# Scores are logarithms, so that KerasTuner's models of them tell exact trials
+# apart beside others. From here on something is wrong; 2^40 examples are more
+# than anybody trains on.
+WRONG = 40.0
+FAILED = 128.0
 # So many inputs are checked in a second or two.
 _MAX_CHECKED = 2**22
 
@@ -72,6 +73,9 @@ class LSTMHyperModel(keras_tuner.HyperModel):
       wrong comes after all that have nothing wrong, by how many are wrong;
     - "smallest": parameters instead of examples;
     - "accuracy": one minus the validation accuracy, for images.
+
+    Examples, parameters and wrong answers count as logarithms to base 2; 40 is
+    added where something is wrong. A trial whose numbers go wrong scores 128.
 
     Use it with `keras_tuner.Objective("score", "min")`.
 
@@ -188,12 +192,21 @@ def trial_metrics(report: dict[str, Any]) -> dict[str, float]:
     return metrics | {"seconds": float(report["seconds"]["total"])}
 
 
-def score(report: dict[str, Any], objective: str) -> float:
-    """What is minimised, from a run's report."""
+def rank(report: dict[str, Any], objective: str) -> tuple[int, float]:
+    """What a run's report is ranked by: wrong answers, and then the cost."""
     if objective == "accuracy":
         accuracy = report["validation_accuracy"]
-        return 1.0 if accuracy is None else 1.0 - float(accuracy)
-    if report["num_wrong"]:
-        return WRONG * float(report["num_wrong"])
+        return 0, 1.0 if accuracy is None else 1.0 - float(accuracy)
     name = {"cost": "training_examples", "smallest": "num_parameters"}
-    return float(report[name[objective]])
+    return report["num_wrong"], float(report[name[objective]])
+
+
+def score(report: dict[str, Any], objective: str) -> float:
+    """What KerasTuner minimises: one number, near enough to the rank.
+
+    Its processes tell one another float32.
+    """
+    num_wrong, cost = rank(report, objective)
+    if objective == "accuracy":
+        return cost
+    return WRONG + math.log2(num_wrong) if num_wrong else math.log2(cost)

@@ -29,6 +29,25 @@ def test_of_long_sequences_not_every_length_is_asked(task):
     assert {0, 63} <= set(probe._lengths)
 
 
+def test_long_sequences_take_little_memory():
+    task = Increment(num_bits=4096)
+    probe = SequenceProbe(task)
+    assert len(probe._inputs) == 32
+    model = build_model(task, ModelConfig(units=1, num_layers=1))
+    probe.scalars(model, 0)
+    (by_position,) = probe.get_state()["by_position"]
+    assert len(by_position) == 64
+    assert 0 <= min(by_position) <= max(by_position) <= 1
+
+
+def test_a_narrow_domain_is_not_left():
+    class AllOnes(Increment):
+        domain_states = frozenset({0})
+
+    inputs = SequenceProbe(AllOnes(num_bits=7))._inputs
+    np.testing.assert_array_equal(inputs, np.ones((128, 7)))
+
+
 def test_right_and_wrong_answers_are_counted(copier):
     model, task = copier
     probe = SequenceProbe(task)

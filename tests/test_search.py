@@ -115,6 +115,16 @@ def test_a_search_from_beginning_to_end(tmp_path, capsys):
     assert "the same task, options and search space" in capsys.readouterr().err
     assert main([*more, "--search", "units,dropout"]) == 2
     capsys.readouterr()
+    trial = folder / "keras_tuner" / "trial_2" / "trial.json"
+    kept = trial.read_text()
+    for damaged in ("{}", "null", "[]", kept[:-9], kept + "\udcff"):
+        trial.write_text(damaged, errors="surrogateescape")
+        assert main(more) == 2
+        err = capsys.readouterr().err
+        assert err.count("\n") == 1
+        assert f"KerasTuner's {trial} cannot be read" in err
+        assert "Trials that could be: 0, 1;" in err
+    trial.write_text(kept)
     oracle = folder / "keras_tuner" / "oracle.json"
     oracle.write_text(oracle.read_text()[:-9])
     assert main(more) == 2
@@ -254,14 +264,19 @@ def test_every_algorithm_runs_to_its_end(tmp_path, capsys, algorithm):
 
 
 @pytest.mark.slow
-def test_a_chief_and_a_worker_as_on_several_machines(tmp_path):
+@pytest.mark.parametrize("other", [False, True])
+def test_a_chief_and_a_worker_as_on_several_machines(tmp_path, other):
     folder = tmp_path / "search"
+    names = ["tuner0", "chief", *(["tuner1"] if other else [])]
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
     started = [
         subprocess.Popen(
-            command("--run-dir", folder, "--max-trials", "2"),
+            command(
+                *("--run-dir", folder, "--max-trials", "2"),
+                *(("--num-layers", "1") if name == "tuner1" else ()),
+            ),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -273,18 +288,20 @@ def test_a_chief_and_a_worker_as_on_several_machines(tmp_path):
                 "KERASTUNER_ORACLE_PORT": port,
             },
         )
-        for name in ("tuner0", "chief")
+        for name in names
     ]
     try:
-        (out, worker_err), (chief_out, chief_err) = (
+        (out, worker_err), (chief_out, chief_err), *others = (
             process.communicate(timeout=200) for process in started
         )
     finally:
         for process in started:
             process.kill()
-    assert [process.returncode for process in started] == [0, 0], (
-        worker_err + chief_err
-    )
+    codes = [process.returncode for process in started]
+    assert codes == [0, 0, 2][: len(names)], worker_err + chief_err
+    for _, err in others:
+        assert "others than in" in err
+        assert "Traceback" not in err
     assert out == ""
     assert chief_out.splitlines()[-1] == f"Search folder: {folder}"
     assert len(rows(folder)) == 2

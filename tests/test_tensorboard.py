@@ -421,6 +421,25 @@ def test_what_others_have_trained_is_not_counted(tmp_path):
     assert 0 < mean <= largest
 
 
+def test_two_boards_show_the_same_gradients(tmp_path):
+    boards = [TensorBoard(tmp_path / name) for name in ("one", "other")]
+    model().fit(
+        dataset(),
+        epochs=2,
+        steps_per_epoch=3,
+        shuffle=False,
+        verbose=0,
+        callbacks=boards,
+    )
+    one, other = (
+        scalars(tmp_path / name / "train")["gradient_norm/mean"]
+        for name in ("one", "other")
+    )
+    assert one == other
+    assert len(one) == 2
+    assert one[0] != one[1]
+
+
 def test_models_that_cannot_be_looked_into_are_trained_all_the_same(tmp_path):
     class Own(keras.Model):
         def __init__(self):

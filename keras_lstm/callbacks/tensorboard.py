@@ -120,9 +120,6 @@ class TensorBoard(keras.callbacks.TensorBoard):
         self._drawn = 0
         self._last_epoch = self._last_asked = -1
         self._traced = False
-        if self._norms is not None:
-            # What was noted before is of another training.
-            self._norms.take()
         if self.probe is not None:
             self.probe.forget()
         self._graph_written = not self._writes_step_graph
@@ -136,6 +133,9 @@ class TensorBoard(keras.callbacks.TensorBoard):
     ) -> None:
         """Starts the step's clock."""
         super().on_train_batch_begin(batch, logs)
+        if self._norms is not None and not self._steps:
+            # What was noted before is not of this epoch's steps.
+            self._norms.clear()
         if self._traced and not self._timed_steps:
             self._examples_before = self._count_examples()
             self._clock.clear()
@@ -270,10 +270,9 @@ class TensorBoard(keras.callbacks.TensorBoard):
     def _sum_up(self) -> None:
         if not self._steps or self._measured:
             return
-        if self._norms is not None:
-            total, largest = self._norms.take()
-            self._measured["gradient_norm/mean"] = total / self._steps
-            self._measured["gradient_norm/largest"] = largest
+        if self._norms is not None and (norms := self._norms.take()):
+            self._measured["gradient_norm/mean"] = norms[0]
+            self._measured["gradient_norm/largest"] = norms[1]
         if not self._timed_steps:
             return
         examples = self._count_examples() - self._examples_before
