@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from keras_lstm.datasets import make_dataset
     from keras_lstm.early_answers import EarlyAnswers
     from keras_lstm.evaluation import answering_every_step, evaluate
+    from keras_lstm.export import export_model
     from keras_lstm.gradient_clipping import clip_after_aggregation
     from keras_lstm.interruption import Interrupted, Interruption
     from keras_lstm.losses import SmoothedCrossentropy
@@ -89,6 +90,7 @@ _MODULES = {
     "clip_after_aggregation": "gradient_clipping",
     "enable_multi_worker": "multi_worker",
     "evaluate": "evaluation",
+    "export_model": "export",
     "find_proof": "proof",
     "get_preset": "presets",
     "get_strategy": "strategies",
@@ -143,6 +145,7 @@ __all__ = [
     "clip_after_aggregation",
     "enable_multi_worker",
     "evaluate",
+    "export_model",
     "find_proof",
     "get_preset",
     "get_strategy",

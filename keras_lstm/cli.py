@@ -22,10 +22,11 @@ from keras_lstm.config import (
     option_owners,
     read_config,
 )
-from keras_lstm.console import say
+from keras_lstm.console import ProgressBar, say
 from keras_lstm.options import (
     InputError,
     RunError,
+    check_known,
     declared_options,
 )
 from keras_lstm.presets import PRESETS, describe, get_preset
@@ -100,6 +101,7 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     _add_prove(commands)
     _add_evaluate(commands)
     _add_predict(commands)
+    _add_export(commands)
     return parser.parse_args(argv)
 
 
@@ -319,12 +321,42 @@ def _add_predict(commands: Any) -> None:
     )
 
 
+def _add_export(commands: Any) -> None:
+    parser = _add_command_on_run(
+        commands,
+        "export",
+        _export,
+        "write a trained model in another format",
+        "Writes the model for TensorFlow Serving (saved_model), LiteRT or "
+        "ONNX, loads it with the format's own runtime, and compares the "
+        "answers to 1,000 random inputs. Exit code 1 if they differ.",
+        json_too=False,
+    )
+    parser.add_argument(
+        "--format",
+        metavar="F",
+        required=True,
+        help="saved_model, litert or onnx",
+    )
+    parser.add_argument(
+        "--output",
+        metavar="PATH",
+        type=_path,
+        help="where it goes; by default saved_model, model.tflite or "
+        "model.onnx in the run folder",
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace the one that is there"
+    )
+
+
 def _add_command_on_run(
     commands: Any,
     name: str,
     run: Callable[[argparse.Namespace], int],
     summary: str,
     description: str,
+    json_too: bool = True,
 ) -> argparse.ArgumentParser:
     """A command that reads a run folder, and may print JSON."""
     parser: argparse.ArgumentParser = commands.add_parser(
@@ -332,7 +364,8 @@ def _add_command_on_run(
     )
     parser.set_defaults(run=run)
     parser.add_argument("run_dir", metavar="RUN_DIR", type=_path)
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    if json_too:
+        parser.add_argument("--json", action="store_true", help="print JSON")
     return parser
 
 
@@ -516,6 +549,29 @@ def _predict(arguments: argparse.Namespace) -> int:
     for answer in answers:
         print(json.dumps(answer.to_mapping()) if arguments.json else answer)
     return 1 if bad else 0
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    from keras_lstm.export import FORMATS, check_export, export_model
+
+    check_known(arguments.format, FORMATS, "format")
+    default = arguments.run_dir / FORMATS[arguments.format].file_name
+    output = arguments.output or default
+    check_export(arguments.format, output, arguments.overwrite)
+    with _loading_tensorflow():
+        from keras_lstm.runs import load_run
+    run = load_run(arguments.run_dir)
+    with ProgressBar("comparing") as bar:
+        exported = export_model(
+            run.model,
+            run.config.task,
+            arguments.format,
+            output,
+            arguments.overwrite,
+            bar.update,
+        )
+    print(exported)
+    return 0
 
 
 def _resolve(arguments: argparse.Namespace) -> Config:

@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import os
 import pathlib
+import shutil
 import socket
 from collections.abc import Iterator
 
@@ -46,6 +47,25 @@ def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
         ) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def replacing_folder(path: pathlib.Path) -> Iterator[pathlib.Path]:
+    """`replacing` for a folder: what is there is kept until the new one is."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}{_TEMPORARY}")
+    old = temporary.with_suffix(f"{_TEMPORARY}.old")
+    try:
+        yield temporary
+        for below in temporary.rglob("*"):
+            _flush(below)
+        _flush(temporary)
+        if path.exists():
+            path.replace(old)
+        temporary.replace(path)
+        _flush(path.parent)
+    finally:
+        for leftover in (temporary, old):
+            shutil.rmtree(leftover, ignore_errors=True)
 
 
 def write_text(path: pathlib.Path, text: str) -> None:

@@ -36,7 +36,8 @@ ensure_environment() {
 }
 
 install_environment() {
-    local python=$1 group=$2
+    local python=$1 group=$2 extras="[litert,onnx]"
+    if [ "$group" = run ]; then extras=""; fi
     local pip=("$root/.venv/bin/python" -m pip --quiet --disable-pip-version-check)
     echo "keras-lstm: installing into .venv (a few minutes, once)" >&2
     # A .venv that was moved, or whose Python is gone, is made again.
@@ -50,7 +51,7 @@ install_environment() {
     (
         cd "$root" &&
             "${pip[@]}" install --constraint constraints.txt pip &&
-            "${pip[@]}" install --constraint constraints.txt --editable . &&
+            "${pip[@]}" install --constraint constraints.txt --editable ".$extras" &&
             if [ "$group" != run ]; then "${pip[@]}" install --constraint constraints.txt --group "$group"; fi
     ) >&2 || {
         echo "keras-lstm: the installation failed; the lines above say why. Run this again to go on." >&2
