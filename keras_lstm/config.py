@@ -199,6 +199,11 @@ class TrainingConfig(Options):
         "the first of these that there is",
         choices=STRATEGIES,
     )
+    jit_compile: bool = option(
+        False,
+        "compile steps with XLA, on one device: faster on a CPU; on a GPU it "
+        "keeps cuDNN's LSTM from being used",
+    )
 
 
 @dataclasses.dataclass(frozen=True)

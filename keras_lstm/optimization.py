@@ -42,8 +42,7 @@ def compiled_model(config: Config, splits: Splits | None = None) -> keras.Model:
             optimizer=make_optimizer(config, steps_per_epoch),
             loss=make_loss(config.training),
             metrics=[SequenceAccuracy(), TokenAccuracy()],
-            # Forcing XLA would keep cuDNN's LSTM from being used on a GPU.
-            jit_compile=False,
+            jit_compile=config.training.jit_compile,
         )
     # In a function, where Keras does not take it for a layer.
     model.trained_model = lambda: trained

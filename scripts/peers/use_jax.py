@@ -1,0 +1,117 @@
+"""JAX: an LSTM as `lax.scan`, compiled, with optax."""
+
+import functools
+from typing import Any
+
+import answering
+import jax
+import jax.numpy as jnp
+import optax
+
+EXAMPLES = {"increment": 2**17, "image-rows": 2**15}
+
+
+def layer(key: Any, features: int, units: int) -> dict[str, Any]:
+    """An LSTM layer's weights."""
+    return {
+        "kernel": jax.random.normal(key, (features + units, 4 * units)) * 0.1,
+        "bias": jnp.zeros(4 * units),
+    }
+
+
+def build(model: str) -> dict[str, Any]:
+    """The tutorials' networks."""
+    keys = jax.random.split(jax.random.key(0), 4)
+    if model == "increment":
+        return {
+            "embedding": jax.random.normal(keys[0], (2, 10)) * 0.1,
+            "layers": [layer(keys[1], 10, 32), layer(keys[2], 32, 32)],
+            "dense": jax.random.normal(keys[3], (32, 40)) * 0.1,
+        }
+    return {
+        "layers": [layer(keys[1], 28, 128)],
+        "dense": jax.random.normal(keys[3], (128, 10)) * 0.1,
+    }
+
+
+def lstm(weights: dict[str, Any], sequences: Any) -> Any:
+    """Outputs after each step; time comes first."""
+    units = weights["bias"].shape[0] // 4
+    features = sequences.shape[-1]
+    from_input = sequences @ weights["kernel"][:features] + weights["bias"]
+
+    def step(state: Any, row: Any) -> tuple[Any, Any]:
+        h, c = state
+        gates = row + h @ weights["kernel"][features:]
+        i, f, g, o = jnp.split(gates, 4, -1)
+        c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
+        h = jax.nn.sigmoid(o) * jnp.tanh(c)
+        return (h, c), h
+
+    start = jnp.zeros((sequences.shape[1], units))
+    return jax.lax.scan(step, (start, start), from_input)[1]
+
+
+def logits_of(weights: dict[str, Any], inputs: Any) -> Any:
+    """What the network says."""
+    x = jnp.swapaxes(inputs, 0, 1)
+    if "embedding" in weights:
+        x = weights["embedding"][x]
+    for each in weights["layers"]:
+        x = lstm(each, x)
+    logits = x[-1] @ weights["dense"]
+    return logits.reshape(-1, 20, 2) if "embedding" in weights else logits
+
+
+def train(name: str, batch_size: int) -> answering.Run:
+    """Steps of Adam, and the accuracy."""
+    inputs, targets = map(
+        jnp.asarray, answering.examples(name, EXAMPLES[name])
+    )
+    weights = build(name)
+    optimizer = optax.adam(1e-3)
+
+    def loss_of(weights: Any, batch: Any) -> tuple[Any, Any]:
+        logits = logits_of(weights, inputs[batch])
+        loss = optax.softmax_cross_entropy_with_integer_labels(
+            logits, targets[batch]
+        )
+        return loss.mean(), (logits.argmax(-1) == targets[batch]).sum()
+
+    @functools.partial(jax.jit, donate_argnums=(0, 1))
+    def step(weights: Any, state: Any, batch: Any) -> tuple[Any, ...]:
+        gradient = jax.value_and_grad(loss_of, has_aux=True)
+        (_, right), gradients = gradient(weights, batch)
+        updates, state = optimizer.update(gradients, state)
+        return optax.apply_updates(weights, updates), state, right
+
+    state = optimizer.init(weights)
+    key = jax.random.key(0)
+
+    def run(steps: int) -> None:
+        nonlocal weights, state
+        order = jax.random.permutation(key, steps * batch_size)
+        for batch in order.reshape(steps, batch_size):
+            weights, state, right = step(weights, state, batch)
+        jax.block_until_ready((weights, right))
+
+    return run
+
+
+def infer(name: str, batch_size: int) -> answering.Run:
+    """Answers, compiled."""
+    inputs, _ = map(jnp.asarray, answering.examples(name, EXAMPLES[name]))
+    weights = build(name)
+    ask = jax.jit(logits_of)
+
+    def run(steps: int) -> None:
+        for step in range(steps):
+            first = step * batch_size
+            found = ask(weights, inputs[first : first + batch_size])
+        jax.block_until_ready(found)
+
+    return run
+
+
+if __name__ == "__main__":
+    answering.answer({"train": train, "infer": infer})

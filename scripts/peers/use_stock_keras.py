@@ -1,0 +1,59 @@
+"""Keras as people write it: Sequential, arrays, default settings."""
+
+import answering
+import keras
+
+# In memory, as much as the longest call takes.
+EXAMPLES = {"increment": 2**17, "image-rows": 2**15}
+
+
+def build(model: str) -> keras.Model:
+    """The tutorials' networks."""
+    if model == "increment":
+        return keras.Sequential(
+            [
+                keras.Input((20,)),
+                keras.layers.Embedding(2, 10),
+                keras.layers.LSTM(32, return_sequences=True),
+                keras.layers.LSTM(32),
+                keras.layers.Dense(40),
+                keras.layers.Reshape((20, 2)),
+            ]
+        )
+    return keras.Sequential(
+        [
+            keras.Input((28, 28)),
+            keras.layers.LSTM(128),
+            keras.layers.Dense(10),
+        ]
+    )
+
+
+def train(name: str, batch_size: int) -> answering.Run:
+    """`fit` on arrays."""
+    inputs, targets = answering.examples(name, EXAMPLES[name])
+    model = build(name)
+    model.compile(
+        "adam",
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+    )
+    return lambda steps: model.fit(
+        inputs[: steps * batch_size],
+        targets[: steps * batch_size],
+        batch_size=batch_size,
+        verbose=0,
+    )
+
+
+def infer(name: str, batch_size: int) -> answering.Run:
+    """`predict` on arrays."""
+    inputs, _ = answering.examples(name, EXAMPLES[name])
+    model = build(name)
+    return lambda steps: model.predict(
+        inputs[: steps * batch_size], batch_size=batch_size, verbose=0
+    )
+
+
+if __name__ == "__main__":
+    answering.answer({"train": train, "infer": infer})

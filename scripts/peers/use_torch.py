@@ -1,0 +1,72 @@
+"""PyTorch: nn.LSTM, tensors in memory, batches made by slicing."""
+
+import answering
+import torch
+
+EXAMPLES = {"increment": 2**17, "image-rows": 2**15}
+
+
+class Network(torch.nn.Module):
+    """The tutorials' networks."""
+
+    def __init__(self, model: str) -> None:
+        super().__init__()
+        self.is_increment = model == "increment"
+        if self.is_increment:
+            self.embedding = torch.nn.Embedding(2, 10)
+            self.lstm = torch.nn.LSTM(10, 32, num_layers=2, batch_first=True)
+            self.dense = torch.nn.Linear(32, 40)
+        else:
+            self.lstm = torch.nn.LSTM(28, 128, batch_first=True)
+            self.dense = torch.nn.Linear(128, 10)
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Logits, the classes last but for what follows them."""
+        if self.is_increment:
+            inputs = self.embedding(inputs)
+        outputs, _ = self.lstm(inputs)
+        logits = self.dense(outputs[:, -1])
+        return logits.view(-1, 20, 2).mT if self.is_increment else logits
+
+
+def train(name: str, batch_size: int) -> answering.Run:
+    """Steps of Adam, and the accuracy."""
+    inputs, targets = map(
+        torch.from_numpy, answering.examples(name, EXAMPLES[name])
+    )
+    targets = targets.long()
+    model = Network(name)
+    optimizer = torch.optim.Adam(model.parameters())
+
+    def run(steps: int) -> None:
+        order = torch.randperm(steps * batch_size)
+        right = torch.zeros(())
+        for step in range(steps):
+            batch = order[step * batch_size : (step + 1) * batch_size]
+            optimizer.zero_grad()
+            logits = model(inputs[batch])
+            loss = torch.nn.functional.cross_entropy(logits, targets[batch])
+            loss.backward()
+            optimizer.step()
+            right += (logits.argmax(1) == targets[batch]).sum()
+
+    return run
+
+
+def infer(name: str, batch_size: int) -> answering.Run:
+    """Answers without gradients."""
+    inputs, _ = answering.examples(name, EXAMPLES[name])
+    tensors = torch.from_numpy(inputs)
+    model = Network(name)
+
+    def run(steps: int) -> None:
+        with torch.inference_mode():
+            for step in range(steps):
+                first = step * batch_size
+                model(tensors[first : first + batch_size])
+
+    return run
+
+
+if __name__ == "__main__":
+    answering.answer({"train": train, "infer": infer})
