@@ -199,9 +199,16 @@ class TrainingConfig(Options):
         "the first of these that there is",
         choices=STRATEGIES,
     )
+    steps_per_execution: int = option(
+        1,
+        "steps in one call, on one device: faster where steps are short; "
+        "callbacks, checkpoints and signals come between calls",
+        minimum=1,
+    )
     jit_compile: bool = option(
         False,
-        "compile steps with XLA, on one device: faster on a CPU; on a GPU it "
+        "compile steps with XLA, on one device: faster on a CPU, but "
+        "TensorFlow does not promise the same numbers again; on a GPU it "
         "keeps cuDNN's LSTM from being used",
     )
 

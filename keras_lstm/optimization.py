@@ -42,6 +42,7 @@ def compiled_model(config: Config, splits: Splits | None = None) -> keras.Model:
             optimizer=make_optimizer(config, steps_per_epoch),
             loss=make_loss(config.training),
             metrics=[SequenceAccuracy(), TokenAccuracy()],
+            steps_per_execution=config.training.steps_per_execution,
             jit_compile=config.training.jit_compile,
         )
     # In a function, where Keras does not take it for a layer.
@@ -58,16 +59,23 @@ def count_steps_per_epoch(training: TrainingConfig, splits: Splits) -> int:
     """How many steps an epoch has.
 
     Raises:
-        InputError: neither the configuration nor the data says.
+        InputError: neither the configuration nor the data says, or one call's
+            steps do not divide an epoch's.
     """
-    if training.steps_per_epoch is not None:
-        return training.steps_per_epoch
-    if splits.train.num_examples is None:
+    steps = training.steps_per_epoch
+    if steps is None:
+        if splits.train.num_examples is None:
+            raise InputError(
+                "`steps_per_epoch` must be given where training inputs are "
+                "drawn without end. Received: steps_per_epoch=None"
+            )
+        steps = -(-splits.train.num_examples // training.batch_size)
+    if steps % training.steps_per_execution:
         raise InputError(
-            "`steps_per_epoch` must be given where training inputs are drawn "
-            "without end. Received: steps_per_epoch=None"
+            f"`steps_per_execution` must divide the {steps} steps of an epoch. "
+            f"Received: steps_per_execution={training.steps_per_execution}"
         )
-    return -(-splits.train.num_examples // training.batch_size)
+    return steps
 
 
 def make_optimizer(config: Config, steps_per_epoch: int) -> Any:

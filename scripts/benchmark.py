@@ -1,6 +1,10 @@
 """Times things side by side: interleaved, medians of several rounds.
 
-Command: python scripts/benchmark.py CASE [--rounds N] [--json]
+Command: python scripts/benchmark.py [CASE] [--rounds N] [--json]
+
+Without a case: this project beside stock Keras, and with `--peers torch,jax`
+beside PyTorch and JAX, in environments that are made on first use
+(`comparison.py`).
 
 A case is a function that prepares what is compared and returns it by name;
 everything that happens once (building, tracing) happens before the clock
@@ -9,7 +13,9 @@ has measured itself; what runs in processes of its own has no first call.
 """
 
 import argparse
+import dataclasses
 import json
+import os
 import pathlib
 import statistics
 import subprocess
@@ -17,11 +23,13 @@ import sys
 import time
 from collections.abc import Callable
 
+import comparison
+
 Contender = Callable[[], object]
 SCRIPTS = pathlib.Path(__file__).parent
 CASES: dict[str, Callable[[], dict[str, Contender]]] = {}
 # Cases whose contenders are processes: nothing is left warm.
-PROCESSES = ("search", "strategies")
+PROCESSES = ("predict", "search", "strategies")
 
 
 class Seconds(float):
@@ -326,6 +334,53 @@ def search() -> dict[str, Contender]:
     return {"two workers": tune(2), "one worker": tune(1)}
 
 
+@case
+def predict() -> dict[str, Contender]:
+    """`keras-lstm predict RUN -`: a million lines, and a tenth of them.
+
+    From the shell; the most memory held is said on standard error.
+    """
+    import tempfile
+
+    folder = tempfile.TemporaryDirectory()
+    run_dir = str(pathlib.Path(folder.name, "run"))
+    ours = [sys.executable, "-m", "keras_lstm"]
+    subprocess.run(
+        [*ours, "train", "increment", "--quiet", "--run-dir", run_dir],
+        check=True,
+        capture_output=True,
+    )
+
+    def answer(count: int) -> Contender:
+        lines = pathlib.Path(folder.name, str(count))
+        lines.write_text("".join(f"{number}\n" for number in range(count)))
+
+        def run() -> Seconds:
+            start = time.perf_counter()
+            process = subprocess.Popen(
+                [*ours, "predict", run_dir, f"@{lines}"],
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+            _, status, usage = os.wait4(process.pid, 0)
+            seconds = time.perf_counter() - start
+            if status:
+                raise RuntimeError(f"predict has ended with {status}")
+            print(
+                f"{count:,} lines: {usage.ru_maxrss / 1024:,.0f} MiB",
+                file=sys.stderr,
+            )
+            # The folder lives as long as this does.
+            return Seconds(seconds if folder else 0)
+
+        return run
+
+    return {
+        "1,000,000 lines": answer(1_000_000),
+        "100,000 lines": answer(100_000),
+    }
+
+
 def measure(
     contenders: dict[str, Contender], rounds: int, warm_up: bool = True
 ) -> dict[str, list[float]]:
@@ -351,14 +406,32 @@ def measure(
 def main() -> None:
     """Measures a case and prints a table."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("case", choices=sorted(CASES))
+    parser.add_argument("case", nargs="?", choices=sorted(CASES))
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--peers", default="", help="torch, jax or torch,jax")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     if arguments.rounds < 1:
         parser.error(
             f"--rounds must be at least 1. Received: {arguments.rounds}"
         )
+    peers = [name for name in arguments.peers.split(",") if name]
+    if not set(peers) <= set(comparison.PACKAGES):
+        parser.error(
+            f"--peers must be among {', '.join(comparison.PACKAGES)}. "
+            f"Received: {arguments.peers}"
+        )
+    if arguments.case is None:
+        rows = comparison.compare(peers, arguments.rounds)
+        if arguments.json:
+            print(json.dumps([dataclasses.asdict(row) for row in rows]))
+        else:
+            print(comparison.table(rows, peers))
+            if not peers:
+                print(
+                    "\nPyTorch and JAX were not asked for (--peers torch,jax)."
+                )
+        return
     seconds = measure(
         CASES[arguments.case](),
         arguments.rounds,

@@ -1,3 +1,7 @@
+import subprocess
+import sys
+
+import keras
 import numpy as np
 import pytest
 
@@ -5,6 +9,7 @@ from keras_lstm.optimization import make_optimizer, make_schedule
 from keras_lstm.options import InputError
 from keras_lstm.presets import get_preset
 from keras_lstm.tasks.image_rows import ImageRows
+from keras_lstm.tasks.increment import Increment
 from keras_lstm.training import train
 
 
@@ -37,3 +42,62 @@ def test_a_warmup_needs_a_cosine(tmp_path):
     )
     with pytest.raises(InputError, match="`warmup` needs the schedule cosine"):
         train(config, tmp_path / "run")
+
+
+def test_steps_in_one_call_change_nothing_that_is_learned(tmp_path):
+    config = get_preset("increment").replace(
+        Increment,
+        num_bits=5,
+        units=4,
+        epochs=2,
+        steps_per_epoch=6,
+        monitor=None,
+        strategy="default",
+    )
+    one, several = (
+        train(
+            config.replace(Increment, steps_per_execution=steps),
+            tmp_path / str(steps),
+            quiet=True,
+        )
+        for steps in (1, 3)
+    )
+    for weights, same in zip(
+        one.model.get_weights(), several.model.get_weights(), strict=True
+    ):
+        np.testing.assert_array_equal(weights, same)
+    for name in ("training_examples", "optimizer_steps", "epochs"):
+        assert one.report[name] == several.report[name]
+
+
+def test_an_epoch_is_a_whole_number_of_calls(tmp_path):
+    config = get_preset("increment").replace(
+        Increment, steps_per_epoch=10, steps_per_execution=3
+    )
+    with pytest.raises(InputError, match="must divide the 10 steps of an epoc"):
+        train(config, tmp_path / "run")
+
+
+def test_xla_learns_the_same_but_for_rounding(tmp_path):
+    options = ["--num-bits", "5", "--units", "4", "--epochs", "1"]
+    options += ["--steps-per-epoch", "4", "--strategy", "default"]
+    options += ["--input-noise", "0", "--layer-noise", "0"]
+    found = []
+    for jit in ("false", "true"):
+        # XLA and determinism exclude one another in a process.
+        done = subprocess.run(
+            [
+                *(sys.executable, "-m", "keras_lstm", "train", "increment"),
+                *(*options, "--jit-compile", jit),
+                *("--run-dir", str(tmp_path / jit)),
+            ],
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        assert "jit_compile" not in done.stderr
+        model = keras.saving.load_model(tmp_path / jit / "model.keras")
+        found.append(model.get_weights())
+    for weights, near in zip(*found, strict=True):
+        np.testing.assert_allclose(weights, near, atol=1e-4)
+    assert any((x != y).any() for x, y in zip(*found, strict=True))

@@ -256,3 +256,54 @@ def test_activations_are_measured_closely():
     assert done.returncode == 0
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     assert all(row["numbers"] > 42_000_000 for row in rows)
+
+
+def test_the_peers_take_turns(tmp_path):
+    """Without PyTorch and JAX, which have environments of their own."""
+    sys.path.insert(0, str(SCRIPTS))
+    import comparison
+
+    peers = [comparison.Peer(name) for name in ("keras_lstm", "stock_keras")]
+    try:
+        for job in ("train", "infer", "input"):
+            for peer in peers:
+                assert peer.step_ms(job, "increment", 32, 4) > 0
+                assert peer.first_seconds > 0
+                assert peer.peak_mib() > 100
+    finally:
+        for peer in peers:
+            peer.end()
+
+
+def test_the_comparison_is_one_table():
+    sys.path.insert(0, str(SCRIPTS))
+    import comparison
+
+    rows = [
+        comparison.Row("a", "s", {"keras_lstm": 2.0, "stock_keras": 5.0}),
+        comparison.Row("b", "MiB", {"keras_lstm": 1234.0, "torch": 0.5}),
+    ]
+    assert comparison.table(rows, ["torch"]).splitlines()[2:] == [
+        "| a | s | 2 | 5 |  | 2.50 |",
+        "| b | MiB | 1,234 |  | 0.5 |  |",
+    ]
+
+
+def test_turns_are_in_opposite_orders():
+    sys.path.insert(0, str(SCRIPTS))
+    import comparison
+
+    seen = []
+
+    def measure(name, values):
+        def next_value():
+            seen.append(name)
+            return values.pop()
+
+        return next_value
+
+    found = comparison.in_turns(
+        {"a": measure("a", [3, 9, 1]), "b": measure("b", [5, 5, 7])}, 3
+    )
+    assert found == {"a": 3, "b": 5}
+    assert seen == ["a", "b", "b", "a", "a", "b"]

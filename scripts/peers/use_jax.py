@@ -65,9 +65,7 @@ def logits_of(weights: dict[str, Any], inputs: Any) -> Any:
 
 def train(name: str, batch_size: int) -> answering.Run:
     """Steps of Adam, and the accuracy."""
-    inputs, targets = map(
-        jnp.asarray, answering.examples(name, EXAMPLES[name])
-    )
+    inputs, targets = map(jnp.asarray, answering.examples(name, EXAMPLES[name]))
     weights = build(name)
     optimizer = optax.adam(1e-3)
 

@@ -1,7 +1,6 @@
 """This project: its pipeline, its metrics, its compiled models."""
 
 import answering
-import keras
 
 from keras_lstm import get_preset, make_dataset
 from keras_lstm.config import Config
@@ -11,7 +10,17 @@ from keras_lstm.tasks.increment import Increment
 
 
 def config_of(name: str, batch_size: int) -> Config:
-    """The tutorials' presets, with the others' optimizer."""
+    """The tutorials' presets, with the others' optimizer.
+
+    "increment-64" is the preset increment with 64 bits.
+    """
+    if name.startswith("increment-"):
+        return get_preset("increment").replace(
+            Increment,
+            num_bits=int(name.removeprefix("increment-")),
+            batch_size=batch_size,
+            strategy="default",
+        )
     cls = Increment if name == "increment" else ImageRows
     return get_preset(f"{name}-tutorial").replace(
         cls,
@@ -20,6 +29,9 @@ def config_of(name: str, batch_size: int) -> Config:
         learning_rate=0.001,
         strategy="default",
         jit_compile=True,
+        # All calls are of a multiple of four.
+        steps_per_execution=4,
+        steps_per_epoch=4,
     )
 
 
@@ -45,6 +57,19 @@ def infer(name: str, batch_size: int) -> answering.Run:
     return lambda steps: model.predict(inputs, steps=steps, verbose=0)
 
 
+def input_alone(name: str, batch_size: int) -> answering.Run:
+    """The project's own dataset."""
+    config = config_of(name, batch_size)
+    dataset = make_dataset(
+        config.task.splits(seed=0).train, batch_size, training=True
+    )
+
+    def run(steps: int) -> None:
+        for _ in dataset.take(steps):
+            pass
+
+    return run
+
+
 if __name__ == "__main__":
-    keras.utils.disable_interactive_logging()
-    answering.answer({"train": train, "infer": infer})
+    answering.answer({"train": train, "infer": infer, "input": input_alone})

@@ -2,6 +2,7 @@
 
 import answering
 import keras
+import tensorflow as tf
 
 # In memory, as much as the longest call takes.
 EXAMPLES = {"increment": 2**17, "image-rows": 2**15}
@@ -55,5 +56,23 @@ def infer(name: str, batch_size: int) -> answering.Run:
     )
 
 
+def input_alone(name: str, batch_size: int) -> answering.Run:
+    """A tf.data pipeline as people write it."""
+    arrays = answering.examples(name, EXAMPLES[name])
+    dataset = (
+        tf.data.Dataset.from_tensor_slices(arrays)
+        .shuffle(10_000)
+        .repeat()
+        .batch(batch_size)
+        .prefetch(tf.data.AUTOTUNE)
+    )
+
+    def run(steps: int) -> None:
+        for _ in dataset.take(steps):
+            pass
+
+    return run
+
+
 if __name__ == "__main__":
-    answering.answer({"train": train, "infer": infer})
+    answering.answer({"train": train, "infer": infer, "input": input_alone})

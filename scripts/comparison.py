@@ -1,0 +1,290 @@
+"""This project beside stock Keras, PyTorch and JAX: `benchmark.py` alone.
+
+Each is a process of its own (`peers/`); they take turns, in the opposite order
+every other round, and the table holds medians. What is traced or compiled
+happens before the clock starts, and is a row of its own.
+"""
+
+import dataclasses
+import functools
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import venv
+from collections.abc import Callable, Iterator, Sequence
+
+SCRIPTS = pathlib.Path(__file__).parent
+ROOT = SCRIPTS.parent
+OURS = "keras_lstm"
+# What a peer needs beside Python; they get environments of their own.
+PACKAGES = {"torch": ["torch", "numpy"], "jax": ["jax", "optax", "numpy"]}
+BATCHES = (128, 512, 2048, 8192)
+NUM_BITS = (16, 64, 256, 1024)
+# Examples of a measurement: about a second of training.
+EXAMPLES = {"increment": 2**16, "image-rows": 2**13}
+ENVIRONMENT = os.environ | {
+    "CUDA_VISIBLE_DEVICES": "-1",
+    "TF_CPP_MIN_LOG_LEVEL": "2",
+    "PYTHONPATH": str(ROOT),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """A line of the table: what was measured, and by name the figures."""
+
+    what: str
+    unit: str
+    figures: dict[str, float]
+
+
+class Peer:
+    """A program of `peers/`, waiting for its turn."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.first_seconds = 0.0
+        python = sys.executable
+        if name in PACKAGES:
+            python = str(environment_of(name))
+        self._process = subprocess.Popen(
+            [python, str(SCRIPTS / "peers" / f"use_{name}.py")],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env=ENVIRONMENT,
+        )
+
+    def step_ms(
+        self, job: str, model: str, batch_size: int, steps: int
+    ) -> float:
+        """Milliseconds of a step; see `peers/answering.py`."""
+        request = {
+            "job": job,
+            "model": model,
+            "batch_size": batch_size,
+            "steps": steps,
+        }
+        print(json.dumps(request), file=self._process.stdin, flush=True)
+        line = self._process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"{self.name} has ended: {request}")
+        reply = json.loads(line)
+        self.first_seconds = reply.get("first_seconds", self.first_seconds)
+        return 1000 * reply["seconds"] / steps
+
+    def peak_mib(self) -> float:
+        """The most memory that it has held, in MiB."""
+        status = pathlib.Path(f"/proc/{self._process.pid}/status").read_text()
+        (line,) = (x for x in status.splitlines() if x.startswith("VmHWM"))
+        return int(line.split()[1]) / 1024
+
+    def end(self) -> None:
+        """Ends it."""
+        self._process.kill()
+        self._process.communicate()
+
+
+def environment_of(name: str) -> pathlib.Path:
+    """The Python of a peer's environment, which is made on first use."""
+    folder = ROOT / ".peers" / name
+    python = folder / "bin" / "python"
+    done = folder / ".installed"
+    if not done.exists():
+        say(f"making an environment for {name}")
+        venv.create(folder, clear=True, with_pip=True)
+        subprocess.run(
+            [str(python), "-m", "pip", "install", "--quiet", *PACKAGES[name]],
+            check=True,
+            stdout=sys.stderr,
+        )
+        done.touch()
+    return python
+
+
+def say(text: str) -> None:
+    """Progress, on standard error."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def in_turns(
+    measures: dict[str, Callable[[], float]], rounds: int
+) -> dict[str, float]:
+    """Medians of what is measured in turns."""
+    found: dict[str, list[float]] = {name: [] for name in measures}
+    for number in range(rounds):
+        for name, measure in list(measures.items())[:: -1 if number % 2 else 1]:
+            found[name].append(measure())
+    return {name: statistics.median(each) for name, each in found.items()}
+
+
+def throughput(
+    peers: Sequence[Peer], job: str, batches: Sequence[int], rounds: int
+) -> Iterator[Row]:
+    """Steps of every model and batch size, and before them the first four."""
+    for model, total in EXAMPLES.items():
+        for batch_size in batches:
+            label = f"{job} {model}, batch {batch_size:,}"
+            say(label)
+            steps = max(4, total // batch_size)
+            request = (job, model, batch_size, steps)
+            measures = {
+                peer.name: functools.partial(peer.step_ms, *request)
+                for peer in peers
+            }
+            yield Row(label, "ms a step", in_turns(measures, rounds))
+            if job == "train":
+                first = {peer.name: peer.first_seconds for peer in peers}
+                yield Row(f"{label}: building, first four steps", "s", first)
+
+
+def pipelines(peers: Sequence[Peer], rounds: int) -> Iterator[Row]:
+    """Input alone."""
+    for model, total in EXAMPLES.items():
+        say(f"input {model}")
+        measures = {
+            peer.name: functools.partial(
+                peer.step_ms, "input", model, 512, total // 512
+            )
+            for peer in peers
+            if peer.name not in PACKAGES
+        }
+        label = f"input alone {model}, batch 512"
+        yield Row(label, "ms a batch", in_turns(measures, rounds))
+
+
+def memory(names: Sequence[str]) -> Iterator[Row]:
+    """Of fresh processes that have trained a little."""
+    for model in EXAMPLES:
+        say(f"memory {model}")
+        found = {}
+        for name in names:
+            peer = Peer(name)
+            peer.step_ms("train", model, 2048, 4)
+            found[name] = peer.peak_mib()
+            peer.end()
+        yield Row(f"memory, train {model}, batch 2,048", "MiB", found)
+
+
+def lengths(rounds: int) -> Iterator[Row]:
+    """What longer sequences cost: a fresh process each, batches of 64."""
+    for num_bits in NUM_BITS:
+        say(f"{num_bits} bits")
+        peer = Peer(OURS)
+        model = f"increment-{num_bits}"
+        steps = max(4, 2**13 // num_bits)
+        for job in ("train", "infer"):
+            measure = functools.partial(peer.step_ms, job, model, 64, steps)
+            found = in_turns({OURS: measure}, rounds)
+            yield Row(f"{job}, {num_bits:,} bits, batch 64", "ms a step", found)
+        found = {OURS: peer.peak_mib()}
+        yield Row(f"memory, {num_bits:,} bits", "MiB", found)
+        peer.end()
+
+
+def seconds_of(command: Sequence[str], lines: str = "") -> float:
+    """How long a process takes."""
+    start = time.perf_counter()
+    subprocess.run(
+        command,
+        check=True,
+        input=lines,
+        text=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=ENVIRONMENT,
+    )
+    return time.perf_counter() - start
+
+
+def from_the_shell(rounds: int) -> Iterator[Row]:
+    """Start-up, and the time to a verified exact increment."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        count = iter(range(1000))
+        ours = [sys.executable, "-m", "keras_lstm"]
+        train = [*ours, "train", "increment", "--quiet", "--run-dir"]
+        run = folder / "run"
+        seconds_of([*train, str(run)])
+        tasks: dict[str, Callable[[], float]] = {
+            "import tensorflow, keras": lambda: seconds_of(
+                [sys.executable, "-c", "import tensorflow, keras"]
+            ),
+            "keras-lstm --help": lambda: seconds_of([*ours, "--help"]),
+            "keras-lstm predict RUN 7": lambda: seconds_of(
+                [*ours, "predict", str(run), "7"]
+            ),
+            "keras-lstm train increment, until verified exact": lambda: (
+                seconds_of([*train, str(folder / str(next(count)))])
+            ),
+        }
+        say("from the shell")
+        for what, seconds in in_turns(tasks, rounds).items():
+            yield Row(what, "s", {OURS: seconds})
+        say("the tutorial's recipe")
+        tutorial = folder / "tutorial"
+        seconds_of(
+            [
+                *(*train, str(tutorial)),
+                *("--preset", "increment-tutorial", "--epochs", "2"),
+            ]
+        )
+        spent = json.loads((tutorial / "report.json").read_text())["seconds"]
+        rest = spent["total"] - spent["train"]
+        yield Row(
+            "the tutorial's recipe, 100 epochs, from 2 of them",
+            "s",
+            {OURS: rest + 50 * spent["train"]},
+        )
+
+
+def compare(peers: Sequence[str], rounds: int) -> list[Row]:
+    """Measures everything.
+
+    Args:
+        peers: "torch", "jax", or none.
+        rounds: medians of so many.
+    """
+    names = [OURS, "stock_keras", *peers]
+    for name in peers:
+        environment_of(name)
+    rows = list(from_the_shell(rounds))
+    running = [Peer(name) for name in names]
+    try:
+        rows += throughput(running, "train", BATCHES, rounds)
+        rows += throughput(running, "infer", (2048,), rounds)
+        rows += pipelines(running, rounds)
+    finally:
+        for peer in running:
+            peer.end()
+    rows += memory(names)
+    rows += lengths(rounds)
+    return rows
+
+
+def table(rows: Sequence[Row], peers: Sequence[str]) -> str:
+    """The rows as a Markdown table."""
+    names = [OURS, "stock_keras", *peers]
+    lines = [f"| | unit | {' | '.join(names)} | stock : ours |"]
+    lines.append(f"| --- | --- |{' ---: |' * (len(names) + 1)}")
+    for row in rows:
+        cells = [
+            ""
+            if figure is None
+            else f"{figure:,.0f}"
+            if figure >= 100
+            else f"{figure:.3g}"
+            for figure in map(row.figures.get, names)
+        ]
+        stock = row.figures.get("stock_keras")
+        ratio = f"{stock / row.figures[OURS]:.2f}" if stock else ""
+        lines.append(
+            f"| {row.what} | {row.unit} | {' | '.join(cells)} | {ratio} |"
+        )
+    return "\n".join(lines)
