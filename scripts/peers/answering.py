@@ -2,8 +2,9 @@
 
 Each is a process of its own, some in environments of their own, that waits for
 its turn: a line of JSON asks for some steps (four or a multiple), a line of
-JSON says what they took. Models: "increment" (the tutorial's: 20 bits, 2 × 32 units, all answers
-from the last state) and "image-rows" (28 rows of 28 pixels, 128 units).
+JSON says what they took. Models: "increment" (the tutorial's: 20 bits, 2 × 32
+units, all answers from the last state) and "image-rows" (28 rows of 28 pixels,
+128 units).
 """
 
 import json
