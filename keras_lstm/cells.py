@@ -211,8 +211,13 @@ def _traced(
     cells = [floats(None, size) for size in units for _ in "hc"]
     nodes = tf.TensorSpec([None], tf.int32)
     rows = tf.TensorSpec([None, None], tf.int32)
+    signatures = {
+        step: [weights, cells, nodes],
+        follow: [weights, rows, rows],
+        leaf_margins: [weights, cells, rows],
+    }
+    # There is no Python to be turned into graphs, which takes a while.
     return {
-        "step": tf.function(step, [weights, cells, nodes]),
-        "follow": tf.function(follow, [weights, rows, rows]),
-        "leaf_margins": tf.function(leaf_margins, [weights, cells, rows]),
+        function.__name__: tf.function(function, signature, autograph=False)
+        for function, signature in signatures.items()
     }

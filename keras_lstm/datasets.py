@@ -10,6 +10,9 @@ from keras_lstm.options import InputError
 from keras_lstm.seeds import derive_seed
 from keras_lstm.tasks.task import Split
 
+# Of functions without Python that has to be turned into a graph, which takes a
+# while. A task's own may have some.
+_as_it_is = tf.autograph.experimental.do_not_convert
 # Batches made while a step is computed.
 _PREFETCHED = 4
 
@@ -60,7 +63,9 @@ def make_dataset(
         start = start_step * batch_size
         end = sys.maxsize - batch_size
         starts = tf.data.Dataset.range(start, end, batch_size)
-        indices = starts.map(lambda start: start + _range(batch_size))
+        indices = starts.map(
+            _as_it_is(lambda start: start + _range(batch_size))
+        )
     elif not training:
         whole = tf.data.Dataset.range(split.num_examples)
         indices = whole.batch(batch_size)
@@ -137,7 +142,7 @@ def _augmented(
         inputs, targets = batch
         return augment(inputs, tf.stack([key, step])), targets
 
-    return dataset.enumerate(start_step).map(change)
+    return dataset.enumerate(start_step).map(_as_it_is(change))
 
 
 def _shuffled(
@@ -159,10 +164,12 @@ def _shuffled(
         first = tf.math.floormod(-epoch * num_examples, batch_size)
         first = tf.maximum(first, start - epoch * num_examples)
         starts = tf.data.Dataset.range(first, num_examples, batch_size)
-        return starts.map(lambda start: indices[start : start + batch_size])
+        return starts.map(
+            _as_it_is(lambda start: indices[start : start + batch_size])
+        )
 
     epochs = tf.data.Dataset.range(start // num_examples, sys.maxsize)
-    return epochs.flat_map(epoch_batches)
+    return epochs.flat_map(_as_it_is(epoch_batches))
 
 
 def _range(length: int) -> Any:

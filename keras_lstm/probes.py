@@ -95,7 +95,9 @@ class _Inputs:
         """
         if self._model is not model:
             self._model = model
-            self._traced = tf.function(lambda x: model(x, training=False))
+            self._traced = tf.function(
+                lambda x: model(x, training=False), autograph=False
+            )
         return self._traced(self._inputs).numpy()
 
 

@@ -123,7 +123,9 @@ class Counterexamples(keras.callbacks.Callback):
         options = tf.data.Options()
         # Batches must not be made further ahead than `_STEPS_AHEAD`.
         options.experimental_optimization.inject_prefetch = False
-        mixed = dataset.enumerate(start_step).map(self._mix_batch)
+        mixed = dataset.enumerate(start_step).map(
+            tf.autograph.experimental.do_not_convert(self._mix_batch)
+        )
         return mixed.with_options(options)
 
     def num_distinct(self) -> int:
@@ -167,7 +169,7 @@ class Counterexamples(keras.callbacks.Callback):
         self, batch: int, logs: dict[str, float] | None = None
     ) -> None:
         """Counts the step."""
-        self._steps += 1
+        self._steps += self.model.steps_per_execution
 
     def on_epoch_end(
         self, epoch: int, logs: dict[str, float] | None = None

@@ -56,13 +56,15 @@ class ProgressLogger(keras.callbacks.Callback):
         self, batch: int, logs: dict[str, float] | None = None
     ) -> None:
         """Moves the bar."""
-        self._steps += 1
+        before = self._steps
+        self._steps += self.model.steps_per_execution
         epochs, steps = self.params["epochs"], self.params["steps"]
         loss = (logs or {}).get("loss", float("nan"))
         if steps and self._bar.on_terminal:
             note = f"epoch {self._epoch}/{epochs}  loss {loss:.4g}"
             self._bar.update(self._steps, epochs * steps, note)
-        if self.log_every_steps and self._steps % self.log_every_steps == 0:
+        every = self.log_every_steps
+        if every and self._steps // every > before // every:
             self._bar.line(f"step {self._steps:,}  {_values(logs)}")
 
     def on_epoch_end(

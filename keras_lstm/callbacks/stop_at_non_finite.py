@@ -47,7 +47,8 @@ class StopAtNonFinite(keras.callbacks.Callback):
                         for variable in variables
                     ]
                 )
-            )
+            ),
+            autograph=False,
         )
 
     def on_train_batch_end(

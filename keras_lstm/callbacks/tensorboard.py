@@ -91,7 +91,8 @@ class TensorBoard(keras.callbacks.TensorBoard):
         options = tf.data.Options()
         # Behind this nothing may be fetched ahead.
         options.experimental_optimization.inject_prefetch = False
-        return dataset.map(note_arrival).with_options(options)
+        as_it_is = tf.autograph.experimental.do_not_convert(note_arrival)
+        return dataset.map(as_it_is).with_options(options)
 
     def set_model(self, model: keras.Model) -> None:
         """Has the optimizer note gradients, before the train step is traced."""

@@ -152,7 +152,8 @@ class ImageRows(Task):
             pixels = tf.cast(tf.gather(images, indices), tf.float32) / white
             return pixels, tf.cast(tf.gather(labels, indices), tf.int32)
 
-        return Split(int(images.shape[0]), batch)
+        as_it_is = tf.autograph.experimental.do_not_convert(batch)
+        return Split(int(images.shape[0]), as_it_is)
 
     def _augmentation(self) -> Any:
         limits = {

@@ -338,7 +338,8 @@ class TransducerTask(Task):
             symbols = tf.cast(digits, tf.int32)
             return symbols, self.transduce(symbols)[0]
 
-        return Split(int(numbers.shape[0]), batch)
+        as_it_is = tf.autograph.experimental.do_not_convert(batch)
+        return Split(int(numbers.shape[0]), as_it_is)
 
     def _drawn(self, purpose: str, seed: int) -> Any:
         """A stream of inputs; a batch depends on its first index alone."""
@@ -388,7 +389,8 @@ class TransducerTask(Task):
             symbols = tf.ensure_shape(symbols, (None, self.num_bits))
             return symbols, tf.ensure_shape(targets, (None, self.num_bits))
 
-        return batch
+        # No Python has to be turned into a graph, which takes a while.
+        return tf.autograph.experimental.do_not_convert(batch)
 
     def _draw_runs(self) -> Any:
         """Gives the first rows of a batch runs of uniformly chosen length."""
@@ -455,7 +457,8 @@ def _stored(inputs: Any, targets: Any) -> Split:
         gather = functools.partial(tf.gather, indices=indices)
         return gather(inputs), gather(targets)
 
-    return Split(int(inputs.shape[0]), batch)
+    as_it_is = tf.autograph.experimental.do_not_convert(batch)
+    return Split(int(inputs.shape[0]), as_it_is)
 
 
 def _are_tables(next_state: Any, output: Any) -> bool:

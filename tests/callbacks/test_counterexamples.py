@@ -1,3 +1,5 @@
+import types
+
 import keras
 import numpy as np
 import pytest
@@ -125,6 +127,7 @@ def test_a_plain_fit_ends_when_nothing_is_wrong():
 
 def test_distinct_inputs_are_counted_exactly():
     feedback = Counterexamples(TASK)
+    feedback.set_model(types.SimpleNamespace(steps_per_execution=1))
     mixed = batches(feedback.mix(plain()), 30)
     for step in range(20):
         feedback.on_train_batch_end(step)

@@ -2,18 +2,20 @@ import concurrent.futures
 import os
 import pty
 import sys
+import types
 
 import pytest
 
 from keras_lstm.callbacks.progress_logger import ProgressLogger
 
 
-def drive(logger, epochs=2, steps=3):
+def drive(logger, epochs=2, steps=3, per_call=1):
     logger.set_params({"epochs": epochs, "steps": steps})
+    logger.set_model(types.SimpleNamespace(steps_per_execution=per_call))
     logger.on_train_begin()
     for epoch in range(epochs):
         logger.on_epoch_begin(epoch)
-        for batch in range(steps):
+        for batch in range(0, steps, per_call):
             logger.on_train_batch_end(batch, {"loss": 0.5})
         logger.on_epoch_end(epoch, {"loss": 0.25, "val_sequence_accuracy": 1.0})
     logger.on_train_end()
@@ -36,6 +38,13 @@ def test_lines_by_steps_count_over_all_epochs(capfd):
     drive(ProgressLogger(log_every_steps=2))
     assert capfd.readouterr().err.splitlines() == [
         f"step {step}  loss 0.5" for step in (2, 4, 6)
+    ]
+
+
+def test_several_steps_in_one_call_are_counted(capfd):
+    drive(ProgressLogger(log_every_steps=3), steps=8, per_call=4)
+    assert capfd.readouterr().err.splitlines() == [
+        f"step {step}  loss 0.5" for step in (4, 8, 12, 16)
     ]
 
 
