@@ -68,6 +68,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code: 0 done, 1 something failed, 2 bad usage or input, 130
         stopped by Ctrl-C.
     """
+    # An arrow that a terminal cannot show is no reason to fail.
+    with contextlib.suppress(AttributeError, ValueError):
+        sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]
     try:
         arguments = _parse(sys.argv[1:] if argv is None else list(argv))
         return int(arguments.run(arguments))
@@ -534,7 +537,7 @@ def _predict(arguments: argparse.Namespace) -> int:
         bad += 1
         say(f"{line.place}: {error}")
 
-    answers: Iterable[Any]
+    answers: Iterable[Iterable[Any]]
     if isinstance(task, TransducerTask):
         answers = prediction.answer_numbers(
             run.model,
@@ -545,9 +548,12 @@ def _predict(arguments: argparse.Namespace) -> int:
         )
     else:
         paths = [_path(text) for text in arguments.inputs]
-        answers = prediction.answer_images(run, paths, rows)
-    for answer in answers:
-        print(json.dumps(answer.to_mapping()) if arguments.json else answer)
+        answers = [prediction.answer_images(run, paths, rows)]
+    for batch in answers:
+        for answer in batch:
+            print(json.dumps(answer.to_mapping()) if arguments.json else answer)
+        # Whoever reads along waits for it.
+        sys.stdout.flush()
     return 1 if bad else 0
 
 

@@ -27,6 +27,8 @@ _MAX_STEPS = 2**18
 _TOLERANCE = 1e-3
 _OUTPUT = "logits"
 _SIGNATURE = "serving_default"
+# What is in the folder of a SavedModel.
+_SAVED_MODEL = {"assets", "fingerprint.pb", "saved_model.pb", "variables"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,9 +95,11 @@ def export_model(
         )
     name = "symbols" if isinstance(task, TransducerTask) else "rows"
     shape = (kind.batch_size, *model.input_shape[1:])
-    path.parent.mkdir(parents=True, exist_ok=True)
+    # What a link names is replaced, not the link.
+    target = path.resolve()
+    target.parent.mkdir(parents=True, exist_ok=True)
     moving = replacing_folder if kind.is_folder else replacing
-    with moving(path) as temporary:
+    with moving(target) as temporary:
         try:
             kind.write(model, _serving(model, shape, name), temporary)
             ask = kind.load(temporary, name)
@@ -129,6 +133,11 @@ def check_export(
     """
     check_known(format_name, FORMATS, "format")
     kind = FORMATS[format_name]
+    if kind.suffix and path.suffix != kind.suffix:
+        raise InputError(
+            f"`output` must end in {kind.suffix} for {format_name}. Received: "
+            f"output={path}"
+        )
     missing = [x for x in kind.modules if not importlib.util.find_spec(x)]
     if missing:
         packages = ", ".join(missing).replace("_", "-")
@@ -137,12 +146,19 @@ def check_export(
             f"{packages}: pip install 'keras-lstm[{format_name}]'. Received: "
             f"format={format_name}"
         )
-    above = next(x for x in path.absolute().parents if x.exists())
-    if not above.is_dir():
+    try:
+        target = path.resolve()
+        exists = target.exists()
+        above = next(x for x in (target, *target.parents) if x.exists())
+    except (OSError, RuntimeError) as error:
         raise InputError(
-            f"`output` must be below a folder. Received: output={path}"
-        )
-    if not path.exists() and not path.is_symlink():
+            f"`output` must be a path. Received: output={path} ({error})"
+        ) from None
+    if not exists:
+        if not above.is_dir():
+            raise InputError(
+                f"`output` must be below a folder. Received: output={path}"
+            )
         return
     if not overwrite:
         raise InputError(
@@ -150,15 +166,14 @@ def check_export(
             f"output={path}"
         )
     # Nothing else is removed.
-    is_model = (
-        (path / "saved_model.pb").is_file()
-        if kind.is_folder
-        else path.is_file() and path.suffix == kind.suffix
-    )
+    is_model = target.is_file() and not kind.is_folder
+    if target.is_dir() and kind.is_folder:
+        names = {each.name for each in target.iterdir()}
+        is_model = "saved_model.pb" in names <= _SAVED_MODEL
     if not is_model:
         raise InputError(
             f"`overwrite` replaces a {format_name} model only. Received: "
-            f"output={path}"
+            f"output={path}, which holds something else"
         )
 
 

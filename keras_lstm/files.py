@@ -51,9 +51,15 @@ def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
 
 @contextlib.contextmanager
 def replacing_folder(path: pathlib.Path) -> Iterator[pathlib.Path]:
-    """`replacing` for a folder: what is there is kept until the new one is."""
+    """`replacing` for a folder: what is there is kept until the new one is.
+
+    A process that was killed between the two leaves the old one as
+    `.<name>.old`; it is put back when the folder is written to next.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}{_TEMPORARY}")
-    old = temporary.with_suffix(f"{_TEMPORARY}.old")
+    old = path.with_name(f".{path.name}.old")
+    if old.exists() and not path.exists():
+        old.replace(path)
     try:
         yield temporary
         for below in temporary.rglob("*"):
@@ -61,11 +67,15 @@ def replacing_folder(path: pathlib.Path) -> Iterator[pathlib.Path]:
         _flush(temporary)
         if path.exists():
             path.replace(old)
-        temporary.replace(path)
+        try:
+            temporary.replace(path)
+        except OSError:
+            old.replace(path)
+            raise
         _flush(path.parent)
+        shutil.rmtree(old, ignore_errors=True)
     finally:
-        for leftover in (temporary, old):
-            shutil.rmtree(leftover, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def write_text(path: pathlib.Path, text: str) -> None:
@@ -83,7 +93,10 @@ def write_bytes(path: pathlib.Path, *parts: bytes) -> None:
 def remove_temporary(folder: pathlib.Path) -> None:
     """Removes what a process that was killed has left half written."""
     for path in folder.glob(f".*{_TEMPORARY}*"):
-        path.unlink(missing_ok=True)
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

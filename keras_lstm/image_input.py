@@ -91,7 +91,9 @@ def _read_picture(path: pathlib.Path, shape: tuple[int, ...]) -> Any:
             size = picture.size[::-1]
             if size != shape:
                 raise _wrong_size(path, size, shape)
-            return np.asarray(picture.convert("L"))
+            return _grey(picture)
+    except InputError:
+        raise
     except UnidentifiedImageError:
         raise InputError(
             "`input` must be a .npy, IDX, PNG or JPEG file. Received: "
@@ -101,6 +103,20 @@ def _read_picture(path: pathlib.Path, shape: tuple[int, ...]) -> Any:
         raise InputError(f"`input` {path} is too large: {error}") from None
     except (OSError, SyntaxError, ValueError) as error:
         raise InputError(f"`input` {path} cannot be read: {error}") from None
+
+
+def _grey(picture: Any) -> Any:
+    """Bytes from 0 to 255; what is transparent is black."""
+    from PIL import Image
+
+    if picture.mode.startswith("I"):
+        # 16 bits, which Pillow would cut off at 255.
+        return np.asarray(np.asarray(picture) // 257, np.uint8)
+    if picture.has_transparency_data:
+        seen = picture.convert("RGBA")
+        black = Image.new("RGBA", picture.size, (0, 0, 0, 255))
+        picture = Image.alpha_composite(black, seen)
+    return np.asarray(picture.convert("L"))
 
 
 def _wrong_size(

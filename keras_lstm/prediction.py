@@ -1,9 +1,10 @@
 """Answers of a finished run to inputs that people give it."""
 
+import codecs
 import contextlib
 import dataclasses
-import itertools
 import pathlib
+import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
 _BATCH = 4096
 _BATCH_SYMBOLS = 2**20
 _IMAGE_BATCH = 1024
+_EAGER_STEPS = 256
+# Bytes read at once, and of a line at most.
+_MAX_READ = 2**16
+_MAX_LINE = 2**20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,8 +95,8 @@ class Answer:
         )
 
 
-def read_lines(inputs: Sequence[str]) -> Iterator[Line]:
-    """The inputs that arguments name.
+def read_lines(inputs: Sequence[str]) -> Iterator[list[Line]]:
+    """The inputs that arguments name, as many at once as there are.
 
     Args:
         inputs: each an input, `@PATH` for a file with one on each line, or
@@ -100,19 +105,27 @@ def read_lines(inputs: Sequence[str]) -> Iterator[Line]:
     Raises:
         InputError: a file that cannot be read, or holds nothing.
     """
+    plain: list[Line] = []
     for given in inputs:
         if given != "-" and not given.startswith("@"):
-            yield Line(given.strip())
+            plain.append(Line(given.strip()))
             continue
+        yield plain
+        plain = []
         name = "standard input" if given == "-" else given[1:]
-        empty = True
+        empty, number = True, 0
         try:
             with _opened(given) as file:
-                for number, text in enumerate(file, 1):
-                    if text.strip():
-                        empty = False
-                        yield Line(text.strip(), name, number)
-        except (OSError, UnicodeDecodeError) as error:
+                for texts in _available_lines(file):
+                    lines = [
+                        Line(text, name, each)
+                        for each, text in enumerate(texts, number + 1)
+                        if text
+                    ]
+                    number += len(texts)
+                    empty = empty and not lines
+                    yield lines
+        except OSError as error:
             raise InputError(
                 f"`input` must be text that can be read. Received: {name} "
                 f"({error})"
@@ -121,15 +134,44 @@ def read_lines(inputs: Sequence[str]) -> Iterator[Line]:
             raise InputError(
                 f"`input` must hold something. Received: {name}, empty"
             )
+    yield plain
+
+
+def _available_lines(file: Any) -> Iterator[list[str]]:
+    """The lines of a binary file, as many at once as there are by then.
+
+    Whoever writes into a pipe, or types, waits for each answer.
+    """
+    rest = b""
+    start = codecs.BOM_UTF8
+    while part := file.read1(_MAX_READ):
+        rest += part
+        if len(rest) < len(start) and start.startswith(rest):
+            continue
+        rest, start = rest.removeprefix(start), b""
+        *lines, rest = rest.split(b"\n")
+        if len(rest) > _MAX_LINE:
+            lines, rest = [*lines, rest[:_MAX_LINE]], b""
+        yield [_text(line) for line in lines]
+    yield [_text(rest)]
+
+
+def _text(line: bytes) -> str:
+    # What is no UTF-8 is no number either, and is shown as it is.
+    return line.decode("utf-8", "backslashreplace").strip()
 
 
 @contextlib.contextmanager
-def _opened(given: str) -> Iterator[Iterable[str]]:
-    if given == "-":
-        yield sys.stdin
-        return
-    with pathlib.Path(given[1:]).open(encoding="utf-8") as file:
-        yield file
+def _opened(given: str) -> Iterator[Any]:
+    if given != "-":
+        with pathlib.Path(given[1:]).open("rb") as file:
+            yield file
+    elif sys.stdin is None:
+        raise InputError(
+            "`input` - needs standard input. Received: none, it is closed"
+        )
+    else:
+        yield sys.stdin.buffer
 
 
 def check_arguments(
@@ -143,11 +185,20 @@ def check_arguments(
     for given in inputs:
         if given.startswith("@"):
             path = pathlib.Path(given[1:])
-            if not path.is_file():
+            try:
+                found = path.stat()
+            except OSError as error:
                 raise InputError(
-                    f"`input` must be a file after @. Received: {given}"
+                    f"`input` must be a file after @. Received: {given} "
+                    f"({error.strerror})"
+                ) from None
+            if stat.S_ISDIR(found.st_mode):
+                raise InputError(
+                    "`input` must be a file after @. Received: "
+                    f"{given}, a folder"
                 )
-            if not path.stat().st_size:
+            # A pipe has no size.
+            if stat.S_ISREG(found.st_mode) and not found.st_size:
                 raise InputError(
                     f"`input` must hold something. Received: {given}, empty"
                 )
@@ -158,32 +209,31 @@ def check_arguments(
 def answer_numbers(
     model: "keras.Model",
     task: TransducerTask,
-    lines: Iterable[Line],
+    lines: Iterable[list[Line]],
     *,
     any_length: bool,
     on_bad_line: Callable[[Line, InputError], None],
-) -> Iterator[Answer]:
+) -> Iterator[list[Answer]]:
     """A model's answers to numbers, in their order and a batch at a time.
 
     Args:
         model: of the task.
         task: what is right.
-        lines: the inputs.
+        lines: the inputs, see `read_lines`.
         any_length: whether the model reads sequences of any length.
         on_bad_line: called with a line that is no number, and why.
     """
     ask = _asking(model)
-    lines = iter(lines)
-    # Whoever types waits for each answer.
-    size = 1 if sys.stdin.isatty() else _BATCH
-    while batch := list(itertools.islice(lines, size)):
-        read: list[tuple[Line, Number]] = []
-        for line in batch:
-            try:
-                read.append((line, read_number(line.text, task, any_length)))
-            except InputError as error:
-                on_bad_line(line, error)
-        yield from _answers(ask, task, read)
+    for some in lines:
+        for first in range(0, len(some), _BATCH):
+            read: list[tuple[Line, Number]] = []
+            for line in some[first : first + _BATCH]:
+                try:
+                    number = read_number(line.text, task, any_length)
+                    read.append((line, number))
+                except InputError as error:
+                    on_bad_line(line, error)
+            yield list(_answers(ask, task, read))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -270,19 +320,23 @@ def answer_images(
 
 
 def _asking(model: "keras.Model") -> Callable[[Any], Any]:
-    """The model's predictions; it is traced when it is asked again."""
+    """The model's predictions; it is traced when that is worth it."""
     import tensorflow as tf
 
     from keras_lstm.cells import predictions_of
 
     traced = tf.function(
-        lambda symbols: model(symbols, training=False), reduce_retracing=True
+        lambda symbols: model(symbols, training=False),
+        reduce_retracing=True,
+        autograph=False,
     )
     asked = False
 
     def ask(symbols: Any) -> Any:
         nonlocal asked
-        call = traced if asked else lambda x: model(x, training=False)
+        # Without a graph each step takes a millisecond.
+        worth_it = asked or symbols.shape[1] > _EAGER_STEPS
+        call = traced if worth_it else lambda x: model(x, training=False)
         asked = True
         return predictions_of(call(tf.constant(symbols)).numpy())
 

@@ -224,11 +224,19 @@ def load_model(run_dir: pathlib.Path, argument: str = "run_dir") -> keras.Model:
             ", without model.keras"
         )
     try:
-        return keras.saving.load_model(path, compile=False, safe_mode=True)
+        model = keras.saving.load_model(path, compile=False, safe_mode=True)
     # Keras raises what the broken part of the file happens to cause.
     except Exception as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"`{path}` cannot be loaded: {reason}") from None
+    # Safe mode lets those pass that name a function.
+    for layer in model._flatten_layers():
+        if isinstance(layer, keras.layers.Lambda):
+            raise InputError(
+                f"`{path}` cannot be loaded: layer `{layer.name}` is a Lambda "
+                "layer, which may run any code"
+            )
+    return model
 
 
 def _shapes(model: keras.Model) -> list[Any]:

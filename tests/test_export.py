@@ -1,5 +1,7 @@
 import importlib.util
 import json
+import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -135,7 +137,7 @@ def test_a_model_that_answers_otherwise_is_not_left_behind(
         export_model(model, task, format_name, path, overwrite=True)
     assert sorted(tmp_path.rglob("*")) == kept
     with pytest.raises(RunError, match="exported model"):
-        export_model(model, task, format_name, tmp_path / "new")
+        export_model(model, task, format_name, tmp_path / f"new{kind.suffix}")
     assert sorted(tmp_path.rglob("*")) == kept
 
 
@@ -176,11 +178,37 @@ def test_nothing_but_such_a_model_is_replaced(tmp_path, format_name):
     folder = tmp_path / "thesis"
     folder.mkdir()
     (folder / "chapter.tex").write_text("text")
-    for path in (folder, folder / "chapter.tex"):
+    suffix = FORMATS[format_name].suffix
+    if suffix:
+        with pytest.raises(InputError, match="`output` must end in"):
+            check_export(format_name, folder / "chapter.tex", overwrite=True)
+        (tmp_path / f"folder{suffix}").mkdir()
+        paths = [tmp_path / f"folder{suffix}"]
+    else:
+        # A model, and something that is none.
+        (tmp_path / "both").mkdir()
+        (tmp_path / "both" / "saved_model.pb").touch()
+        (tmp_path / "both" / "notes.txt").touch()
+        paths = [folder, folder / "chapter.tex", tmp_path / "both"]
+        paths += [pathlib.Path("/")]
+    for path in paths:
         with pytest.raises(InputError, match="`overwrite` replaces a"):
             check_export(format_name, path, overwrite=True)
     with pytest.raises(InputError, match="`output` must be below a folder"):
-        check_export(format_name, folder / "chapter.tex" / "model")
+        check_export(format_name, folder / "chapter.tex" / f"model{suffix}")
+    with pytest.raises(InputError, match="`output` must be a path"):
+        check_export(format_name, tmp_path / f"{'a' * 300}{suffix}")
+
+
+def test_what_a_link_names_is_replaced(tmp_path):
+    model, task = made("images"), TASKS["images"]
+    export_model(model, task, "saved_model", tmp_path / "model")
+    (tmp_path / "link").symlink_to("model")
+    (tmp_path / "model" / "fingerprint.pb").unlink()
+    export_model(model, task, "saved_model", tmp_path / "link", overwrite=True)
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "model" / "fingerprint.pb").exists()
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_missing_packages_are_named(tmp_path, monkeypatch):
@@ -200,8 +228,9 @@ def test_mixed_precision_is_refused_where_it_is_not_known(
 ):
     needs(format_name)
     model = made("per_step", precision="mixed_bfloat16")
+    path = tmp_path / FORMATS[format_name].file_name
     with pytest.raises(InputError, match=r"float32\. Received: .* mixed_bf"):
-        export_model(model, TASKS["per_step"], format_name, tmp_path / "model")
+        export_model(model, TASKS["per_step"], format_name, path)
 
 
 def test_a_saved_model_may_compute_in_mixed_precision(tmp_path):
@@ -297,6 +326,19 @@ def test_a_model_that_brings_code_is_refused(tmp_path, run, capsys, command):
     assert "Lambda" in err or "unsafe" in err
     assert not (tmp_path / "proof-of-code").exists()
     assert not (tmp_path / "n").exists()
+
+
+def test_a_lambda_that_names_a_function_is_refused_too(tmp_path, run, capsys):
+    """Safe mode lets it pass."""
+    evil = tmp_path / "evil"
+    shutil.copytree(run, evil)
+    stock = keras.saving.load_model(run / "model.keras")
+    layer = keras.layers.Lambda(keras.activations.linear)
+    model = keras.Model(stock.input, layer(stock.output))
+    model.save(evil / "model.keras")
+    assert keras.saving.load_model(evil / "model.keras") is not None
+    assert main(["predict", str(evil), "7"]) == 2
+    assert "is a Lambda layer" in capsys.readouterr().err
 
 
 def test_random_inputs_are_a_thousand_of_several_sizes():

@@ -11,6 +11,7 @@ from keras_lstm.files import (
     locked,
     remove_temporary,
     replacing,
+    replacing_folder,
     write_text,
 )
 from keras_lstm.options import InputError
@@ -99,3 +100,38 @@ def test_a_newer_version_is_refused(tmp_path):
     check_version("0.0.1", "run_dir", tmp_path)
     with pytest.raises(InputError, match=r"by keras-lstm 99\.0, newer than"):
         check_version("99.0", "run_dir", tmp_path)
+
+
+def test_a_folder_is_replaced_whole(tmp_path):
+    path = tmp_path / "model"
+    for text in ("old", "new"):
+        with replacing_folder(path) as temporary:
+            temporary.mkdir()
+            (temporary / "a").write_text(text)
+    assert (path / "a").read_text() == "new"
+    # Nothing was written that could be moved.
+    with pytest.raises(OSError, match="No such file"), replacing_folder(path):
+        pass
+    assert (path / "a").read_text() == "new"
+    assert [p.name for p in tmp_path.iterdir()] == ["model"]
+
+
+def test_a_folder_comes_back_after_a_kill(tmp_path):
+    # As a process leaves it that is killed between two moves.
+    old = tmp_path / ".model.old"
+    old.mkdir()
+    (old / "a").write_text("old")
+    with (
+        pytest.raises(RuntimeError),
+        replacing_folder(tmp_path / "model"),
+    ):
+        raise RuntimeError
+    assert (tmp_path / "model" / "a").read_text() == "old"
+
+
+def test_folders_half_written_are_removed(tmp_path):
+    (tmp_path / ".saved_model.123.part").mkdir()
+    (tmp_path / ".saved_model.123.part" / "a").write_text("a")
+    (tmp_path / ".report.123.part.json").write_text("")
+    remove_temporary(tmp_path)
+    assert list(tmp_path.iterdir()) == []

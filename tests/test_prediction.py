@@ -1,5 +1,8 @@
+import concurrent.futures
 import io
 import json
+import os
+import subprocess
 import sys
 import zlib
 
@@ -8,10 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from keras_lstm import prediction
 from keras_lstm.cli import main
 from keras_lstm.config import ModelConfig
+from keras_lstm.image_input import read_images
 from keras_lstm.models import build_model
-from keras_lstm.options import InputError
 from keras_lstm.prediction import answer_numbers, read_lines
 from keras_lstm.presets import get_preset
 from keras_lstm.tasks.image_rows import ImageRows
@@ -32,6 +36,11 @@ def runs(tmp_path_factory):
     digits = get_preset("digits").replace(ImageRows, epochs=1)
     train(digits, folder / "digits", quiet=True)
     return folder
+
+
+def typed(text):
+    """Standard input, with something in it."""
+    return io.TextIOWrapper(io.BytesIO(text))
 
 
 def predict(runs, name, *inputs):
@@ -69,7 +78,7 @@ def test_wrong_answers_are_marked(runs, capsys):
 def test_a_stream_is_answered_line_by_line(runs, tmp_path, capsys, monkeypatch):
     path = tmp_path / "numbers"
     path.write_text("1\n\nx\n0b11\n")
-    monkeypatch.setattr(sys, "stdin", io.StringIO("5\n-1\n"))
+    monkeypatch.setattr(sys, "stdin", typed(b"5\n-1\n"))
     assert predict(runs, "proved", f"@{path}", "4", "-", "--json") == 1
     out, err = capsys.readouterr()
     found = [json.loads(line) for line in out.splitlines()]
@@ -142,7 +151,7 @@ def test_bad_input_is_one_line(
 
 
 def test_standard_input_without_anything_is_refused(runs, capsys, monkeypatch):
-    monkeypatch.setattr(sys, "stdin", io.StringIO(""))
+    monkeypatch.setattr(sys, "stdin", typed(b""))
     assert predict(runs, "proved", "-") == 2
     assert "Received: standard input, empty" in capsys.readouterr().err
 
@@ -195,15 +204,17 @@ def test_lengths_may_differ_within_a_stream(runs):
     model = build_model(task, ModelConfig(units=3))
     lines = read_lines([str(2**n) for n in range(0, 70, 3)])
     bad = []
-    answers = list(
-        answer_numbers(
+    answers = [
+        answer
+        for batch in answer_numbers(
             model,
             task,
             lines,
             any_length=True,
             on_bad_line=lambda line, error: bad.append(line),
         )
-    )
+        for answer in batch
+    ]
     assert [int(each.line.text) for each in answers] == [
         2**n for n in range(0, 70, 3)
     ]
@@ -213,7 +224,73 @@ def test_lengths_may_differ_within_a_stream(runs):
     assert not bad
 
 
-def test_a_file_that_is_no_text_is_refused(tmp_path):
-    (tmp_path / "binary").write_bytes(b"1\n\xff\n")
-    with pytest.raises(InputError, match="must be text that can be read"):
-        list(read_lines([f"@{tmp_path / 'binary'}"]))
+def test_lines_that_are_no_text_are_bad_lines(runs, tmp_path, capsys):
+    path = tmp_path / "numbers"
+    # As editors on Windows begin a file.
+    path.write_bytes(b"\xef\xbb\xbf7\r\n\xff\r\n8")
+    assert predict(runs, "proved", f"@{path}") == 1
+    out, err = capsys.readouterr()
+    assert out.splitlines() == ["7 → 8  right", "8 → 9  right"]
+    assert err.startswith(f"{path}, line 2: ")
+    assert "\\xff" in err
+
+
+def test_a_line_without_end_is_cut(tmp_path, monkeypatch):
+    monkeypatch.setattr(prediction, "_MAX_LINE", 10)
+    path = tmp_path / "long"
+    path.write_bytes(b"1\n" + b"1" * 100)
+    found = [line.text for lines in read_lines([f"@{path}"]) for line in lines]
+    assert found == ["1", "1" * 10]
+
+
+def test_closed_standard_input_is_one_line(runs, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", None)
+    assert predict(runs, "proved", "5", "-") == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert "it is closed" in err
+    assert predict(runs, "proved", "5") == 0
+
+
+def test_whoever_writes_into_a_pipe_is_answered_at_once(runs):
+    command = [sys.executable, "-m", "keras_lstm", "predict", runs / "proved"]
+    with subprocess.Popen(
+        [*command, "-"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        # Whatever the locale.
+        env=os.environ | {"PYTHONIOENCODING": "latin1"},
+    ) as process:
+        for number in (7, 8):
+            process.stdin.write(f"{number}\n")
+            process.stdin.flush()
+            answer = process.stdout.readline()
+            assert answer == f"{number} ? {number + 1}  right\n"
+        process.stdin.close()
+        assert process.wait() == 0
+
+
+def test_a_pipe_may_stand_for_a_file(runs, tmp_path, capsys):
+    os.mkfifo(tmp_path / "pipe")
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        written = pool.submit((tmp_path / "pipe").write_text, "5\n")
+        assert predict(runs, "proved", f"@{tmp_path / 'pipe'}") == 0
+        written.result()
+    assert capsys.readouterr().out == "5 → 6  right\n"
+
+
+def test_pictures_of_all_kinds_are_the_same_picture(tmp_path):
+    grey = np.random.default_rng(0).integers(256, size=(8, 8), dtype="u1")
+    white = np.full_like(grey, 255)
+    pictures = {
+        "grey": Image.fromarray(grey),
+        "16 bits": Image.fromarray(grey.astype("u2") * 257),
+        "colour": Image.fromarray(np.stack([grey] * 3, -1)),
+        "transparent": Image.fromarray(np.stack([white] * 3 + [grey], -1)),
+    }
+    for name, picture in pictures.items():
+        picture.save(tmp_path / f"{name}.png")
+        found = read_images(tmp_path / f"{name}.png", (8, 8), 16)
+        np.testing.assert_allclose(found[0] * 255, grey, atol=1)
