@@ -3,9 +3,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keras_lstm.notation import read_number, symbols_of, written
+from keras_lstm import notation
+from keras_lstm.notation import Number, read_number, symbols_of, written
 from keras_lstm.options import InputError
-from keras_lstm.tasks.increment import Add, Increment, Parity
+from keras_lstm.tasks.increment import Add, Decrement, Increment, Parity
 
 TASK = Increment(num_bits=8)
 
@@ -94,3 +95,14 @@ def test_what_is_read_is_written_in_the_same_notation(value, form):
 def test_a_symbol_that_is_none_is_shown():
     number = read_number("7", TASK, True)
     assert written(np.array([1, -1, 0]), number, 2) == "0 ? 1"
+
+
+@pytest.mark.parametrize("task", [Increment, Decrement, Add, Parity])
+def test_the_domain_is_the_tasks_own(task):
+    made = task(num_bits=5)
+    count = made.num_symbols**5
+    symbols = made.symbols_of(np.arange(count))
+    inside = made.in_domain(made.states(symbols)[:, -1])
+    for value in range(count):
+        number = Number(str(value), "decimal", value, 5)
+        assert notation._in_domain(number, made) == inside[value]
