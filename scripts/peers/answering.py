@@ -7,11 +7,12 @@ units, all answers from the last state) and "image-rows" (28 rows of 28 pixels,
 128 units).
 """
 
+import itertools
 import json
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 
@@ -44,6 +45,16 @@ def answer(jobs: Mapping[str, Prepare]) -> None:
         prepared[key](request["steps"])
         reply["seconds"] = time.perf_counter() - start
         print(json.dumps(reply), file=answers, flush=True)
+
+
+def taking(dataset: Iterable[object]) -> Run:
+    """Takes so many batches of an endless dataset, and does nothing more."""
+
+    def run(steps: int) -> None:
+        for _ in itertools.islice(dataset, steps):
+            pass
+
+    return run
 
 
 def examples(model: str, count: int) -> tuple[np.ndarray, np.ndarray]:

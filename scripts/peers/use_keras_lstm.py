@@ -64,12 +64,7 @@ def input_alone(name: str, batch_size: int) -> answering.Run:
     dataset = make_dataset(
         config.task.splits(seed=0).train, batch_size, training=True
     )
-
-    def run(steps: int) -> None:
-        for _ in dataset.take(steps):
-            pass
-
-    return run
+    return answering.taking(dataset)
 
 
 if __name__ == "__main__":
