@@ -54,6 +54,7 @@ class Cells:
 
     Attributes:
         per_step: whether the head answers at every time step.
+        num_weights: how many numbers a time step multiplies by.
     """
 
     def __init__(self, network: Network) -> None:
@@ -65,6 +66,7 @@ class Cells:
         stacked = itertools.chain.from_iterable(network.lstms[1:])
         flat = [table, first.recurrent_kernel, *stacked]
         flat += [network.kernel, network.bias]
+        self.num_weights = sum(array.size for array in flat)
         self._weights = [tf.constant(array) for array in flat]
         self._functions = _traced(
             self._units, len(table), network.output_shape, self.per_step

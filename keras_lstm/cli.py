@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import gc
 import json
 import os
 import pathlib
@@ -681,12 +682,23 @@ def _path(text: str) -> pathlib.Path:
 @contextlib.contextmanager
 def _loading_tensorflow() -> Iterator[None]:
     """Holds messages back while modules that need TensorFlow are imported."""
-    with _startup_messages_held():
+    with _startup_messages_held(), _no_garbage_collected():
         yield
         import tensorflow
 
         # Looking for GPUs is what prints; do it here.
         tensorflow.config.list_logical_devices()
+
+
+@contextlib.contextmanager
+def _no_garbage_collected() -> Iterator[None]:
+    """For what is made here stays: looking it through takes a second."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @contextlib.contextmanager

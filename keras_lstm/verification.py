@@ -25,6 +25,8 @@ from keras_lstm.tasks.transducer import TransducerTask
 # Inputs looked at at once where there is no tree to walk.
 _PART = 2**13
 _PREDICT_BATCH = 4096
+# Weights times sequences: some seconds, that one would like to know of before.
+_LONG_WALK = 2**36
 _MAX_FAILURES = 100_000
 # Of very long sequences fewer are listed, so that the list stays small.
 _MAX_FAILED_SYMBOLS = 2**24
@@ -125,7 +127,8 @@ def verify(
             inputs of several kinds are asked: every run length in random
             contexts, constant and alternating ones, long runs at many places.
         progress: called with how many inputs are done, and of how many.
-        forecast: called first, with the seconds that a walk will take.
+        forecast: called first, with the seconds that a walk will take, where
+            these are more than a few.
 
     Example:
 
@@ -161,7 +164,7 @@ def verify(
         )
     else:
         checked, method = "all inputs", "prefix tree"
-        if forecast is not None:
+        if forecast is not None and total * cells.num_weights > _LONG_WALK:
             forecast(forecast_seconds(cells, task))
         found = walk(cells, task)
     tally = _Tally(task, held_out)
