@@ -6,7 +6,6 @@ grouping of what is wrong.
 """
 
 import dataclasses
-import functools
 from typing import Any, ClassVar
 
 import numpy as np
@@ -322,7 +321,10 @@ class TransducerTask(Task):
         validation, test = [
             self._listed(part) if len(part) else None for part in parts[1:]
         ]
-        return Splits(self._listed(parts[0]), validation, test)
+        # These are passed over again and again.
+        symbols = self.symbols_of(parts[0])
+        train = _stored(symbols, self.answer(symbols))
+        return Splits(train, validation, test)
 
     def _listed(self, numbers: npt.NDArray[np.int64]) -> Split:
         import tensorflow as tf
@@ -450,12 +452,17 @@ class TransducerTask(Task):
 
 
 def _stored(inputs: Any, targets: Any) -> Split:
-    """A split that holds its examples."""
+    """A split that holds its examples, in as few bytes as they take."""
     import tensorflow as tf
 
+    inputs, targets = (
+        tf.constant(np.asarray(x, np.min_scalar_type(np.max(x))))
+        for x in (inputs, targets)
+    )
+
     def batch(indices: Any) -> tuple[Any, Any]:
-        gather = functools.partial(tf.gather, indices=indices)
-        return gather(inputs), gather(targets)
+        symbols, answers = (tf.gather(x, indices) for x in (inputs, targets))
+        return tf.cast(symbols, tf.int32), tf.cast(answers, tf.int32)
 
     as_it_is = tf.autograph.experimental.do_not_convert(batch)
     return Split(int(inputs.shape[0]), as_it_is)
