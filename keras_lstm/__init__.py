@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from keras_lstm.probes import ImageProbe, Probe, SequenceProbe, make_probe
     from keras_lstm.proof import Proof, ProofError, check_proof, find_proof
     from keras_lstm.proof_regularization import ProofRegularization
+    from keras_lstm.sharded_training import train_in_shards
     from keras_lstm.strategies import check_compiled, get_strategy
     from keras_lstm.streaming import Stream
     from keras_lstm.tasks import get_task
@@ -98,6 +99,7 @@ _MODULES = {
     "make_dataset": "datasets",
     "make_probe": "probes",
     "train": "training",
+    "train_in_shards": "sharded_training",
     "verify": "verification",
 }
 
@@ -153,6 +155,7 @@ __all__ = [
     "make_dataset",
     "make_probe",
     "train",
+    "train_in_shards",
     "verify",
 ]
 

@@ -1,5 +1,6 @@
 """The norm of each step's gradient, kept where a callback can read it."""
 
+import re
 from typing import Any
 
 import numpy as np
@@ -50,8 +51,8 @@ class GradientNorms:
     def add(self, gradients: Any) -> None:
         """Adds a step's, within the train step."""
         graph = tf.compat.v1.get_default_graph()
-        # A branch, where the loss is scaled.
-        while "cond" in getattr(graph, "name", ""):
+        # A branch, where the loss is scaled; a part of a step in shards.
+        while re.search("cond|shard", getattr(graph, "name", "")):
             graph = graph.outer_graph
         self.graph = graph
         norm = tf.linalg.global_norm(

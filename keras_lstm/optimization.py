@@ -14,6 +14,7 @@ from keras_lstm.models import build_model
 from keras_lstm.multi_worker import enable_multi_worker
 from keras_lstm.options import InputError
 from keras_lstm.proof_regularization import ProofRegularization
+from keras_lstm.sharded_training import train_in_shards
 from keras_lstm.strategies import get_strategy
 from keras_lstm.tasks.task import Splits
 from keras_lstm.tasks.transducer import TransducerTask
@@ -33,20 +34,30 @@ def compiled_model(config: Config, splits: Splits | None = None) -> keras.Model:
     Raises:
         InputError: parts of the configuration do not go together.
     """
+    training = config.training
+    if training.batch_size % training.shards:
+        raise InputError(
+            f"`shards` must divide `batch_size` {training.batch_size}. "
+            f"Received: shards={training.shards}"
+        )
     splits = splits or config.task.splits(config.seed)
-    steps_per_epoch = count_steps_per_epoch(config.training, splits)
-    with get_strategy(config.training.strategy).scope():
+    steps_per_epoch = count_steps_per_epoch(training, splits)
+    with get_strategy(training.strategy).scope():
         built = build_model(config.task, config.model, config.seed)
         model, trained = _with_additions(built, config, steps_per_epoch)
         model.compile(
             optimizer=make_optimizer(config, steps_per_epoch),
-            loss=make_loss(config.training),
+            loss=make_loss(training),
             metrics=[SequenceAccuracy(), TokenAccuracy()],
-            steps_per_execution=config.training.steps_per_execution,
-            jit_compile=config.training.jit_compile,
+            steps_per_execution=training.steps_per_execution,
+            jit_compile=False,
         )
     # In a function, where Keras does not take it for a layer.
     model.trained_model = lambda: trained
+    if training.shards > 1 or training.jit_compile:
+        train_in_shards(
+            model, training.shards, jit_compile=training.jit_compile
+        )
     return enable_multi_worker(model)
 
 

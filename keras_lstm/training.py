@@ -167,9 +167,7 @@ def train(
         Interrupted: SIGTERM or SIGINT came.
     """
     started = time.perf_counter()
-    # Keras lets XLA compile only where TensorFlow promises nothing.
-    if not config.training.jit_compile:
-        tf.config.experimental.enable_op_determinism()
+    tf.config.experimental.enable_op_determinism()
     if run_dir is None:
         run_dir = default_run_dir(config)
     cluster = read_cluster(config.training.strategy)

@@ -18,6 +18,8 @@ import time
 import venv
 from collections.abc import Callable, Iterator, Sequence
 
+from peers.answering import steps_together
+
 SCRIPTS = pathlib.Path(__file__).parent
 ROOT = SCRIPTS.parent
 OURS = "keras_lstm"
@@ -127,12 +129,12 @@ def in_turns(
 def throughput(
     peers: Sequence[Peer], job: str, batches: Sequence[int], rounds: int
 ) -> Iterator[Row]:
-    """Steps of every model and batch size, and before them the first four."""
+    """Steps of every model and batch size, and before them the first few."""
     for model, total in EXAMPLES.items():
         for batch_size in batches:
             label = f"{job} {model}, batch {batch_size:,}"
             say(label)
-            steps = max(4, total // batch_size)
+            steps = max(steps_together(batch_size), total // batch_size)
             request = (job, model, batch_size, steps)
             measures = {
                 peer.name: functools.partial(peer.step_ms, *request)
@@ -141,7 +143,24 @@ def throughput(
             yield Row(label, "ms a step", in_turns(measures, rounds))
             if job == "train":
                 first = {peer.name: peer.first_seconds for peer in peers}
-                yield Row(f"{label}: building, first four steps", "s", first)
+                start = f"building, first {steps_together(batch_size)} steps"
+                yield Row(f"{label}: {start}", "s", first)
+
+
+def checks(peers: Sequence[Peer], rounds: int) -> Iterator[Row]:
+    """All inputs of increment, asked and compared."""
+    say("checking all inputs")
+    batch_size = 4096
+    steps = 2**20 // batch_size
+    measures = {
+        peer.name: functools.partial(
+            peer.step_ms, "check", "increment", batch_size, steps
+        )
+        for peer in peers
+    }
+    found = in_turns(measures, rounds)
+    seconds = {name: ms * steps / 1000 for name, ms in found.items()}
+    yield Row("check all 1,048,575 inputs of increment", "s", seconds)
 
 
 def pipelines(peers: Sequence[Peer], rounds: int) -> Iterator[Row]:
@@ -178,7 +197,7 @@ def lengths(rounds: int) -> Iterator[Row]:
         say(f"{num_bits} bits")
         peer = Peer(OURS)
         model = f"increment-{num_bits}"
-        steps = max(4, 2**13 // num_bits)
+        steps = max(steps_together(64), 2**13 // num_bits)
         for job in ("train", "infer"):
             measure = functools.partial(peer.step_ms, job, model, 64, steps)
             found = in_turns({OURS: measure}, rounds)
@@ -211,6 +230,14 @@ def from_the_shell(rounds: int) -> Iterator[Row]:
         ours = [sys.executable, "-m", "keras_lstm"]
         train = [*ours, "train", "increment", "--quiet", "--run-dir"]
         run = folder / "run"
+        one_step = [
+            "--num-bits",
+            "4",
+            "--epochs",
+            "1",
+            "--steps-per-epoch",
+            "1",
+        ]
         seconds_of([*train, str(run)])
         tasks: dict[str, Callable[[], float]] = {
             "import tensorflow, keras": lambda: seconds_of(
@@ -219,6 +246,9 @@ def from_the_shell(rounds: int) -> Iterator[Row]:
             "keras-lstm --help": lambda: seconds_of([*ours, "--help"]),
             "keras-lstm predict RUN 7": lambda: seconds_of(
                 [*ours, "predict", str(run), "7"]
+            ),
+            "keras-lstm train, one step of 4 bits": lambda: seconds_of(
+                [*train, str(folder / str(next(count))), *one_step]
             ),
             "keras-lstm train increment, until verified exact": lambda: (
                 seconds_of([*train, str(folder / str(next(count)))])
@@ -259,6 +289,7 @@ def compare(peers: Sequence[str], rounds: int) -> list[Row]:
     try:
         rows += throughput(running, "train", BATCHES, rounds)
         rows += throughput(running, "infer", (2048,), rounds)
+        rows += checks(running, rounds)
         rows += pipelines(running, rounds)
     finally:
         for peer in running:

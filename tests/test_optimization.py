@@ -84,7 +84,6 @@ def test_xla_learns_the_same_but_for_rounding(tmp_path):
     options += ["--input-noise", "0", "--layer-noise", "0"]
     found = []
     for jit in ("false", "true"):
-        # XLA and determinism exclude one another in a process.
         done = subprocess.run(
             [
                 *(sys.executable, "-m", "keras_lstm", "train", "increment"),

@@ -68,6 +68,9 @@ CONFIGS = {
         precision="mixed_float16",
         checkpoint_steps=3,
     ),
+    "shards": get_preset("digits").replace(
+        ImageRows, **DIGITS, shards=2, jit_compile=True
+    ),
 }
 
 
@@ -110,13 +113,14 @@ STOPS = {
     "proved": [{"after_steps": 7}, {"after_epoch": 1}, {"after_steps": 19}],
     "digits": [{"after_steps": 4}, {"after_epoch": 0}, {"after_steps": 13}],
     "mixed": [{"after_steps": 2}, {"after_steps": 6}, {"after_epoch": 2}],
+    "shards": [{"after_steps": 4}],
 }
 
 
 @pytest.mark.parametrize(
     "name",
     [
-        *("last_state", "digits"),
+        *("last_state", "digits", "shards"),
         pytest.param("last_state, often", marks=pytest.mark.slow),
         pytest.param("proved", marks=pytest.mark.slow),
         pytest.param("mixed", marks=pytest.mark.slow),

@@ -6,6 +6,7 @@ from typing import Any
 import answering
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 EXAMPLES = {"increment": 2**17, "image-rows": 2**15}
@@ -111,5 +112,17 @@ def infer(name: str, batch_size: int) -> answering.Run:
     return run
 
 
+def check(name: str, batch_size: int) -> answering.Run:
+    """Brute force."""
+    weights = build(name)
+    ask_batch = jax.jit(logits_of)
+
+    def ask(inputs: np.ndarray) -> np.ndarray:
+        parts = np.split(inputs, len(inputs) // batch_size)
+        return np.concatenate([ask_batch(weights, x) for x in parts])
+
+    return answering.checking(name, batch_size, ask)
+
+
 if __name__ == "__main__":
-    answering.answer({"train": train, "infer": infer})
+    answering.answer({"train": train, "infer": infer, "check": check})

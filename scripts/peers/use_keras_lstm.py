@@ -2,7 +2,7 @@
 
 import answering
 
-from keras_lstm import get_preset, make_dataset
+from keras_lstm import build_model, get_preset, make_dataset, verify
 from keras_lstm.config import Config
 from keras_lstm.optimization import compiled_model
 from keras_lstm.tasks.image_rows import ImageRows
@@ -28,11 +28,11 @@ def config_of(name: str, batch_size: int) -> Config:
         optimizer="adam",
         learning_rate=0.001,
         strategy="default",
-        # Where it wins.
-        jit_compile=batch_size <= 2048,
-        # All calls are of a multiple of four.
-        steps_per_execution=4,
-        steps_per_epoch=4,
+        # One for each of two cores, or of 1,024 examples.
+        shards=max(2, batch_size // 1024),
+        jit_compile=True,
+        steps_per_execution=answering.steps_together(batch_size),
+        steps_per_epoch=answering.steps_together(batch_size),
     )
 
 
@@ -48,14 +48,24 @@ def train(name: str, batch_size: int) -> answering.Run:
 
 
 def infer(name: str, batch_size: int) -> answering.Run:
-    """`predict` on the project's own dataset."""
+    """`predict` on the project's own dataset, compiled by Keras with XLA."""
     config = config_of(name, batch_size)
     dataset = make_dataset(
         config.task.splits(seed=0).train, batch_size, training=True
     )
-    model = compiled_model(config)
+    model = build_model(config.task, config.model)
+    model.compile(jit_compile=True)
     inputs = dataset.map(lambda inputs, _: inputs)
     return lambda steps: model.predict(inputs, steps=steps, verbose=0)
+
+
+def check(name: str, batch_size: int) -> answering.Run:
+    """`verify` of a trained model: all inputs, however many steps."""
+    config = get_preset(name)
+    model = compiled_model(config)
+    dataset = make_dataset(config.task.splits(seed=0).train, 128, training=True)
+    model.fit(dataset, steps_per_epoch=120, shuffle=False, verbose=0)
+    return lambda steps: verify(model, config.task)
 
 
 def input_alone(name: str, batch_size: int) -> answering.Run:
@@ -68,4 +78,6 @@ def input_alone(name: str, batch_size: int) -> answering.Run:
 
 
 if __name__ == "__main__":
-    answering.answer({"train": train, "infer": infer, "input": input_alone})
+    answering.answer(
+        {"train": train, "infer": infer, "check": check, "input": input_alone}
+    )

@@ -56,6 +56,16 @@ def infer(name: str, batch_size: int) -> answering.Run:
     )
 
 
+def check(name: str, batch_size: int) -> answering.Run:
+    """Brute force: `predict` of all inputs."""
+    model = build(name)
+    return answering.checking(
+        name,
+        batch_size,
+        lambda inputs: model.predict(inputs, batch_size=batch_size, verbose=0),
+    )
+
+
 def input_alone(name: str, batch_size: int) -> answering.Run:
     """A tf.data pipeline as people write it."""
     arrays = answering.examples(name, EXAMPLES[name])
@@ -70,4 +80,6 @@ def input_alone(name: str, batch_size: int) -> answering.Run:
 
 
 if __name__ == "__main__":
-    answering.answer({"train": train, "infer": infer, "input": input_alone})
+    answering.answer(
+        {"train": train, "infer": infer, "check": check, "input": input_alone}
+    )

@@ -1,6 +1,7 @@
 """PyTorch: nn.LSTM, tensors in memory, batches made by slicing."""
 
 import answering
+import numpy as np
 import torch
 
 EXAMPLES = {"increment": 2**17, "image-rows": 2**15}
@@ -68,5 +69,17 @@ def infer(name: str, batch_size: int) -> answering.Run:
     return run
 
 
+def check(name: str, batch_size: int) -> answering.Run:
+    """Brute force."""
+    model = Network(name)
+
+    def ask(inputs: np.ndarray) -> np.ndarray:
+        with torch.inference_mode():
+            parts = torch.from_numpy(inputs).split(batch_size)
+            return torch.cat([model(x) for x in parts]).mT.numpy()
+
+    return answering.checking(name, batch_size, ask)
+
+
 if __name__ == "__main__":
-    answering.answer({"train": train, "infer": infer})
+    answering.answer({"train": train, "infer": infer, "check": check})
