@@ -693,6 +693,9 @@ def _loading_tensorflow() -> Iterator[None]:
 @contextlib.contextmanager
 def _no_garbage_collected() -> Iterator[None]:
     """For what is made here stays: looking it through takes a second."""
+    if "tensorflow" in sys.modules or not gc.isenabled():
+        yield
+        return
     gc.disable()
     try:
         yield

@@ -208,7 +208,9 @@ class TrainingConfig(Options):
     shards: int = option(
         1,
         "parts of a batch that are computed side by side, on one device: "
-        "faster on a CPU, at best one for each core, or of 1,000 examples",
+        "faster on a CPU, at best one for each core, or of 1,000 examples; "
+        "learns the same but for rounding, noise, and, without clipnorm, "
+        "how Keras's optimizers square an Embedding's gradients",
         minimum=1,
     )
     jit_compile: bool = option(

@@ -155,6 +155,14 @@ def _with_additions(
         The model to fit, and the one inside it whose weights are the result.
     """
     training, task = config.training, config.task
+    if training.prove_from is not None and (
+        training.shards > 1 or training.jit_compile
+    ):
+        raise InputError(
+            "`prove_from` counts steps in the model, which needs `shards` 1 "
+            "and `jit_compile` False. Received: "
+            f"shards={training.shards}, jit_compile={training.jit_compile}"
+        )
     if training.prove_from is not None and training.early_answers is not None:
         raise InputError(
             "`prove_from` and `early_answers` are for different tasks. "

@@ -84,7 +84,7 @@ def test_xla_learns_the_same_but_for_rounding(tmp_path):
     options += ["--input-noise", "0", "--layer-noise", "0"]
     found = []
     for jit in ("false", "true"):
-        done = subprocess.run(
+        subprocess.run(
             [
                 *(sys.executable, "-m", "keras_lstm", "train", "increment"),
                 *(*options, "--jit-compile", jit),
@@ -94,7 +94,6 @@ def test_xla_learns_the_same_but_for_rounding(tmp_path):
             capture_output=True,
             text=True,
         )
-        assert "jit_compile" not in done.stderr
         model = keras.saving.load_model(tmp_path / jit / "model.keras")
         found.append(model.get_weights())
     for weights, near in zip(*found, strict=True):

@@ -8,6 +8,7 @@ from keras_lstm.optimization import compiled_model
 from keras_lstm.options import InputError
 from keras_lstm.presets import get_preset
 from keras_lstm.sharded_training import train_in_shards
+from keras_lstm.tasks.image_rows import ImageRows
 from keras_lstm.tasks.increment import Increment
 from keras_lstm.training import train
 
@@ -34,11 +35,11 @@ def fitted(config, steps=12):
     return model, {name: values[-1] for name, values in history.history.items()}
 
 
-def assert_near(model, other):
+def assert_near(model, other, atol=1e-5):
     for weights, near in zip(
         model.get_weights(), other.get_weights(), strict=True
     ):
-        np.testing.assert_allclose(weights, near, atol=1e-5)
+        np.testing.assert_allclose(weights, near, atol=atol)
 
 
 @pytest.mark.parametrize("jit_compile", [False, True])
@@ -52,6 +53,37 @@ def test_shards_learn_what_the_whole_batch_does(shards, jit_compile):
     # Counted over all that was seen.
     assert sharded_logs["token_accuracy"] == logs["token_accuracy"]
     assert int(sharded.optimizer.iterations) == 12
+
+
+CONFIGS = {
+    # What it adds to the loss; averages of weights.
+    "early answers": get_preset("digits").replace(
+        ImageRows,
+        units=8,
+        batch_size=128,
+        early_answers=0.3,
+        input_noise=0.0,
+        label_smoothing=0.1,
+        ema_share=0.2,
+        strategy="default",
+    ),
+    "mixed": SMALL.replace(Increment, precision="mixed_float16"),
+}
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("name", CONFIGS)
+def test_what_is_added_to_the_loss_counts(name, jit_compile):
+    config = CONFIGS[name]
+    whole, logs = fitted(config, steps=4)
+    sharded, sharded_logs = fitted(
+        config.replace(type(config.task), shards=2, jit_compile=jit_compile),
+        steps=4,
+    )
+    # Half of float32's digits where it computes in float16.
+    atol = 5e-3 if name == "mixed" else 1e-5
+    assert_near(sharded, whole, atol)
+    assert sharded_logs["loss"] == pytest.approx(logs["loss"], abs=atol)
 
 
 def test_several_steps_in_a_call_are_the_same_steps():
@@ -129,36 +161,89 @@ def test_a_run_learns_in_shards_and_shows_its_graph(tmp_path):
     assert any("gradients_of_shard" in name for name in called)
 
 
-def compiled(*layers):
+def compiled(*layers, loss="mse"):
     model = keras.Sequential([keras.Input((4,)), *layers])
-    model.compile("sgd", "mse", jit_compile=False)
+    model.compile("sgd", loss, jit_compile=False)
     return model
 
 
+ONES = np.ones((4, 4), np.float32)
+
+
+def test_regularizers_count():
+    found = []
+    for shards in (None, 2):
+        keras.utils.set_random_seed(0)
+        model = compiled(keras.layers.Dense(4, kernel_regularizer="l2"))
+        if shards is not None:
+            train_in_shards(model, shards)
+        history = model.fit(ONES, ONES, verbose=0)
+        found.append((model, history.history["loss"]))
+    assert_near(found[0][0], found[1][0])
+    assert found[0][1] == pytest.approx(found[1][1])
+
+
+def test_a_model_compiled_again_is_trained_with_what_it_has_now():
+    model = compiled(keras.layers.Dense(4))
+    train_in_shards(model, 2).fit(ONES, ONES, verbose=0)
+    model.compile(keras.optimizers.SGD(0.0), "mae", jit_compile=False)
+    before = model.get_weights()
+    history = model.fit(ONES, 100 * ONES, verbose=0)
+    assert 90 < history.history["loss"][0] < 110
+    for weights, same in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(weights, same)
+    assert int(model.optimizer.iterations) == 1
+
+
+def test_frozen_layers_stay():
+    frozen = keras.layers.Dense(4, trainable=False)
+    model = compiled(frozen, keras.layers.Dense(4))
+    before = frozen.get_weights()
+    train_in_shards(model, 2).fit(ONES, 5 * ONES, verbose=0)
+    np.testing.assert_array_equal(frozen.get_weights()[0], before[0])
+
+
 def test_other_models_are_refused():
-    with pytest.raises(InputError, match=r"more than what is.*moving_mean"):
-        train_in_shards(compiled(keras.layers.BatchNormalization()), 2)
+    model = compiled(keras.layers.BatchNormalization())
+    with pytest.raises(InputError, match="forward pass changes variables"):
+        train_in_shards(model, 2).fit(ONES, ONES, verbose=0)
     whole = compiled(keras.layers.Dense(1))
     # Keras does not let it be where TensorFlow is to be deterministic.
     whole._jit_compile = True
     with pytest.raises(InputError, match="with jit_compile=False"):
         train_in_shards(whole, 2)
+    with pytest.raises(InputError, match="Received: shards=0"):
+        train_in_shards(compiled(keras.layers.Dense(1)), 0)
+    with pytest.raises(InputError, match="compiled=False"):
+        train_in_shards(keras.Sequential([keras.Input((4,))]), 2)
+    total = keras.losses.MeanSquaredError(reduction="sum")
+    with pytest.raises(InputError, match="Received: reduction=sum"):
+        train_in_shards(compiled(keras.layers.Dense(1), loss=total), 2)
+
+
+def test_masks_are_for_layers_within():
     masked = compiled(
         keras.layers.Embedding(3, 2, mask_zero=True), keras.layers.LSTM(2)
     )
-    train_in_shards(masked, 2)
-    masked.fit(np.ones((4, 4)), np.ones((4, 2)), verbose=0)
+    train_in_shards(masked, 2).fit(ONES, ONES[:, :2], verbose=0)
     masked = compiled(keras.layers.Embedding(3, 2, mask_zero=True))
     train_in_shards(masked, 2)
     with pytest.raises(InputError, match="outputs have masks"):
-        masked.fit(np.ones((4, 4)), np.ones((4, 4, 2)), verbose=0)
+        masked.fit(ONES, np.ones((4, 4, 2)), verbose=0)
 
 
 def test_it_is_for_one_device(mirrored):
     with mirrored.scope():
         model = compiled(keras.layers.Dense(1))
-    with pytest.raises(InputError, match=r"`shards` must be 1 and .*2 repl"):
+    with pytest.raises(InputError, match=r"`strategy` must be default .*Mirr"):
         train_in_shards(model, 2)
+
+
+def test_a_model_that_counts_steps_is_refused(tmp_path):
+    config = get_preset("increment-proved").replace(Increment, jit_compile=True)
+    with pytest.raises(InputError, match="`prove_from` counts steps"):
+        train(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_shards_divide_the_batch(tmp_path):

@@ -17,6 +17,8 @@ from keras_lstm.tasks.task import Split, Splits, Task
 
 # A permutation is listed in memory: 128 MB at this size.
 MAX_LISTED_INPUTS = 2**24
+# Of more, symbols are made of the numbers, batch by batch.
+_MAX_STORED_INPUTS = 2**20
 # Inputs outside the domain are drawn again; rarer domains would take for ever.
 _MAX_SEQUENCES_PER_INPUT = 1024
 _TABLES = ("next_state", "output")
@@ -321,6 +323,8 @@ class TransducerTask(Task):
         validation, test = [
             self._listed(part) if len(part) else None for part in parts[1:]
         ]
+        if cut > _MAX_STORED_INPUTS:
+            return Splits(self._listed(parts[0]), validation, test)
         # These are passed over again and again.
         symbols = self.symbols_of(parts[0])
         train = _stored(symbols, self.answer(symbols))

@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from keras_lstm.options import InputError
+from keras_lstm.tasks import transducer
 from keras_lstm.tasks.increment import Decrement, Increment, Parity
 from keras_lstm.tasks.transducer import TransducerTask
 
@@ -141,6 +142,21 @@ def test_batches_depend_on_the_seed_and_the_first_index_alone():
         Increment().splits(seed=0).validation.batch(tf.range(8)),
     ):
         assert (other[0].numpy() != first).any()
+
+
+def test_many_listed_inputs_are_made_batch_by_batch(monkeypatch):
+    task = Increment(
+        num_bits=6,
+        sampling="permutation",
+        train_examples=40,
+        validation_examples=8,
+    )
+    stored = task.splits(seed=3).train.batch(tf.range(32))
+    monkeypatch.setattr(transducer, "_MAX_STORED_INPUTS", 0)
+    listed = task.splits(seed=3).train.batch(tf.range(32))
+    for tensor, same in zip(stored, listed, strict=True):
+        assert tensor.dtype == same.dtype == tf.int32
+        np.testing.assert_array_equal(tensor, same)
 
 
 def test_a_permutation_holds_the_rest_of_the_domain_out():
