@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from keras_lstm.callbacks.tensorboard import TensorBoard
     from keras_lstm.config import Config, ModelConfig, TrainingConfig
     from keras_lstm.datasets import make_dataset
-    from keras_lstm.early_answers import EarlyAnswers
-    from keras_lstm.evaluation import answering_every_step, evaluate
+    from keras_lstm.early_answers import EarlyAnswers, answering_every_step
+    from keras_lstm.evaluation import evaluate
     from keras_lstm.export import export_model
     from keras_lstm.gradient_clipping import clip_after_aggregation
     from keras_lstm.interruption import Interrupted, Interruption
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from keras_lstm.probes import ImageProbe, Probe, SequenceProbe, make_probe
     from keras_lstm.proof import Proof, ProofError, check_proof, find_proof
     from keras_lstm.proof_regularization import ProofRegularization
+    from keras_lstm.run_results import TrainResult
     from keras_lstm.sharded_training import train_in_shards
     from keras_lstm.strategies import check_compiled, get_strategy
     from keras_lstm.streaming import Stream
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     from keras_lstm.tasks.increment import Add, Decrement, Increment, Parity
     from keras_lstm.tasks.task import Split, Splits, Task
     from keras_lstm.tasks.transducer import TransducerTask
-    from keras_lstm.training import TrainResult, train
+    from keras_lstm.training import train
     from keras_lstm.tuning import LSTMHyperModel
     from keras_lstm.verification import verify
 
@@ -81,10 +82,10 @@ _MODULES = {
     "Task": "tasks.task",
     "TensorBoard": "callbacks.tensorboard",
     "TokenAccuracy": "metrics",
-    "TrainResult": "training",
+    "TrainResult": "run_results",
     "TrainingConfig": "config",
     "TransducerTask": "tasks.transducer",
-    "answering_every_step": "evaluation",
+    "answering_every_step": "early_answers",
     "build_model": "models",
     "check_compiled": "strategies",
     "check_proof": "proof",

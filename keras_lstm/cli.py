@@ -10,19 +10,18 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
 
 from keras_lstm import __version__
 from keras_lstm.cluster import read_cluster
 from keras_lstm.config import (
     Config,
-    ConfigFile,
     ModelConfig,
     TrainingConfig,
     option_owners,
-    read_config,
 )
+from keras_lstm.config_file import ConfigFile, read_config
 from keras_lstm.console import ProgressBar, say
 from keras_lstm.options import (
     InputError,
@@ -30,13 +29,10 @@ from keras_lstm.options import (
     check_known,
     declared_options,
 )
+from keras_lstm.prediction import Line, check_rows, read_arguments
 from keras_lstm.presets import PRESETS, describe, get_preset
-from keras_lstm.run_folder import (
-    check_goes_on,
-    check_run_dir,
-    default_run_dir,
-    saved_config,
-)
+from keras_lstm.run_folder import RunFolder, default_run_dir
+from keras_lstm.saved_run import read_run
 from keras_lstm.tasks import TASKS, get_task, task_name
 from keras_lstm.tasks.task import Task
 
@@ -396,10 +392,12 @@ def _train(arguments: argparse.Namespace) -> int:
     profile_steps = _steps(arguments.profile_steps)
     cluster = read_cluster(config.training.strategy)
     chief = cluster is None or cluster.is_chief
+    if arguments.init_from is not None:
+        read_run(arguments.init_from, "init_from")
     if arguments.run_dir is not None and chief:
-        check_run_dir(arguments.run_dir, arguments.resume)
+        RunFolder(arguments.run_dir).check(arguments.resume)
     if arguments.resume:
-        why_not = check_goes_on(arguments.run_dir, config)
+        why_not = RunFolder(arguments.run_dir).finished_reason(config)
         if why_not is not None:
             print(why_not)
             return 0
@@ -407,7 +405,7 @@ def _train(arguments: argparse.Namespace) -> int:
     if cluster is not None:
         say(f"waiting for all of {cluster.num_workers} workers")
     with _loading_tensorflow():
-        from keras_lstm.reporting import result_text
+        from keras_lstm.run_results import result_text
         from keras_lstm.strategies import get_strategy
         from keras_lstm.training import train
 
@@ -471,88 +469,83 @@ def _tune(arguments: argparse.Namespace) -> int:
 
 def _verify(arguments: argparse.Namespace) -> int:
     num_bits = _positive(arguments.num_bits, "num_bits")
+    read_run(arguments.run_dir).machine_to_verify(num_bits)
     with _loading_tensorflow():
         from keras_lstm.reporting import check_text
-        from keras_lstm.runs import failures_name, load_run, verify_run
+        from keras_lstm.runs import failures_path, load_run, verify_run
     run = load_run(arguments.run_dir)
     task, result, report = verify_run(run, num_bits)
-    print(
-        json.dumps(report, indent=2)
-        if arguments.json
-        else check_text(task, result, failures_name(run, task.num_bits))
-    )
+    failures = failures_path(run, task.num_bits).name
+    _print_result(arguments, report, lambda: check_text(task, result, failures))
     return 1 if result.num_wrong else 0
 
 
 def _prove(arguments: argparse.Namespace) -> int:
+    machine = read_run(arguments.run_dir).machine_to_prove()
     with _loading_tensorflow():
         from keras_lstm.reporting import proof_text
         from keras_lstm.runs import load_run, prove_run
     run = load_run(arguments.run_dir)
     search, checks, report = prove_run(run)
-    print(
-        json.dumps(report, indent=2)
-        if arguments.json
-        else proof_text(run.sequence_task, search, checks)
+    _print_result(
+        arguments, report, lambda: proof_text(machine, search, checks)
     )
     return 0 if search.proof is not None else 1
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
+    data = {"dataset": arguments.dataset, "data_dir": arguments.data_dir}
+    read_run(arguments.run_dir).task_to_evaluate(**data)
     with _loading_tensorflow():
-        from keras_lstm.image_report import evaluate_run, image_report_text
-        from keras_lstm.runs import load_run
+        from keras_lstm.evaluation_details import evaluation_details_text
+        from keras_lstm.runs import evaluate_run, load_run
     run = load_run(arguments.run_dir)
-    report, images = evaluate_run(run, arguments.dataset, arguments.data_dir)
-    print(
-        json.dumps(report, indent=2)
-        if arguments.json
-        else image_report_text(report, images)
+    task, details, sketches = evaluate_run(run, **data)
+    _print_result(
+        arguments,
+        details,
+        lambda: evaluation_details_text(details, sketches, task),
     )
     return 0
 
 
-def _predict(arguments: argparse.Namespace) -> int:
-    from keras_lstm import prediction
-    from keras_lstm.tasks.transducer import TransducerTask
+def _print_result(
+    arguments: argparse.Namespace,
+    report: dict[str, Any],
+    text: Callable[[], str],
+) -> None:
+    """Print a result as JSON or as text."""
+    print(json.dumps(report, indent=2) if arguments.json else text())
 
+
+def _predict(arguments: argparse.Namespace) -> int:
     rows = _positive(arguments.rows, "rows")
-    config = saved_config(arguments.run_dir)
-    any_length = config is not None and config.model.head == "per_step"
-    task = None if config is None else config.task
-    if isinstance(task, TransducerTask):
-        if rows is not None:
-            raise InputError(
-                f"`rows` is for images. Received: a run of {task.name}, "
-                f"rows={rows}"
-            )
-        # Before TensorFlow is loaded.
-        prediction.check_arguments(arguments.inputs, task, any_length)
+    saved = read_run(arguments.run_dir)
+    task = saved.config.task
+    check_rows(rows, task)
+    # Before TensorFlow is loaded.
+    lines = read_arguments(arguments.inputs, task.notation(saved.any_length))
     with _loading_tensorflow():
+        from keras_lstm.prediction import predict
         from keras_lstm.runs import load_run
     run = load_run(arguments.run_dir)
     bad = 0
 
-    def tell(line: prediction.Line, error: InputError) -> None:
+    def on_bad_line(line: Line, error: InputError) -> None:
         nonlocal bad
         bad += 1
         say(f"{line.place}: {error}")
 
-    answers: Iterable[Iterable[Any]]
-    if isinstance(task, TransducerTask):
-        answers = prediction.answer_numbers(
-            run.model,
-            task,
-            prediction.read_lines(arguments.inputs),
-            any_length=any_length,
-            on_bad_line=tell,
-        )
-    else:
-        paths = [_path(text) for text in arguments.inputs]
-        answers = [prediction.answer_images(run, paths, rows)]
-    for batch in answers:
-        for answer in batch:
-            print(json.dumps(answer.to_mapping()) if arguments.json else answer)
+    for batch in predict(
+        run.model,
+        task,
+        lines,
+        any_length=saved.any_length,
+        on_bad_line=on_bad_line,
+        rows=rows,
+    ):
+        for each in batch:
+            print(json.dumps(each.fields) if arguments.json else each.text)
         # Whoever reads along waits for it.
         sys.stdout.flush()
     return 1 if bad else 0
@@ -565,6 +558,7 @@ def _export(arguments: argparse.Namespace) -> int:
     default = arguments.run_dir / FORMATS[arguments.format].file_name
     output = arguments.output or default
     check_export(arguments.format, output, arguments.overwrite)
+    read_run(arguments.run_dir)
     with _loading_tensorflow():
         from keras_lstm.runs import load_run
     run = load_run(arguments.run_dir)
@@ -607,14 +601,14 @@ def _resolve(arguments: argparse.Namespace) -> Config:
         if cls is None:
             raise InputError(f"`{option}` is no option of {task.name}")
         flags[option] = cls.parse(option, text)
-    config = config.replace(task, **(file.values | flags))
+    config = config.replace(**(file.values | flags))
     if not arguments.smoke:
         return config
     smoke = {"epochs": 1, "steps_per_epoch": 2}
     for option in ("counterexamples_from", "prove_from"):
         if getattr(config.training, option) is not None:
             smoke[option] = 0
-    return config.replace(task, **smoke)
+    return config.replace(**smoke)
 
 
 def _run_to_go_on_with(
@@ -625,7 +619,7 @@ def _run_to_go_on_with(
         return None
     if arguments.run_dir is None:
         raise InputError("`resume` needs `run_dir`. Received: run_dir=None")
-    config = saved_config(arguments.run_dir)
+    config = RunFolder(arguments.run_dir).read_config()
     if config is None:
         return None
     if type(config.task) is not task or preset not in (None, config.preset):

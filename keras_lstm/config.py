@@ -1,20 +1,22 @@
 """A run's whole configuration: every option, checked, to and from YAML."""
 
 import dataclasses
+from collections.abc import Iterator
 from typing import Any, Self
 
 import yaml
 
+from keras_lstm.initializers import parse_initializer
 from keras_lstm.options import (
     InputError,
     Options,
-    check_keys,
     check_known,
     declared_options,
     option,
 )
-from keras_lstm.tasks import get_task, task_name
+from keras_lstm.tasks import task_name
 from keras_lstm.tasks.task import Task
+from keras_lstm.tasks.transducer import get_machine
 
 STRATEGIES = ("auto", "default", "mirrored", "multi_worker")
 # What the command line has flags for beside the options.
@@ -22,6 +24,8 @@ _RESERVED = (
     *("config", "help", "init_from", "log_every_steps", "preset", "quiet"),
     *("print_config", "resume", "run_dir", "seed", "smoke", "task"),
 )
+# All inputs are checked after each epoch: a second or two for so many.
+MAX_FED_BACK_INPUTS = 2**24
 _INITIALIZER = (
     "a Keras initializer, with its value in parentheses if it takes one, "
     "such as glorot_uniform or truncated_normal(1.0)"
@@ -94,6 +98,12 @@ class ModelConfig(Options):
         "what the layers compute in; the variables stay float32",
         choices=("float32", "mixed_float16", "mixed_bfloat16"),
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for field, _, _ in declared_options(type(self)):
+            if field.name.endswith("_initializer"):
+                parse_initializer(field.name, getattr(self, field.name))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -220,6 +230,10 @@ class TrainingConfig(Options):
     )
 
 
+# Whether a rule is kept; the rule; what was received.
+_Rule = tuple[bool, str, str]
+
+
 @dataclasses.dataclass(frozen=True)
 class Config(Options):
     """A run's configuration.
@@ -240,17 +254,131 @@ class Config(Options):
         0, "all randomness comes from it", minimum=0, maximum=2**31 - 1
     )
 
-    def replace(self, task: type[Task], **values: Any) -> Self:
-        """A copy with options changed, whichever part they belong to.
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        # What options ask of one another, as far as no data is needed.
+        for rules in (self._rules(), self._rules_by_kind()):
+            for is_kept, rule, received in rules:
+                if not is_kept:
+                    raise InputError(f"{rule}. Received: {received}")
+
+    def _rules(self) -> Iterator[_Rule]:
+        task, model, training = self.task, self.model, self.training
+        per_step = model.head == "per_step"
+        parts = f"shards={training.shards}, jit_compile={training.jit_compile}"
+        in_parts = training.shards > 1 or training.jit_compile
+        num_examples = task.num_training_examples
+        yield (
+            not per_step or task.output_shape == task.input_shape[:1],
+            "`head` must be last_state for a task that does not answer at "
+            "every time step",
+            f"head={model.head}",
+        )
+        yield (
+            training.batch_size % training.shards == 0,
+            f"`shards` must divide `batch_size` {training.batch_size}",
+            f"shards={training.shards}",
+        )
+        yield (
+            not in_parts or training.strategy in ("auto", "default"),
+            "`strategy` must be default for `shards` above 1 or `jit_compile`",
+            f"strategy={training.strategy}, {parts}",
+        )
+        yield (
+            num_examples is None or training.batch_size <= num_examples,
+            f"`batch_size` must be at most the {num_examples} training "
+            "examples",
+            f"batch_size={training.batch_size}",
+        )
+        yield (
+            training.steps_per_epoch is not None or not task.draws_without_end,
+            "`steps_per_epoch` must be given where training inputs are drawn "
+            "without end",
+            "steps_per_epoch=None",
+        )
+        steps = training.steps_per_epoch
+        yield (
+            steps is None or steps % training.steps_per_execution == 0,
+            f"`steps_per_execution` must divide the {steps} steps of an epoch",
+            f"steps_per_execution={training.steps_per_execution}",
+        )
+        yield (
+            not training.warmup or training.schedule == "cosine",
+            "`warmup` needs the schedule cosine",
+            f"warmup={training.warmup}, schedule={training.schedule}",
+        )
+        yield (
+            training.monitor != "val_sequence_accuracy" or task.has_validation,
+            "`monitor` needs a validation part, which this task has not got",
+            f"monitor={training.monitor}",
+        )
+
+    def _rules_by_kind(self) -> Iterator[_Rule]:
+        task, model, training = self.task, self.model, self.training
+        machine, per_step = get_machine(task), model.head == "per_step"
+        named = f"task={task.name}"
+        parts = f"shards={training.shards}, jit_compile={training.jit_compile}"
+        in_parts = training.shards > 1 or training.jit_compile
+        if training.counterexamples_from is not None:
+            yield (
+                machine is not None,
+                "`counterexamples_from` needs a sequence task",
+                named,
+            )
+            yield (
+                machine is None or machine.num_sequences <= MAX_FED_BACK_INPUTS,
+                f"`num_bits` must leave at most {MAX_FED_BACK_INPUTS} inputs "
+                "to check during training",
+                f"num_bits={machine.num_bits if machine else None}",
+            )
+        if training.prove_from is not None:
+            yield (
+                not in_parts,
+                "`prove_from` counts steps in the model, which needs `shards` "
+                "1 and `jit_compile` False",
+                parts,
+            )
+            yield (
+                training.early_answers is None,
+                "`prove_from` and `early_answers` are for different tasks",
+                f"both, for {named}",
+            )
+            yield (
+                training.ema_share is None,
+                "`prove_from` proves the weights at the end of an epoch, "
+                "`ema_share` keeps others",
+                "both",
+            )
+            yield (
+                machine is not None,
+                "`prove_from` needs a sequence task",
+                named,
+            )
+            yield (
+                per_step,
+                "`prove_from` needs the per_step head",
+                f"head={model.head}",
+            )
+        yield (
+            training.early_answers is None
+            or (not per_step and not task.output_shape),
+            "`early_answers` needs one label per example and the last_state "
+            "head",
+            f"{named}, head={model.head}",
+        )
+
+    def replace(self, task: type[Task] | None = None, /, **values: Any) -> Self:
+        """Return a copy with options changed, whichever part they belong to.
 
         Args:
-            task: the class of the copy's task; what options it shares with
-                this one's task are kept.
+            task: the class of the copy's task, where it is another; what
+                options the two share are kept.
             **values: options by name.
 
         Raises:
-            InputError: an unknown option, or a bad value.
+            InputError: if an option is unknown, or a value is bad.
         """
+        task = task or type(self.task)
         owners = option_owners(task)
         parts: dict[str, dict[str, Any]] = {
             "task": {
@@ -318,75 +446,3 @@ def option_owners(task: type[Task]) -> dict[str, tuple[str, type[Options]]]:
         for part, cls in parts.items()
         for field, _, _ in declared_options(cls)
     }
-
-
-@dataclasses.dataclass(frozen=True)
-class ConfigFile:
-    """What a configuration file says; it may leave anything out.
-
-    Args:
-        preset: the name of a preset.
-        task: the class of the task.
-        values: options by name, for `Config.replace`.
-    """
-
-    preset: str | None
-    task: type[Task] | None
-    values: dict[str, Any]
-
-
-def read_config(text: str, default_task: type[Task]) -> ConfigFile:
-    """Reads YAML as `Config.to_yaml` writes it, or a part of it.
-
-    Args:
-        text: the YAML.
-        default_task: whose options they are where the text names no task.
-
-    Raises:
-        InputError: no YAML, or an unknown key. Values are checked by
-            `Config.replace`.
-    """
-    try:
-        mapping = yaml.safe_load(text) or {}
-    # Bad dates and deep nesting are reported as these.
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        problem = " ".join(str(error).split())
-        raise InputError(
-            f"`config` must be YAML. Received: {problem}"
-        ) from None
-    if not isinstance(mapping, dict):
-        raise InputError(
-            f"`config` must be a mapping. Received: config={mapping!r}"
-        )
-    known = ["preset", "seed", "task", "model", "training"]
-    for key in mapping:
-        check_known(key, known, "key of `config`")
-    values = {"seed": mapping["seed"]} if "seed" in mapping else {}
-    task = None
-    parts: dict[str, type] = {
-        "model": ModelConfig,
-        "training": TrainingConfig,
-        "task": default_task,
-    }
-    if isinstance(mapping.get("task"), dict) and "name" in mapping["task"]:
-        name = mapping["task"].pop("name")
-        parts["task"] = task = get_task(str(name))
-    for key, cls in parts.items():
-        given = mapping.get(key, {})
-        check_keys(cls, given, key)
-        values |= {
-            name: _number(cls, name, value) for name, value in given.items()
-        }
-    preset = mapping.get("preset")
-    return ConfigFile(None if preset is None else str(preset), task, values)
-
-
-def _number(cls: type, name: str, value: Any) -> Any:
-    """A value from YAML, where 1e-3 is a string: YAML wants a point in it."""
-    kinds = {field.name: kind for field, kind, _ in declared_options(cls)}
-    if kinds[name] is not float or not isinstance(value, str):
-        return value
-    try:
-        return float(value)
-    except ValueError:
-        return value

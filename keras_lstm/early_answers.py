@@ -56,3 +56,17 @@ class EarlyAnswers(keras.layers.Layer):
             weights = ops.arange(1, steps, dtype="float32") / steps
             self.add_loss(self.weight * ops.mean(weights * by_step))
         return last
+
+
+def answering_every_step(model: keras.Model) -> keras.Model:
+    """A copy that answers after every time step, not only the last.
+
+    Returns:
+        A model to logits of shape `(batch_size, timesteps, num_classes)`.
+    """
+    config = model.get_config()
+    lstms = [x for x in config["layers"] if x["class_name"] == "LSTM"]
+    lstms[-1]["config"]["return_sequences"] = True
+    copy = keras.Model.from_config(config)
+    copy.set_weights(model.get_weights())
+    return copy

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from keras_lstm.cells import margins_of, predictions_of
 from keras_lstm.datasets import make_dataset
+from keras_lstm.early_answers import answering_every_step
 from keras_lstm.options import InputError
 from keras_lstm.tasks.task import Split
 
@@ -56,12 +57,12 @@ class Evaluation:
         return int(wrong.reshape(len(wrong), -1).any(-1).sum())
 
     def confident_mistakes(self) -> npt.NDArray[np.int64]:
-        """Indices of the wrong answers, the most confident first.
-
-        For one output an example.
-        """
-        wrong = np.flatnonzero(self.predictions != self.targets)
-        return wrong[np.argsort(-self.confidences[wrong], kind="stable")]
+        """Return indices of the wrong examples, the most confident first."""
+        is_wrong = self.predictions != self.targets
+        confidences = np.where(is_wrong, self.confidences, -1.0)
+        most = confidences.reshape(len(is_wrong), -1).max(1)
+        wrong = np.flatnonzero(most >= 0)
+        return wrong[np.argsort(-most[wrong], kind="stable")]
 
     @property
     def num_tokens(self) -> int:
@@ -114,17 +115,3 @@ def accuracy_by_step(
     logits = answering_every_step(model).predict(dataset, verbose=0)
     right = predictions_of(logits) == targets[:, np.newaxis]
     return right.sum(0) / len(targets)
-
-
-def answering_every_step(model: keras.Model) -> keras.Model:
-    """A copy that answers after every time step, not only the last.
-
-    Returns:
-        A model to logits of shape `(batch_size, timesteps, num_classes)`.
-    """
-    config = model.get_config()
-    lstms = [x for x in config["layers"] if x["class_name"] == "LSTM"]
-    lstms[-1]["config"]["return_sequences"] = True
-    copy = keras.Model.from_config(config)
-    copy.set_weights(model.get_weights())
-    return copy

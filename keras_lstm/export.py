@@ -13,7 +13,6 @@ import numpy.typing as npt
 from keras_lstm.files import replacing, replacing_folder
 from keras_lstm.options import InputError, RunError, check_known
 from keras_lstm.tasks.task import Task
-from keras_lstm.tasks.transducer import TransducerTask
 
 if TYPE_CHECKING:
     import keras
@@ -93,7 +92,7 @@ def export_model(
             f"Received: format={format_name}, a model in "
             f"{max(policies)}"
         )
-    name = "symbols" if isinstance(task, TransducerTask) else "rows"
+    name = task.input_label
     shape = (kind.batch_size, *model.input_shape[1:])
     # What a link names is replaced, not the link.
     target = path.resolve()
@@ -393,10 +392,7 @@ def _random_inputs(model: "keras.Model", task: Task) -> Iterator[Array]:
         while count:
             size = min(count, size, max(1, _MAX_STEPS // length))
             shape = (size, length, *rest)
-            if isinstance(task, TransducerTask):
-                yield rng.integers(task.num_symbols, size=shape, dtype=np.int32)
-            else:
-                yield rng.random(shape, np.float32)
+            yield task.random_inputs(rng, shape)
             count -= size
             size = _NUM_CHECKED
 

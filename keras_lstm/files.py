@@ -101,17 +101,24 @@ def remove_temporary(folder: pathlib.Path) -> None:
 
 @contextlib.contextmanager
 def locked(folder: pathlib.Path) -> Iterator[None]:
-    """Keeps a folder for this process; makes it if it is not there.
+    """Lock a folder for this process; make it where it is missing.
 
     The operating system gives the lock back when the process ends, however it
-    ends: what a crash leaves behind locks nothing.
+    ends: what a crash leaves behind locks nothing. A folder that was made
+    here, and to which nothing was added, is removed again.
+
+    Args:
+        folder: the folder.
 
     Raises:
-        InputError: another process has it.
-        OSError: the folder cannot be made or written to.
+        InputError: if another process has it.
+        OSError: if the folder cannot be made or written to.
     """
+    above = (folder, *folder.parents)
+    made = [path for path in above if not path.exists()]
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / _LOCK).open("a+") as file:
+    path = folder / _LOCK
+    with path.open("a+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -120,9 +127,22 @@ def locked(folder: pathlib.Path) -> Iterator[None]:
                 "`run_dir` must not be in use. Received: "
                 f"run_dir={folder}, in use by process {file.read().strip()}"
             ) from None
+        # Whoever had it before may have removed the file in the meantime.
+        if not _is_at(path, file.fileno()):
+            raise InputError(
+                "`run_dir` must not be in use. Received: "
+                f"run_dir={folder}, which another process has just left"
+            )
         file.truncate(0)
         print(os.getpid(), "on", socket.gethostname(), file=file, flush=True)
-        yield
+        try:
+            yield
+        finally:
+            if made and [each.name for each in folder.iterdir()] == [_LOCK]:
+                path.unlink()
+                with contextlib.suppress(OSError):
+                    for each in made:
+                        each.rmdir()
 
 
 def check_version(version: object, argument: str, path: pathlib.Path) -> None:
@@ -140,6 +160,14 @@ def check_version(version: object, argument: str, path: pathlib.Path) -> None:
 
 def _parts(version: str) -> list[int]:
     return [int(part) for part in version.split(".") if part.isdecimal()]
+
+
+def _is_at(path: pathlib.Path, descriptor: int) -> bool:
+    """Return whether an open file is the one at a path."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
 
 
 def _flush(path: pathlib.Path) -> None:

@@ -1,11 +1,11 @@
 """The networks: stock Keras layers, from a task and a configuration."""
 
 import math
-import re
 
 import keras
 
 from keras_lstm.config import ModelConfig
+from keras_lstm.initializers import INITIALIZERS, parse_initializer
 from keras_lstm.options import InputError
 from keras_lstm.seeds import derive_seed
 from keras_lstm.tasks.task import Task
@@ -132,6 +132,35 @@ def build_model(task: Task, config: ModelConfig, seed: int = 0) -> keras.Model:
     return model
 
 
+def copy_weights(
+    source: keras.Model, target: keras.Model, argument: str = "model"
+) -> None:
+    """Copy weights from layer to layer of the same name.
+
+    Args:
+        source: has at least the layers of `target` that have weights.
+        target: whose weights are set.
+        argument: what error messages call the source.
+
+    Raises:
+        InputError: if a layer is missing, or its weights have other shapes.
+    """
+    layers = {layer.name: layer for layer in source.layers}
+    for layer in target.layers:
+        expected = [tuple(weight.shape) for weight in layer.weights]
+        found = layers.get(layer.name)
+        weights = [] if found is None else found.get_weights()
+        if expected and [weight.shape for weight in weights] != expected:
+            shapes = [weight.shape for weight in weights]
+            raise InputError(
+                f"`{argument}` must hold a model whose layer `{layer.name}` "
+                f"has weights of shapes {expected}. Received: "
+                f"{'no such layer' if found is None else shapes}"
+            )
+        if expected:
+            layer.set_weights(weights)
+
+
 def _set_forget_bias(lstm: keras.layers.LSTM, value: float) -> None:
     """Keras knows 0 and 1 only. Its gates: input, forget, cell, output."""
     kernel, recurrent_kernel, bias = lstm.get_weights()
@@ -139,41 +168,24 @@ def _set_forget_bias(lstm: keras.layers.LSTM, value: float) -> None:
     lstm.set_weights([kernel, recurrent_kernel, bias])
 
 
-# An initializer's name, and what its number means to Keras.
-_INITIALIZERS: dict[str, tuple[type[keras.Initializer], str | None, float]] = {
-    "constant": (keras.initializers.Constant, "value", 0.0),
-    "glorot_normal": (keras.initializers.GlorotNormal, None, 0.0),
-    "glorot_uniform": (keras.initializers.GlorotUniform, None, 0.0),
-    "orthogonal": (keras.initializers.Orthogonal, "gain", 1.0),
-    "random_normal": (keras.initializers.RandomNormal, "stddev", 0.05),
-    "random_uniform": (keras.initializers.RandomUniform, "maxval", 0.05),
-    "truncated_normal": (keras.initializers.TruncatedNormal, "stddev", 0.05),
-    "zeros": (keras.initializers.Zeros, None, 0.0),
+# Keras's class for an initializer, and what its number is by default.
+_INITIALIZERS: dict[str, tuple[type[keras.Initializer], float]] = {
+    "constant": (keras.initializers.Constant, 0.0),
+    "glorot_normal": (keras.initializers.GlorotNormal, 0.0),
+    "glorot_uniform": (keras.initializers.GlorotUniform, 0.0),
+    "orthogonal": (keras.initializers.Orthogonal, 1.0),
+    "random_normal": (keras.initializers.RandomNormal, 0.05),
+    "random_uniform": (keras.initializers.RandomUniform, 0.05),
+    "truncated_normal": (keras.initializers.TruncatedNormal, 0.05),
+    "zeros": (keras.initializers.Zeros, 0.0),
 }
 
 
 def _make_initializer(option: str, text: str, seed: int) -> keras.Initializer:
-    """Makes the initializer that `text` describes, `name` or `name(number)`."""
-    match = re.fullmatch(r"([a-z_]+)(?:\(([^()]+)\))?", text)
-    known = match and _INITIALIZERS.get(match[1])
-    try:
-        number = float(match[2]) if match and match[2] else None
-    except ValueError:
-        known = None
-    if not known or (
-        number is not None and not (known[1] and math.isfinite(number))
-    ):
-        raise InputError(
-            f"`{option}` must be one of {', '.join(_INITIALIZERS)}, those "
-            "that take a number with it in parentheses. Received: "
-            f"{option}={text}"
-        )
-    cls, parameter, default = known
-    if number is not None and number < 0 and parameter != "value":
-        raise InputError(
-            f"`{option}` must have a number of at least 0. Received: "
-            f"{option}={text}"
-        )
+    """Make the initializer that an option describes."""
+    name, number = parse_initializer(option, text)
+    cls, default = _INITIALIZERS[name]
+    parameter = INITIALIZERS[name]
     arguments = {}
     if parameter is not None:
         arguments[parameter] = default if number is None else number

@@ -5,8 +5,7 @@ from typing import Any
 import keras
 
 from keras_lstm.config import Config, TrainingConfig
-from keras_lstm.early_answers import EarlyAnswers
-from keras_lstm.evaluation import answering_every_step
+from keras_lstm.early_answers import EarlyAnswers, answering_every_step
 from keras_lstm.gradient_clipping import clip_after_aggregation
 from keras_lstm.losses import SmoothedCrossentropy
 from keras_lstm.metrics import SequenceAccuracy, TokenAccuracy
@@ -17,7 +16,7 @@ from keras_lstm.proof_regularization import ProofRegularization
 from keras_lstm.sharded_training import train_in_shards
 from keras_lstm.strategies import get_strategy
 from keras_lstm.tasks.task import Splits
-from keras_lstm.tasks.transducer import TransducerTask
+from keras_lstm.tasks.transducer import get_machine
 
 
 def compiled_model(config: Config, splits: Splits | None = None) -> keras.Model:
@@ -28,23 +27,18 @@ def compiled_model(config: Config, splits: Splits | None = None) -> keras.Model:
         splits: the task's, where they are at hand.
 
     Returns:
-        The model; behind it may be layers that only add to the loss, see
-        `trained_model`.
+        The model: the layers of `build_model`, and behind them such as only
+        add to the loss.
 
     Raises:
         InputError: parts of the configuration do not go together.
     """
     training = config.training
-    if training.batch_size % training.shards:
-        raise InputError(
-            f"`shards` must divide `batch_size` {training.batch_size}. "
-            f"Received: shards={training.shards}"
-        )
     splits = splits or config.task.splits(config.seed)
     steps_per_epoch = count_steps_per_epoch(training, splits)
     with get_strategy(training.strategy).scope():
         built = build_model(config.task, config.model, config.seed)
-        model, trained = _with_additions(built, config, steps_per_epoch)
+        model = _with_additions(built, config, steps_per_epoch)
         model.compile(
             optimizer=make_optimizer(config, steps_per_epoch),
             loss=make_loss(training),
@@ -52,18 +46,11 @@ def compiled_model(config: Config, splits: Splits | None = None) -> keras.Model:
             steps_per_execution=training.steps_per_execution,
             jit_compile=False,
         )
-    # In a function, where Keras does not take it for a layer.
-    model.trained_model = lambda: trained
     if training.shards > 1 or training.jit_compile:
         train_in_shards(
             model, training.shards, jit_compile=training.jit_compile
         )
     return enable_multi_worker(model)
-
-
-def trained_model(model: keras.Model) -> keras.Model:
-    """The part of a compiled model that has the result's weights, in order."""
-    return model.trained_model()
 
 
 def count_steps_per_epoch(training: TrainingConfig, splits: Splits) -> int:
@@ -120,17 +107,8 @@ def make_loss(training: TrainingConfig) -> keras.losses.Loss:
 
 
 def make_schedule(training: TrainingConfig, steps_per_epoch: int) -> Any:
-    """The learning rate: a number, or what Keras takes as a schedule.
-
-    Raises:
-        InputError: a warm-up without a cosine.
-    """
+    """Return the learning rate: a number, or a schedule of Keras's."""
     if training.schedule == "constant":
-        if training.warmup:
-            raise InputError(
-                "`warmup` needs the schedule cosine. Received: "
-                f"warmup={training.warmup}, schedule=constant"
-            )
         return training.learning_rate
     steps = training.epochs * steps_per_epoch
     warmup = round(training.warmup * steps)
@@ -148,51 +126,18 @@ def make_schedule(training: TrainingConfig, steps_per_epoch: int) -> Any:
 
 def _with_additions(
     model: keras.Model, config: Config, steps_per_epoch: int
-) -> tuple[keras.Model, keras.Model]:
-    """The model with what the configuration adds to the loss.
-
-    Returns:
-        The model to fit, and the one inside it whose weights are the result.
-    """
-    training, task = config.training, config.task
-    if training.prove_from is not None and (
-        training.shards > 1 or training.jit_compile
-    ):
-        raise InputError(
-            "`prove_from` counts steps in the model, which needs `shards` 1 "
-            "and `jit_compile` False. Received: "
-            f"shards={training.shards}, jit_compile={training.jit_compile}"
-        )
-    if training.prove_from is not None and training.early_answers is not None:
-        raise InputError(
-            "`prove_from` and `early_answers` are for different tasks. "
-            f"Received: both, for task={task.name}"
-        )
-    if training.prove_from is not None and training.ema_share is not None:
-        raise InputError(
-            "`prove_from` proves the weights at the end of an epoch, "
-            "`ema_share` keeps others. Received: both"
-        )
+) -> keras.Model:
+    """Return the model with what the configuration adds to the loss."""
+    training = config.training
+    machine = get_machine(config.task)
     added: keras.layers.Layer
-    if training.prove_from is not None:
-        if not isinstance(task, TransducerTask):
-            raise InputError(
-                "`prove_from` needs a sequence task. Received: "
-                f"task={task.name}"
-            )
+    if training.prove_from is not None and machine is not None:
         added = ProofRegularization(
-            model, task, warmup_steps=training.prove_from * steps_per_epoch
+            model, machine, warmup_steps=training.prove_from * steps_per_epoch
         )
     elif training.early_answers is not None:
-        if config.model.head != "last_state" or task.output_shape:
-            raise InputError(
-                "`early_answers` needs one label per example and the "
-                f"last_state head. Received: task={task.name}, "
-                f"head={config.model.head}"
-            )
         model = answering_every_step(model)
         added = EarlyAnswers(training.early_answers)
     else:
-        return model, model
-    fitted = keras.Model(model.input, added(model.output), name=model.name)
-    return fitted, model
+        return model
+    return keras.Model(model.input, added(model.output), name=model.name)

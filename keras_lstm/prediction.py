@@ -9,24 +9,16 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from keras_lstm.console import percent
-from keras_lstm.image_input import read_images
-from keras_lstm.notation import Number, read_number, symbols_of, written
 from keras_lstm.options import InputError
-from keras_lstm.tasks.image_rows import ImageRows
-from keras_lstm.tasks.transducer import TransducerTask
+from keras_lstm.tasks.notation import Notation, Query
+from keras_lstm.tasks.task import Task
 
 if TYPE_CHECKING:
     import keras
 
-    from keras_lstm.runs import Run
-
-# Numbers answered at once, and symbols.
+# Inputs asked at once, and time steps.
 _BATCH = 4096
-_BATCH_SYMBOLS = 2**20
-_IMAGE_BATCH = 1024
+_BATCH_STEPS = 2**20
 _EAGER_STEPS = 256
 # Bytes read at once, and of a line at most.
 _MAX_READ = 2**16
@@ -41,58 +33,38 @@ class Line:
         text: what was written.
         source: where: "" for the command line.
         number: the line's number there, from 1.
+        queries: what it holds, where that was read already.
     """
 
     text: str
     source: str = ""
     number: int = 0
+    queries: tuple[Query, ...] = ()
 
     @property
     def place(self) -> str:
         """Where it is, for messages."""
         return f"{self.source}, line {self.number}" if self.source else ""
 
+    @property
+    def origin(self) -> dict[str, Any]:
+        """Where it is, for JSON."""
+        if not self.source:
+            return {}
+        return {"source": self.source, "line": self.number}
+
 
 @dataclasses.dataclass(frozen=True)
-class Answer:
-    """What a model says to a number.
+class Prediction:
+    """What a model says to one input.
 
     Args:
-        line: the input.
-        prediction: what the model says, in the input's notation.
-        answer: what is right, likewise.
-        wrong: a mark `^` under each wrong symbol, most significant first;
-            empty if the prediction is right.
-        symbols: what the model says, symbol by symbol, likewise.
+        text: one line, for people.
+        fields: what JSON holds.
     """
 
-    line: Line
-    prediction: str
-    answer: str
-    wrong: str
-    symbols: str
-
-    def to_mapping(self) -> dict[str, Any]:
-        """As JSON can hold it."""
-        place = {}
-        if self.line.source:
-            place = {"source": self.line.source, "line": self.line.number}
-        return place | {
-            "input": self.line.text,
-            "prediction": self.prediction,
-            "right": not self.wrong,
-            "answer": self.answer,
-            "wrong_symbols": self.wrong,
-        }
-
-    def __str__(self) -> str:
-        said = f"{self.line.text} → {self.prediction}"
-        if not self.wrong:
-            return f"{said}  right"
-        return (
-            f"{said}  WRONG: {self.answer} is right; {self.symbols} has "
-            f"wrong {self.wrong}"
-        )
+    text: str
+    fields: dict[str, Any]
 
 
 def read_lines(inputs: Sequence[str]) -> Iterator[list[Line]]:
@@ -174,212 +146,163 @@ def _opened(given: str) -> Iterator[Any]:
         yield sys.stdin.buffer
 
 
-def check_arguments(
-    inputs: Sequence[str], task: TransducerTask, any_length: bool
-) -> None:
-    """Refuses bad arguments before anything is answered.
+def read_arguments(
+    inputs: Sequence[str], notation: Notation
+) -> Iterable[list[Line]]:
+    """Refuse bad arguments before anything is asked, and return the inputs.
+
+    Args:
+        inputs: lines, see `read_lines`; or paths of files, all of which are
+            read here.
+        notation: the task's.
+
+    Returns:
+        The inputs, as many at once as there are.
 
     Raises:
-        InputError: a number that is none, or a file that is not there.
+        InputError: if one is no input of the task, or a file is not there.
     """
+    if not notation.reads_lines:
+        return [[Line(x, queries=tuple(notation.read(x))) for x in inputs]]
     for given in inputs:
         if given.startswith("@"):
-            path = pathlib.Path(given[1:])
-            try:
-                found = path.stat()
-            except OSError as error:
-                raise InputError(
-                    f"`input` must be a file after @. Received: {given} "
-                    f"({error.strerror})"
-                ) from None
-            if stat.S_ISDIR(found.st_mode):
-                raise InputError(
-                    "`input` must be a file after @. Received: "
-                    f"{given}, a folder"
-                )
-            # A pipe has no size.
-            if stat.S_ISREG(found.st_mode) and not found.st_size:
-                raise InputError(
-                    f"`input` must hold something. Received: {given}, empty"
-                )
+            _check_file(given)
         elif given != "-":
-            read_number(given, task, any_length)
+            notation.read(given)
+    return read_lines(inputs)
 
 
-def answer_numbers(
+def _check_file(given: str) -> None:
+    path = pathlib.Path(given[1:])
+    try:
+        found = path.stat()
+    except OSError as error:
+        raise InputError(
+            f"`input` must be a file after @. Received: {given} "
+            f"({error.strerror})"
+        ) from None
+    if stat.S_ISDIR(found.st_mode):
+        raise InputError(
+            f"`input` must be a file after @. Received: {given}, a folder"
+        )
+    # A pipe has no size.
+    if stat.S_ISREG(found.st_mode) and not found.st_size:
+        raise InputError(
+            f"`input` must hold something. Received: {given}, empty"
+        )
+
+
+def predict(
     model: "keras.Model",
-    task: TransducerTask,
+    task: Task,
     lines: Iterable[list[Line]],
     *,
     any_length: bool,
     on_bad_line: Callable[[Line, InputError], None],
-) -> Iterator[list[Answer]]:
-    """A model's answers to numbers, in their order and a batch at a time.
+    rows: int | None = None,
+) -> Iterator[list[Prediction]]:
+    """Predict inputs in their order, a batch at a time.
 
     Args:
         model: of the task.
-        task: what is right.
-        lines: the inputs, see `read_lines`.
+        task: how inputs and outputs are written.
+        lines: the inputs, see `read_arguments`.
         any_length: whether the model reads sequences of any length.
-        on_bad_line: called with a line that is no number, and why.
+        on_bad_line: called with a line that is no input, and why.
+        rows: predict after so many time steps; None for all.
+
+    Yields:
+        The predictions of the inputs that there are by then.
     """
-    ask = _asking(model)
+    notation = task.notation(any_length)
+    ask = _asking(model, rows)
     for some in lines:
         for first in range(0, len(some), _BATCH):
-            read: list[tuple[Line, Number]] = []
+            read: list[tuple[Line, Query]] = []
             for line in some[first : first + _BATCH]:
                 try:
-                    number = read_number(line.text, task, any_length)
-                    read.append((line, number))
+                    queries = line.queries or notation.read(line.text)
                 except InputError as error:
                     on_bad_line(line, error)
-            yield list(_answers(ask, task, read))
+                else:
+                    read += [(line, query) for query in queries]
+            yield list(_predictions(ask, task, notation, read, rows))
 
 
-@dataclasses.dataclass(frozen=True)
-class ImageAnswer:
-    """What a model says to an image.
-
-    Args:
-        path: the file.
-        index: which one of the file's images; None for one alone.
-        label: the class.
-        probability: what the model gives it.
-        rows: how many rows were read.
-    """
-
-    path: pathlib.Path
-    index: int | None
-    label: int
-    probability: float
-    rows: int
-
-    def to_mapping(self) -> dict[str, Any]:
-        """As JSON can hold it."""
-        return {
-            "input": str(self.path),
-            **({} if self.index is None else {"index": self.index}),
-            "class": self.label,
-            "probability": self.probability,
-            "rows": self.rows,
-        }
-
-    def __str__(self) -> str:
-        which = "" if self.index is None else f"[{self.index}]"
-        return (
-            f"{self.path}{which} → {self.label}  ({percent(self.probability)})"
-        )
-
-
-def answer_images(
-    run: "Run", paths: Sequence[pathlib.Path], rows: int | None = None
-) -> Iterator[ImageAnswer]:
-    """A run's answers to files of images, in their order.
-
-    Args:
-        run: of image rows.
-        paths: see `read_images`; all are read before the first answer.
-        rows: answer after so many; by default all.
+def check_rows(rows: int | None, task: Task) -> None:
+    """Refuse a number of rows to predict after that there is not.
 
     Raises:
-        InputError: files that cannot be read, or `rows` that there are not.
+        InputError: if the task's inputs have no rows, or fewer.
     """
+    if rows is None:
+        return
+    if task.num_symbols is not None or task.output_shape:
+        raise InputError(
+            f"`rows` is for images. Received: a run of {task.name}, rows={rows}"
+        )
+    if rows > task.input_shape[0]:
+        raise InputError(
+            f"`rows` must be at most {task.input_shape[0]}. Received: "
+            f"rows={rows}"
+        )
+
+
+# From inputs to predictions and confidences.
+_Ask = Callable[[Any], tuple[Any, Any]]
+
+
+def _asking(model: "keras.Model", rows: int | None) -> _Ask:
+    """Return a function that asks the model; it is traced when that pays."""
     import tensorflow as tf
 
     from keras_lstm.cells import predictions_of
-    from keras_lstm.evaluation import answering_every_step
+    from keras_lstm.early_answers import answering_every_step
 
-    task = run.config.task
-    if not isinstance(task, ImageRows):
-        raise InputError(
-            "`run_dir` must hold a run of a sequence task or of image-rows. "
-            f"Received: a run of {task.name}"
-        )
-    shape = task.input_shape
-    if rows is not None and rows > shape[0]:
-        raise InputError(
-            f"`rows` must be at most {shape[0]}. Received: rows={rows}"
-        )
-    files = [read_images(path, shape, task.white) for path in paths]
-    model = run.model if rows is None else answering_every_step(run.model)
-    for path, images in zip(paths, files, strict=True):
-        for first in range(0, len(images), _IMAGE_BATCH):
-            batch = images[first : first + _IMAGE_BATCH]
-            logits = model(tf.constant(batch), training=False)
-            logits = logits if rows is None else logits[:, rows - 1]
-            shares = tf.reduce_max(tf.nn.softmax(logits), -1).numpy()
-            found = zip(predictions_of(logits.numpy()), shares, strict=True)
-            for index, (label, share) in enumerate(found, first):
-                yield ImageAnswer(
-                    path,
-                    None if len(images) == 1 else index,
-                    int(label),
-                    float(share),
-                    rows or shape[0],
-                )
-
-
-def _asking(model: "keras.Model") -> Callable[[Any], Any]:
-    """The model's predictions; it is traced when that is worth it."""
-    import tensorflow as tf
-
-    from keras_lstm.cells import predictions_of
-
+    asked_model = model if rows is None else answering_every_step(model)
     traced = tf.function(
-        lambda symbols: model(symbols, training=False),
+        lambda inputs: asked_model(inputs, training=False),
         reduce_retracing=True,
         autograph=False,
     )
     asked = False
 
-    def ask(symbols: Any) -> Any:
+    def ask(inputs: Any) -> tuple[Any, Any]:
         nonlocal asked
         # Without a graph each step takes a millisecond.
-        worth_it = asked or symbols.shape[1] > _EAGER_STEPS
-        call = traced if worth_it else lambda x: model(x, training=False)
+        worth_it = asked or inputs.shape[1] > _EAGER_STEPS
+        call = traced if worth_it else lambda x: asked_model(x, training=False)
         asked = True
-        return predictions_of(call(tf.constant(symbols)).numpy())
+        logits = call(tf.constant(inputs))
+        logits = logits if rows is None else logits[:, rows - 1]
+        shares = tf.reduce_max(tf.nn.softmax(logits), -1).numpy()
+        return predictions_of(logits.numpy()), shares
 
     return ask
 
 
-def _answers(
-    ask: Callable[[Any], Any],
-    task: TransducerTask,
-    read: list[tuple[Line, Number]],
-) -> Iterator[Answer]:
+def _predictions(
+    ask: _Ask,
+    task: Task,
+    notation: Notation,
+    read: list[tuple[Line, Query]],
+    rows: int | None,
+) -> Iterator[Prediction]:
     by_length: dict[int, list[int]] = {}
-    for index, (_, number) in enumerate(read):
-        by_length.setdefault(number.num_bits, []).append(index)
-    found: list[Answer | None] = [None] * len(read)
-    for num_bits, indices in by_length.items():
-        size = max(1, _BATCH_SYMBOLS // num_bits)
+    for index, (_, query) in enumerate(read):
+        by_length.setdefault(query.num_steps, []).append(index)
+    found: list[Prediction | None] = [None] * len(read)
+    for num_steps, indices in by_length.items():
+        size = min(_BATCH, max(1, _BATCH_STEPS // num_steps))
         for first in range(0, len(indices), size):
             part = indices[first : first + size]
-            symbols = symbols_of([read[index][1] for index in part], task)
-            rows = zip(part, ask(symbols), task.answer(symbols), strict=True)
-            for index, prediction, answer in rows:
-                found[index] = _answer(task, *read[index], prediction, answer)
+            queries = [read[index][1] for index in part]
+            said = notation.describe(queries, *ask(notation.encode(queries)))
+            for index, described in zip(part, said, strict=True):
+                fields = read[index][0].origin | described.fields
+                if task.num_symbols is None:
+                    fields["rows"] = rows or num_steps
+                found[index] = Prediction(described.text, fields)
     for each in found:
         if each is not None:
             yield each
-
-
-def _answer(
-    task: TransducerTask,
-    line: Line,
-    number: Number,
-    prediction: Any,
-    answer: Any,
-) -> Answer:
-    said = written(prediction, number, task.num_classes)
-    wrong = prediction != answer
-    if not wrong.any():
-        return Answer(line, said, said, "", "")
-    return Answer(
-        line,
-        said,
-        written(answer, number, task.num_classes),
-        "".join(np.where(wrong, "^", ".")[::-1]),
-        "".join("?" if s < 0 else str(s) for s in prediction[::-1]),
-    )

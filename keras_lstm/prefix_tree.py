@@ -162,7 +162,7 @@ def _leaves(network: Cells, task: TransducerTask, block: _Block) -> Answers:
     wrong_tokens, margins = block.wrong_tokens, block.margins
     close = block.close
     if not network.per_step:
-        targets = task.answer(task.symbols_of(block.numbers))
+        targets = task.targets(task.symbols_of(block.numbers))
         each = network.leaf_margins(block.cells, targets).numpy()
         wrong_tokens = (each < 0).sum(-1, dtype=np.int16)
         margins = each.min(-1)

@@ -24,7 +24,7 @@ from keras_lstm.reporting import failures_markdown
 from keras_lstm.seeds import derive_seed
 from keras_lstm.tasks.hard_inputs import give_runs
 from keras_lstm.tasks.task import Split, Task
-from keras_lstm.tasks.transducer import TransducerTask
+from keras_lstm.tasks.transducer import TransducerTask, get_machine
 from keras_lstm.verification import Failure
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ class SequenceProbe:
         self.task = task
         self._inputs = _inputs_by_run_length(task, seed)
         self._ask = _Inputs(self._inputs)
-        self._targets = task.answer(self._inputs)
+        self._targets = task.targets(self._inputs)
         self._run_lengths = task.run_length(self._inputs)
         # Of long sequences some neighbours count together.
         count = min(_MAX_POSITIONS, task.num_bits)
@@ -420,8 +420,9 @@ def make_probe(task: Task, validation: Split | None, seed: int) -> Probe | None:
         validation: its examples to look at.
         seed: which inputs are asked.
     """
-    if isinstance(task, TransducerTask):
-        return SequenceProbe(task, seed)
-    if validation is None or task.output_shape or len(task.input_shape) != 2:
+    machine = get_machine(task)
+    if machine is not None:
+        return SequenceProbe(machine, seed)
+    if validation is None or not task.inputs_are_images:
         return None
     return ImageProbe(validation, task.num_classes)

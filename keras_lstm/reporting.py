@@ -5,18 +5,14 @@ import dataclasses
 import io
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from keras_lstm.console import percent
 from keras_lstm.evaluation import Evaluation
 from keras_lstm.proof import ProofSearch
 from keras_lstm.tasks.task import Task
 from keras_lstm.tasks.transducer import TransducerTask
-from keras_lstm.verification import Failure, Verification
-
-if TYPE_CHECKING:
-    from keras_lstm.config import Config
-    from keras_lstm.training import TrainResult
+from keras_lstm.verification import Coverage, Failure, Method, Verification
 
 _NUM_SHOWN = 20
 _MAX_GROUPS = 32
@@ -26,19 +22,19 @@ def failures_csv(task: TransducerTask, failures: Sequence[Failure]) -> str:
     """The wrong answers as CSV, most significant first.
 
     Returns:
-        A line for each with its input, answer, prediction, a mark `^` under
+        A line for each with its input, target, prediction, a mark `^` under
         each wrong symbol, run length and margin.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     run_name = f"{task.run_name.replace(' ', '_')}_length"
-    columns = ["input", "answer", "prediction", "wrong", run_name, "margin"]
+    columns = ["input", "target", "prediction", "wrong", run_name, "margin"]
     writer.writerow(columns)
     for failure in failures:
         writer.writerow(
             [
                 task.text_of(failure.symbols),
-                task.text_of(failure.answer),
+                task.text_of(failure.target),
                 task.text_of(failure.prediction),
                 _marks(failure),
                 failure.run_length,
@@ -49,7 +45,7 @@ def failures_csv(task: TransducerTask, failures: Sequence[Failure]) -> str:
 
 
 def _marks(failure: Failure) -> str:
-    wrong = failure.prediction != failure.answer
+    wrong = failure.prediction != failure.target
     return "".join("^" if mark else "." for mark in wrong[::-1])
 
 
@@ -57,10 +53,10 @@ def failures_markdown(task: TransducerTask, failures: Sequence[Failure]) -> str:
     """The wrong answers as a table, most significant first, wrong ones bold."""
     if not failures:
         return ""
-    rows = [f"| input | answer | prediction | {task.run_name} length |"]
+    rows = [f"| input | target | prediction | {task.run_name} length |"]
     rows.append("| --- | --- | --- | --- |")
     for failure in failures:
-        wrong = failure.prediction != failure.answer
+        wrong = failure.prediction != failure.target
         marked = "".join(
             f"**{symbol}**" if is_wrong else str(symbol)
             for symbol, is_wrong in zip(
@@ -69,43 +65,12 @@ def failures_markdown(task: TransducerTask, failures: Sequence[Failure]) -> str:
         ).replace("****", "")
         cells = (
             _numbered(task, failure.symbols),
-            _numbered(task, failure.answer),
+            _numbered(task, failure.target),
             marked,
             str(failure.run_length),
         )
         rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows)
-
-
-def result_text(config: "Config", result: "TrainResult") -> str:
-    """A finished run's result, for standard output."""
-    report, seconds = result.report, result.report["seconds"]
-    lines = [outcome_text(config.task, result.check, result.proof, report)]
-    distinct = report["distinct_training_examples"]
-    lines += [
-        f"Trained on {report['training_examples']:,} examples"
-        + (f", {distinct:,} of them distinct" if distinct else "")
-        + f", in {report['optimizer_steps']:,} steps; stopped because "
-        f"{report['stopped_because']}.",
-        f"Seconds: {seconds['import']:.1f} importing, {seconds['build']:.1f} "
-        f"building, {seconds['train']:.1f} training, {seconds['check']:.1f} "
-        f"checking.",
-        f"Run folder: {result.run_dir}",
-    ]
-    return "\n".join(lines)
-
-
-def outcome_text(
-    task: Task,
-    check: Verification | Evaluation,
-    proof: ProofSearch | None,
-    report: dict[str, Any],
-) -> str:
-    """What was proved, if that was asked for, and what was wrong."""
-    if not isinstance(task, TransducerTask) or isinstance(check, Evaluation):
-        return evaluation_text(report)
-    text = check_text(task, check)
-    return text if proof is None else f"{proof_text(task, proof)}\n{text}"
 
 
 def proof_text(
@@ -135,7 +100,7 @@ def proof_text(
         lines += [
             "Wrong, so there is nothing to prove:",
             f"  input       {_numbered(task, failure.symbols)}",
-            f"  answer      {_numbered(task, failure.answer)}",
+            f"  target      {_numbered(task, failure.target)}",
             f"  prediction  {_numbered(task, failure.prediction)}",
             "",
         ]
@@ -158,15 +123,25 @@ def proof_report(search: ProofSearch) -> dict[str, Any]:
     }
 
 
-def evaluation_text(report: dict[str, Any]) -> str:
-    """What came out on a test split."""
+def evaluation_text(
+    task: Task, check: Evaluation, first_tested: int | None
+) -> str:
+    """Return what was measured on a test split.
+
+    Args:
+        task: what is right.
+        check: the result.
+        first_tested: how many of the first examples to report apart.
+    """
+    right = check.num_examples - check.num_wrong
     lines = [
-        f"{percent(report['sequence_accuracy'])} of the test images are right:"
-        f" {report['num_wrong']:,} of {report['num_examples']:,} are wrong."
+        f"{percent(right / check.num_examples)} of the test "
+        f"{task.example_label}s are right: {check.num_wrong:,} of "
+        f"{check.num_examples:,} are wrong."
     ]
-    if "test_head_num_examples" in report:
-        examples = report["test_head_num_examples"]
-        right = examples - report["test_head_num_wrong"]
+    if first_tested is not None:
+        examples = min(first_tested, check.num_examples)
+        right = examples - check.num_wrong_of(first_tested)
         lines.append(
             f"Of the first {examples}: {percent(right / examples)} right."
         )
@@ -194,7 +169,7 @@ def check_text(
             f"{check.num_wrong:,} of {check.num_examples:,} answers are wrong "
             f"({check.checked})."
         ]
-    if (check.method, check.checked) == ("predict", "all inputs"):
+    if check.method is Method.PREDICT and check.coverage is Coverage.ALL:
         lines.append(
             "Asked one by one with `predict`: the model has layers that the "
             "walk over prefixes does not know."
@@ -233,13 +208,13 @@ def _failure_table(
     rows = [
         (
             _numbered(task, failure.symbols),
-            _numbered(task, failure.answer),
+            _numbered(task, failure.target),
             _numbered(task, failure.prediction),
             _marks(failure),
         )
         for failure in check.failures[:_NUM_SHOWN]
     ]
-    rows.insert(0, ("input", "answer", "prediction", "wrong bits"))
+    rows.insert(0, ("input", "target", "prediction", "wrong bits"))
     widths = [max(len(row[i]) for row in rows) for i in range(4)]
     lines += [
         "  ".join(
@@ -268,27 +243,38 @@ def _short(text: str) -> str:
     return f"{text[:24]}...{text[-24:]} ({len(text)} symbols)"
 
 
-def check_report(check: Verification | Evaluation) -> dict[str, Any]:
-    """What `report.json` says of a check."""
+def check_report(check: Verification) -> dict[str, Any]:
+    """Return what reports say of a check, as JSON can hold it."""
+    return {
+        "checked": check.checked,
+        "method": check.method.value,
+        **_counts(check),
+        "min_margin": _finite(check.min_margin),
+        "min_margin_input": "".join(check.min_margin_input[::-1].astype(str)),
+        "by_run_length": [
+            dataclasses.asdict(count) for count in check.by_run_length
+        ],
+    }
+
+
+def evaluation_report(check: Evaluation) -> dict[str, Any]:
+    """Return what reports say of a test split, as JSON can hold it."""
+    return {
+        "checked": "test split",
+        **_counts(check),
+        "min_margin": _finite(float(check.margins.min())),
+    }
+
+
+def _counts(check: Verification | Evaluation) -> dict[str, Any]:
     right = check.num_examples - check.num_wrong
     right_tokens = check.num_tokens - check.num_wrong_tokens
-    report: dict[str, Any] = {
+    return {
         "num_examples": check.num_examples,
         "num_wrong": check.num_wrong,
         "sequence_accuracy": right / check.num_examples,
         "token_accuracy": right_tokens / check.num_tokens,
     }
-    if isinstance(check, Evaluation):
-        report["min_margin"] = _finite(float(check.margins.min()))
-        return {"checked": "test split", **report}
-    report["min_margin"] = _finite(check.min_margin)
-    report["min_margin_input"] = "".join(
-        check.min_margin_input[::-1].astype(str)
-    )
-    report["by_run_length"] = [
-        dataclasses.asdict(count) for count in check.by_run_length
-    ]
-    return {"checked": check.checked, "method": check.method, **report}
 
 
 def _finite(value: float) -> float | None:

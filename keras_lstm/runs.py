@@ -7,15 +7,19 @@ from typing import Any
 
 import keras
 
-from keras_lstm.config import Config
 from keras_lstm.console import ProgressBar
+from keras_lstm.evaluation import accuracy_by_step, evaluate
+from keras_lstm.evaluation_details import NUM_MISTAKES, evaluation_details
 from keras_lstm.files import write_text
+from keras_lstm.final_check import require_test
 from keras_lstm.models import build_model
 from keras_lstm.options import InputError
 from keras_lstm.proof import ProofSearch, find_proof
 from keras_lstm.reporting import check_report, failures_csv, proof_report
-from keras_lstm.run_folder import saved_config, saved_report
+from keras_lstm.run_folder import RunFolder
+from keras_lstm.saved_run import SavedRun, read_run
 from keras_lstm.tasks import task_name
+from keras_lstm.tasks.task import Task
 from keras_lstm.tasks.transducer import TransducerTask
 from keras_lstm.verification import (
     DEFAULT_WALKED_INPUTS,
@@ -29,7 +33,7 @@ _LENGTHS_TO_FAIL_AT = (64, 1024)
 
 
 @dataclasses.dataclass(frozen=True)
-class Run:
+class Run(SavedRun):
     """What a run folder holds.
 
     Args:
@@ -39,53 +43,29 @@ class Run:
         model: the trained model, uncompiled.
     """
 
-    run_dir: pathlib.Path
-    config: Config
-    report: dict[str, Any]
     model: keras.Model
-
-    @property
-    def sequence_task(self) -> TransducerTask:
-        """The task, where it is a sequence task.
-
-        Raises:
-            InputError: it is another.
-        """
-        task = self.config.task
-        if not isinstance(task, TransducerTask):
-            raise InputError(
-                "`run_dir` must hold a run of a sequence task. Received: a "
-                f"run of {task.name}, run_dir={self.run_dir}"
-            )
-        return task
 
 
 def load_run(run_dir: pathlib.Path, argument: str = "run_dir") -> Run:
-    """Reads a run folder.
+    """Read a run folder.
 
     Args:
         run_dir: the folder.
         argument: what error messages call it.
 
     Raises:
-        InputError: it holds no finished run, or one of a newer version.
+        InputError: if it holds no finished run, one of a newer version, or a
+            model that cannot be loaded or is another.
     """
-    report = saved_report(run_dir, argument)
-    config = saved_config(run_dir, argument)
-    if report is None or config is None:
-        missing = "report.json" if report is None else "config.yaml"
-        raise InputError(
-            f"`{argument}` must hold a finished run. Received: "
-            f"{argument}={run_dir}, without {missing}"
-        )
+    saved = read_run(run_dir, argument)
     model = load_model(run_dir, argument)
-    expected = build_model(config.task, config.model)
+    expected = build_model(saved.config.task, saved.config.model)
     if not model.built or _shapes(model) != _shapes(expected):
         raise InputError(
             f"`{argument}` must hold the model that its config.yaml "
             f"describes. Received: another model, {argument}={run_dir}"
         )
-    return Run(run_dir, config, report, model)
+    return Run(saved.run_dir, saved.config, saved.report, model)
 
 
 def verify_run(
@@ -107,17 +87,9 @@ def verify_run(
     Raises:
         InputError: no sequence task, or a length that the head does not allow.
     """
-    task = run.sequence_task
-    trained = task.num_bits
-    num_bits = num_bits or trained
-    if run.config.model.head == "last_state" and num_bits != trained:
-        raise InputError(
-            f"`num_bits` must be {trained}, the length that a last_state "
-            f"model was trained on. Received: num_bits={num_bits}"
-        )
-    task = _of_length(task, num_bits)
+    task = run.machine_to_verify(num_bits)
     walked = MAX_WALKED_INPUTS
-    if num_bits > trained:
+    if task.num_bits > run.machine.num_bits:
         walked = DEFAULT_WALKED_INPUTS
     with ProgressBar("checking") as bar:
         result = verify(
@@ -129,14 +101,14 @@ def verify_run(
         )
     report = {
         "task": task_name(type(task)),
-        "num_bits": num_bits,
+        "num_bits": task.num_bits,
         **check_report(result),
         "seconds": round(result.seconds, 3),
     }
     text = json.dumps(report, indent=2, allow_nan=False) + "\n"
-    write_text(run.run_dir / f"verify-{num_bits}.json", text)
+    write_text(run.folder.verification(task.num_bits), text)
     text = failures_csv(task, result.failures)
-    write_text(run.run_dir / failures_name(run, num_bits), text)
+    write_text(failures_path(run, task.num_bits), text)
     return task, result, report
 
 
@@ -158,7 +130,7 @@ def prove_run(
     Raises:
         InputError: no sequence task, or a model that cannot be proved.
     """
-    task = run.sequence_task
+    task = run.machine_to_prove()
     with ProgressBar("proving") as bar:
         search = find_proof(run.model, task, bar.update)
     checks: list[Verification] = []
@@ -171,13 +143,13 @@ def prove_run(
         "seconds": round(search.seconds, 3),
     }
     if search.proof is not None:
-        write_text(run.run_dir / "proof.json", search.proof.to_json())
+        write_text(run.folder.proof, search.proof.to_json())
         return search, checks, report
     # One that is there is about other weights.
-    (run.run_dir / "proof.json").unlink(missing_ok=True)
+    run.folder.proof.unlink(missing_ok=True)
     for num_bits in (task.num_bits, *_LENGTHS_TO_FAIL_AT):
         try:
-            asked = _of_length(task, num_bits)
+            asked = task.of_length(num_bits)
         # Of some domains too few inputs are left at such a length.
         except InputError:
             continue
@@ -194,16 +166,39 @@ def prove_run(
     return search, checks, report
 
 
-def _of_length(task: TransducerTask, num_bits: int) -> TransducerTask:
-    """The same task for inputs of another length."""
-    options = task.to_mapping() | {"num_bits": num_bits, "sampling": "uniform"}
-    return type(task)(**options)
+def evaluate_run(
+    run: Run, **data_options: str | None
+) -> tuple[Task, dict[str, Any], list[list[str]]]:
+    """Measure a run's model on a test split, each example asked once.
+
+    Args:
+        run: the run.
+        **data_options: see `SavedRun.task_to_evaluate`.
+
+    Returns:
+        The task; `evaluation_details`, with the options that name the data;
+        and sketches of the mistakes.
+
+    Raises:
+        InputError: if it has no test split, or the data does not fit.
+    """
+    task = run.task_to_evaluate(**data_options)
+    test = require_test(task, task.splits(run.config.seed))
+    result = evaluate(run.model, test)
+    by_step = None
+    if not task.output_shape:
+        by_step = accuracy_by_step(run.model, test)
+    named = {k: getattr(task, k) for k in task.data_options[:1]}
+    details = named | evaluation_details(result, by_step, task)
+    inputs, _ = test.batch(result.confident_mistakes()[:NUM_MISTAKES])
+    return task, details, [task.sketch(one) for one in inputs.numpy()]
 
 
-def failures_name(run: Run, num_bits: int) -> str:
-    """The file that lists what is wrong at a length."""
-    trained = num_bits == run.sequence_task.num_bits
-    return "failures.csv" if trained else f"failures-{num_bits}.csv"
+def failures_path(run: SavedRun, num_bits: int) -> pathlib.Path:
+    """Return the file that lists what is wrong at a length."""
+    if num_bits == run.machine.num_bits:
+        return run.folder.failures
+    return run.folder.failures_at(num_bits)
 
 
 def load_model(run_dir: pathlib.Path, argument: str = "run_dir") -> keras.Model:
@@ -216,7 +211,7 @@ def load_model(run_dir: pathlib.Path, argument: str = "run_dir") -> keras.Model:
     Raises:
         InputError: there is none, or it cannot be read.
     """
-    path = run_dir / "model.keras"
+    path = RunFolder(run_dir).model
     if not path.is_file():
         raise InputError(
             f"`{argument}` must hold a finished run. Received: "

@@ -6,6 +6,7 @@ instead, and the result says so.
 """
 
 import dataclasses
+import enum
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -36,13 +37,28 @@ MAX_WALKED_INPUTS = 2**30
 DEFAULT_WALKED_INPUTS = 2**24
 
 
+class Coverage(enum.Enum):
+    """Which inputs were checked."""
+
+    ALL = enum.auto()
+    SAMPLED = enum.auto()
+
+
+class Method(enum.StrEnum):
+    """How inputs were checked."""
+
+    PREFIX_TREE = "prefix tree"
+    STEP_BY_STEP = "step by step"
+    PREDICT = "predict"
+
+
 @dataclasses.dataclass(frozen=True)
 class Failure:
     """A wrong answer; sequences are least significant first.
 
     Args:
         symbols: the input, `(num_bits,)`.
-        answer: what is right, `(num_bits,)`.
+        target: what is right, `(num_bits,)`.
         prediction: what the model says, `(num_bits,)`.
         run_length: see `TransducerTask.run_length`.
         margin: the smallest over the positions of the right symbol's logit
@@ -50,7 +66,7 @@ class Failure:
     """
 
     symbols: npt.NDArray[np.int32]
-    answer: npt.NDArray[np.int32]
+    target: npt.NDArray[np.int32]
     prediction: npt.NDArray[np.int32]
     run_length: int
     margin: float
@@ -70,9 +86,9 @@ class Verification:
     """What was checked and what was wrong.
 
     Args:
-        checked: "all inputs", or how many inputs of which kinds.
-        method: how they were asked: "prefix tree", "step by step" or
-            "predict".
+        coverage: which inputs were checked.
+        kinds: of sampled inputs, in words; empty where all were checked.
+        method: how they were checked.
         num_examples: inputs checked.
         num_wrong: those with any symbol wrong.
         num_tokens: symbols checked.
@@ -87,8 +103,9 @@ class Verification:
         seconds: how long it took.
     """
 
-    checked: str
-    method: str
+    coverage: Coverage
+    kinds: str
+    method: Method
     num_examples: int
     num_wrong: int
     num_tokens: int
@@ -100,6 +117,13 @@ class Verification:
     test_num_examples: int | None
     test_num_wrong: int | None
     seconds: float
+
+    @property
+    def checked(self) -> str:
+        """What was checked, in words."""
+        if self.coverage is Coverage.ALL:
+            return "all inputs"
+        return f"{self.num_examples:,} inputs of these kinds: {self.kinds}"
 
 
 def verify(
@@ -145,25 +169,26 @@ def verify(
     total = task.num_symbols**task.num_bits
     cells = Cells.of(model, task.num_symbols)
     found: Iterator[tuple[int, Answers]]
+    coverage, kinds = Coverage.ALL, ""
     if total > max_walked_inputs:
         inputs, kinds = hard_inputs(task)
         total = len(inputs)
-        checked = f"{total:,} inputs of these kinds: {kinds}"
+        coverage = Coverage.SAMPLED
         parts = (inputs[i : i + _PART] for i in range(0, total, _PART))
         if cells is not None and cells.per_step:
-            method = "step by step"
+            method = Method.STEP_BY_STEP
             found = ((len(p), _followed(cells, task, p)) for p in parts)
         else:
-            method = "predict"
+            method = Method.PREDICT
             found = ((len(p), _asked(model, task, p)) for p in parts)
     elif cells is None:
-        checked, method = "all inputs", "predict"
+        method = Method.PREDICT
         found = (
             (looked_at, _asked(model, task, numbers))
             for looked_at, numbers in _all_inputs(task)
         )
     else:
-        checked, method = "all inputs", "prefix tree"
+        method = Method.PREFIX_TREE
         if forecast is not None and total * cells.num_weights > _LONG_WALK:
             forecast(forecast_seconds(cells, task))
         found = walk(cells, task)
@@ -174,7 +199,7 @@ def verify(
         done += looked_at
         if progress is not None:
             progress(done, total)
-    return tally.result(model, checked, method, start)
+    return tally.result(model, coverage, kinds, method, start)
 
 
 class _Tally:
@@ -227,12 +252,18 @@ class _Tally:
         return inputs[worst], margins[worst]
 
     def result(
-        self, model: keras.Model, checked: str, method: str, start: float
+        self,
+        model: keras.Model,
+        coverage: Coverage,
+        kinds: str,
+        method: Method,
+        start: float,
     ) -> Verification:
         num_wrong, num_examples = (int(n) for n in self._counts.sum(0))
         held_out = self._held_out
         return Verification(
-            checked=checked,
+            coverage=coverage,
+            kinds=kinds,
             method=method,
             num_examples=num_examples,
             num_wrong=num_wrong,
@@ -260,7 +291,7 @@ class _Tally:
         symbols = _symbols(self._task, inputs)
         rows = zip(
             symbols,
-            self._task.answer(symbols),
+            self._task.targets(symbols),
             predictions_of(_predict(model, symbols)),
             self._task.run_length(symbols).tolist(),
             margins.tolist(),
@@ -291,7 +322,7 @@ def _ask(
         return np.zeros(0, np.int16), np.zeros(0, np.float32)
     symbols = _symbols(task, inputs)
     logits = _predict(model, symbols)
-    targets = task.answer(symbols)
+    targets = task.targets(symbols)
     wrong = predictions_of(logits) != targets
     margins = margins_of(tf.constant(logits), targets).numpy()
     return wrong.sum(-1, dtype=np.int16), margins.min(-1)
@@ -335,6 +366,6 @@ def _followed(cells: Cells, task: TransducerTask, inputs: Any) -> Answers:
     """The answers to inputs, without keeping what each layer returns."""
     symbols = inputs.astype(np.int32)
     runs = task.run_length(symbols).astype(np.int16)
-    found = cells.follow(symbols, task.answer(symbols))
+    found = cells.follow(symbols, task.targets(symbols))
     wrong_tokens, margins, close = (each.numpy() for each in found)
     return Answers(inputs, runs, wrong_tokens, margins, close)

@@ -117,7 +117,7 @@ def verify() -> dict[str, Contender]:
     train = make_dataset(task.splits(seed=0).train, 128, training=True)
     model.fit(train, steps_per_epoch=120, shuffle=False, verbose=0)
     inputs = task.symbols_of(np.arange(2**20 - 1))
-    targets = task.answer(inputs)
+    targets = task.targets(inputs)
 
     def brute_force() -> int:
         logits = model.predict(inputs, batch_size=4096, verbose=0)

@@ -3,7 +3,7 @@ import dataclasses
 import pytest
 import yaml
 
-from keras_lstm.config import read_config
+from keras_lstm.config_file import read_config
 from keras_lstm.options import InputError, option
 from keras_lstm.presets import PRESETS, get_preset
 from keras_lstm.tasks.image_rows import ImageRows

@@ -3,6 +3,10 @@ import json
 import numpy as np
 import pytest
 import tensorflow as tf
+from keras_lstm.image_report import (
+    image_report,
+    image_report_text,
+)
 
 from keras_lstm.cli import main
 from keras_lstm.config import ModelConfig
@@ -11,10 +15,6 @@ from keras_lstm.evaluation import (
     Evaluation,
     accuracy_by_step,
     answering_every_step,
-)
-from keras_lstm.image_report import (
-    image_report,
-    image_report_text,
 )
 from keras_lstm.models import build_model
 from keras_lstm.presets import get_preset

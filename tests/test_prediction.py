@@ -9,12 +9,12 @@ import zlib
 import keras
 import numpy as np
 import pytest
+from keras_lstm.image_input import read_images
 from PIL import Image
 
 from keras_lstm import prediction
 from keras_lstm.cli import main
 from keras_lstm.config import ModelConfig
-from keras_lstm.image_input import read_images
 from keras_lstm.models import build_model
 from keras_lstm.prediction import answer_numbers, read_lines
 from keras_lstm.presets import get_preset

@@ -73,7 +73,7 @@ def test_the_margin_is_a_bound_on_every_real_one(proved):
     for num_bits in (1, 2, 333, 3000):
         inputs, _ = hard_inputs(Increment(num_bits=num_bits))
         inputs = inputs[:1500]
-        wrong, margins, _ = cells.follow(inputs, task.answer(inputs))
+        wrong, margins, _ = cells.follow(inputs, task.targets(inputs))
         assert not wrong.numpy().any()
         assert margins.numpy().min() >= search.margin
 
@@ -94,7 +94,7 @@ def wrong_of(model, task, rng, count, longest):
         length = int(np.exp(rng.uniform(0, np.log(longest)))) + 1
         symbols = adversarial(rng, min(length, longest))[np.newaxis]
         found = model.predict_on_batch(symbols).argmax(-1)
-        wrong += not np.array_equal(found, task.answer(symbols))
+        wrong += not np.array_equal(found, task.targets(symbols))
     return wrong
 
 

@@ -23,7 +23,7 @@ def proved_run(tmp_path_factory):
     run_dir = tmp_path_factory.mktemp("proved") / "run"
     config = get_preset("increment-proved").replace(Increment, num_bits=12)
     result = train(config, run_dir, quiet=True)
-    assert result.report["proved"]
+    assert result.report.proved
     return run_dir
 
 
@@ -143,7 +143,7 @@ def test_a_proof_is_about_the_weights_that_are_saved(tmp_path):
     result = train(
         config, tmp_path / "run", quiet=True, callbacks=[ChangesWeights()]
     )
-    assert not result.report["proved"]
+    assert not result.report.proved
     assert "about other weights" in result.proof.reason
     assert not (tmp_path / "run" / "proof.json").exists()
     config = config.replace(Increment, ema_share=0.5)

@@ -4,7 +4,13 @@ import numpy as np
 
 from keras_lstm.reporting import check_text, failures_csv
 from keras_lstm.tasks.increment import Increment
-from keras_lstm.verification import Failure, RunCount, Verification
+from keras_lstm.verification import (
+    Coverage,
+    Failure,
+    Method,
+    RunCount,
+    Verification,
+)
 
 TASK = Increment(num_bits=4)
 
@@ -13,7 +19,7 @@ def failure_of(number, prediction, margin=-1.5):
     symbols = TASK.symbols_of(number)
     return Failure(
         symbols,
-        TASK.answer(symbols),
+        TASK.targets(symbols),
         TASK.symbols_of(prediction),
         int(TASK.run_length(symbols)),
         margin,
@@ -22,8 +28,9 @@ def failure_of(number, prediction, margin=-1.5):
 
 def check_of(failures, num_wrong, **values):
     return Verification(
-        checked="all inputs",
-        method=values.get("method", "prefix tree"),
+        coverage=Coverage.ALL,
+        kinds="",
+        method=values.get("method", Method.PREFIX_TREE),
         num_examples=15,
         num_wrong=num_wrong,
         num_tokens=60,
@@ -46,7 +53,7 @@ def test_wrong_answers_come_first_and_are_marked():
         "           0          0          8",
         "           3          2          2",
         "",
-        "input     answer    prediction  wrong bits",
+        "input     target    prediction  wrong bits",
         "0111 (7)  1000 (8)  1010 (10)   ..^.",
         "0000 (0)  0001 (1)  0000 (0)    ...^",
         "",
@@ -83,7 +90,7 @@ def test_nothing_wrong_is_one_plain_sentence():
 
 
 def test_it_says_when_the_walk_was_not_possible():
-    text = check_text(TASK, check_of([], 0, method="predict"))
+    text = check_text(TASK, check_of([], 0, method=Method.PREDICT))
     assert "Asked one by one with `predict`" in text
     assert "predict" not in check_text(TASK, check_of([], 0))
 
@@ -91,7 +98,7 @@ def test_it_says_when_the_walk_was_not_possible():
 def test_long_numbers_are_shortened():
     task = Increment(num_bits=200)
     symbols = np.zeros(200, np.int32)
-    failure = Failure(symbols, task.answer(symbols), symbols, 0, -1.0)
+    failure = Failure(symbols, task.targets(symbols), symbols, 0, -1.0)
     check = check_of([failure], 1)
     text = check_text(task, check)
     assert f"{'0' * 24}...{'0' * 24} (200 symbols)" in text

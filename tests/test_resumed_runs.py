@@ -129,7 +129,7 @@ STOPS = {
 def test_a_training_goes_on_as_if_never_stopped(tmp_path, name):
     config = CONFIGS[name.split(",")[0]]
     whole = run(config, tmp_path / "whole", [])
-    assert whole.report["resumed_from_step"] is None
+    assert whole.report.resumed_from_step is None
     resumed = run(config, tmp_path / "resumed", STOPS[name])
     assert resumed.report["resumed_from_step"] > 0
     assert outcome(resumed) == outcome(whole)

@@ -18,7 +18,7 @@ def exact_run(tmp_path_factory):
     run_dir = tmp_path_factory.mktemp("exact") / "run"
     config = get_preset("increment").replace(Increment, num_bits=10)
     result = train(config, run_dir, quiet=True)
-    assert result.report["num_wrong"] == 0
+    assert result.report.num_wrong == 0
     return run_dir
 
 
@@ -37,7 +37,7 @@ def test_a_run_is_read_back(exact_run):
     run = load_run(exact_run)
     assert run.sequence_task == Increment(num_bits=10)
     assert run.config.preset == "increment"
-    assert run.report["num_examples"] == 1023
+    assert run.report.num_examples == 1023
     assert not run.model.compiled
 
 

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from keras_lstm.cli import main
-from keras_lstm.config import read_config
+from keras_lstm.config_file import read_config
 from keras_lstm.tasks.increment import Increment
 
 TUNE = ("tune", "increment", "--num-bits", "6", "--epochs", "6")

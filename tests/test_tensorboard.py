@@ -122,7 +122,7 @@ def test_pictures_and_texts_are_of_the_model_at_the_end(run):
         # Not one colour.
         assert len(np.unique(pictures[-1][1].reshape(-1, 4), axis=0)) > 100
     said = texts(run.run_dir)
-    wrong = run.report["num_wrong"]
+    wrong = run.report.num_wrong
     expected = f"{wrong:,} of 63 answers" if wrong else "Nothing is wrong"
     assert expected in said["result"]
     assert "of the 96 answers asked for here" in said["wrong_answers"]

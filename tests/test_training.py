@@ -103,7 +103,7 @@ def test_training_stops_when_the_validation_part_is_right(tmp_path):
     assert accuracies[-1] == 1.0
     assert 1 < len(accuracies) < 30
     assert all(value < 1.0 for value in accuracies[1:-1])
-    assert result.report["stopped_because"] == (
+    assert result.report.stopped_because == (
         "val_sequence_accuracy was exactly 1"
     )
 
@@ -112,8 +112,8 @@ def test_training_stops_when_the_validation_part_is_right(tmp_path):
 def test_the_relatives_are_learned_too(tmp_path, task):
     config = get_preset("increment").replace(task, num_bits=10)
     result = train(config, tmp_path / "run", quiet=True)
-    assert result.report["num_wrong"] == 0
-    assert result.report["num_examples"] == config.task.num_inputs()
+    assert result.report.num_wrong == 0
+    assert result.report.num_examples == config.task.num_inputs()
 
 
 def test_a_held_out_part_is_reported(tmp_path):
@@ -179,7 +179,7 @@ def test_averaged_weights_are_what_is_kept(tmp_path):
     split = config.task.splits(seed=0).validation
     found = evaluate(result.model, split)
     share = 1 - found.num_wrong / found.num_examples
-    assert result.report["validation_accuracy"] == pytest.approx(share)
+    assert result.report.validation_accuracy == pytest.approx(share)
     plain = train(
         config.replace(ImageRows, ema_share=None), tmp_path / "b", quiet=True
     )
@@ -245,14 +245,14 @@ def test_two_replicas_train_through_the_same_call(
         train(small(batch_size=7), tmp_path / "odd")
     config = get_preset("increment").replace(Increment, num_bits=10)
     result = train(config, tmp_path / "run", quiet=True)
-    assert result.report["num_wrong"] == 0
+    assert result.report.num_wrong == 0
 
 
 def test_mixed_precision_trains(tmp_path):
     config = small(precision="mixed_float16")
     result = train(config, tmp_path / "run", quiet=True)
-    assert result.report["checked"] == "all inputs"
-    assert result.report["method"] == "predict"
+    assert result.report.checked == "all inputs"
+    assert result.report.method == "predict"
     assert result.history["loss"][1] < result.history["loss"][0]
 
 

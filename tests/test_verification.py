@@ -46,7 +46,7 @@ def brute_force(model, task):
     inside = task.in_domain(task.states(symbols)[:, -1])
     numbers, symbols = numbers[inside], symbols[inside]
     logits = model.predict(symbols, verbose=0)
-    targets = task.answer(symbols)
+    targets = task.targets(symbols)
     right = np.take_along_axis(logits, targets[..., None], -1)[..., 0]
     np.put_along_axis(logits, targets[..., None], -np.inf, -1)
     margins = (right - logits.max(-1)).min(-1)
@@ -108,7 +108,7 @@ def test_a_random_sample_of_a_large_domain_agrees_with_predict():
     sample = rng.choice(2**16 - 1, 2000, replace=False)
     symbols = task.symbols_of(sample)
     predicted = model.predict(symbols, verbose=0).argmax(-1)
-    expected = (predicted != task.answer(symbols)).any(-1)
+    expected = (predicted != task.targets(symbols)).any(-1)
     assert found.num_wrong == len(wrong)
     assert [int(n) in wrong for n in sample] == expected.tolist()
 
@@ -210,7 +210,7 @@ def test_a_larger_output_alphabet_is_walked(head):
     assert found.num_examples == 2**20
     symbols = task.symbols_of(np.arange(0, 2**20, 2**10))
     predicted = model.predict(symbols, verbose=0).argmax(-1)
-    wrong = (predicted != task.answer(symbols)).any(-1)
+    wrong = (predicted != task.targets(symbols)).any(-1)
     assert wrong.all() == (found.num_wrong == 2**20)
 
 
@@ -331,7 +331,7 @@ def test_following_sequences_agrees_with_predict():
     model = half_trained(task, ModelConfig(units=6), 15)
     inputs, _ = hard_inputs(task)
     symbols = inputs.astype(np.int32)
-    targets = task.answer(symbols)
+    targets = task.targets(symbols)
     found = Cells.of(model, 2).follow(symbols, targets)
     wrong_tokens, margins, close = (each.numpy() for each in found)
     logits = model.predict(symbols, verbose=0)

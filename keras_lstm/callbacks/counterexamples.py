@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_lstm.config import MAX_FED_BACK_INPUTS
 from keras_lstm.datasets import check_endless
 from keras_lstm.options import InputError
 from keras_lstm.seeds import derive_seed
@@ -17,7 +18,6 @@ from keras_lstm.verification import Verification, verify
 # found wrong is mixed in from so many steps later, so that every batch is the
 # same however far ahead the pipeline happens to be.
 _STEPS_AHEAD = 8
-_MAX_INPUTS = 2**24
 
 
 class Counterexamples(keras.callbacks.Callback):
@@ -62,10 +62,10 @@ class Counterexamples(keras.callbacks.Callback):
         on_check: Callable[[int, Verification], None] | None = None,
     ) -> None:
         super().__init__()
-        if task.num_symbols**task.num_bits > _MAX_INPUTS:
+        if task.num_sequences > MAX_FED_BACK_INPUTS:
             raise InputError(
-                f"`num_bits` must leave at most {_MAX_INPUTS} inputs to check "
-                f"during training. Received: num_bits={task.num_bits}"
+                f"`num_bits` must leave at most {MAX_FED_BACK_INPUTS} inputs "
+                f"to check during training. Received: num_bits={task.num_bits}"
             )
         if not 0.0 < share <= 1.0:
             raise InputError(

@@ -12,6 +12,8 @@ import numpy.typing as npt
 from keras_lstm.options import InputError, option
 from keras_lstm.tasks.augmentation import random_affine
 from keras_lstm.tasks.idx import IdxError, read_idx
+from keras_lstm.tasks.image_files import ImageNotation
+from keras_lstm.tasks.notation import Notation
 from keras_lstm.tasks.task import Split, Splits, Task
 
 _Images = npt.NDArray[np.uint8]
@@ -40,6 +42,8 @@ _DATASETS = {
 }
 _NUM_CLASSES = 10
 _NUM_DIGITS_TEST = 360
+# From black to white. Two rows of an image share a line of text.
+_SHADES = " .:-=+*#%@"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +57,10 @@ class ImageRows(Task):
 
     name = "image-rows"
     default_preset: ClassVar[str] = "image-rows"
+    data_options = ("dataset", "data_dir")
+    example_label = "image"
+    step_label = "row"
+    inputs_are_images = True
 
     dataset: str = option(
         "mnist",
@@ -115,6 +123,22 @@ class ImageRows(Task):
     def output_shape(self) -> tuple[int, ...]:
         """`()`: one label."""
         return ()
+
+    @property
+    def num_first_tested(self) -> int | None:
+        """The option `test_head`."""
+        return self.test_head
+
+    def notation(self, any_length: bool) -> Notation:
+        """Return that of image files."""
+        return ImageNotation(self.input_shape, self.white)
+
+    def sketch(self, inputs: npt.NDArray[Any]) -> list[str]:
+        """Return lines of characters that are the brighter the fuller."""
+        rows = inputs[: len(inputs) // 2 * 2]
+        halved = rows.reshape(-1, 2, rows.shape[1]).mean(1)
+        shades = np.minimum(halved * len(_SHADES), len(_SHADES) - 1)
+        return ["".join(_SHADES[int(s)] for s in row) for row in shades]
 
     @property
     def white(self) -> float:

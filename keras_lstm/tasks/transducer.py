@@ -6,13 +6,15 @@ grouping of what is wrong.
 """
 
 import dataclasses
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from keras_lstm.options import InputError, option
 from keras_lstm.seeds import derive_seed
+from keras_lstm.tasks.notation import Notation
+from keras_lstm.tasks.numbers import NumberNotation
 from keras_lstm.tasks.task import Split, Splits, Task
 
 # A permutation is listed in memory: 128 MB at this size.
@@ -53,11 +55,12 @@ class TransducerTask(Task):
     ...     next_state = ((0, 1), (1, 1))
     ...     output = ((0, 1), (1, 0))
     >>> negate = Negate(num_bits=4)
-    >>> negate.answer(negate.symbols_of(np.array([6])))  # least bit first
+    >>> negate.targets(negate.symbols_of(np.array([6])))  # least bit first
     array([[0, 1, 0, 1]], dtype=int32)
     """
 
     default_preset: ClassVar[str] = "increment"
+    objectives = ("cost", "smallest")
     next_state: ClassVar[tuple[tuple[int, ...], ...]]
     output: ClassVar[tuple[tuple[int, ...], ...]]
     domain_states: ClassVar[frozenset[int] | None] = None
@@ -189,6 +192,36 @@ class TransducerTask(Task):
         """`(num_bits,)`."""
         return (self.num_bits,)
 
+    @property
+    def draws_without_end(self) -> bool:
+        """Whether training inputs are drawn, rather than listed."""
+        return self.sampling != "permutation"
+
+    @property
+    def num_training_examples(self) -> int | None:
+        """How many inputs are listed to train on; None if they are drawn."""
+        if self.draws_without_end:
+            return None
+        return self.train_examples - self.validation_examples
+
+    @property
+    def num_sequences(self) -> int:
+        """How many sequences there are, in the domain or not."""
+        return self.num_symbols**self.num_bits
+
+    @property
+    def has_validation(self) -> bool:
+        """Whether there are `validation_examples`."""
+        return self.validation_examples > 0
+
+    def notation(self, any_length: bool) -> Notation:
+        """Return that of numbers."""
+        return NumberNotation(self, any_length)
+
+    def sketch(self, inputs: Symbols) -> list[str]:
+        """Return the number as people write it."""
+        return [self.text_of(inputs)]
+
     def state_name(self, state: int) -> str:
         """What a state is called."""
         return self.state_names[state] if self.state_names else str(state)
@@ -211,7 +244,7 @@ class TransducerTask(Task):
             states[..., t + 1] = table[states[..., t], symbols[..., t]]
         return states
 
-    def answer(self, symbols: Symbols) -> npt.NDArray[np.int32]:
+    def targets(self, symbols: Symbols) -> npt.NDArray[np.int32]:
         """What the machine writes: the right answer.
 
         Args:
@@ -255,6 +288,10 @@ class TransducerTask(Task):
         return sum(
             count for state, count in enumerate(counts) if self.in_domain(state)
         )
+
+    def of_length(self, num_bits: int) -> Self:
+        """Return the same task for inputs of another length, drawn."""
+        return dataclasses.replace(self, num_bits=num_bits, sampling="uniform")
 
     def symbols_of(
         self, numbers: Any, num_bits: int | None = None
@@ -316,6 +353,12 @@ class TransducerTask(Task):
         rng.shuffle(numbers)
         return numbers[: self.train_examples], numbers[self.train_examples :]
 
+    def held_out(self, seed: int) -> npt.NDArray[np.int64] | None:
+        """Return the inputs held out as numbers; None where none are."""
+        if self.draws_without_end:
+            return None
+        return self.permutation(seed)[1]
+
     def _permutation_splits(self, seed: int) -> Splits:
         kept, held_out = self.permutation(seed)
         cut = len(kept) - self.validation_examples
@@ -327,7 +370,7 @@ class TransducerTask(Task):
             return Splits(self._listed(parts[0]), validation, test)
         # These are passed over again and again.
         symbols = self.symbols_of(parts[0])
-        train = _stored(symbols, self.answer(symbols))
+        train = _stored(symbols, self.targets(symbols))
         return Splits(train, validation, test)
 
     def _listed(self, numbers: npt.NDArray[np.int64]) -> Split:
@@ -424,7 +467,7 @@ class TransducerTask(Task):
         return draw
 
     def transduce(self, symbols: Any) -> tuple[Any, Any]:
-        """`answer` inside a tf.data pipeline, without a loop over time.
+        """`targets` inside a tf.data pipeline, without a loop over time.
 
         The map from state to state that each symbol makes is composed over
         prefixes of doubling length (a parallel prefix scan; Hillis and
@@ -453,6 +496,31 @@ class TransducerTask(Task):
         targets = tf.gather(outputs, before * self.num_symbols + symbols)
         allowed = self.in_domain(np.arange(len(self.next_state)))
         return targets, tf.gather(tf.constant(allowed), reached[:, -1])
+
+
+def get_machine(task: Task) -> TransducerTask | None:
+    """Return the machine that defines a task, or None where there is none."""
+    return task if isinstance(task, TransducerTask) else None
+
+
+def require_machine(task: Task, what: str, received: str) -> TransducerTask:
+    """Return the machine that defines a task.
+
+    Args:
+        task: what is learned.
+        what: begins the message of the error: what needs a machine.
+        received: ends it.
+
+    Returns:
+        The task.
+
+    Raises:
+        InputError: if no machine defines it.
+    """
+    machine = get_machine(task)
+    if machine is None:
+        raise InputError(f"{what} a sequence task. Received: {received}")
+    return machine
 
 
 def _stored(inputs: Any, targets: Any) -> Split:

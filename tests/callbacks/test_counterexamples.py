@@ -54,7 +54,7 @@ def test_wrong_inputs_and_their_neighbours_are_mixed_in():
     exact, replaced = 0, 0
     for step in range(60):
         symbols, targets = (each.numpy() for each in next(iterator))
-        np.testing.assert_array_equal(targets, TASK.answer(symbols))
+        np.testing.assert_array_equal(targets, TASK.targets(symbols))
         # A batch may have been made this many steps ahead: none is changed.
         changed = symbols != unmixed[step][0]
         assert not changed[:8].any()

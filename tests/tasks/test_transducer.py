@@ -36,7 +36,7 @@ def test_increment_adds_one_to_every_number(num_bits):
     symbols = all_inputs(task)
     numbers = numbers_of(symbols)
     assert numbers == list(range(2**num_bits - 1))
-    assert numbers_of(task.answer(symbols)) == [n + 1 for n in numbers]
+    assert numbers_of(task.targets(symbols)) == [n + 1 for n in numbers]
     assert task.num_inputs() == 2**num_bits - 1
 
 
@@ -46,7 +46,7 @@ def test_decrement_takes_one_from_every_number(num_bits):
     symbols = all_inputs(task)
     numbers = numbers_of(symbols)
     assert numbers == list(range(1, 2**num_bits))
-    assert numbers_of(task.answer(symbols)) == [n - 1 for n in numbers]
+    assert numbers_of(task.targets(symbols)) == [n - 1 for n in numbers]
 
 
 @pytest.mark.parametrize("num_bits", range(1, 9))
@@ -55,7 +55,7 @@ def test_parity_counts_the_ones_so_far(num_bits):
     symbols = all_inputs(task)
     assert len(symbols) == task.num_inputs() == 2**num_bits
     expected = np.cumsum(symbols, 1) % 2
-    np.testing.assert_array_equal(task.answer(symbols), expected)
+    np.testing.assert_array_equal(task.targets(symbols), expected)
 
 
 def test_run_length_is_the_length_of_the_carry():
@@ -70,7 +70,7 @@ def test_run_length_is_the_length_of_the_carry():
 def test_text_is_most_significant_first():
     task = Increment(num_bits=4)
     assert task.text_of(task.symbols_of(7)) == "0111"
-    assert task.text_of(task.answer(task.symbols_of(7))) == "1000"
+    assert task.text_of(task.targets(task.symbols_of(7))) == "1000"
 
 
 @pytest.mark.parametrize("sampling", ["uniform", "carry", "permutation"])
@@ -96,7 +96,7 @@ def test_targets_in_the_pipeline_are_the_machines_answers(sampling):
     task = Keep(num_bits=13, sampling=sampling, validation_examples=0)
     train = task.splits(seed=1).train
     symbols, targets = (x.numpy() for x in train.batch(tf.range(500)))
-    np.testing.assert_array_equal(targets, task.answer(symbols))
+    np.testing.assert_array_equal(targets, task.targets(symbols))
     assert set(task.states(symbols)[:, -1]) == {0, 2}
 
 

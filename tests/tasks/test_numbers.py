@@ -3,10 +3,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keras_lstm import notation
-from keras_lstm.notation import Number, read_number, symbols_of, written
 from keras_lstm.options import InputError
+from keras_lstm.tasks import numbers
 from keras_lstm.tasks.increment import Add, Decrement, Increment, Parity
+from keras_lstm.tasks.numbers import (
+    Number,
+    _symbols_of,
+    _written,
+    read_number,
+)
 
 TASK = Increment(num_bits=8)
 
@@ -72,7 +77,7 @@ def test_machines_with_more_symbols_read_digits_and_decimal_numbers():
     assert read("27", add) == ("decimal", 27, 4)
     assert read("256", add) == ("decimal", 256, 5)
     number = read_number("0123", add, True)
-    symbols = symbols_of([number], add)
+    symbols = _symbols_of([number], add)
     np.testing.assert_array_equal(symbols, [[3, 2, 1, 0]])
     with pytest.raises(InputError, match="a decimal number for this task"):
         read("0b1", add)
@@ -87,14 +92,14 @@ def test_what_is_read_is_written_in_the_same_notation(value, form):
     text = form.format(value)
     number = read_number(text, task, True)
     assert number.value == value or number.notation == "digits"
-    (symbols,) = symbols_of([number], task)
+    (symbols,) = _symbols_of([number], task)
     assert len(symbols) == number.num_bits
-    assert written(symbols, number, 2) == text.lower()
+    assert _written(symbols, number, 2) == text.lower()
 
 
 def test_a_symbol_that_is_none_is_shown():
     number = read_number("7", TASK, True)
-    assert written(np.array([1, -1, 0]), number, 2) == "0 ? 1"
+    assert _written(np.array([1, -1, 0]), number, 2) == "0 ? 1"
 
 
 @pytest.mark.parametrize("task", [Increment, Decrement, Add, Parity])
@@ -105,4 +110,4 @@ def test_the_domain_is_the_tasks_own(task):
     inside = made.in_domain(made.states(symbols)[:, -1])
     for value in range(count):
         number = Number(str(value), "decimal", value, 5)
-        assert notation._in_domain(number, made) == inside[value]
+        assert numbers._in_domain(number, made) == inside[value]

@@ -1,19 +1,110 @@
-"""Numbers as people write them, for sequence tasks."""
+"""Numbers as people write them, for tasks that a machine defines."""
 
 import dataclasses
 import re
+from collections.abc import Sequence
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from keras_lstm.options import InputError
-from keras_lstm.tasks.transducer import TransducerTask
+from keras_lstm.tasks.notation import Described, Notation, Query, refused
 
 # Python itself reads and writes decimal numbers of up to 4,300 digits.
 _MAX_DECIMAL_DIGITS = 4000
 _MAX_BITS = 2**16
 # What fits a 64-bit integer.
 _MAX_SMALL_BITS = 62
+
+
+class Machine(Protocol):
+    """What a task offers whose inputs are numbers, see `TransducerTask`."""
+
+    name: ClassVar[str]
+    next_state: ClassVar[tuple[tuple[int, ...], ...]]
+    domain_states: ClassVar[frozenset[int] | None]
+
+    @property
+    def num_bits(self) -> int:
+        """How many symbols an input has."""
+
+    @property
+    def num_symbols(self) -> int:
+        """How many different symbols there are."""
+
+    @property
+    def num_classes(self) -> int:
+        """How many different symbols an output may have."""
+
+    def symbols_of(
+        self, numbers: Any, num_bits: int | None = None
+    ) -> npt.NDArray[np.int32]:
+        """Return the digits of numbers, least significant first."""
+
+    def targets(self, symbols: Any) -> npt.NDArray[np.int32]:
+        """Return the right answers."""
+
+
+class NumberNotation(Notation):
+    """Decimal, binary and hexadecimal numbers; outputs in the input's own.
+
+    Args:
+        task: whose numbers they are.
+        any_length: whether the model reads sequences of any length.
+    """
+
+    def __init__(self, task: Machine, any_length: bool) -> None:
+        self._task = task
+        self._any_length = any_length
+
+    def read(self, text: str) -> list[Query]:
+        """Read one number."""
+        number = read_number(text, self._task, self._any_length)
+        return [Query(text, number, number.num_bits)]
+
+    def encode(self, queries: Sequence[Query]) -> npt.NDArray[Any]:
+        """Return the digits, least significant first."""
+        return _symbols_of([query.value for query in queries], self._task)
+
+    def describe(
+        self,
+        queries: Sequence[Query],
+        predictions: npt.NDArray[np.int32],
+        confidences: npt.NDArray[np.float32],
+    ) -> list[Described]:
+        """Write each answer, and what is right where it is wrong."""
+        targets = self._task.targets(self.encode(queries))
+        rows = zip(queries, predictions, targets, strict=True)
+        return [self._describe(*row) for row in rows]
+
+    def _describe(
+        self,
+        query: Query,
+        prediction: npt.NDArray[np.int32],
+        target: npt.NDArray[np.int32],
+    ) -> Described:
+        number, base = query.value, self._task.num_classes
+        said = right = _written(prediction, number, base)
+        wrong, marks = prediction != target, ""
+        text = f"{query.text} → {said}  right"
+        if wrong.any():
+            right = _written(target, number, base)
+            marks = "".join(np.where(wrong, "^", ".")[::-1])
+            symbols = "".join(
+                "?" if s < 0 else str(s) for s in prediction[::-1]
+            )
+            text = (
+                f"{query.text} → {said}  WRONG: {right} is right; {symbols} "
+                f"has wrong {marks}"
+            )
+        fields = {
+            "input": query.text,
+            "prediction": said,
+            "right": not marks,
+            "target": right,
+            "wrong_symbols": marks,
+        }
+        return Described(text, fields)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +125,7 @@ class Number:
     num_bits: int
 
 
-def read_number(text: str, task: TransducerTask, any_length: bool) -> Number:
+def read_number(text: str, task: Machine, any_length: bool) -> Number:
     """Reads what a person has written.
 
     Args:
@@ -59,16 +150,16 @@ def read_number(text: str, task: TransducerTask, any_length: bool) -> Number:
         num_bits = len(written)
     elif match := re.fullmatch(r"0([bx])([0-9a-fA-F]+)", written):
         if base != 2:
-            raise _refused("a decimal number for this task", text)
+            raise refused("a decimal number for this task", text)
         kind, rest = match[1], match[2]
         if kind == "b" and not _all_in(rest, digits):
-            raise _refused("bits, 0 and 1, after 0b", text)
+            raise refused("bits, 0 and 1, after 0b", text)
         notation = "binary" if kind == "b" else "hexadecimal"
         value = int(rest, 2 if kind == "b" else 16)
         num_bits = len(rest) if kind == "b" else value.bit_length()
     elif written and written.isascii() and written.isdigit():
         if len(written) > _MAX_DECIMAL_DIGITS:
-            raise _refused(
+            raise refused(
                 f"written as 0x... if it has more than {_MAX_DECIMAL_DIGITS:,} "
                 "digits",
                 text,
@@ -76,36 +167,34 @@ def read_number(text: str, task: TransducerTask, any_length: bool) -> Number:
         notation, value = "decimal", int(written)
         num_bits = _length(value, base)
     elif re.fullmatch(r"-\d+", written):
-        raise _refused("a number that is not negative", text)
+        raise refused("a number that is not negative", text)
     else:
-        raise _refused(
+        raise refused(
             f"{task.num_bits} digits below {base}, a decimal number, 0b... or "
             "0x...",
             text,
         )
     number = Number(written, notation, value, max(task.num_bits, num_bits))
     if not any_length and number.num_bits > task.num_bits:
-        raise _refused(
+        raise refused(
             f"of at most {task.num_bits} bits, which the last_state head reads",
             text,
         )
     if number.num_bits >= _MAX_BITS:
-        raise _refused(f"of fewer than {_MAX_BITS:,} bits", text)
+        raise refused(f"of fewer than {_MAX_BITS:,} bits", text)
     if _in_domain(number, task):
         return number
     longer = dataclasses.replace(number, num_bits=number.num_bits + 1)
     if any_length and _in_domain(longer, task):
         return longer
-    raise _refused(
+    raise refused(
         f"in the domain of {task.name}, which it is not at {number.num_bits} "
         "bits",
         text,
     )
 
 
-def symbols_of(
-    numbers: list[Number], task: TransducerTask
-) -> npt.NDArray[np.int32]:
+def _symbols_of(numbers: list[Number], task: Machine) -> npt.NDArray[np.int32]:
     """The symbols of numbers of one length.
 
     Returns:
@@ -120,7 +209,9 @@ def symbols_of(
     )
 
 
-def written(symbols: npt.NDArray[np.integer], number: Number, base: int) -> str:
+def _written(
+    symbols: npt.NDArray[np.integer], number: Number, base: int
+) -> str:
     """An answer in the notation of its question.
 
     Args:
@@ -142,7 +233,7 @@ def written(symbols: npt.NDArray[np.integer], number: Number, base: int) -> str:
     return "0b" + text.lstrip("0").rjust(width, "0")
 
 
-def _in_domain(number: Number, task: TransducerTask) -> bool:
+def _in_domain(number: Number, task: Machine) -> bool:
     """`task.in_domain` of one number: arrays would take ten times as long."""
     if task.domain_states is None:
         return True
@@ -176,10 +267,3 @@ def _digits(value: int, base: int, length: int) -> list[int]:
         value, digit = divmod(value, base)
         digits.append(digit)
     return digits
-
-
-def _refused(rule: str, text: str) -> InputError:
-    shown = text.strip()
-    if len(shown) > 40:
-        shown = f"{shown[:30]}... ({len(shown):,} characters)"
-    return InputError(f"`input` must be {rule}. Received: {shown!r}")

@@ -2,6 +2,7 @@
 
 import pathlib
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,9 +10,53 @@ import numpy.typing as npt
 
 from keras_lstm.options import InputError
 from keras_lstm.tasks.idx import read_idx
+from keras_lstm.tasks.notation import (
+    Described,
+    Notation,
+    Query,
+    describe_labels,
+    read_npy,
+)
 
 _NPY = b"\x93NUMPY"
 _IDX = (b"\x00\x00", b"\x1f\x8b")
+
+
+class ImageNotation(Notation):
+    """Files of images; labels as numbers.
+
+    Args:
+        shape: rows and columns that the model reads.
+        white: the value of white in files of bytes.
+    """
+
+    reads_lines = False
+
+    def __init__(self, shape: tuple[int, ...], white: float) -> None:
+        self._shape = shape
+        self._white = white
+
+    def read(self, text: str) -> list[Query]:
+        """Read a file of one image or several."""
+        images = read_images(pathlib.Path(text), self._shape, self._white)
+        several = len(images) > 1
+        return [
+            Query(text, image, len(image), index if several else None)
+            for index, image in enumerate(images)
+        ]
+
+    def encode(self, queries: Sequence[Query]) -> npt.NDArray[Any]:
+        """Stack the images."""
+        return np.stack([query.value for query in queries])
+
+    def describe(
+        self,
+        queries: Sequence[Query],
+        predictions: npt.NDArray[np.int32],
+        confidences: npt.NDArray[np.float32],
+    ) -> list[Described]:
+        """Write each class with its probability."""
+        return describe_labels(queries, predictions, confidences)
 
 
 def read_images(
@@ -43,7 +88,7 @@ def read_images(
     if not start:
         raise InputError(f"`input` must hold images. Received: {path}, empty")
     if start == _NPY:
-        values: Any = _read_npy(path)
+        values: Any = read_npy(path)
     elif start.startswith(_IDX):
         values = read_idx(path, 3)
     else:
@@ -60,22 +105,6 @@ def read_images(
         raise InputError(
             "`input` must hold bytes, or numbers from 0 (black) to 1 (white). "
             f"Received: {path}, from {values.min()} to {values.max()}"
-        )
-    return values
-
-
-def _read_npy(path: pathlib.Path) -> Any:
-    try:
-        # Mapped: memory is taken for what the file holds, not for what its
-        # header promises.
-        values = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"`input` {path} cannot be read: {reason}") from None
-    if values.dtype != np.uint8 and values.dtype.kind != "f":
-        raise InputError(
-            "`input` must hold bytes (uint8) or floating-point numbers. "
-            f"Received: {path}, of {values.dtype}"
         )
     return values
 

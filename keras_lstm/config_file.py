@@ -1,0 +1,88 @@
+"""Configuration files: YAML as `Config.to_yaml` writes it, or a part of it."""
+
+import dataclasses
+from typing import Any
+
+import yaml
+
+from keras_lstm.config import ModelConfig, TrainingConfig
+from keras_lstm.options import (
+    InputError,
+    check_keys,
+    check_known,
+    declared_options,
+)
+from keras_lstm.tasks import get_task
+from keras_lstm.tasks.task import Task
+
+
+@dataclasses.dataclass(frozen=True)
+class ConfigFile:
+    """What a configuration file says; it may leave anything out.
+
+    Args:
+        preset: the name of a preset.
+        task: the class of the task.
+        values: options by name, for `Config.replace`.
+    """
+
+    preset: str | None
+    task: type[Task] | None
+    values: dict[str, Any]
+
+
+def read_config(text: str, default_task: type[Task]) -> ConfigFile:
+    """Reads YAML as `Config.to_yaml` writes it, or a part of it.
+
+    Args:
+        text: the YAML.
+        default_task: whose options they are where the text names no task.
+
+    Raises:
+        InputError: no YAML, or an unknown key. Values are checked by
+            `Config.replace`.
+    """
+    try:
+        mapping = yaml.safe_load(text) or {}
+    # Bad dates and deep nesting are reported as these.
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        problem = " ".join(str(error).split())
+        raise InputError(
+            f"`config` must be YAML. Received: {problem}"
+        ) from None
+    if not isinstance(mapping, dict):
+        raise InputError(
+            f"`config` must be a mapping. Received: config={mapping!r}"
+        )
+    known = ["preset", "seed", "task", "model", "training"]
+    for key in mapping:
+        check_known(key, known, "key of `config`")
+    values = {"seed": mapping["seed"]} if "seed" in mapping else {}
+    task = None
+    parts: dict[str, type] = {
+        "model": ModelConfig,
+        "training": TrainingConfig,
+        "task": default_task,
+    }
+    if isinstance(mapping.get("task"), dict) and "name" in mapping["task"]:
+        name = mapping["task"].pop("name")
+        parts["task"] = task = get_task(str(name))
+    for key, cls in parts.items():
+        given = mapping.get(key, {})
+        check_keys(cls, given, key)
+        values |= {
+            name: _number(cls, name, value) for name, value in given.items()
+        }
+    preset = mapping.get("preset")
+    return ConfigFile(None if preset is None else str(preset), task, values)
+
+
+def _number(cls: type, name: str, value: Any) -> Any:
+    """A value from YAML, where 1e-3 is a string: YAML wants a point in it."""
+    kinds = {field.name: kind for field, kind, _ in declared_options(cls)}
+    if kinds[name] is not float or not isinstance(value, str):
+        return value
+    try:
+        return float(value)
+    except ValueError:
+        return value
