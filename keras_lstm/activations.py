@@ -8,6 +8,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import expit
 
+from keras_lstm.cells import lstm_cell
+from keras_lstm.network import why_not_stock_lstm
+
 Array = npt.NDArray[np.float32]
 
 # In the order of a stock LSTM's kernel.
@@ -24,15 +27,9 @@ def lstm_layers(model: keras.Model) -> list[keras.layers.LSTM]:
     return [
         layer
         for layer in model.layers
-        if type(layer) is keras.layers.LSTM
+        if why_not_stock_lstm(layer) is None
         and len(layer._inbound_nodes) == 1
         and len(layer._inbound_nodes[0].input_tensors) == 1
-        and not layer.stateful
-        and layer.activation is keras.activations.tanh
-        and layer.recurrent_activation is keras.activations.sigmoid
-        and layer.use_bias
-        and not layer.go_backwards
-        and not layer.quantization_mode
     ]
 
 
@@ -63,12 +60,10 @@ def activations(
     shape = (batch_size, timesteps, layer.units)
     found = {name: np.empty(shape, np.float32) for name in names}
     for t in range(timesteps):
-        parts = np.split(from_input[:, t] + h @ recurrent_kernel, 4, -1)
-        i, f, o = (expit(parts[gate]) for gate in (0, 1, 3))
-        g = np.tanh(parts[2])
-        c = f * c + i * g
-        h = o * np.tanh(c)
-        for name, values in zip(names, (i, f, g, o, c, h), strict=True):
+        z = from_input[:, t] + h @ recurrent_kernel
+        step = lstm_cell(z, c, split=np.split, sigmoid=expit, tanh=np.tanh)
+        *_, c, h = step
+        for name, values in zip(names, step, strict=True):
             found[name][:, t] = values
     return found
 

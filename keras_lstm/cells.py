@@ -46,6 +46,35 @@ def predictions_of(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.int32]:
     return np.where(unknown, -1, logits.argmax(-1)).astype(np.int32)
 
 
+def lstm_cell(z: Any, c: Any, *, split: Any, sigmoid: Any, tanh: Any) -> Any:
+    """Apply the equations of a stock LSTM to one time step.
+
+    The array library's functions are arguments: a loop over time is fast in a
+    TensorFlow function or in NumPy, but not in eager TensorFlow.
+
+    Args:
+        z: the gates before their activation functions, in the order of a
+            stock LSTM's kernel, `(..., 4 * units)`.
+        c: the cell state before the step, `(..., units)`.
+        split: the function of this name of NumPy or TensorFlow, whichever `z`
+            and `c` are arrays of.
+        sigmoid: likewise, elementwise.
+        tanh: likewise, elementwise.
+
+    Returns:
+        The input gate, the forget gate, the candidate, the output gate, and
+        c and h after the step, each `(..., units)`.
+    """
+    z_i, z_f, z_g, z_o = split(z, 4, -1)
+    f = sigmoid(z_f)
+    kept = f * c
+    i, g = sigmoid(z_i), tanh(z_g)
+    c = kept + i * g
+    o = sigmoid(z_o)
+    h = o * tanh(c)
+    return i, f, g, o, c, h
+
+
 class Cells:
     """A model's own weights, applied one time step at a time.
 
@@ -127,6 +156,28 @@ class Cells:
             return None
 
 
+def _advance(weights: Any, cells: Any, first: Any) -> list[Any]:
+    """Return the cells after a symbol, given what it adds to the first layer.
+
+    An axis that `first` has in front of the nodes' is broadcast to: what the
+    nodes bring along is computed once for all symbols.
+    """
+    following: list[Any] = []
+    x = None
+    for layer in range(len(cells) // 2):
+        h, c = cells[2 * layer], cells[2 * layer + 1]
+        if x is None:
+            z = h @ weights[1] + first
+        else:
+            kernel, recurrent, bias = weights[3 * layer - 1 : 3 * layer + 2]
+            z = tf.tensordot(x, kernel, 1) + (h @ recurrent + bias)
+        *_, c, x = lstm_cell(
+            z, c, split=tf.split, sigmoid=tf.sigmoid, tanh=tf.tanh
+        )
+        following += [x, c]
+    return following
+
+
 @functools.lru_cache(maxsize=16)
 def _traced(
     units: tuple[int, ...],
@@ -136,29 +187,8 @@ def _traced(
 ) -> dict[str, Any]:
     """TensorFlow functions for all networks of one shape, traced once."""
 
-    def advance(weights: Any, cells: Any, first: Any) -> list[Any]:
-        """The cells after a symbol, given what it adds to the first layer.
-
-        An axis that `first` has in front of the nodes' is broadcast to: what
-        the nodes bring along is computed once for all symbols.
-        """
-        following: list[Any] = []
-        x = None
-        for layer in range(len(units)):
-            h, c = cells[2 * layer], cells[2 * layer + 1]
-            if x is None:
-                z = h @ weights[1] + first
-            else:
-                kernel, recurrent, bias = weights[3 * layer - 1 : 3 * layer + 2]
-                z = tf.tensordot(x, kernel, 1) + (h @ recurrent + bias)
-            i, f, g, o = tf.split(z, 4, -1)
-            c = tf.sigmoid(f) * c + tf.sigmoid(i) * tf.tanh(g)
-            x = tf.sigmoid(o) * tf.tanh(c)
-            following += [x, c]
-        return following
-
     def step(weights: Any, cells: Any, targets: Any) -> Any:
-        cells = advance(weights, cells, weights[0][:, tf.newaxis])
+        cells = _advance(weights, cells, weights[0][:, tf.newaxis])
         cells = [tf.reshape(cell, [-1, cell.shape[-1]]) for cell in cells]
         if not per_step:
             return cells, ()
@@ -170,7 +200,7 @@ def _traced(
 
         def read(t: Any, cells: Any, wrong: Any, least: Any, close: Any) -> Any:
             first = tf.gather(weights[0], symbols[t])
-            cells = advance(weights, cells, first)
+            cells = _advance(weights, cells, first)
             logits = cells[-2] @ weights[-2] + weights[-1]
             margins = margins_of(logits, targets[t])
             return (

@@ -25,6 +25,9 @@ _IDLE_AT_INFERENCE = (
     keras.layers.GaussianNoise,
     keras.layers.SpatialDropout1D,
 )
+# Reasons why a layer is refused.
+_QUANTISED = "its weights are quantised"
+_UNUSUAL = "it is no LSTM with the usual settings"
 
 
 class LSTMWeights(NamedTuple):
@@ -111,12 +114,14 @@ def understood_layers(
         )
     encoding, *lstms, dense = layers
     _check_encoding(encoding, num_symbols)
-    for layer in layers:
-        # Quantised or adapted layers have other weights.
+    for layer in (encoding, dense):
+        # Quantised layers have other weights.
         if layer.quantization_mode:
-            raise _not_understood(layer, "its weights are quantised")
+            raise _not_understood(layer, _QUANTISED)
     for lstm in lstms:
-        _check_lstm(lstm, sequences=per_step or lstm is not lstms[-1])
+        sequences = per_step or lstm is not lstms[-1]
+        if why := why_not_stock_lstm(lstm, return_sequences=sequences):
+            raise _not_understood(lstm, why)
     if (
         type(dense) is not keras.layers.Dense
         or dense.activation is not keras.activations.linear
@@ -127,6 +132,47 @@ def understood_layers(
     if not per_step and None in model.output_shape[1:]:
         raise _not_understood(found[-1], "its shape is open")
     return found
+
+
+def why_not_stock_lstm(
+    layer: keras.layers.Layer,
+    *,
+    computed_by_keras: bool = False,
+    return_sequences: bool | None = None,
+) -> str | None:
+    """Return why a layer is not a stock LSTM with the usual settings.
+
+    Args:
+        layer: any layer.
+        computed_by_keras: whether Keras applies the layer, or a copy of it
+            with the state passed in. What the cell computes, and whether the
+            layer is stateful, does not matter then.
+        return_sequences: the setting that the layer must have, and return no
+            state; None if it does not matter what the layer returns.
+
+    Returns:
+        The reason, to be put after "Received: ..."; None if it is one.
+    """
+    if type(layer) is not keras.layers.LSTM:
+        return _UNUSUAL
+    if layer.go_backwards:
+        return "it reads backwards"
+    if return_sequences is not None and (
+        layer.return_state or layer.return_sequences != return_sequences
+    ):
+        return _UNUSUAL
+    if computed_by_keras:
+        return None
+    if layer.quantization_mode:
+        return _QUANTISED
+    usual = (
+        layer.activation is keras.activations.tanh
+        and layer.recurrent_activation is keras.activations.sigmoid
+        and layer.use_bias
+        and not layer.stateful
+        and len(layer.weights) == 3
+    )
+    return None if usual else _UNUSUAL
 
 
 def read_network(model: keras.Model, num_symbols: int) -> Network:
@@ -231,21 +277,6 @@ def _check_encoding(layer: keras.layers.Layer, num_symbols: int) -> None:
         or len(layer.weights) != 1
     ):
         raise _not_understood(layer, "it is no Embedding of every symbol")
-
-
-def _check_lstm(layer: keras.layers.Layer, sequences: bool) -> None:
-    if (
-        type(layer) is not keras.layers.LSTM
-        or layer.activation is not keras.activations.tanh
-        or layer.recurrent_activation is not keras.activations.sigmoid
-        or not layer.use_bias
-        or layer.go_backwards
-        or layer.stateful
-        or layer.return_state
-        or layer.return_sequences != sequences
-        or len(layer.weights) != 3
-    ):
-        raise _not_understood(layer, "it is no LSTM with the usual settings")
 
 
 def _not_understood(layer: keras.layers.Layer, why: str) -> InputError:

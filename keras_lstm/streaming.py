@@ -9,6 +9,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from keras_lstm.cells import predictions_of
+from keras_lstm.network import why_not_stock_lstm
 from keras_lstm.options import InputError
 
 # What gives at each time step what that step alone makes it give.
@@ -173,8 +174,8 @@ def _step_of(layer: keras.layers.Layer, rows: int) -> tuple[_Step, Any]:
 
 
 def _lstm_step(lstm: keras.layers.LSTM, rows: int) -> tuple[_Step, Any]:
-    if lstm.go_backwards:
-        raise _not_streamed(lstm, "it reads backwards")
+    if why := why_not_stock_lstm(lstm, computed_by_keras=True):
+        raise _not_streamed(lstm, why)
     config = lstm.get_config() | {
         "return_sequences": True,
         "return_state": True,

@@ -57,6 +57,18 @@ def test_layers_that_are_not_understood_are_left_out():
     assert found.name == "usual"
 
 
+def test_what_a_layer_returns_does_not_matter():
+    inputs = keras.Input((3, 2))
+    lstm = keras.layers.LSTM(4, return_state=True)
+    last, *_ = lstm(inputs)
+    model = keras.Model(inputs, last)
+    assert lstm_layers(model) == [lstm]
+    rows = np.random.default_rng(0).normal(size=(5, 3, 2))
+    found = activations(model, lstm, rows)
+    expected = model.predict(rows, verbose=0)
+    np.testing.assert_allclose(found["h"][:, -1], expected, atol=1e-6)
+
+
 def test_answers_after_each_row_are_those_of_a_model_that_gives_them():
     task = ImageRows(dataset="digits")
     model = build_model(task, ModelConfig(head="last_state", units=6))

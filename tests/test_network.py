@@ -4,7 +4,7 @@ import pytest
 
 from keras_lstm.config import ModelConfig
 from keras_lstm.models import build_model
-from keras_lstm.network import read_network
+from keras_lstm.network import read_network, why_not_stock_lstm
 from keras_lstm.options import InputError
 from keras_lstm.tasks.increment import Increment
 
@@ -93,6 +93,67 @@ def test_a_layer_that_is_not_understood_is_named(make_parts, name):
     with pytest.raises(InputError, match=f"layer `{name}`") as error:
         read_network(model, 2)
     assert "\n" not in str(error.value)
+
+
+UNUSUAL = "it is no LSTM with the usual settings"
+BACKWARDS = "it reads backwards"
+
+
+@pytest.mark.parametrize(
+    ("options", "stock", "sequences", "by_keras"),
+    [
+        ({}, None, UNUSUAL, None),
+        ({"return_sequences": True}, None, None, None),
+        ({"return_sequences": True, "dropout": 0.1}, None, None, None),
+        ({"return_sequences": True, "unroll": True}, None, None, None),
+        (
+            {"return_sequences": True, "return_state": True},
+            None,
+            UNUSUAL,
+            None,
+        ),
+        ({"go_backwards": True}, BACKWARDS, BACKWARDS, BACKWARDS),
+        ({"stateful": True}, UNUSUAL, UNUSUAL, None),
+        ({"activation": "relu"}, UNUSUAL, UNUSUAL, None),
+        ({"recurrent_activation": "tanh"}, UNUSUAL, UNUSUAL, None),
+        ({"use_bias": False}, UNUSUAL, UNUSUAL, None),
+    ],
+)
+def test_the_reason_why_an_lstm_is_not_stock(
+    options, stock, sequences, by_keras
+):
+    layer = layers.LSTM(4, **options)
+    layer.build((1, 3, 2))
+    assert why_not_stock_lstm(layer) == stock
+    assert why_not_stock_lstm(layer, return_sequences=True) == sequences
+    assert why_not_stock_lstm(layer, computed_by_keras=True) == by_keras
+
+
+def test_the_last_output_alone_may_be_wanted():
+    layer = layers.LSTM(4)
+    layer.build((1, 3, 2))
+    assert why_not_stock_lstm(layer, return_sequences=False) is None
+    layer = lstm()
+    layer.build((1, 3, 2))
+    assert why_not_stock_lstm(layer, return_sequences=False) == UNUSUAL
+
+
+def test_other_layers_are_no_stock_lstm():
+    class Own(layers.LSTM):
+        """May compute anything."""
+
+    for layer in (Own(4), layers.GRU(4), layers.Dense(4)):
+        layer.build((1, 3, 2))
+        assert why_not_stock_lstm(layer) == UNUSUAL
+        assert why_not_stock_lstm(layer, computed_by_keras=True) == UNUSUAL
+
+
+def test_an_lstm_with_one_more_weight_is_not_stock():
+    layer = layers.LSTM(4)
+    layer.add_weight(shape=(1,))
+    layer.build((1, 3, 2))
+    assert why_not_stock_lstm(layer) == UNUSUAL
+    assert why_not_stock_lstm(layer, computed_by_keras=True) is None
 
 
 def test_logits_only():

@@ -97,6 +97,28 @@ def layers(*between, inputs=None):
 
 
 @pytest.mark.parametrize(
+    "options",
+    [
+        {"activation": "relu"},
+        {"recurrent_activation": "hard_sigmoid"},
+        {"use_bias": False},
+        {"stateful": True},
+    ],
+)
+def test_any_forward_lstm_is_streamed(options):
+    rows = rng.normal(size=(1, 6, 2)).astype(np.float32)
+    model = layers(
+        keras.layers.LSTM(3, return_sequences=True, **options),
+        keras.layers.Dense(4),
+        inputs=keras.Input(batch_shape=(1, None, 2)),
+    )
+    expected = model.predict(rows, verbose=0)[0]
+    stream = Stream(model)
+    found = [stream.feed_logits(row) for row in rows[0]]
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
     ("made", "message"),
     [
         (
