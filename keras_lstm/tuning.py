@@ -4,7 +4,7 @@ import math
 import pathlib
 import tempfile
 from collections.abc import Callable, Sequence
-from typing import Any, cast
+from typing import Any
 
 import keras
 import keras_tuner
@@ -13,7 +13,7 @@ from keras_lstm.callbacks.counterexamples import Counterexamples
 from keras_lstm.config import Config
 from keras_lstm.optimization import compiled_model
 from keras_lstm.options import InputError, RunError, check_known
-from keras_lstm.tasks.transducer import TransducerTask
+from keras_lstm.tasks.transducer import TransducerTask, get_machine
 from keras_lstm.training import train
 
 # What may be searched, and how; `units` first of all.
@@ -39,21 +39,14 @@ FAILED = 128.0
 _MAX_CHECKED = 2**22
 
 
-def default_objective(config: Config) -> str:
-    """Cost for sequence tasks, accuracy for images."""
-    is_sequence = isinstance(config.task, TransducerTask)
-    return "cost" if is_sequence else "accuracy"
-
-
 def check_objective(config: Config, objective: str) -> None:
-    """Refuses an objective that the task has not got.
+    """Refuse an objective that the task does not have.
 
     Raises:
-        InputError: so it is.
+        InputError: if `objective` is not among the task's.
     """
     check_known(objective, OBJECTIVES, "objective")
-    is_sequence = isinstance(config.task, TransducerTask)
-    if is_sequence != (objective != "accuracy"):
+    if objective not in config.task.objectives:
         raise InputError(
             "`objective` must be cost or smallest for a sequence task, "
             f"accuracy for images. Received: objective={objective}, "
@@ -111,7 +104,7 @@ class LSTMHyperModel(keras_tuner.HyperModel):
             check_known(name, SEARCHABLE, "option that can be searched")
         if not search:
             raise InputError("`search` must name an option. Received: none")
-        self.objective = objective or default_objective(config)
+        self.objective = objective or config.task.objectives[0]
         check_objective(config, self.objective)
         self.config = config
         self.search = tuple(search)
@@ -153,12 +146,12 @@ class LSTMHyperModel(keras_tuner.HyperModel):
         if epochs is not None:
             config = config.replace(type(config.task), epochs=epochs)
         callbacks = list(callbacks)
-        if _can_be_checked_each_epoch(config):
+        machine = _machine_to_check(config)
+        if machine is not None:
             # The cost is what it takes until nothing is wrong, not until a
             # sample is right; nothing is fed back.
             config = config.replace(type(config.task), monitor=None)
-            task = cast(TransducerTask, config.task)
-            callbacks.insert(0, Counterexamples(task, capacity=1))
+            callbacks.insert(0, Counterexamples(machine, capacity=1))
         with tempfile.TemporaryDirectory() as temporary:
             try:
                 report = train(
@@ -175,14 +168,15 @@ class LSTMHyperModel(keras_tuner.HyperModel):
         return {"score": score(report, self.objective), **trial_metrics(report)}
 
 
-def _can_be_checked_each_epoch(config: Config) -> bool:
-    training, task = config.training, config.task
-    return (
-        isinstance(task, TransducerTask)
-        and task.num_symbols**task.num_bits <= _MAX_CHECKED
-        and training.counterexamples_from is None
-        and training.prove_from is None
-    )
+def _machine_to_check(config: Config) -> TransducerTask | None:
+    """Return the machine whose every input is to be checked each epoch."""
+    training, machine = config.training, get_machine(config.task)
+    # Each of these stops a training by itself.
+    stops = (training.counterexamples_from, training.prove_from)
+    if machine is None or stops != (None, None):
+        return None
+    num_inputs = machine.num_symbols**machine.num_bits
+    return machine if num_inputs <= _MAX_CHECKED else None
 
 
 def trial_metrics(report: dict[str, Any]) -> dict[str, float]:
