@@ -33,6 +33,10 @@ from keras_lstm.prediction import Line, check_rows, read_arguments
 from keras_lstm.presets import PRESETS, describe, get_preset
 from keras_lstm.run_folder import RunFolder, default_run_dir
 from keras_lstm.saved_run import read_run
+from keras_lstm.search_folder import check_folder
+from keras_lstm.search_results import table
+from keras_lstm.search_settings import Search
+from keras_lstm.search_workers import part_in_search, run_processes
 from keras_lstm.tasks import TASKS, get_task, task_name
 from keras_lstm.tasks.task import Task
 
@@ -439,28 +443,29 @@ def _tune(arguments: argparse.Namespace) -> int:
         else _path(arguments.run_dir)
     )
     with _loading_tensorflow():
-        from keras_lstm import search as searching
-        from keras_lstm.tuning import LSTMHyperModel
+        from keras_lstm.search import run, run_trials
     names = (arguments.search or "units").split(",")
-    search = searching.Search(
-        LSTMHyperModel(config, names, arguments.objective),
+    search = Search(
+        config,
+        tuple(names),
+        arguments.objective or "",
         arguments.algorithm or "grid",
         max_trials,
         config.seed,
     )
     how = {"resume": arguments.resume_search, "overwrite": arguments.overwrite}
-    part = searching.part_in_search()
+    part = part_in_search()
     if part == "worker":
-        searching.run_trials(folder, search)
+        run_trials(folder, search)
     elif part is None and workers > 1:
-        searching.check_folder(folder, search, **how)
+        check_folder(folder, search, **how)
         # The same again, as the chief and the workers.
         command = [sys.executable, "-m", "keras_lstm", *arguments.argv]
         command += ["--run-dir", str(folder)]
-        searching.run_processes(folder, command, workers)
+        run_processes(folder, command, workers)
     else:
-        trials = searching.run(folder, search, **how)
-        print(searching.table(search, trials))
+        trials = run(folder, search, **how)
+        print(table(search, trials))
         print(f"Search folder: {folder}")
         if all(trial.score is None for trial in trials):
             raise RunError("no trial has come to its end")

@@ -1,20 +1,14 @@
 import keras
 import keras_tuner
-import numpy as np
 import pytest
 
 from keras_lstm.options import InputError
 from keras_lstm.presets import get_preset
+from keras_lstm.search_scores import FAILED, score
+from keras_lstm.search_settings import SEARCHABLE
 from keras_lstm.tasks.image_rows import ImageRows
 from keras_lstm.tasks.increment import Increment
-from keras_lstm.tuning import (
-    FAILED,
-    SEARCHABLE,
-    LSTMHyperModel,
-    check_objective,
-    rank,
-    score,
-)
+from keras_lstm.tuning import LSTMHyperModel
 
 SMALL = get_preset("increment").replace(
     Increment, num_bits=6, epochs=6, steps_per_epoch=10
@@ -42,56 +36,6 @@ def test_all_that_can_be_searched_gets_into_the_configuration():
     assert config.model.dropout == 0.2
     assert config.training.learning_rate == 0.005
     assert config.task == SMALL.task
-
-
-def test_models_with_nothing_wrong_come_before_all_others():
-    def report(wrong, examples=0, parameters=0, accuracy=None):
-        return {
-            "num_wrong": wrong,
-            "training_examples": examples,
-            "num_parameters": parameters,
-            "validation_accuracy": accuracy,
-        }
-
-    reports = [
-        report(0, 1_000, 90),
-        report(0, 2_000, 80),
-        report(0, 10**11, 70),
-        report(1, 10, 10),
-        report(2, 10, 10),
-        report(999_000, 10, 10),
-        report(1_000_000, 10, 10),
-    ]
-    costs = [score(each, "cost") for each in reports]
-    assert costs == sorted(costs)
-    assert [rank(each, "cost") for each in reports[2:4]] == [
-        (0, 10**11),
-        (1, 10),
-    ]
-    # As KerasTuner's processes tell one another.
-    assert len(set(np.float32(costs))) == len(costs)
-    # Beside a wrong one, exact ones still differ.
-    assert (costs[1] - costs[0]) / (costs[3] - costs[0]) > 0.01
-    sizes = [score(each, "smallest") for each in reports]
-    assert np.argsort(sizes).tolist() == [2, 1, 0, 3, 4, 5, 6]
-    assert max(costs + sizes) < FAILED
-    accuracies = [score(report(1, accuracy=a), "accuracy") for a in (0.9, 0.5)]
-    assert accuracies[0] < accuracies[1] < score(report(1), "accuracy") + 0.1
-
-
-@pytest.mark.parametrize(
-    ("config", "objective", "message"),
-    [
-        (SMALL, "accuracy", "cost or smallest for a sequence task"),
-        (DIGITS, "cost", "accuracy for images"),
-        (SMALL, "coast", "Did you mean `cost`"),
-    ],
-)
-def test_an_objective_that_the_task_has_not_got_is_refused(
-    config, objective, message
-):
-    with pytest.raises(InputError, match=message):
-        check_objective(config, objective)
 
 
 @pytest.mark.parametrize(
