@@ -9,7 +9,8 @@ from typing import Any
 
 from keras_lstm.config import Config
 from keras_lstm.files import write_text
-from keras_lstm.run_folder import saved_report
+from keras_lstm.report import Report
+from keras_lstm.run_folder import RunFolder
 from keras_lstm.search_folder import PROJECT, read_state, trial_dir
 from keras_lstm.search_scores import rank, trial_metrics
 from keras_lstm.search_settings import Search
@@ -32,7 +33,7 @@ class Trial:
     name: str
     values: dict[str, Any]
     score: float | None
-    report: dict[str, Any] | None
+    report: Report | None
     config: Config
 
     @property
@@ -54,8 +55,8 @@ def read_trials(folder: pathlib.Path, search: Search) -> list[Trial]:
                 state["trial_id"],
                 values,
                 state["score"],
-                saved_report(trial_dir(folder, state["trial_id"])),
-                config.replace(type(config.task), **values),
+                RunFolder(trial_dir(folder, state["trial_id"])).read_report(),
+                config.replace(**values),
             )
         )
     return sorted(trials, key=lambda trial: _order(trial, search))
@@ -139,7 +140,7 @@ def table(search: Search, trials: Sequence[Trial]) -> str:
     return "\n".join("  ".join(line) for line in lines)
 
 
-def outcome_text(report: dict[str, Any] | None, objective: str) -> str:
+def outcome_text(report: Report | None, objective: str) -> str:
     """Return the result of a trial that is done, as people read it."""
     if report is None:
         return "its numbers went wrong"

@@ -11,7 +11,7 @@ import keras_tuner
 
 from keras_lstm.console import say
 from keras_lstm.options import InputError
-from keras_lstm.run_folder import saved_report
+from keras_lstm.run_folder import RunFolder
 from keras_lstm.search_folder import PROJECT, trial_dir
 from keras_lstm.search_results import outcome_text
 from keras_lstm.search_settings import Search
@@ -100,5 +100,5 @@ def _outcome(folder: pathlib.Path, search: Search, trial: Any) -> str:
     if trial.score is None:
         reason = (trial.message or "").strip().splitlines()
         return f"{values}: failed: {reason[-1] if reason else trial.status}"
-    report = saved_report(trial_dir(folder, trial.trial_id))
+    report = RunFolder(trial_dir(folder, trial.trial_id)).read_report()
     return f"{values}: {outcome_text(report, search.objective)}"

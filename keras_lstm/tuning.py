@@ -76,7 +76,7 @@ class LSTMHyperModel(keras_tuner.HyperModel):
     def config_of(self, hp: keras_tuner.HyperParameters) -> Config:
         """Return the configuration with the values of a trial."""
         values = {name: _choose(hp, name) for name in self.search}
-        return self.config.replace(type(self.config.task), **values)
+        return self.config.replace(**values)
 
     def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         """Build and compile the model of a trial."""
@@ -108,13 +108,13 @@ class LSTMHyperModel(keras_tuner.HyperModel):
         """
         config = self.config_of(hp)
         if epochs is not None:
-            config = config.replace(type(config.task), epochs=epochs)
+            config = config.replace(epochs=epochs)
         callbacks = list(callbacks)
         machine = _machine_to_check(config)
         if machine is not None:
             # The cost is what it takes until nothing is wrong, not until a
             # sample is right; nothing is fed back.
-            config = config.replace(type(config.task), monitor=None)
+            config = config.replace(monitor=None)
             callbacks.insert(0, Counterexamples(machine, capacity=1))
         with tempfile.TemporaryDirectory() as temporary:
             try:
@@ -147,5 +147,5 @@ def _machine_to_check(config: Config) -> TransducerTask | None:
     stops = (training.counterexamples_from, training.prove_from)
     if machine is None or stops != (None, None):
         return None
-    num_inputs = machine.num_symbols**machine.num_bits
+    num_inputs = machine.num_sequences
     return machine if num_inputs <= _MAX_CHECKED else None

@@ -21,8 +21,8 @@ def main() -> None:
     run = load_run(arguments.run_dir)
     text = (run.run_dir / "proof.json").read_text("utf-8")
     proof = Proof.from_json(text)
-    check_proof(run.model, run.sequence_task, proof)
-    figure = draw_proof(run.model, run.sequence_task, proof)
+    check_proof(run.model, run.machine, proof)
+    figure = draw_proof(run.model, run.machine, proof)
     with replacing(arguments.picture) as path:
         figure.savefig(path, format="png", dpi=110)
 

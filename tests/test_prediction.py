@@ -9,15 +9,15 @@ import zlib
 import keras
 import numpy as np
 import pytest
-from keras_lstm.image_input import read_images
 from PIL import Image
 
 from keras_lstm import prediction
 from keras_lstm.cli import main
 from keras_lstm.config import ModelConfig
 from keras_lstm.models import build_model
-from keras_lstm.prediction import answer_numbers, read_lines
+from keras_lstm.prediction import read_lines
 from keras_lstm.presets import get_preset
+from keras_lstm.tasks.image_files import read_images
 from keras_lstm.tasks.image_rows import ImageRows
 from keras_lstm.tasks.increment import Increment
 from keras_lstm.training import train
@@ -64,7 +64,7 @@ def test_wrong_answers_are_marked(runs, capsys):
     assert predict(runs, "short", "7", "--json") == 0
     found = json.loads(capsys.readouterr().out)
     assert found["input"] == "7"
-    assert found["answer"] == "8"
+    assert found["target"] == "8"
     assert not found["right"]
     said = int(found["prediction"])
     marks = "".join("^" if bit == "1" else "." for bit in f"{said ^ 8:06b}")
@@ -205,20 +205,20 @@ def test_lengths_may_differ_within_a_stream(runs):
     lines = read_lines([str(2**n) for n in range(0, 70, 3)])
     bad = []
     answers = [
-        answer
-        for batch in answer_numbers(
+        each.fields
+        for batch in prediction.predict(
             model,
             task,
             lines,
             any_length=True,
             on_bad_line=lambda line, error: bad.append(line),
         )
-        for answer in batch
+        for each in batch
     ]
-    assert [int(each.line.text) for each in answers] == [
+    assert [int(each["input"]) for each in answers] == [
         2**n for n in range(0, 70, 3)
     ]
-    assert [int(each.answer) for each in answers] == [
+    assert [int(each["target"]) for each in answers] == [
         2**n + 1 for n in range(0, 70, 3)
     ]
     assert not bad

@@ -35,8 +35,8 @@ def unproved_run(tmp_path_factory):
         Increment, num_bits=8, forget_bias=1.0
     )
     report = train(config, run_dir, quiet=True).report
-    assert report["num_wrong"] == 0
-    assert not report["proved"]
+    assert report.num_wrong == 0
+    assert not report.proved
     return run_dir
 
 
@@ -48,7 +48,7 @@ def test_training_ends_with_a_proof(proved_run):
     assert report["min_margin"] >= report["proof_margin"] > 0
     proof = Proof.from_json((proved_run / "proof.json").read_text())
     run = load_run(proved_run)
-    margin = check_proof(run.model, run.sequence_task, proof)
+    margin = check_proof(run.model, run.machine, proof)
     assert margin == report["proof_margin"]
     assert report["proof_boxes"] == len(proof.states)
     # What is saved is the stock model alone.
@@ -91,7 +91,7 @@ def test_other_weights_do_not_go_with_the_proof(proved_run):
     weights[-1][0] += 1e-6
     run.model.set_weights(weights)
     with pytest.raises(ProofError, match="about other weights"):
-        check_proof(run.model, run.sequence_task, proof)
+        check_proof(run.model, run.machine, proof)
 
 
 def test_without_a_proof_wrong_inputs_are_looked_for(
@@ -162,8 +162,8 @@ def test_an_old_proof_does_not_stay(unproved_run, monkeypatch):
 def test_other_tasks_are_proved_with_no_change_but_the_task(tmp_path, task):
     config = get_preset("increment-proved").replace(task, num_bits=12)
     report = train(config, tmp_path / "run", quiet=True).report
-    assert report["proved"]
-    assert report["num_wrong"] == 0
+    assert report.proved
+    assert report.num_wrong == 0
 
 
 def test_images_cannot_be_proved(tmp_path, capsys):
@@ -213,7 +213,7 @@ def test_a_layer_that_is_not_understood_is_named(
 def test_the_picture_is_of_states_inside_their_boxes(proved_run):
     run = load_run(proved_run)
     proof = Proof.from_json((proved_run / "proof.json").read_text())
-    figure = draw_proof(run.model, run.sequence_task, proof)
+    figure = draw_proof(run.model, run.machine, proof)
     (axes,) = figure.axes
     assert axes.get_title() == "increment: 768 states, none outside its box"
     assert len(axes.patches) == len(proof.states)
@@ -221,7 +221,7 @@ def test_the_picture_is_of_states_inside_their_boxes(proved_run):
     assert len(dots) == 64 * 12
     # Boxes that are somewhere else do not hold them.
     moved = dataclasses.replace(proof, boxes=proof.boxes.widened(-0.2))
-    figure = draw_proof(run.model, run.sequence_task, moved)
+    figure = draw_proof(run.model, run.machine, moved)
     assert "OUTSIDE" in figure.axes[0].get_title()
 
 
@@ -243,5 +243,5 @@ def test_ten_seeds_are_proved(tmp_path, task, network):
             task, seed=seed, **network
         )
         report = train(config, tmp_path / str(seed), quiet=True).report
-        assert report["proved"], seed
-        assert report["num_wrong"] == 0, seed
+        assert report.proved, seed
+        assert report.num_wrong == 0, seed

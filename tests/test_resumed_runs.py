@@ -131,7 +131,7 @@ def test_a_training_goes_on_as_if_never_stopped(tmp_path, name):
     whole = run(config, tmp_path / "whole", [])
     assert whole.report.resumed_from_step is None
     resumed = run(config, tmp_path / "resumed", STOPS[name])
-    assert resumed.report["resumed_from_step"] > 0
+    assert resumed.report.resumed_from_step > 0
     assert outcome(resumed) == outcome(whole)
 
 
@@ -142,7 +142,7 @@ def test_two_replicas_go_on_as_if_never_stopped(
     config = CONFIGS["last_state"].replace(Increment, epochs=3)
     whole = run(config, tmp_path / "whole", [])
     resumed = run(config, tmp_path / "resumed", [{"after_steps": 10}])
-    assert resumed.report["resumed_from_step"] == 8
+    assert resumed.report.resumed_from_step == 8
     assert outcome(resumed) == outcome(whole)
 
 
@@ -179,7 +179,7 @@ def test_a_signal_ends_the_step_and_writes_a_checkpoint(tmp_path, capfd):
         config, tmp_path / "run", resume=True, callbacks=[Signal()], quiet=True
     )
     whole = train(config, tmp_path / "whole", callbacks=[Signal()], quiet=True)
-    assert resumed.report["resumed_from_step"] == 8
+    assert resumed.report.resumed_from_step == 8
     assert outcome(resumed) == outcome(whole)
 
 
@@ -202,9 +202,7 @@ def test_a_run_stopped_in_its_last_check_trains_no_more(tmp_path):
         callbacks=[SignalAtEnd()],
         quiet=True,
     )
-    assert (
-        resumed.report["resumed_from_step"] == resumed.report["optimizer_steps"]
-    )
+    assert resumed.report.resumed_from_step == resumed.report.optimizer_steps
     assert outcome(resumed) == outcome(whole)
 
 
@@ -220,5 +218,5 @@ def test_more_epochs_go_on_where_the_training_ended(tmp_path):
         text.replace(str(short.training.ema_share), "0.2")
     )
     resumed = train(longer, tmp_path / "run", resume=True, quiet=True)
-    assert resumed.report["epochs"] == 5
+    assert resumed.report.epochs == 5
     assert outcome(resumed) == outcome(whole)

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import pytest
@@ -5,28 +6,42 @@ import pytest
 from keras_lstm import __version__
 from keras_lstm.options import InputError
 from keras_lstm.presets import get_preset
-from keras_lstm.run_folder import (
-    ALL_EPOCHS,
-    check_checkpoints,
-    check_goes_on,
-    check_run_dir,
-    remove_results,
-    saved_config,
-    saved_report,
-)
+from keras_lstm.report import Report, Seconds, StopReason
+from keras_lstm.run_folder import RunFolder
 from keras_lstm.tasks.increment import Decrement, Increment
 
 CONFIG = get_preset("increment").replace(Increment, epochs=3, units=8)
 
 
-def report(run_dir, why=ALL_EPOCHS, version=__version__, epochs=3):
-    text = json.dumps(
-        {
-            "stopped_because": why,
-            "epochs": epochs,
-            "versions": {"keras_lstm": version},
-        }
-    )
+REPORT = Report(
+    task="increment",
+    preset="increment",
+    seed=0,
+    checked="all inputs",
+    num_examples=15,
+    num_wrong=0,
+    sequence_accuracy=1.0,
+    token_accuracy=1.0,
+    min_margin=0.5,
+    test_num_examples=None,
+    test_num_wrong=None,
+    training_examples=384,
+    distinct_training_examples=15,
+    optimizer_steps=3,
+    epochs=3,
+    validation_accuracy=1.0,
+    stopped_because=StopReason.ALL_EPOCHS,
+    resumed_from_step=None,
+    proved=False,
+    num_parameters=100,
+    seconds=Seconds(1.0, 2.0, 3.0, 4.0),
+    versions={"keras_lstm": __version__},
+)
+
+
+def report(run_dir, version=__version__, **values):
+    values |= {"versions": {"keras_lstm": version}}
+    text = dataclasses.replace(REPORT, **values).to_json()
     (run_dir / "report.json").write_text(text)
     (run_dir / "model.keras").write_text("")
 
@@ -38,20 +53,20 @@ def run_dir(tmp_path):
 
 
 def test_a_folder_without_a_run_may_begin_one(tmp_path):
-    assert saved_config(tmp_path) is None
-    assert saved_report(tmp_path) is None
-    assert check_goes_on(tmp_path, CONFIG) is None
-    assert check_goes_on(tmp_path / "none", CONFIG) is None
-    check_run_dir(tmp_path / "none", resume=False)
-    check_run_dir(tmp_path, resume=True)
+    assert RunFolder(tmp_path).read_config() is None
+    assert RunFolder(tmp_path).read_report() is None
+    assert RunFolder(tmp_path).finished_reason(CONFIG) is None
+    assert RunFolder(tmp_path / "none").finished_reason(CONFIG) is None
+    RunFolder(tmp_path / "none").check(resume=False)
+    RunFolder(tmp_path).check(resume=True)
 
 
 def test_a_run_goes_on_with_its_own_options(run_dir):
-    assert saved_config(run_dir) == CONFIG
-    assert check_goes_on(run_dir, CONFIG) is None
-    check_run_dir(run_dir, resume=True)
+    assert RunFolder(run_dir).read_config() == CONFIG
+    assert RunFolder(run_dir).finished_reason(CONFIG) is None
+    RunFolder(run_dir).check(resume=True)
     with pytest.raises(InputError, match="must not hold a run yet"):
-        check_run_dir(run_dir, resume=False)
+        RunFolder(run_dir).check(resume=False)
 
 
 @pytest.mark.parametrize(
@@ -71,7 +86,7 @@ def test_a_run_goes_on_with_its_own_options(run_dir):
 )
 def test_a_changed_option_is_named(run_dir, task, values, message):
     with pytest.raises(InputError, match=message):
-        check_goes_on(run_dir, CONFIG.replace(task, **values))
+        RunFolder(run_dir).finished_reason(CONFIG.replace(task, **values))
 
 
 @pytest.mark.parametrize(
@@ -79,27 +94,32 @@ def test_a_changed_option_is_named(run_dir, task, values, message):
     [{"epochs": 4}, {"checkpoint_steps": 7}, {"checkpoint_seconds": None}],
 )
 def test_what_does_not_change_the_run_may_change(run_dir, values):
-    assert check_goes_on(run_dir, CONFIG.replace(Increment, **values)) is None
+    assert (
+        RunFolder(run_dir).finished_reason(CONFIG.replace(Increment, **values))
+        is None
+    )
 
 
 def test_a_finished_run_has_nothing_left_to_do(run_dir):
     report(run_dir)
-    assert check_goes_on(run_dir, CONFIG) == (
+    assert RunFolder(run_dir).finished_reason(CONFIG) == (
         f"{run_dir} is finished: all epochs were run. Nothing is left to do."
     )
     longer = CONFIG.replace(Increment, epochs=5)
-    assert check_goes_on(run_dir, longer) is None
+    assert RunFolder(run_dir).finished_reason(longer) is None
     # Killed on the way there, it still has something to do.
     (run_dir / "config.yaml").write_text(longer.to_yaml())
-    assert check_goes_on(run_dir, longer) is None
+    assert RunFolder(run_dir).finished_reason(longer) is None
     report(run_dir, epochs=5)
-    assert "is finished" in check_goes_on(run_dir, longer)
+    assert "is finished" in RunFolder(run_dir).finished_reason(longer)
 
 
 def test_what_has_stopped_because_it_is_right_does_not_go_on(run_dir):
-    report(run_dir, "it is proved")
+    report(run_dir, stopped_because=StopReason.PROVED)
     longer = CONFIG.replace(Increment, epochs=5)
-    assert "is finished: it is proved" in check_goes_on(run_dir, longer)
+    assert "is finished: it is proved" in RunFolder(run_dir).finished_reason(
+        longer
+    )
 
 
 @pytest.mark.parametrize(
@@ -116,38 +136,38 @@ def test_what_has_stopped_because_it_is_right_does_not_go_on(run_dir):
 def test_a_damaged_file_is_one_line(run_dir, name, content, message):
     (run_dir / name).write_bytes(content)
     with pytest.raises(InputError, match=message) as info:
-        check_goes_on(run_dir, CONFIG)
+        RunFolder(run_dir).finished_reason(CONFIG)
     assert "\n" not in str(info.value)
 
 
 def test_a_newer_run_is_refused(run_dir):
     report(run_dir, version="99.0.0")
     with pytest.raises(InputError, match=r"written by keras-lstm 99\.0\.0"):
-        check_goes_on(run_dir, CONFIG)
+        RunFolder(run_dir).finished_reason(CONFIG)
 
 
 def test_a_run_whose_model_is_gone_is_not_finished(run_dir):
     report(run_dir)
     (run_dir / "model.keras").unlink()
-    assert check_goes_on(run_dir, CONFIG) is None
+    assert RunFolder(run_dir).finished_reason(CONFIG) is None
 
 
 def test_configuration_and_checkpoints_belong_together(tmp_path):
     checkpoints = tmp_path / "checkpoints"
     checkpoints.mkdir()
-    check_checkpoints(tmp_path)
+    RunFolder(tmp_path).check_checkpoints()
     # Killed before there was a configuration: nothing has been trained.
     (checkpoints / "step-000000000.ckpt").write_text("")
-    check_checkpoints(tmp_path)
+    RunFolder(tmp_path).check_checkpoints()
     assert not list(checkpoints.iterdir())
     (checkpoints / "step-000000007.ckpt").write_text("")
     with pytest.raises(InputError, match="hold the config"):
-        check_checkpoints(tmp_path)
+        RunFolder(tmp_path).check_checkpoints()
     (tmp_path / "config.yaml").write_text("")
-    check_checkpoints(tmp_path)
+    RunFolder(tmp_path).check_checkpoints()
     (checkpoints / "step-000000007.ckpt").unlink()
     with pytest.raises(InputError, match="must hold a checkpoint to go on"):
-        check_checkpoints(tmp_path)
+        RunFolder(tmp_path).check_checkpoints()
 
 
 def test_results_are_removed_and_the_rest_stays(run_dir):
@@ -156,7 +176,46 @@ def test_results_are_removed_and_the_rest_stays(run_dir):
         (run_dir / name).write_text("")
     for name in ("proof.json", "model.keras", "history.csv"):
         (run_dir / name).write_text("")
-    remove_results(run_dir)
+    RunFolder(run_dir).remove_results()
     assert {path.name for path in run_dir.iterdir()} == {
         *("config.yaml", "model.keras", "history.csv"),
     }
+
+
+def test_a_report_is_read_back_as_it_was_written(run_dir):
+    report(run_dir, by_run_length=[{"run_length": 0}])
+    found = RunFolder(run_dir).read_report()
+    assert found == dataclasses.replace(
+        REPORT, by_run_length=[{"run_length": 0}]
+    )
+    mapping = json.loads((run_dir / "report.json").read_text())
+    assert "proof_boxes" not in mapping
+    assert mapping["stopped_because"] == "all_epochs"
+    assert mapping["seconds"]["total"] == 10.0
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("all epochs were run", StopReason.ALL_EPOCHS),
+        ("a callback stopped it", StopReason.CALLBACK),
+        ("it is proved", StopReason.PROVED),
+        ("nothing was wrong", StopReason.NOTHING_WRONG),
+        ("sequence_accuracy was exactly 1", StopReason.FULL_ACCURACY),
+        ("full_accuracy", StopReason.FULL_ACCURACY),
+    ],
+)
+def test_reports_of_version_0_1_are_read(run_dir, text, reason):
+    mapping = REPORT.to_mapping() | {"stopped_because": text}
+    (run_dir / "report.json").write_text(json.dumps(mapping))
+    assert RunFolder(run_dir).read_report().stopped_because is reason
+
+
+@pytest.mark.parametrize(
+    "change", [{"stopped_because": "boredom"}, {"seconds": {}}, {"seconds": 3}]
+)
+def test_a_report_that_is_none_is_one_line(run_dir, change):
+    mapping = REPORT.to_mapping() | change
+    (run_dir / "report.json").write_text(json.dumps(mapping))
+    with pytest.raises(InputError, match=r"a report\.json that can be read"):
+        RunFolder(run_dir).read_report()

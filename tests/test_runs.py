@@ -29,13 +29,13 @@ def wrong_run(tmp_path_factory):
     config = get_preset("increment").replace(
         Increment, num_bits=6, units=8, head="last_state", epochs=1
     )
-    assert train(config, run_dir, quiet=True).report["num_wrong"] > 0
+    assert train(config, run_dir, quiet=True).report.num_wrong > 0
     return run_dir
 
 
 def test_a_run_is_read_back(exact_run):
     run = load_run(exact_run)
-    assert run.sequence_task == Increment(num_bits=10)
+    assert run.machine == Increment(num_bits=10)
     assert run.config.preset == "increment"
     assert run.report.num_examples == 1023
     assert not run.model.compiled

@@ -1,26 +1,36 @@
 import json
+import types
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from keras_lstm.image_report import (
-    image_report,
-    image_report_text,
-)
 
 from keras_lstm.cli import main
 from keras_lstm.config import ModelConfig
 from keras_lstm.datasets import make_dataset
-from keras_lstm.evaluation import (
-    Evaluation,
-    accuracy_by_step,
-    answering_every_step,
+from keras_lstm.early_answers import answering_every_step
+from keras_lstm.evaluation import Evaluation, accuracy_by_step
+from keras_lstm.evaluation_details import (
+    evaluation_details,
+    evaluation_details_text,
 )
 from keras_lstm.models import build_model
 from keras_lstm.presets import get_preset
 from keras_lstm.tasks.image_rows import ImageRows
 from keras_lstm.tasks.increment import Increment
 from keras_lstm.training import train
+
+
+def task(num_classes=10):
+    """What is asked of a task here."""
+    return types.SimpleNamespace(
+        num_classes=num_classes, step_label="row", example_label="image"
+    )
+
+
+def sketches(images):
+    """What ImageRows makes of images."""
+    return [ImageRows(dataset="digits").sketch(image) for image in images]
 
 
 def evaluation(targets, predictions, confidences=None):
@@ -44,7 +54,7 @@ def digits_run(tmp_path_factory):
 
 def test_the_figures_are_the_definitions():
     result = evaluation([0, 0, 1, 1, 2], [0, 1, 1, 1, 0])
-    report = image_report(result, np.array([0.2, 0.6]), 3)
+    report = evaluation_details(result, np.array([0.2, 0.6]), task(3))
     assert (report["num_examples"], report["num_wrong"]) == (5, 2)
     assert report["sequence_accuracy"] == 3 / 5
     assert report["confusion"] == [[1, 1, 0], [0, 2, 0], [1, 0, 0]]
@@ -62,11 +72,13 @@ def test_the_interval_is_wilsons():
     middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
     reach = z * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
     reach /= 1 + z**2 / n
-    found = image_report(result, np.array([1.0]), 2)["interval_95"]
+    found = evaluation_details(result, np.array([1.0]), task(2))["interval_95"]
     assert found == pytest.approx([middle - reach, middle + reach], rel=1e-9)
     # Nothing wrong is no proof that nothing ever is.
     result = evaluation([0] * 50, [0] * 50)
-    low, high = image_report(result, np.array([1.0]), 2)["interval_95"]
+    low, high = evaluation_details(result, np.array([1.0]), task(2))[
+        "interval_95"
+    ]
     assert 0.9 < low < 1
     assert high == 1
 
@@ -78,10 +90,12 @@ def test_the_most_confident_mistakes_come_first():
 
 def test_the_text_shows_mistakes_first():
     result = evaluation([3, 1], [8, 1], [0.9, 0.9])
-    report = image_report(result, np.linspace(0, 0.5, 4), 10)
+    report = evaluation_details(result, np.linspace(0, 0.5, 4), task())
     images = np.zeros((1, 4, 4), np.float32)
     images[0, :2] = 1.0
-    lines = image_report_text(report, images).splitlines()
+    lines = evaluation_details_text(
+        report, sketches(images), task()
+    ).splitlines()
     assert lines[0] == "The most confident mistakes:"
     assert lines[1].strip() == "@@@@"
     assert lines[2].strip() == ""
@@ -93,15 +107,19 @@ def test_the_text_shows_mistakes_first():
 @pytest.mark.parametrize(("columns", "across"), [(20, 1), (60, 3), (200, 6)])
 def test_pictures_fit_the_terminal(monkeypatch, columns, across):
     monkeypatch.setenv("COLUMNS", str(columns))
-    report = image_report(evaluation([3] * 8, [8] * 8), np.array([0.0]), 10)
-    text = image_report_text(report, np.ones((8, 4, 4), np.float32))
+    report = evaluation_details(
+        evaluation([3] * 8, [8] * 8), np.array([0.0]), task()
+    )
+    text = evaluation_details_text(
+        report, sketches(np.ones((8, 4, 4), np.float32)), task()
+    )
     lines = [line for line in text.splitlines() if "said" in line]
     assert [line.count("said") for line in lines] == [across] * (6 // across)
 
 
 def test_without_mistakes_there_are_no_pictures():
-    report = image_report(evaluation([1], [1]), np.array([1.0]), 10)
-    text = image_report_text(report, np.zeros((0, 4, 4), np.float32))
+    report = evaluation_details(evaluation([1], [1]), np.array([1.0]), task())
+    text = evaluation_details_text(report, [], task())
     assert text.startswith("100% of 1 images are right: 0 are wrong.")
 
 
@@ -162,7 +180,7 @@ def test_bad_input_to_evaluate(digits_run, tmp_path, capsys, write_dataset):
     train(config, run_dir, quiet=True)
     assert main(["evaluate", str(run_dir)]) == 2
     err = capsys.readouterr().err
-    assert "must hold a run of image-rows" in err
+    assert "must hold a run with a test split" in err
     assert err.count("\n") == 1
 
 
