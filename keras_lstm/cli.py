@@ -235,8 +235,14 @@ def _add_tune(commands: Any, argv: list[str]) -> None:
     parser.add_argument("task", metavar="TASK", help=", ".join(TASKS))
     parser.add_argument("--preset", metavar="P", default=None)
     parser.add_argument("--config", metavar="FILE", type=_path, default=None)
+    parser.add_argument(
+        "--run-dir",
+        metavar="DIR",
+        type=_path,
+        default=None,
+        help="where the search's files go",
+    )
     for flag, metavar, help_text in (
-        ("--run-dir", "DIR", "where the search's files go"),
         ("--search", "NAMES", "options to search, such as units,dropout"),
         ("--max-trials", "N", "trials at most"),
         ("--workers", "N", "processes to run trials in"),
@@ -440,35 +446,38 @@ def _tune(arguments: argparse.Namespace) -> int:
     folder = (
         default_run_dir(config, "tune")
         if arguments.run_dir is None
-        else _path(arguments.run_dir)
+        else arguments.run_dir
     )
-    with _loading_tensorflow():
-        from keras_lstm.search import run, run_trials
-    names = (arguments.search or "units").split(",")
     search = Search(
         config,
-        tuple(names),
+        tuple((arguments.search or "units").split(",")),
         arguments.objective or "",
         arguments.algorithm or "grid",
         max_trials,
         config.seed,
     )
+    read_cluster(config.training.strategy)
     how = {"resume": arguments.resume_search, "overwrite": arguments.overwrite}
     part = part_in_search()
-    if part == "worker":
-        run_trials(folder, search)
-    elif part is None and workers > 1:
+    # A worker may be there before the chief has made the folder.
+    if part != "worker":
         check_folder(folder, search, **how)
+    if part is None and workers > 1:
         # The same again, as the chief and the workers.
         command = [sys.executable, "-m", "keras_lstm", *arguments.argv]
         command += ["--run-dir", str(folder)]
         run_processes(folder, command, workers)
-    else:
-        trials = run(folder, search, **how)
-        print(table(search, trials))
-        print(f"Search folder: {folder}")
-        if all(trial.score is None for trial in trials):
-            raise RunError("no trial has come to its end")
+        return 0
+    with _loading_tensorflow():
+        from keras_lstm.search import run, run_trials
+    if part == "worker":
+        run_trials(folder, search)
+        return 0
+    trials = run(folder, search, **how)
+    print(table(search, trials))
+    print(f"Search folder: {folder}")
+    if all(trial.score is None for trial in trials):
+        raise RunError("no trial has come to its end")
     return 0
 
 

@@ -25,6 +25,9 @@ def run(
 ) -> list[Trial]:
     """Run a search to its end and write its results.
 
+    Check the folder with `check_folder` first: here it is made and locked
+    before it is checked.
+
     Where KerasTuner's variables make this process the chief, the trials are
     run by its workers.
 
@@ -41,9 +44,8 @@ def run(
         InputError: see `check_folder`.
         Interrupted: if SIGTERM or SIGINT comes.
     """
-    check_folder(folder, search, resume, overwrite)
     with locked(folder), Interruption() as interruption:
-        # Another process may have been faster.
+        # Another process may have been faster than the first check.
         check_folder(folder, search, resume, overwrite)
         if overwrite:
             remove_search(folder)

@@ -6,6 +6,7 @@ import shutil
 from typing import Any
 
 from keras_lstm.options import InputError
+from keras_lstm.run_folder import RunFolder
 from keras_lstm.search_settings import Search
 
 # KerasTuner's own folder, and what its files must hold, by name.
@@ -39,13 +40,13 @@ def check_folder(
         overwrite: whether a search in the folder may be removed.
 
     Raises:
-        InputError: if the folder holds a search and neither is allowed, or
-            another search, or damaged files, or something else.
+        InputError: if the path is not a folder's, or the folder holds a
+            search and neither is allowed, or another search, or damaged
+            files, or something else.
+        PermissionError: if the folder cannot be written to.
     """
-    if folder.exists() and not folder.is_dir():
-        raise InputError(
-            f"`run_dir` must be a folder. Received: run_dir={folder}"
-        )
+    # A run in it is something else, see below.
+    RunFolder(folder).check(resume=True)
     if not settings_path(folder).exists():
         # A worker may be there before the chief.
         names = {path.name for path in folder.glob("*")} - {".lock", PROJECT}

@@ -111,9 +111,6 @@ class _Processes:
         }
         if name != "chief":
             environment |= self._threads
-        # Set where this process held TensorFlow's messages back; they do it
-        # themselves.
-        environment.pop("TF_CPP_MIN_LOG_LEVEL", None)
         # The chief prints the result.
         return subprocess.Popen(self._command, env=environment)
 

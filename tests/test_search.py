@@ -12,9 +12,48 @@ import pytest
 
 from keras_lstm.cli import main
 from keras_lstm.config_file import read_config
+from keras_lstm.presets import get_preset
+from keras_lstm.search_settings import Search
 from keras_lstm.tasks.increment import Increment
 
 TUNE = ("tune", "increment", "--num-bits", "6", "--epochs", "6")
+# Beside a file called `file`, in a folder that is not a search's.
+BAD_ARGUMENTS = [
+    (["--workers", "0"], "`workers` must be an integer of at least 1"),
+    (["--max-trials", "x"], "`max_trials` must be an integer"),
+    (["--algorithm", "gird"], "Did you mean `grid`"),
+    (["--objective", "accuracy"], "cost or smallest for a sequence task"),
+    (["--objective", "coast"], "Did you mean `cost`"),
+    (["--search", "unit"], "Did you mean `units`"),
+    (["--search", "units,seed"], "`seed` is no option that can be searched"),
+    (["--resume"], "`resume` needs `run_dir`"),
+    (
+        ["--resume", "--overwrite", "--run-dir", "x"],
+        "`resume` and `overwrite` exclude one another",
+    ),
+    (["--run-dir", "file"], "`run_dir` must be a folder"),
+    (["--run-dir", "file/below"], "`run_dir` must be a folder"),
+    (["--run-dir", "x" * 300], "`run_dir` must be a path of a folder"),
+    (["--run-dir="], "--run-dir: must be a path. Received: nothing"),
+    (
+        ["--algorithm", "hyperband", "--max-trials", "3"],
+        "`max_trials` must be left out with hyperband",
+    ),
+    (["--run-dir", "."], "`run_dir` must be empty, or hold a search"),
+    (["--units", "0"], "`units` must be an integer"),
+    (["--seed", "-1"], "`seed` must be an integer from 0"),
+    (["--dataset", "digits"], "`dataset` is no option of increment"),
+    (["--config", "none.yaml"], "`config` must be a readable file"),
+    (["--preset", "incement"], "Did you mean `increment`"),
+    (["--strategy", "multi_worker"], "needs the variable TF_CONFIG"),
+]
+# Without `KERASTUNER_`; "used" is a port that is in use.
+BAD_VARIABLES = [
+    ({"TUNER_ID": "", "ORACLE_PORT": "1"}, "KERASTUNER_TUNER_ID must be"),
+    ({"TUNER_ID": "tuner0", "ORACLE_PORT": ""}, "KERASTUNER_ORACLE_PORT m"),
+    ({"TUNER_ID": "tuner0", "ORACLE_PORT": "x"}, "must be a port's number"),
+    ({"TUNER_ID": "chief", "ORACLE_PORT": "used"}, "must be free for the"),
+]
 
 
 def command(*arguments):
@@ -136,32 +175,12 @@ def test_a_search_from_beginning_to_end(tmp_path, capsys):
     assert len(rows(folder)) == 1
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--workers", "0"], "`workers` must be an integer of at least 1"),
-        (["--max-trials", "x"], "`max_trials` must be an integer"),
-        (["--algorithm", "gird"], "Did you mean `grid`"),
-        (["--objective", "accuracy"], "cost or smallest for a sequence task"),
-        (["--search", "unit"], "Did you mean `units`"),
-        (["--resume"], "`resume` needs `run_dir`"),
-        (
-            ["--resume", "--overwrite", "--run-dir", "x"],
-            "`resume` and `overwrite` exclude one another",
-        ),
-        (["--run-dir", "file"], "`run_dir` must be a folder"),
-        (
-            ["--algorithm", "hyperband", "--max-trials", "3"],
-            "`max_trials` must be left out with hyperband",
-        ),
-        (["--run-dir", "."], "`run_dir` must be empty, or hold a search"),
-        (["--units", "0"], "`units` must be an integer"),
-    ],
-)
+@pytest.mark.parametrize(("arguments", "message"), BAD_ARGUMENTS)
 def test_bad_input_is_one_line(
     tmp_path, monkeypatch, capsys, arguments, message
 ):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("TF_CONFIG", raising=False)
     (tmp_path / "file").write_text("")
     assert main([*TUNE, *arguments]) == 2
     out, err = capsys.readouterr()
@@ -219,28 +238,96 @@ def test_a_search_that_is_stopped_goes_on(tmp_path, start, capsys, how):
     assert all(row["score"] for row in rows(folder))
 
 
-@pytest.mark.parametrize(
-    ("variables", "message"),
-    [
-        ({"TUNER_ID": "", "ORACLE_PORT": "1"}, "KERASTUNER_TUNER_ID must be"),
-        ({"TUNER_ID": "tuner0", "ORACLE_PORT": ""}, "KERASTUNER_ORACLE_PORT m"),
-        ({"TUNER_ID": "tuner0", "ORACLE_PORT": "x"}, "must be a port's number"),
-        ({"TUNER_ID": "chief", "ORACLE_PORT": "used"}, "must be free for the"),
-    ],
-)
-def test_wrong_variables_are_one_line(
-    tmp_path, monkeypatch, capsys, variables, message
-):
+@pytest.fixture
+def bad_variables():
+    """KerasTuner's variables from a row of `BAD_VARIABLES`."""
     with socket.socket() as used:
         used.bind(("127.0.0.1", 0))
         port = str(used.getsockname()[1])
-        for name, value in (variables | {"ORACLE_IP": "127.0.0.1"}).items():
-            value = port if value == "used" else value
-            monkeypatch.setenv(f"KERASTUNER_{name}", value)
-        assert main([*TUNE, "--run-dir", str(tmp_path / "search")]) == 2
+        yield lambda row: {
+            f"KERASTUNER_{name}": port if value == "used" else value
+            for name, value in (row | {"ORACLE_IP": "127.0.0.1"}).items()
+        }
+
+
+@pytest.mark.parametrize(("variables", "message"), BAD_VARIABLES)
+def test_wrong_variables_are_one_line(
+    tmp_path, monkeypatch, capsys, bad_variables, variables, message
+):
+    for name, value in bad_variables(variables).items():
+        monkeypatch.setenv(name, value)
+    assert main([*TUNE, "--run-dir", str(tmp_path / "search")]) == 2
     err = capsys.readouterr().err
     assert err.count("\n") == 1
     assert message in err
+
+
+REFUSE = """
+import contextlib, io, json, os, sys
+from keras_lstm.cli import main
+
+results = []
+for arguments, variables, _ in json.load(sys.stdin):
+    os.environ.update(variables)
+    with contextlib.redirect_stderr(io.StringIO()) as err:
+        code = main(arguments)
+    for name in variables:
+        del os.environ[name]
+    heavy = {"tensorflow", "keras", "keras_tuner"} & set(sys.modules)
+    results.append([code, err.getvalue(), sorted(heavy)])
+print(json.dumps(results))
+"""
+
+
+def test_bad_usage_is_refused_before_tensorflow_is_loaded(
+    tmp_path, bad_variables
+):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "held" / "keras_tuner").mkdir(parents=True)
+    (tmp_path / "held" / "keras_tuner" / "oracle.json").write_text("{}")
+    config = get_preset("increment").replace(Increment, num_bits=6, epochs=6)
+    (tmp_path / "held" / "search.yaml").write_text(Search(config).to_yaml())
+    held = [
+        ([], "`run_dir` must not hold a search yet"),
+        (["--resume"], "oracle.json cannot be read"),
+        (["--resume", "--units", "8"], "others than in held/search.yaml"),
+    ]
+    cases = [
+        *(([*TUNE, *each], {}, text) for each, text in BAD_ARGUMENTS),
+        *(
+            ([*TUNE, "--run-dir", "held", *each], {}, text)
+            for each, text in held
+        ),
+        *((TUNE, bad_variables(each), text) for each, text in BAD_VARIABLES),
+        (["tune", "image-rows", "--objective", "cost"], {}, "accuracy for ima"),
+        (["tune", "incremnt"], {}, "Did you mean `increment`"),
+    ]
+    environment = {k: v for k, v in os.environ.items() if k != "TF_CONFIG"}
+    done = subprocess.run(
+        [sys.executable, "-c", REFUSE],
+        input=json.dumps(cases),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        cwd=tmp_path,
+        env=environment,
+    )
+    assert done.returncode == 0, done.stderr
+    results = json.loads(done.stdout)
+    for case, (code, err, heavy) in zip(cases, results, strict=True):
+        assert code == 2, case
+        assert case[2] in err, case
+        assert err.count("\n") == 1, case
+        assert heavy == [], case
+    found = sorted(path.name for path in tmp_path.rglob("*"))
+    assert found == [
+        "file",
+        "held",
+        "keras_tuner",
+        "oracle.json",
+        "search.yaml",
+    ]
 
 
 @pytest.mark.slow
