@@ -12,8 +12,8 @@ result by an allowance for float32's rounding:
   "Accuracy and Stability of Numerical Algorithms", 2nd ed., sections 3.1 and
   4.2); a fused multiply-add only leaves roundings out.
 - What is below `2^-126` in size may be lost, at each operation.
-- tanh and sigmoid err by what `scripts/measure_activations.py` measured over
-  all finite float32 numbers, rounded up.
+- tanh and sigmoid err by what `scripts/benchmarks/measure_activations.py`
+  measured over all finite float32 numbers, rounded up.
 
 Every allowance is 1% larger than that, which covers `1 / (1 - n u)` up to
 n = 2^16 and the rounding of float64 in this module, which is 2^-29 of

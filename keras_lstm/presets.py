@@ -24,7 +24,7 @@ def increment() -> Config:
     Source: this project; docs/recipes.md says what was tried.
     Command: keras-lstm train increment
     Result: 0 wrong of 1,048,575 for each of the seeds 0-9, from 15,360
-        examples (`python scripts/seeds.py increment --seeds 0-9`).
+        examples (`python scripts/benchmarks/seeds.py increment --seeds 0-9`).
     Time: 13 s on 2 cores from the shell to the result, 3 of them for
         importing TensorFlow.
     """
@@ -54,7 +54,8 @@ def increment_proved() -> Config:
     Source: this project; docs/proof.md explains it.
     Command: keras-lstm train increment --preset increment-proved
     Result: proved for each of the seeds 0-9, with 4 or 8 boxes, from 44,800
-        examples (`python scripts/seeds.py increment-proved --seeds 0-9`).
+        examples
+        (`python scripts/benchmarks/seeds.py increment-proved --seeds 0-9`).
     Time: 15 s on 2 busy cores from the shell to the result.
     """
     return Config(
@@ -109,7 +110,7 @@ def increment_last_state() -> Config:
     Command: keras-lstm train increment --preset increment-last-state
     Result: 0 wrong of 1,048,575 for each of the seeds 0-9, from 512,000 to
         1,228,800 examples
-        (`python scripts/seeds.py increment-last-state --seeds 0-9`).
+        (`python scripts/benchmarks/seeds.py increment-last-state --seeds 0-9`).
     Time: 1 to 2 minutes on 2 busy cores.
     """
     return Config(
@@ -135,7 +136,7 @@ def image_rows() -> Config:
     Source: this project; docs/recipes.md says what each part gives.
     Command: keras-lstm train image-rows
     Result: mean 99.516%, lowest 99.49% of 10,000 test images for the seeds
-        0-4 (`python scripts/seeds.py image-rows --seeds 0-4`).
+        0-4 (`python scripts/benchmarks/seeds.py image-rows --seeds 0-4`).
     Time: 10 to 13 minutes on 2 busy cores.
     """
     return Config(

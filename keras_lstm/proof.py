@@ -12,8 +12,9 @@ compiled by XLA. Assumed are
   fused multiply-add, subnormal numbers kept or flushed (`intervals.py`);
 - matrix products by plain sums of products (no Strassen or Winograd, no
   bfloat16 or TF32: TensorFlow's and oneDNN's defaults on a CPU);
-- `tf.tanh` and `tf.sigmoid` within what `scripts/measure_activations.py`
-  measured for this TensorFlow over all finite float32 numbers;
+- `tf.tanh` and `tf.sigmoid` within what
+  `scripts/benchmarks/measure_activations.py` measured for this TensorFlow over
+  all finite float32 numbers;
 - Keras's LSTM equations (`keras/src/layers/rnn/lstm.py`), and this module.
 
 docs/proof.md explains the idea with a picture.
@@ -529,7 +530,7 @@ class _Search:
 def _check_activations() -> None:
     """Refuses a TensorFlow whose tanh or sigmoid is worse than allowed for.
 
-    On a sample: `scripts/measure_activations.py` asks all numbers.
+    On a sample: `scripts/benchmarks/measure_activations.py` asks all numbers.
 
     Raises:
         InputError: it is.

@@ -10,6 +10,8 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
 SCRIPTS = ROOT / "scripts"
+EXAMPLES = SCRIPTS / "examples"
+BENCHMARKS = SCRIPTS / "benchmarks"
 
 
 def run(*command, **options):
@@ -31,10 +33,10 @@ def run(*command, **options):
     ],
 )
 def test_a_fit_script_runs(tmp_path, name, argument, last):
-    lines = (SCRIPTS / name).read_text().splitlines()
+    lines = (EXAMPLES / name).read_text().splitlines()
     assert len(lines) <= 40
     assert not any("train(" in line for line in lines)
-    done = run(sys.executable, SCRIPTS / name, argument, cwd=tmp_path)
+    done = run(sys.executable, EXAMPLES / name, argument, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1].endswith(last)
     assert int(done.stdout.splitlines()[-1].split()[0]) < 100
@@ -43,7 +45,7 @@ def test_a_fit_script_runs(tmp_path, name, argument, last):
 @pytest.mark.slow
 def test_a_training_that_is_killed_ends_the_same(tmp_path):
     done = run(
-        sys.executable, SCRIPTS / "kill.py", "--kills", "3", cwd=tmp_path
+        sys.executable, BENCHMARKS / "kill.py", "--kills", "3", cwd=tmp_path
     )
     assert done.returncode == 0, done.stderr
     first, *compared = done.stdout.splitlines()
@@ -60,7 +62,7 @@ def test_a_training_that_is_killed_ends_the_same(tmp_path):
 
 @pytest.mark.slow
 def test_units_are_tuned_in_a_plain_script(tmp_path):
-    script = SCRIPTS / "tune_units.py"
+    script = EXAMPLES / "tune_units.py"
     assert len(script.read_text().splitlines()) <= 50
     done = run(sys.executable, script, "5", "1", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -72,7 +74,7 @@ def test_units_are_tuned_in_a_plain_script(tmp_path):
 def test_seeds_prints_a_row_a_seed(tmp_path):
     flags = ["--num-bits", "6", "--smoke"]
     done = run(
-        *(sys.executable, SCRIPTS / "seeds.py", "increment"),
+        *(sys.executable, BENCHMARKS / "seeds.py", "increment"),
         *("--seeds", "3-4", "--out", tmp_path / "out", *flags),
         cwd=tmp_path,
     )
@@ -91,7 +93,7 @@ def test_seeds_prints_a_row_a_seed(tmp_path):
 
 def test_seeds_fails_when_a_run_fails(tmp_path):
     done = run(
-        *(sys.executable, SCRIPTS / "seeds.py", "increment"),
+        *(sys.executable, BENCHMARKS / "seeds.py", "increment"),
         *("--seeds", "0", "--num-bits", "0"),
         cwd=tmp_path,
     )
@@ -101,7 +103,7 @@ def test_seeds_fails_when_a_run_fails(tmp_path):
 
 @pytest.mark.slow
 def test_the_benchmark_compares_with_stock_keras(tmp_path):
-    command = (SCRIPTS / "benchmark.py", "fit-increment-tutorial")
+    command = (BENCHMARKS / "benchmark.py", "fit-increment-tutorial")
     done = run(
         sys.executable, *command, "--rounds", "2", "--json", cwd=tmp_path
     )
@@ -112,7 +114,7 @@ def test_the_benchmark_compares_with_stock_keras(tmp_path):
 
 
 def test_the_benchmark_measures_in_turns(monkeypatch, capsys):
-    monkeypatch.syspath_prepend(str(SCRIPTS))
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
     import benchmark
 
     calls = []
@@ -235,7 +237,7 @@ def test_the_real_rule_admits_this_python():
 
 @pytest.mark.slow
 def test_activations_are_measured():
-    script = SCRIPTS / "measure_activations.py"
+    script = BENCHMARKS / "measure_activations.py"
     done = run(sys.executable, script, "--every", "200003")
     assert done.returncode == 0
     rows = [json.loads(line) for line in done.stdout.splitlines()]
@@ -251,7 +253,7 @@ def test_activations_are_measured():
 
 @pytest.mark.slow
 def test_activations_are_measured_closely():
-    script = SCRIPTS / "measure_activations.py"
+    script = BENCHMARKS / "measure_activations.py"
     done = run(sys.executable, script, "--every", "101")
     assert done.returncode == 0
     rows = [json.loads(line) for line in done.stdout.splitlines()]
@@ -260,7 +262,7 @@ def test_activations_are_measured_closely():
 
 def test_the_peers_take_turns(tmp_path):
     """Without PyTorch and JAX, which have environments of their own."""
-    sys.path.insert(0, str(SCRIPTS))
+    sys.path.insert(0, str(BENCHMARKS))
     import comparison
 
     peers = [comparison.Peer(name) for name in ("keras_lstm", "stock_keras")]
@@ -276,7 +278,7 @@ def test_the_peers_take_turns(tmp_path):
 
 
 def test_the_comparison_is_one_table():
-    sys.path.insert(0, str(SCRIPTS))
+    sys.path.insert(0, str(BENCHMARKS))
     import comparison
 
     rows = [
@@ -290,7 +292,7 @@ def test_the_comparison_is_one_table():
 
 
 def test_turns_are_in_opposite_orders():
-    sys.path.insert(0, str(SCRIPTS))
+    sys.path.insert(0, str(BENCHMARKS))
     import comparison
 
     seen = []

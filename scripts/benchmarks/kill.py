@@ -1,6 +1,7 @@
 """Kills a training with SIGKILL again and again, and compares its end.
 
-Command: python scripts/kill.py [--kills 100] [--seed 0] [FLAG VALUE ...]
+Command: python scripts/benchmarks/kill.py [--kills 100] [--seed 0]
+    [FLAG VALUE ...]
 
 One training runs to its end. Another, with the same options, is killed at
 random moments and resumed: while it starts, while it trains, and while it

@@ -1,6 +1,6 @@
 """Runs a preset for several seeds, each in a process of its own: one table.
 
-Command: python scripts/seeds.py PRESET --seeds 0-9 [--task TASK]
+Command: python scripts/benchmarks/seeds.py PRESET --seeds 0-9 [--task TASK]
     [--lengths 64,256] [--out DIR] [FLAG VALUE ...]
 
 Flags that are not its own go to `keras-lstm train`. `--lengths` checks each

@@ -5,7 +5,7 @@ most of an array with vector instructions and what is left over at its end, up
 to 7 numbers, with others: both are measured, the second on arrays of 7. About
 an hour on 2 cores; `--every K` takes each K-th number only.
 
-    python scripts/measure_activations.py
+    python scripts/benchmarks/measure_activations.py
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """Image rows in a plain Keras script, from the pieces; no call to `train`.
 
-Command: python scripts/fit_image_rows.py [DATASET]
+Command: python scripts/examples/fit_image_rows.py [DATASET]
 """
 
 import sys

@@ -1,6 +1,6 @@
 """Draws the states of a proved run inside their boxes, as a picture.
 
-python scripts/draw_proof.py RUN_DIR docs/proof.png
+python scripts/benchmarks/draw_proof.py RUN_DIR docs/proof.png
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """How small can the LSTM be? A search with KerasTuner, in a plain script.
 
-Command: python scripts/tune_units.py [NUM_BITS] [MAX_TRIALS]
+Command: python scripts/examples/tune_units.py [NUM_BITS] [MAX_TRIALS]
 """
 
 import sys

@@ -1,9 +1,11 @@
 """Seconds that 60 steps of 512 of the tutorial's increment take in `fit`.
 
-Command: python scripts/measure_strategy.py default|mirrored|multi_worker
+Command: python scripts/benchmarks/measure_strategy.py
+    default|mirrored|multi_worker
 
 `mirrored` is two replicas, on two logical devices of one CPU; `multi_worker`
-needs scripts/local_cluster.py around it. Used by scripts/benchmark.py.
+needs scripts/local_cluster.py around it. Used by
+scripts/benchmarks/benchmark.py.
 """
 
 import sys

@@ -1,6 +1,6 @@
 """Times things side by side: interleaved, medians of several rounds.
 
-Command: python scripts/benchmark.py [CASE] [--rounds N] [--json]
+Command: python scripts/benchmarks/benchmark.py [CASE] [--rounds N] [--json]
 
 Without a case: this project beside stock Keras, and with `--peers torch,jax`
 beside PyTorch and JAX, in environments that are made on first use
@@ -26,7 +26,8 @@ from collections.abc import Callable
 import comparison
 
 Contender = Callable[[], object]
-SCRIPTS = pathlib.Path(__file__).parent
+BENCHMARKS = pathlib.Path(__file__).parent
+SCRIPTS = BENCHMARKS.parent
 CASES: dict[str, Callable[[], dict[str, Contender]]] = {}
 # Cases whose contenders are processes: nothing is left warm.
 PROCESSES = ("predict", "search", "strategies")
@@ -261,7 +262,8 @@ def strategies() -> dict[str, Contender]:
     """
 
     def fit(name: str) -> Contender:
-        command = [sys.executable, str(SCRIPTS / "measure_strategy.py"), name]
+        script = str(BENCHMARKS / "measure_strategy.py")
+        command = [sys.executable, script, name]
         if name == "multi_worker":
             cluster = str(SCRIPTS / "local_cluster.py")
             command = [sys.executable, cluster, "--workers", "2", *command]

@@ -20,8 +20,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 from peers.answering import steps_together
 
-SCRIPTS = pathlib.Path(__file__).parent
-ROOT = SCRIPTS.parent
+BENCHMARKS = pathlib.Path(__file__).parent
+ROOT = BENCHMARKS.parents[1]
 OURS = "keras_lstm"
 # What a peer needs beside Python; they get environments of their own.
 PACKAGES = {"torch": ["torch", "numpy"], "jax": ["jax", "optax", "numpy"]}
@@ -55,7 +55,7 @@ class Peer:
         if name in PACKAGES:
             python = str(environment_of(name))
         self._process = subprocess.Popen(
-            [python, str(SCRIPTS / "peers" / f"use_{name}.py")],
+            [python, str(BENCHMARKS / "peers" / f"use_{name}.py")],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -1,6 +1,6 @@
 """Increment in a plain Keras script, from the pieces; no call to `train`.
 
-Command: python scripts/fit_increment.py [NUM_BITS]
+Command: python scripts/examples/fit_increment.py [NUM_BITS]
 """
 
 import sys
