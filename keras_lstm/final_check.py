@@ -57,6 +57,7 @@ def check_model(
     splits: Splits,
     seed: int,
     *,
+    failures_name: str,
     progress: Callable[[int, int], None] | None = None,
     forecast: Callable[[float], None] | None = None,
 ) -> FinalCheck:
@@ -67,6 +68,7 @@ def check_model(
         task: what is right.
         splits: its examples.
         seed: of the run; says which inputs were held out.
+        failures_name: of the file that will list the wrong answers.
         progress: see `verify`.
         forecast: see `verify`.
 
@@ -83,7 +85,7 @@ def check_model(
     result = verify(
         model, machine, held_out=held_out, progress=progress, forecast=forecast
     )
-    return _verified(machine, result)
+    return _verified(machine, result, failures_name)
 
 
 def require_test(task: Task, splits: Splits) -> Split:
@@ -100,7 +102,9 @@ def require_test(task: Task, splits: Splits) -> Split:
     return splits.test
 
 
-def _verified(machine: TransducerTask, result: Verification) -> FinalCheck:
+def _verified(
+    machine: TransducerTask, result: Verification, failures_name: str
+) -> FinalCheck:
     fields = check_report(result) | {
         "test_num_examples": result.test_num_examples,
         "test_num_wrong": result.test_num_wrong,
@@ -108,7 +112,7 @@ def _verified(machine: TransducerTask, result: Verification) -> FinalCheck:
     return FinalCheck(
         result,
         fields,
-        check_text(machine, result),
+        check_text(machine, result, failures_name),
         failures_csv(machine, result.failures),
     )
 

@@ -44,85 +44,26 @@ def build_model(task: Task, config: ModelConfig, seed: int = 0) -> keras.Model:
             "`head` must be last_state for a task that does not answer at "
             f"every time step. Received: head={config.head}"
         )
-
-    def initializer(option: str, purpose: str) -> keras.Initializer:
-        text = getattr(config, option)
-        return _make_initializer(option, text, derive_seed(seed, purpose))
-
-    def noise(stddev: float, name: str) -> keras.Layer:
-        return keras.layers.GaussianNoise(
-            stddev,
-            seed=derive_seed(seed, name),
-            dtype=config.precision,
-            name=name,
-        )
-
-    def dropout(name: str) -> keras.Layer:
-        return keras.layers.Dropout(
-            config.dropout,
-            seed=derive_seed(seed, name),
-            dtype=config.precision,
-            name=name,
-        )
-
-    inputs = x = keras.Input(
+    make = _LayerMaker(config, seed)
+    inputs = keras.Input(
         (None,) if per_step else task.input_shape,
         dtype="float32" if task.num_symbols is None else "int32",
         name="inputs",
     )
+    x = inputs
     if task.num_symbols is not None:
-        x = keras.layers.Embedding(
-            task.num_symbols,
-            config.embedding_dim,
-            embeddings_initializer=initializer(
-                "embedding_initializer", "embedding"
-            ),
-            dtype=config.precision,
-            name="embedding",
-        )(x)
+        x = make.embedding(task.num_symbols)(x)
     if config.encoder_units is not None:
-        x = keras.layers.Conv1D(
-            config.encoder_units,
-            config.encoder_steps,
-            padding="causal",
-            activation="relu",
-            kernel_initializer=initializer(
-                "kernel_initializer", "encoder/kernel"
-            ),
-            dtype=config.precision,
-            name="encoder",
-        )(x)
-    x = dropout("input_dropout")(x) if config.dropout else x
+        x = make.encoder()(x)
+    x = make.dropout("input_dropout")(x) if config.dropout else x
     for layer in range(1, config.num_layers + 1):
         stddev = config.input_noise if layer == 1 else config.layer_noise
-        x = noise(stddev, f"noise_{layer}")(x) if stddev else x
-        name = f"lstm_{layer}"
-        x = keras.layers.LSTM(
-            config.units,
-            return_sequences=per_step or layer < config.num_layers,
-            kernel_initializer=initializer(
-                "kernel_initializer", f"{name}/kernel"
-            ),
-            recurrent_initializer=initializer(
-                "recurrent_initializer", f"{name}/recurrent"
-            ),
-            unit_forget_bias=False,
-            seed=derive_seed(seed, name),
-            dtype=config.precision,
-            name=name,
-        )(x)
-    x = dropout("output_dropout")(x) if config.dropout else x
+        x = make.noise(stddev, f"noise_{layer}")(x) if stddev else x
+        sequences = per_step or layer < config.num_layers
+        x = make.lstm(f"lstm_{layer}", sequences)(x)
+    x = make.dropout("output_dropout")(x) if config.dropout else x
     shape = (*(() if per_step else task.output_shape), task.num_classes)
-    x = keras.layers.Dense(
-        math.prod(shape),
-        kernel_initializer=initializer(
-            "output_kernel_initializer", "logits/kernel"
-        ),
-        bias_initializer=initializer("output_bias_initializer", "logits/bias"),
-        # The loss and the margins are computed from these.
-        dtype="float32",
-        name="logits",
-    )(x)
+    x = make.logits(math.prod(shape))(x)
     if len(shape) > 1:
         x = keras.layers.Reshape(shape, name="per_output")(x)
     model = keras.Model(inputs, x, name=task.name.replace("-", "_"))
@@ -130,6 +71,89 @@ def build_model(task: Task, config: ModelConfig, seed: int = 0) -> keras.Model:
         if isinstance(layer, keras.layers.LSTM):
             _set_forget_bias(layer, config.forget_bias)
     return model
+
+
+class _LayerMaker:
+    """Makes the layers of a configuration, each with a seed of its own."""
+
+    def __init__(self, config: ModelConfig, seed: int) -> None:
+        self._config = config
+        self._seed = seed
+
+    def _initializer(self, option: str, purpose: str) -> keras.Initializer:
+        text = getattr(self._config, option)
+        seed = derive_seed(self._seed, purpose)
+        return _make_initializer(option, text, seed)
+
+    def embedding(self, num_symbols: int) -> keras.Layer:
+        return keras.layers.Embedding(
+            num_symbols,
+            self._config.embedding_dim,
+            embeddings_initializer=self._initializer(
+                "embedding_initializer", "embedding"
+            ),
+            dtype=self._config.precision,
+            name="embedding",
+        )
+
+    def encoder(self) -> keras.Layer:
+        return keras.layers.Conv1D(
+            self._config.encoder_units,
+            self._config.encoder_steps,
+            padding="causal",
+            activation="relu",
+            kernel_initializer=self._initializer(
+                "kernel_initializer", "encoder/kernel"
+            ),
+            dtype=self._config.precision,
+            name="encoder",
+        )
+
+    def dropout(self, name: str) -> keras.Layer:
+        return keras.layers.Dropout(
+            self._config.dropout,
+            seed=derive_seed(self._seed, name),
+            dtype=self._config.precision,
+            name=name,
+        )
+
+    def noise(self, stddev: float, name: str) -> keras.Layer:
+        return keras.layers.GaussianNoise(
+            stddev,
+            seed=derive_seed(self._seed, name),
+            dtype=self._config.precision,
+            name=name,
+        )
+
+    def lstm(self, name: str, return_sequences: bool) -> keras.Layer:
+        return keras.layers.LSTM(
+            self._config.units,
+            return_sequences=return_sequences,
+            kernel_initializer=self._initializer(
+                "kernel_initializer", f"{name}/kernel"
+            ),
+            recurrent_initializer=self._initializer(
+                "recurrent_initializer", f"{name}/recurrent"
+            ),
+            unit_forget_bias=False,
+            seed=derive_seed(self._seed, name),
+            dtype=self._config.precision,
+            name=name,
+        )
+
+    def logits(self, num_outputs: int) -> keras.Layer:
+        return keras.layers.Dense(
+            num_outputs,
+            kernel_initializer=self._initializer(
+                "output_kernel_initializer", "logits/kernel"
+            ),
+            bias_initializer=self._initializer(
+                "output_bias_initializer", "logits/bias"
+            ),
+            # The loss and the margins are computed from these.
+            dtype="float32",
+            name="logits",
+        )
 
 
 def copy_weights(

@@ -148,9 +148,7 @@ def evaluation_text(
     return "\n".join(lines)
 
 
-def check_text(
-    task: TransducerTask, check: Verification, failures: str = "failures.csv"
-) -> str:
+def check_text(task: TransducerTask, check: Verification, failures: str) -> str:
     """What was checked and what was wrong, the wrong answers first.
 
     Args:

@@ -11,6 +11,7 @@ from typing import Literal
 from keras_lstm.console import say
 from keras_lstm.interruption import Interruption
 from keras_lstm.options import InputError, RunError
+from keras_lstm.run_folder import RunFolder
 
 # A worker that ends so often without a trial done in between has a reason.
 _MAX_STARTS = 3
@@ -159,7 +160,8 @@ def _watch(
         while (code := processes.chief.poll()) is None:
             interruption.check()
             before = done
-            done = len(list(folder.glob("trials/*/report.json")))
+            trials = map(RunFolder, (folder / "trials").glob("*"))
+            done = sum(trial.report.exists() for trial in trials)
             if done > before:
                 processes.forget_deaths()
             for name, worker in processes.workers.items():

@@ -89,19 +89,14 @@ def train(
 
     Args:
         config: what to do.
-        run_dir: where the run's files go; by default
-            `logs/<task>/<preset>-seed<seed>-<time>`.
-        model: a compiled model to train, by default
-            `compiled_model(config)`; it has the layers of
-            `build_model(config.task, config.model)`, by name.
-        resume: go on with the run in `run_dir` from its last checkpoint; or
-            begin, where there is none yet.
+        run_dir: where the run's files go, by default `default_run_dir`.
+        model: a compiled model with the layers of `build_model`, by name; by
+            default `compiled_model(config)`.
+        resume: resume the run in `run_dir`, or begin where there is none.
         init_from: a run folder whose weights to start from.
-        callbacks: given to `fit` beside the run's own. What `ExactResume`
-            can keep of their state is kept.
+        callbacks: given to `fit` beside the run's own.
         log_every_steps: see `ProgressLogger`.
-        profile_steps: the first and the last step to profile for TensorBoard,
-            counted from 1 where this process begins.
+        profile_steps: the first and the last step to profile for TensorBoard.
         quiet: show no progress.
         import_seconds: what importing took, for the report.
 
@@ -110,9 +105,9 @@ def train(
 
     Raises:
         InputError: if the configuration cannot be run, before any training.
-        RunError: if the loss or a weight stopped being finite.
+        RunError: if the loss or a weight stops being finite.
         OSError: if a file cannot be written.
-        Interrupted: if SIGTERM or SIGINT came.
+        Interrupted: if SIGTERM or SIGINT comes.
     """
     began = time.perf_counter()
     tf.config.experimental.enable_op_determinism()
@@ -121,21 +116,12 @@ def train(
     is_chief = cluster is None or cluster.is_chief
     quiet = quiet or not is_chief
     progress = ProgressOptions(log_every_steps, profile_steps, quiet)
-    with (
-        _failures_in_one_line(),
-        _open(shared, resume, is_chief) as folder,
-    ):
+    with _failures_in_one_line(), _open(shared, resume, is_chief) as folder:
         strategy = _get_strategy(shared, config, resume)
         splits = _get_splits(config)
         fitted = compiled_model(config, splits) if model is None else model
-        if init_from is not None and not shared.is_begun:
-            copy_weights(
-                load_run(init_from, "init_from").model, fitted, "init_from"
-            )
-        with (
-            _print_resume_command(shared, config),
-            Interruption() as interruption,
-        ):
+        _start_from(init_from, shared, fitted)
+        with _stopping_in_time(shared, config) as interruption:
             parts = make_callbacks(
                 *(config, splits, folder, shared.checkpoints, callbacks),
                 *(interruption, progress),
@@ -145,25 +131,19 @@ def train(
             _fit(fitted, dataset, config, splits, parts)
             interruption.check()
             trained = time.perf_counter()
-            # Uncompiled, on one device, without what was added for training.
-            result = build_model(config.task, config.model)
-            copy_weights(fitted, result)
+            result = _without_training_layers(fitted, config)
             proof = _check_proof(result, config, parts)
-            final = _check(result, config, splits, quiet, interruption)
+            final = _check(result, config, splits, quiet, interruption, folder)
             interruption.check()
+        # What was trained before a resume counts as well.
         seconds = Seconds(
-            import_seconds,
-            built - began,
-            # What was trained before a resume counts as well.
-            parts.resume.seconds,
-            time.perf_counter() - trained,
+            *(import_seconds, built - began, parts.resume.seconds),
+            check=time.perf_counter() - trained,
         )
-        history = fitted.history.history
-        report = _make_report(
-            *(config, splits, parts, history, final, proof, seconds),
-            num_parameters=result.count_params(),
+        found = _make_result(
+            *(config, splits, parts, folder, result),
+            *(fitted.history.history, final, proof, seconds),
         )
-        found = TrainResult(folder.path, result, history, final, proof, report)
         write_results(folder, found)
         show_results(parts.board, config, found)
         return found
@@ -201,10 +181,13 @@ def _open(
 
 
 @contextlib.contextmanager
-def _print_resume_command(folder: RunFolder, config: Config) -> Iterator[None]:
-    """Say how to resume where a signal ends the run."""
+def _stopping_in_time(
+    folder: RunFolder, config: Config
+) -> Iterator[Interruption]:
+    """Stop after a step where a signal comes, and say how to resume."""
     try:
-        yield
+        with Interruption() as interruption:
+            yield interruption
     except Interrupted as stop:
         command = ["keras-lstm", "train", task_name(type(config.task))]
         command += ["--run-dir", str(folder.path), "--resume"]
@@ -230,6 +213,14 @@ def _get_splits(config: Config) -> Splits:
     require_checkable(config.task, splits)
     check_fills_a_batch(splits.train, config.training.batch_size)
     return splits
+
+
+def _start_from(
+    init_from: pathlib.Path | None, folder: RunFolder, model: keras.Model
+) -> None:
+    """Copy the weights of another run, unless this one has begun."""
+    if init_from is not None and not folder.is_begun:
+        copy_weights(load_run(init_from, "init_from").model, model, "init_from")
 
 
 def _make_dataset(
@@ -288,6 +279,15 @@ def _fit(
         parts.logger.close()
 
 
+def _without_training_layers(
+    fitted: keras.Model, config: Config
+) -> keras.Model:
+    """Return the model uncompiled, on one device, without what was added."""
+    result = build_model(config.task, config.model)
+    copy_weights(fitted, result)
+    return result
+
+
 def _check_proof(
     model: keras.Model, config: Config, parts: RunCallbacks
 ) -> ProofSearch | None:
@@ -314,6 +314,7 @@ def _check(
     splits: Splits,
     quiet: bool,
     interruption: Interruption,
+    folder: RunFolder,
 ) -> FinalCheck:
     with ProgressBar("checking", quiet) as bar:
 
@@ -326,25 +327,27 @@ def _check(
             config.task,
             splits,
             config.seed,
+            failures_name=folder.failures.name,
             progress=progress,
             forecast=bar.forecast,
         )
 
 
-def _make_report(
+def _make_result(
     config: Config,
     splits: Splits,
     parts: RunCallbacks,
+    folder: RunFolder,
+    model: keras.Model,
     history: dict[str, list[float]],
     final: FinalCheck,
     proof: ProofSearch | None,
     seconds: Seconds,
-    num_parameters: int,
-) -> Report:
+) -> TrainResult:
     training, epochs = config.training, len(history["loss"])
     steps = epochs * count_steps_per_epoch(training, splits)
     feedback = parts.feedback
-    return Report(
+    report = Report(
         task=task_name(type(config.task)),
         preset=config.preset,
         seed=config.seed,
@@ -360,12 +363,13 @@ def _make_report(
         stopped_because=parts.stop_reason(epochs == training.epochs),
         resumed_from_step=parts.resume.resumed_step,
         proved=proof is not None and proof.proof is not None,
-        num_parameters=num_parameters,
+        num_parameters=model.count_params(),
         seconds=seconds,
         versions=versions(),
         **final.fields,
         **({} if proof is None else proof_report(proof)),
     )
+    return TrainResult(folder.path, model, history, final, proof, report)
 
 
 def _count_distinct(config: Config, splits: Splits, steps: int) -> int | None:

@@ -291,14 +291,13 @@ def test_the_model_loads_in_a_fresh_process_without_this_package(run):
     [
         "verify RUN",
         "prove RUN",
-        "evaluate RUN",
         "predict RUN 1",
         "export RUN --format saved_model",
         "train increment --init-from RUN --run-dir NEW",
     ],
 )
 def test_a_model_that_brings_code_is_refused(tmp_path, run, capsys, command):
-    """By every command that takes a run folder."""
+    """By every command that loads a model; `evaluate` is for other tasks."""
     evil = tmp_path / "evil"
     evil.mkdir()
     config = json.dumps(str(tmp_path / "proof-of-code"))

@@ -65,7 +65,7 @@ def test_right_and_wrong_answers_are_counted(copier):
     text = probe.texts(model)["wrong_answers"]
     heading, _, first = text.split("\n", 2)
     assert heading.endswith("of the 128 answers asked for here are wrong.")
-    assert first.startswith("| input | answer | prediction | run length |")
+    assert first.startswith("| input | target | prediction | run length |")
 
 
 def test_wrong_bits_are_marked(copier):

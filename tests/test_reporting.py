@@ -47,7 +47,7 @@ def check_of(failures, num_wrong, **values):
 
 def test_wrong_answers_come_first_and_are_marked():
     failures = [failure_of(7, 0b1010), failure_of(0, 0b0000, -0.5)]
-    text = check_text(TASK, check_of(failures, 2))
+    text = check_text(TASK, check_of(failures, 2), "failures.csv")
     assert text.splitlines() == [
         "carry length      wrong         of",
         "           0          0          8",
@@ -64,7 +64,7 @@ def test_wrong_answers_come_first_and_are_marked():
 
 def test_twenty_rows_are_shown_and_the_rest_is_counted():
     failures = [failure_of(n % 15, 0) for n in range(25)]
-    text = check_text(TASK, check_of(failures, 30))
+    text = check_text(TASK, check_of(failures, 30), "failures.csv")
     assert sum(".^" in line or "^" in line for line in text.splitlines()) == 20
     assert "... and 10 more; failures.csv lists the worst" in text
 
@@ -81,7 +81,9 @@ def test_many_lengths_are_cut_to_the_worst():
 
 def test_nothing_wrong_is_one_plain_sentence():
     text = check_text(
-        TASK, check_of([], 0, test_num_examples=5, test_num_wrong=0)
+        TASK,
+        check_of([], 0, test_num_examples=5, test_num_wrong=0),
+        "failures.csv",
     )
     assert text.splitlines()[:2] == [
         "Nothing is wrong: 15 of 15 answers are right (all inputs).",
@@ -90,9 +92,9 @@ def test_nothing_wrong_is_one_plain_sentence():
 
 
 def test_it_says_when_the_walk_was_not_possible():
-    text = check_text(TASK, check_of([], 0, method=Method.PREDICT))
+    text = check_text(TASK, check_of([], 0, method=Method.PREDICT), "")
     assert "Asked one by one with `predict`" in text
-    assert "predict" not in check_text(TASK, check_of([], 0))
+    assert "predict" not in check_text(TASK, check_of([], 0), "")
 
 
 def test_long_numbers_are_shortened():
@@ -100,13 +102,13 @@ def test_long_numbers_are_shortened():
     symbols = np.zeros(200, np.int32)
     failure = Failure(symbols, task.targets(symbols), symbols, 0, -1.0)
     check = check_of([failure], 1)
-    text = check_text(task, check)
+    text = check_text(task, check, "")
     assert f"{'0' * 24}...{'0' * 24} (200 symbols)" in text
 
 
 def test_csv_lists_each_failure():
     text = failures_csv(TASK, [failure_of(7, 0b1010)])
     assert text == (
-        "input,answer,prediction,wrong,carry_length,margin\n"
+        "input,target,prediction,wrong,carry_length,margin\n"
         "0111,1000,1010,..^.,3,-1.5\n"
     )

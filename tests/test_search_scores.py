@@ -1,3 +1,5 @@
+import types
+
 import numpy as np
 
 from keras_lstm.search_scores import FAILED, rank, score
@@ -5,12 +7,12 @@ from keras_lstm.search_scores import FAILED, rank, score
 
 def test_models_with_nothing_wrong_come_before_all_others():
     def report(wrong, examples=0, parameters=0, accuracy=None):
-        return {
-            "num_wrong": wrong,
-            "training_examples": examples,
-            "num_parameters": parameters,
-            "validation_accuracy": accuracy,
-        }
+        return types.SimpleNamespace(
+            num_wrong=wrong,
+            training_examples=examples,
+            num_parameters=parameters,
+            validation_accuracy=accuracy,
+        )
 
     reports = [
         report(0, 1_000, 90),

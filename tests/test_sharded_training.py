@@ -115,6 +115,8 @@ class Seen(keras.metrics.Metric):
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_each_shard_draws_noise_of_its_own(jit_compile):
     for shards in (1, 2):
+        # An earlier test may have asked for deterministic operations.
+        keras.utils.set_random_seed(0)
         noise = keras.layers.GaussianNoise(1.0, seed=5)
         model = keras.Sequential(
             [keras.Input((3,)), noise, keras.layers.Dense(3)]
@@ -239,15 +241,11 @@ def test_it_is_for_one_device(mirrored):
         train_in_shards(model, 2)
 
 
-def test_a_model_that_counts_steps_is_refused(tmp_path):
-    config = get_preset("increment-proved").replace(Increment, jit_compile=True)
+def test_a_model_that_counts_steps_is_refused():
     with pytest.raises(InputError, match="`prove_from` counts steps"):
-        train(config, tmp_path / "run")
-    assert not (tmp_path / "run").exists()
+        get_preset("increment-proved").replace(jit_compile=True)
 
 
-def test_shards_divide_the_batch(tmp_path):
-    config = SMALL.replace(Increment, shards=3)
+def test_shards_divide_the_batch():
     with pytest.raises(InputError, match=r"`shards` must divide .*128"):
-        train(config, tmp_path / "run")
-    assert not (tmp_path / "run").exists()
+        SMALL.replace(shards=3)

@@ -147,7 +147,7 @@ def test_what_is_wrong_is_fed_back_until_nothing_is(tmp_path, capfd):
     assert report.num_wrong == 0
     assert report.stopped_because is StopReason.NOTHING_WRONG
     assert 0 < report.distinct_training_examples <= 127
-    last = f"epoch {report['epochs']}: 0 of 127 are wrong"
+    last = f"epoch {report.epochs}: 0 of 127 are wrong"
     assert last in capfd.readouterr().err
 
 

@@ -87,7 +87,7 @@ def test_the_walk_finds_what_predict_says(monkeypatch, task, config, block):
     by_number = dict(zip(numbers.tolist(), margins, strict=True))
     for number, failure in listed.items():
         assert failure.margin == pytest.approx(by_number[number], abs=1e-5)
-        assert (failure.prediction != failure.answer).any()
+        assert (failure.prediction != failure.target).any()
         assert failure.run_length == task.run_length(failure.symbols)
     runs = task.run_length(task.symbols_of(numbers))
     assert [
@@ -309,7 +309,7 @@ def test_a_large_domain_is_asked_inputs_of_kinds_and_says_so():
     assert found.num_wrong > 0
     failure = found.failures[0]
     number = int(task.text_of(failure.symbols), 2)
-    assert int(task.text_of(failure.answer), 2) == number + 1
+    assert int(task.text_of(failure.target), 2) == number + 1
 
 
 def test_the_kinds_hold_the_extremes():

@@ -15,6 +15,13 @@ from keras_lstm.options import InputError, option
 from keras_lstm.seeds import derive_seed
 from keras_lstm.tasks.notation import Notation
 from keras_lstm.tasks.numbers import NumberNotation
+from keras_lstm.tasks.sampling import (
+    draw_runs_of,
+    drawn_batch,
+    listed_split,
+    stored_split,
+)
+from keras_lstm.tasks.tables import are_tables
 from keras_lstm.tasks.task import Split, Splits, Task
 
 # A permutation is listed in memory: 128 MB at this size.
@@ -24,7 +31,6 @@ _MAX_STORED_INPUTS = 2**20
 # Inputs outside the domain are drawn again; rarer domains would take for ever.
 _MAX_SEQUENCES_PER_INPUT = 1024
 _TABLES = ("next_state", "output")
-_MAX_SYMBOLS = 2**15
 
 Symbols = npt.NDArray[np.integer[Any]]
 
@@ -150,7 +156,7 @@ class TransducerTask(Task):
 
     def _check_tables(self) -> None:
         tables = [getattr(self, name, None) for name in _TABLES]
-        if not _are_tables(*tables) or not all(
+        if not are_tables(*tables) or not all(
             state in range(len(self.next_state))
             for state in self.domain_states or ()
         ):
@@ -331,7 +337,7 @@ class TransducerTask(Task):
             return Splits(train)
         indices = np.arange(self.validation_examples)
         symbols, targets = self._drawn("validation", seed)(indices)
-        return Splits(train, _stored(symbols, targets))
+        return Splits(train, stored_split(symbols, targets))
 
     def permutation(
         self, seed: int
@@ -370,101 +376,30 @@ class TransducerTask(Task):
             return Splits(self._listed(parts[0]), validation, test)
         # These are passed over again and again.
         symbols = self.symbols_of(parts[0])
-        train = _stored(symbols, self.targets(symbols))
+        train = stored_split(symbols, self.targets(symbols))
         return Splits(train, validation, test)
 
     def _listed(self, numbers: npt.NDArray[np.int64]) -> Split:
-        import tensorflow as tf
-
-        numbers = tf.constant(numbers)
-        powers = tf.constant(
-            [self.num_symbols**t for t in range(self.num_bits)], tf.int64
-        )
-
-        def batch(indices: Any) -> tuple[Any, Any]:
-            chosen = tf.gather(numbers, indices)[:, tf.newaxis]
-            digits = chosen // powers % self.num_symbols
-            symbols = tf.cast(digits, tf.int32)
-            return symbols, self.transduce(symbols)[0]
-
-        as_it_is = tf.autograph.experimental.do_not_convert(batch)
-        return Split(int(numbers.shape[0]), as_it_is)
+        powers = [self.num_symbols**t for t in range(self.num_bits)]
+        return listed_split(numbers, powers, self.num_symbols, self.transduce)
 
     def _drawn(self, purpose: str, seed: int) -> Any:
         """A stream of inputs; a batch depends on its first index alone."""
-        import tensorflow as tf
-
-        key = [derive_seed(seed, purpose), 0]
-        draw_runs = (
-            self._draw_runs() if self.sampling == "carry" else lambda x, _: x
+        draw_runs = None
+        if self.sampling == "carry":
+            draw_runs = draw_runs_of(
+                self.hold_symbols,
+                self.leave_symbols,
+                self.num_bits,
+                self.carry_share,
+            )
+        return drawn_batch(
+            derive_seed(seed, purpose),
+            self.num_bits,
+            self.num_symbols,
+            draw_runs,
+            self.transduce,
         )
-
-        def batch(indices: Any) -> tuple[Any, Any]:
-            indices = tf.cast(indices, tf.int64)
-            batch_key = tf.random.experimental.stateless_fold_in(
-                tf.constant(key, tf.int64), indices[0]
-            )
-            shape = (tf.size(indices), self.num_bits)
-
-            def draw(attempt: Any) -> tuple[Any, Any, Any]:
-                key = tf.random.experimental.stateless_fold_in(
-                    batch_key, attempt
-                )
-                symbols = tf.random.stateless_uniform(
-                    shape, key, 0, self.num_symbols, tf.int32
-                )
-                symbols = draw_runs(symbols, key)
-                return symbols, *self.transduce(symbols)
-
-            def outside(
-                attempt: Any, symbols: Any, targets: Any, ok: Any
-            ) -> Any:
-                return ~tf.reduce_all(ok)
-
-            def redraw(
-                attempt: Any, symbols: Any, targets: Any, ok: Any
-            ) -> Any:
-                drawn = draw(attempt)
-                keep = ok[:, tf.newaxis]
-                return (
-                    attempt + 1,
-                    tf.where(keep, symbols, drawn[0]),
-                    tf.where(keep, targets, drawn[1]),
-                    ok | drawn[2],
-                )
-
-            first = (tf.constant(1, tf.int64), *draw(tf.constant(0, tf.int64)))
-            _, symbols, targets, _ = tf.while_loop(outside, redraw, first)
-            symbols = tf.ensure_shape(symbols, (None, self.num_bits))
-            return symbols, tf.ensure_shape(targets, (None, self.num_bits))
-
-        # No Python has to be turned into a graph, which takes a while.
-        return tf.autograph.experimental.do_not_convert(batch)
-
-    def _draw_runs(self) -> Any:
-        """Gives the first rows of a batch runs of uniformly chosen length."""
-        import tensorflow as tf
-
-        hold = tf.constant(self.hold_symbols)
-        leave = tf.constant(self.leave_symbols)
-        steps = tf.range(self.num_bits)
-
-        def draw(symbols: Any, key: Any) -> Any:
-            rows = tf.shape(symbols)[0]
-            count = tf.round(self.carry_share * tf.cast(rows, tf.float32))
-            chosen = tf.range(rows) < tf.cast(count, tf.int32)
-            chosen = chosen[:, tf.newaxis]
-            key = tf.random.experimental.stateless_fold_in(key, 1)
-            length = tf.random.stateless_uniform(
-                tf.shape(chosen), key, 0, self.num_bits, tf.int32
-            )
-            # Reduced modulo few symbols, the symbols drawn stay random.
-            held = tf.gather(hold, symbols % tf.size(hold))
-            left = tf.gather(leave, symbols % tf.size(leave))
-            symbols = tf.where(chosen & (steps < length), held, symbols)
-            return tf.where(chosen & (steps == length), left, symbols)
-
-        return draw
 
     def transduce(self, symbols: Any) -> tuple[Any, Any]:
         """`targets` inside a tf.data pipeline, without a loop over time.
@@ -521,41 +456,3 @@ def require_machine(task: Task, what: str, received: str) -> TransducerTask:
     if machine is None:
         raise InputError(f"{what} a sequence task. Received: {received}")
     return machine
-
-
-def _stored(inputs: Any, targets: Any) -> Split:
-    """A split that holds its examples, in as few bytes as they take."""
-    import tensorflow as tf
-
-    inputs, targets = (
-        tf.constant(np.asarray(x, np.min_scalar_type(np.max(x))))
-        for x in (inputs, targets)
-    )
-
-    def batch(indices: Any) -> tuple[Any, Any]:
-        symbols, answers = (tf.gather(x, indices) for x in (inputs, targets))
-        return tf.cast(symbols, tf.int32), tf.cast(answers, tf.int32)
-
-    as_it_is = tf.autograph.experimental.do_not_convert(batch)
-    return Split(int(inputs.shape[0]), as_it_is)
-
-
-def _are_tables(next_state: Any, output: Any) -> bool:
-    """Whether these are the tables of a machine."""
-    try:
-        shapes = [np.shape(table) for table in (next_state, output)]
-        kinds = [np.asarray(table).dtype.kind for table in (next_state, output)]
-    # Rows of different lengths.
-    except ValueError:
-        return False
-    if kinds != ["i", "i"] or shapes[0] != shapes[1] or len(shapes[0]) != 2:
-        return False
-    num_states, num_symbols = shapes[0]
-    return bool(
-        num_states > 0
-        and 2 <= num_symbols <= _MAX_SYMBOLS
-        and np.min(next_state) >= 0
-        and np.max(next_state) < num_states
-        and np.min(output) >= 0
-        and np.max(output) < _MAX_SYMBOLS
-    )

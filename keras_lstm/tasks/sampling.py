@@ -1,0 +1,164 @@
+"""Inputs of a machine inside a tf.data pipeline: drawn, listed or stored.
+
+There is no Python in these functions that would have to be turned into a
+graph, which takes a while.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from keras_lstm.tasks.task import Split
+
+# From symbols to targets, and whether each input is in the domain.
+_Transduce = Callable[[Any], tuple[Any, Any]]
+
+
+def stored_split(inputs: Any, targets: Any) -> Split:
+    """Return a split that holds its examples, in as few bytes as they take.
+
+    Args:
+        inputs: symbols, `(num_examples, num_bits)`.
+        targets: likewise.
+    """
+    import tensorflow as tf
+
+    inputs, targets = (
+        tf.constant(np.asarray(x, np.min_scalar_type(np.max(x))))
+        for x in (inputs, targets)
+    )
+
+    def batch(indices: Any) -> tuple[Any, Any]:
+        symbols, right = (tf.gather(x, indices) for x in (inputs, targets))
+        return tf.cast(symbols, tf.int32), tf.cast(right, tf.int32)
+
+    without_autograph = tf.autograph.experimental.do_not_convert(batch)
+    return Split(int(inputs.shape[0]), without_autograph)
+
+
+def listed_split(
+    numbers: npt.NDArray[np.int64],
+    powers: list[int],
+    num_symbols: int,
+    transduce: _Transduce,
+) -> Split:
+    """Return a split of inputs that are listed as numbers.
+
+    Args:
+        numbers: the inputs.
+        powers: of `num_symbols`, one for each digit.
+        num_symbols: how many different symbols there are.
+        transduce: see `TransducerTask.transduce`.
+    """
+    import tensorflow as tf
+
+    listed, digits_of = tf.constant(numbers), tf.constant(powers, tf.int64)
+
+    def batch(indices: Any) -> tuple[Any, Any]:
+        chosen = tf.gather(listed, indices)[:, tf.newaxis]
+        digits = chosen // digits_of % num_symbols
+        symbols = tf.cast(digits, tf.int32)
+        return symbols, transduce(symbols)[0]
+
+    without_autograph = tf.autograph.experimental.do_not_convert(batch)
+    return Split(int(listed.shape[0]), without_autograph)
+
+
+def drawn_batch(
+    seed: int,
+    num_bits: int,
+    num_symbols: int,
+    draw_runs: Callable[[Any, Any], Any] | None,
+    transduce: _Transduce,
+) -> Callable[[Any], tuple[Any, Any]]:
+    """Return the `batch` of a split whose inputs are drawn from a domain.
+
+    A batch depends on its first index alone. Inputs outside the domain are
+    drawn again.
+
+    Args:
+        seed: what is drawn depends on this.
+        num_bits: symbols in an input.
+        num_symbols: how many different symbols there are.
+        draw_runs: changes what is drawn, see `draw_runs_of`; None for nothing.
+        transduce: see `TransducerTask.transduce`.
+    """
+    import tensorflow as tf
+
+    def batch(indices: Any) -> tuple[Any, Any]:
+        indices = tf.cast(indices, tf.int64)
+        batch_key = tf.random.experimental.stateless_fold_in(
+            tf.constant([seed, 0], tf.int64), indices[0]
+        )
+        shape = (tf.size(indices), num_bits)
+
+        def draw(attempt: Any) -> tuple[Any, Any, Any]:
+            key = tf.random.experimental.stateless_fold_in(batch_key, attempt)
+            symbols = tf.random.stateless_uniform(
+                shape, key, 0, num_symbols, tf.int32
+            )
+            if draw_runs is not None:
+                symbols = draw_runs(symbols, key)
+            return symbols, *transduce(symbols)
+
+        def outside(attempt: Any, symbols: Any, targets: Any, ok: Any) -> Any:
+            return ~tf.reduce_all(ok)
+
+        def redraw(attempt: Any, symbols: Any, targets: Any, ok: Any) -> Any:
+            drawn = draw(attempt)
+            keep = ok[:, tf.newaxis]
+            return (
+                attempt + 1,
+                tf.where(keep, symbols, drawn[0]),
+                tf.where(keep, targets, drawn[1]),
+                ok | drawn[2],
+            )
+
+        first = (tf.constant(1, tf.int64), *draw(tf.constant(0, tf.int64)))
+        _, symbols, targets, _ = tf.while_loop(outside, redraw, first)
+        symbols = tf.ensure_shape(symbols, (None, num_bits))
+        return symbols, tf.ensure_shape(targets, (None, num_bits))
+
+    return tf.autograph.experimental.do_not_convert(batch)
+
+
+def draw_runs_of(
+    hold_symbols: list[int],
+    leave_symbols: list[int],
+    num_bits: int,
+    share: float,
+) -> Callable[[Any, Any], Any]:
+    """Return a function that gives rows runs of uniformly chosen length.
+
+    Args:
+        hold_symbols: those that keep a machine in its start state.
+        leave_symbols: those that take it out of it.
+        num_bits: symbols in an input.
+        share: of the rows of a batch, its first ones.
+
+    Returns:
+        From symbols, `(batch_size, num_bits)`, and a key to changed symbols.
+    """
+    import tensorflow as tf
+
+    hold, leave = tf.constant(hold_symbols), tf.constant(leave_symbols)
+    steps = tf.range(num_bits)
+
+    def draw(symbols: Any, key: Any) -> Any:
+        rows = tf.shape(symbols)[0]
+        count = tf.round(share * tf.cast(rows, tf.float32))
+        chosen = tf.range(rows) < tf.cast(count, tf.int32)
+        chosen = chosen[:, tf.newaxis]
+        key = tf.random.experimental.stateless_fold_in(key, 1)
+        length = tf.random.stateless_uniform(
+            tf.shape(chosen), key, 0, num_bits, tf.int32
+        )
+        # Reduced modulo few symbols, the symbols drawn stay random.
+        held = tf.gather(hold, symbols % tf.size(hold))
+        left = tf.gather(leave, symbols % tf.size(leave))
+        symbols = tf.where(chosen & (steps < length), held, symbols)
+        return tf.where(chosen & (steps == length), left, symbols)
+
+    return draw
