@@ -6,15 +6,15 @@ from typing import Any, Self
 
 import yaml
 
-from keras_lstm.initializers import parse_initializer
-from keras_lstm.options import (
-    InputError,
+from keras_lstm.core.errors import InputError
+from keras_lstm.core.initializers import parse_initializer
+from keras_lstm.core.options import (
     Options,
     check_known,
     declared_options,
     option,
 )
-from keras_lstm.tasks import task_name
+from keras_lstm.tasks.registry import task_name
 from keras_lstm.tasks.task import Task
 from keras_lstm.tasks.transducer import get_machine
 

@@ -6,13 +6,9 @@ from typing import Any
 import yaml
 
 from keras_lstm.config import ModelConfig, TrainingConfig
-from keras_lstm.options import (
-    InputError,
-    check_keys,
-    check_known,
-    declared_options,
-)
-from keras_lstm.tasks import get_task
+from keras_lstm.core.errors import InputError
+from keras_lstm.core.options import check_keys, check_known, declared_options
+from keras_lstm.tasks.registry import get_task
 from keras_lstm.tasks.task import Task
 
 

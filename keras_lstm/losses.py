@@ -1,45 +1,5 @@
-"""A loss that Keras has for one-hot targets only."""
+"""Losses that Keras does not have."""
 
-from typing import Any
-
-import keras
-from keras import ops
-
-
-@keras.saving.register_keras_serializable("keras_lstm")
-class SmoothedCrossentropy(keras.losses.Loss):
-    """Cross-entropy of class numbers and logits, with label smoothing.
-
-    Keras's `SparseCategoricalCrossentropy` has no `label_smoothing`
-    up to 3.15 (https://github.com/keras-team/keras/issues/23487, closed since);
-    this is its `CategoricalCrossentropy` on one-hot targets.
-
-    Args:
-        label_smoothing: share of each target that is spread evenly over all
-            classes, from 0 to 1 (Szegedy et al., 2016, arXiv:1512.00567).
-        name: the loss's name.
-        **kwargs: see `keras.losses.Loss`.
-    """
-
-    def __init__(
-        self,
-        label_smoothing: float,
-        name: str = "smoothed_crossentropy",
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(name=name, **kwargs)
-        self.label_smoothing = label_smoothing
-
-    def call(self, y_true: Any, y_pred: Any) -> Any:
-        """The loss of each output, `(batch_size, *output_shape)`."""
-        return keras.losses.categorical_crossentropy(
-            ops.one_hot(y_true, y_pred.shape[-1]),
-            y_pred,
-            from_logits=True,
-            label_smoothing=self.label_smoothing,
-        )
-
-    def get_config(self) -> dict[str, Any]:
-        """Its arguments."""
-        config = super().get_config()
-        return config | {"label_smoothing": self.label_smoothing}
+from keras_lstm.models.losses import (
+    SmoothedCrossentropy as SmoothedCrossentropy,
+)

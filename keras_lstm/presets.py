@@ -7,7 +7,8 @@ import inspect
 from collections.abc import Callable
 
 from keras_lstm.config import Config, ModelConfig, TrainingConfig
-from keras_lstm.options import InputError, check_known
+from keras_lstm.core.errors import InputError
+from keras_lstm.core.options import check_known
 from keras_lstm.tasks.image_rows import ImageRows
 from keras_lstm.tasks.increment import Increment
 from keras_lstm.tasks.task import Task

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from keras_lstm.config import ModelConfig
-from keras_lstm.models import build_model
+from keras_lstm.models.build import build_model
 from keras_lstm.tasks.transducer import TransducerTask
 
 # Two replicas on one machine, for the mirrored strategy. This has to be said

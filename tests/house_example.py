@@ -43,6 +43,7 @@ FILES |= {
     "losses.py": "from made_up.models.build import Loss as Loss\n",
     "metrics.py": "from made_up.models.build import Metric as Metric\n",
     "config.py": "from made_up.tasks.task import Task\n",
+    "config_file.py": "",
     "presets.py": "import made_up.config\n",
     "core/names.py": _LAZY_NAMES,
     "core/options.py": "class InputError(ValueError):\n    pass\n",

@@ -8,8 +8,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from keras_lstm.options import option
-from keras_lstm.seeds import derive_seed
+from keras_lstm.core.options import option
+from keras_lstm.core.seeds import derive_seed
 from keras_lstm.tasks.notation import SymbolNotation, refused
 from keras_lstm.tasks.task import Split, Splits, Task
 

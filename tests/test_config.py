@@ -4,7 +4,8 @@ import pytest
 import yaml
 
 from keras_lstm.config_file import read_config
-from keras_lstm.options import InputError, option
+from keras_lstm.core.errors import InputError
+from keras_lstm.core.options import option
 from keras_lstm.presets import PRESETS, get_preset
 from keras_lstm.tasks.image_rows import ImageRows
 from keras_lstm.tasks.increment import Decrement, Increment

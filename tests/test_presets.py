@@ -1,8 +1,8 @@
 import keras
 import pytest
 
-from keras_lstm.models import build_model
-from keras_lstm.options import InputError
+from keras_lstm.core.errors import InputError
+from keras_lstm.models.build import build_model
 from keras_lstm.presets import PRESETS, describe, get_preset
 from keras_lstm.tasks.image_rows import ImageRows
 from keras_lstm.tasks.increment import Increment, Parity

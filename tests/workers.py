@@ -12,12 +12,12 @@ import numpy as np
 import tensorflow as tf
 
 from keras_lstm.config import ModelConfig
-from keras_lstm.datasets import make_dataset
-from keras_lstm.gradient_clipping import clip_after_aggregation
-from keras_lstm.metrics import SequenceAccuracy
-from keras_lstm.models import build_model
-from keras_lstm.multi_worker import enable_multi_worker
-from keras_lstm.strategies import get_strategy, is_chief
+from keras_lstm.distribute.multi_worker import enable_multi_worker
+from keras_lstm.distribute.strategies import get_strategy, is_chief
+from keras_lstm.models.build import build_model
+from keras_lstm.models.gradient_clipping import clip_after_aggregation
+from keras_lstm.models.metrics import SequenceAccuracy
+from keras_lstm.tasks.datasets import make_dataset
 from keras_lstm.tasks.increment import Increment
 
 

@@ -8,11 +8,11 @@ import numpy as np
 import tensorflow as tf
 
 from keras_lstm.config import MAX_FED_BACK_INPUTS
-from keras_lstm.datasets import check_endless
-from keras_lstm.options import InputError
-from keras_lstm.seeds import derive_seed
+from keras_lstm.core.errors import InputError
+from keras_lstm.core.seeds import derive_seed
+from keras_lstm.tasks.datasets import check_endless
 from keras_lstm.tasks.transducer import TransducerTask
-from keras_lstm.verification import Verification, verify
+from keras_lstm.verification.verify import Verification, verify
 
 # Batches may be made this many steps before they are trained on. What is
 # found wrong is mixed in from so many steps later, so that every batch is the

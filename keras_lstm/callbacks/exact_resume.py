@@ -11,15 +11,18 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_lstm.callback_state import get_callback_state, set_callback_state
 from keras_lstm.callbacks.stop_at_non_finite import check_weights
-from keras_lstm.checkpoints import Checkpoint, CheckpointFolder
-from keras_lstm.console import say
-from keras_lstm.datasets import check_endless
-from keras_lstm.interruption import Interruption
-from keras_lstm.options import InputError
-from keras_lstm.step_skipping import SkippedSteps
-from keras_lstm.strategies import is_chief, is_multi_worker
+from keras_lstm.checkpoint.callback_state import (
+    get_callback_state,
+    set_callback_state,
+)
+from keras_lstm.checkpoint.checkpoints import Checkpoint, CheckpointFolder
+from keras_lstm.checkpoint.preemption import Interruption
+from keras_lstm.checkpoint.step_skipping import SkippedSteps
+from keras_lstm.core.console import say
+from keras_lstm.core.errors import InputError
+from keras_lstm.distribute.strategies import is_chief, is_multi_worker
+from keras_lstm.tasks.datasets import check_endless
 
 
 class ExactResume(keras.callbacks.Callback):

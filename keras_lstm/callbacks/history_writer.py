@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from keras_lstm.files import write_text
+from keras_lstm.core.files import write_text
 
 
 class HistoryWriter(keras.callbacks.Callback):

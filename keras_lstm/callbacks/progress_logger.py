@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from keras_lstm.console import ProgressBar, duration, percent
+from keras_lstm.core.console import ProgressBar, duration, percent
 
 
 class ProgressLogger(keras.callbacks.Callback):

@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from keras_lstm.options import InputError
+from keras_lstm.core.errors import InputError
 
 
 class StopAtFullAccuracy(keras.callbacks.Callback):

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_lstm.options import RunError
+from keras_lstm.core.errors import RunError
 
 
 class NonFiniteError(RunError):

@@ -5,7 +5,8 @@ from typing import Any
 
 import keras
 
-from keras_lstm.proof import Proof, ProofSearch, find_proof
+from keras_lstm.proof.certificate import Proof
+from keras_lstm.proof.search import ProofSearch, find_proof
 from keras_lstm.tasks.transducer import TransducerTask
 
 

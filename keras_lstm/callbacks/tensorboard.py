@@ -9,12 +9,12 @@ import keras
 import tensorflow as tf
 from tensorboard.plugins.hparams import api as hparams_api
 
-from keras_lstm.gradient_norm import GradientNorms, record_gradient_norm
+from keras_lstm.models.gradient_norm import GradientNorms, record_gradient_norm
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from keras_lstm.probes import Probe
+    from keras_lstm.monitoring.diagnostics import Probe
 
 # What asking and drawing may take of the training's time.
 _SHARE_TO_ASK = 0.01
@@ -198,7 +198,7 @@ class TensorBoard(keras.callbacks.TensorBoard):
             if self._last_asked < epoch:
                 self._ask(self.probe, epoch)
             self._draw(self.probe, epoch)
-            from keras_lstm.projector import write_projector
+            from keras_lstm.monitoring.projector import write_projector
 
             write_projector(
                 pathlib.Path(self.log_dir), self.probe.points(self.model)
@@ -209,7 +209,7 @@ class TensorBoard(keras.callbacks.TensorBoard):
 
     def write_figure(self, name: str, figure: "Figure", step: int = 0) -> None:
         """Adds a picture of one's own, during `fit` or after."""
-        from keras_lstm.pictures import pixels
+        from keras_lstm.monitoring.pictures import pixels
 
         with self._root_writer.as_default():
             tf.summary.image(name, pixels(figure)[None], step=step)

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from keras_lstm.options import InputError
-from keras_lstm.seeds import derive_seed
+from keras_lstm.core.errors import InputError
+from keras_lstm.core.seeds import derive_seed
 from keras_lstm.tasks.transducer import TransducerTask
 
 

@@ -16,7 +16,7 @@ from typing import IO
 import numpy as np
 import numpy.typing as npt
 
-from keras_lstm.options import InputError
+from keras_lstm.core.errors import InputError
 
 _UNSIGNED_BYTE = 8
 # What deflate reaches at most, https://zlib.net/zlib_tech.html.

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from keras_lstm.options import InputError
+from keras_lstm.core.errors import InputError
 from keras_lstm.tasks.idx import read_idx
 from keras_lstm.tasks.notation import (
     Described,

@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from keras_lstm.options import InputError, option
+from keras_lstm.core.errors import InputError
+from keras_lstm.core.options import option
 from keras_lstm.tasks.augmentation import random_affine
 from keras_lstm.tasks.idx import IdxError, read_idx
 from keras_lstm.tasks.image_files import ImageNotation

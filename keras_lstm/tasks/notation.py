@@ -14,8 +14,8 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from keras_lstm.console import percent
-from keras_lstm.options import InputError
+from keras_lstm.core.console import percent
+from keras_lstm.core.errors import InputError
 
 _MAX_SHOWN = 40
 

@@ -162,3 +162,31 @@ def draw_runs_of(
         return tf.where(chosen & (steps == length), left, symbols)
 
     return draw
+
+
+def scan_states(next_state: Any, symbols: Any, num_bits: int) -> Any:
+    """Return the machine's state after each symbol, without a loop over time.
+
+    The map from state to state that each symbol makes is composed over
+    prefixes of doubling length (a parallel prefix scan; Hillis and Steele,
+    "Data parallel algorithms", 1986).
+
+    Args:
+        next_state: the machine's table; it starts in state 0.
+        symbols: int32 tensor, `(batch_size, num_bits)`.
+        num_bits: symbols in an input.
+
+    Returns:
+        int32, `(batch_size, num_bits)`.
+    """
+    import tensorflow as tf
+
+    by_symbol = tf.constant(np.transpose(next_state), tf.int32)
+    # after[b, t, s]: where symbols[b, :t + 1] lead from state s.
+    after = tf.gather(by_symbol, symbols)
+    span = 1
+    while span < num_bits:
+        longer = tf.gather(after[:, span:], after[:, :-span], batch_dims=2)
+        after = tf.concat([after[:, :span], longer], 1)
+        span *= 2
+    return after[:, :, 0]

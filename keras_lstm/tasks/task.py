@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from keras_lstm.options import Options
+from keras_lstm.core.options import Options
 from keras_lstm.tasks.notation import ArrayNotation, Notation, SymbolNotation
 
 

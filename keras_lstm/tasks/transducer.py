@@ -11,14 +11,16 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import numpy.typing as npt
 
-from keras_lstm.options import InputError, option
-from keras_lstm.seeds import derive_seed
+from keras_lstm.core.errors import InputError
+from keras_lstm.core.options import option
+from keras_lstm.core.seeds import derive_seed
 from keras_lstm.tasks.notation import Notation
 from keras_lstm.tasks.numbers import NumberNotation
 from keras_lstm.tasks.sampling import (
     draw_runs_of,
     drawn_batch,
     listed_split,
+    scan_states,
     stored_split,
 )
 from keras_lstm.tasks.tables import are_tables
@@ -404,10 +406,6 @@ class TransducerTask(Task):
     def transduce(self, symbols: Any) -> tuple[Any, Any]:
         """`targets` inside a tf.data pipeline, without a loop over time.
 
-        The map from state to state that each symbol makes is composed over
-        prefixes of doubling length (a parallel prefix scan; Hillis and
-        Steele, "Data parallel algorithms", 1986).
-
         Args:
             symbols: int32 tensor, `(batch_size, num_bits)`.
 
@@ -417,15 +415,7 @@ class TransducerTask(Task):
         """
         import tensorflow as tf
 
-        by_symbol = tf.constant(np.transpose(self.next_state), tf.int32)
-        # after[b, t, s]: where symbols[b, :t + 1] lead from state s.
-        after = tf.gather(by_symbol, symbols)
-        span = 1
-        while span < self.num_bits:
-            longer = tf.gather(after[:, span:], after[:, :-span], batch_dims=2)
-            after = tf.concat([after[:, :span], longer], 1)
-            span *= 2
-        reached = after[:, :, 0]
+        reached = scan_states(self.next_state, symbols, self.num_bits)
         before = tf.pad(reached[:, :-1], [[0, 0], [1, 0]])
         outputs = tf.reshape(tf.constant(self.output, tf.int32), [-1])
         targets = tf.gather(outputs, before * self.num_symbols + symbols)

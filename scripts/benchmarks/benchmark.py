@@ -51,10 +51,10 @@ def fit_increment_tutorial() -> dict[str, Contender]:
     import keras
 
     from keras_lstm.config import ModelConfig
-    from keras_lstm.datasets import make_dataset
-    from keras_lstm.metrics import SequenceAccuracy
-    from keras_lstm.models import build_model
+    from keras_lstm.models.build import build_model
+    from keras_lstm.models.metrics import SequenceAccuracy
     from keras_lstm.presets import get_preset
+    from keras_lstm.tasks.datasets import make_dataset
 
     steps, batch_size = 128, 512
     config = get_preset("increment-tutorial")
@@ -102,11 +102,11 @@ def verify() -> dict[str, Contender]:
     import keras
     import numpy as np
 
-    from keras_lstm.datasets import make_dataset
-    from keras_lstm.models import build_model
+    from keras_lstm.models.build import build_model
     from keras_lstm.presets import get_preset
+    from keras_lstm.tasks.datasets import make_dataset
     from keras_lstm.tasks.increment import Increment
-    from keras_lstm.verification import verify
+    from keras_lstm.verification.verify import verify
 
     config = get_preset("increment")
     task = Increment()
@@ -137,9 +137,9 @@ def fit_augmented() -> dict[str, Contender]:
 
     import keras
 
-    from keras_lstm.datasets import make_dataset
-    from keras_lstm.models import build_model
+    from keras_lstm.models.build import build_model
     from keras_lstm.presets import get_preset
+    from keras_lstm.tasks.datasets import make_dataset
 
     config = get_preset("image-rows")
     model = build_model(config.task, config.model)
@@ -172,9 +172,9 @@ def fit_checkpointed() -> dict[str, Contender]:
     import keras
 
     from keras_lstm.callbacks.exact_resume import ExactResume
-    from keras_lstm.datasets import make_dataset
-    from keras_lstm.models import build_model
+    from keras_lstm.models.build import build_model
     from keras_lstm.presets import get_preset
+    from keras_lstm.tasks.datasets import make_dataset
 
     config = get_preset("image-rows")
     model = build_model(config.task, config.model)
@@ -213,11 +213,11 @@ def tensorboard() -> dict[str, Contender]:
     import keras
 
     from keras_lstm.callbacks.tensorboard import TensorBoard
-    from keras_lstm.datasets import make_dataset
-    from keras_lstm.metrics import SequenceAccuracy
-    from keras_lstm.models import build_model
+    from keras_lstm.models.build import build_model
+    from keras_lstm.models.metrics import SequenceAccuracy
+    from keras_lstm.monitoring.diagnostics import SequenceProbe
     from keras_lstm.presets import get_preset
-    from keras_lstm.probes import SequenceProbe
+    from keras_lstm.tasks.datasets import make_dataset
 
     config = get_preset("increment-last-state")
     train = config.task.splits(seed=0).train

@@ -6,10 +6,10 @@ python scripts/benchmarks/draw_proof.py RUN_DIR docs/proof.png
 import argparse
 import pathlib
 
-from keras_lstm.files import replacing
-from keras_lstm.pictures import draw_proof
-from keras_lstm.proof import Proof, check_proof
-from keras_lstm.runs import load_run
+from keras_lstm.core.files import replacing
+from keras_lstm.monitoring.pictures import draw_proof
+from keras_lstm.proof.certificate import Proof, check_proof
+from keras_lstm.runs.run import load_run
 
 
 def main() -> None:

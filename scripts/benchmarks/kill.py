@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_lstm.checkpoints import CheckpointFolder
+from keras_lstm.checkpoint.checkpoints import CheckpointFolder
 
 # Everything that has a state: noise, dropout, a learning rate that falls,
 # Adam, counterexamples, metrics within an epoch.

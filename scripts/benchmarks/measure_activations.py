@@ -19,8 +19,8 @@ import numpy as np
 import tensorflow as tf
 from scipy.special import expit
 
-from keras_lstm.console import ProgressBar
-from keras_lstm.intervals import SIGMOID_ERROR, TANH_ERROR
+from keras_lstm.core.console import ProgressBar
+from keras_lstm.proof.intervals import SIGMOID_ERROR, TANH_ERROR
 
 LEFT_OVER = 7
 ROWS = 4096

@@ -18,9 +18,9 @@ import tempfile
 import time
 from typing import Any
 
-from keras_lstm.console import percent
+from keras_lstm.core.console import percent
 from keras_lstm.presets import get_preset
-from keras_lstm.tasks import task_name
+from keras_lstm.tasks.registry import task_name
 
 COLUMNS = {
     "seed": "seed",

@@ -11,12 +11,12 @@ from keras_lstm import (
     ImageRows,
     ModelConfig,
     SequenceAccuracy,
-    StopAtFullAccuracy,
     build_model,
     evaluate,
     get_strategy,
     make_dataset,
 )
+from keras_lstm.callbacks import StopAtFullAccuracy
 
 task = ImageRows(dataset=sys.argv[1] if len(sys.argv) > 1 else "digits")
 splits = task.splits(seed=0)

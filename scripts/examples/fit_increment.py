@@ -11,12 +11,12 @@ from keras_lstm import (
     Increment,
     ModelConfig,
     SequenceAccuracy,
-    StopAtFullAccuracy,
     build_model,
     get_strategy,
     make_dataset,
     verify,
 )
+from keras_lstm.callbacks import StopAtFullAccuracy
 
 task = Increment(num_bits=int(sys.argv[1]) if len(sys.argv) > 1 else 20)
 splits = task.splits(seed=0)

@@ -8,11 +8,11 @@ import tensorflow as tf
 from keras_lstm.callbacks import counterexamples
 from keras_lstm.callbacks.counterexamples import Counterexamples
 from keras_lstm.config import ModelConfig
-from keras_lstm.datasets import make_dataset
-from keras_lstm.models import build_model
-from keras_lstm.options import InputError
+from keras_lstm.core.errors import InputError
+from keras_lstm.models.build import build_model
+from keras_lstm.tasks.datasets import make_dataset
 from keras_lstm.tasks.increment import Increment
-from keras_lstm.verification import verify
+from keras_lstm.verification.verify import verify
 
 TASK = Increment(num_bits=8, validation_examples=0)
 

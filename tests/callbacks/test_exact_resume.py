@@ -8,9 +8,9 @@ from stopping import Stop, StopError
 
 from keras_lstm.callbacks.exact_resume import ExactResume
 from keras_lstm.callbacks.stop_at_non_finite import NonFiniteError
-from keras_lstm.checkpoints import read_checkpoint
-from keras_lstm.interruption import Interruption
-from keras_lstm.options import InputError
+from keras_lstm.checkpoint.checkpoints import read_checkpoint
+from keras_lstm.checkpoint.preemption import Interruption
+from keras_lstm.core.errors import InputError
 
 
 def make_model(**options):

@@ -90,6 +90,6 @@ def test_a_terminal_gets_a_bar(monkeypatch):
     ],
 )
 def test_only_exactly_one_is_a_hundred_percent(share, text):
-    from keras_lstm.console import percent
+    from keras_lstm.core.console import percent
 
     assert percent(share) == text

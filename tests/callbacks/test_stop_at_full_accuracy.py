@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from keras_lstm.callbacks.stop_at_full_accuracy import StopAtFullAccuracy
-from keras_lstm.options import InputError
+from keras_lstm.core.errors import InputError
 
 BELOW_ONE = float(np.nextafter(np.float32(1), np.float32(0)))
 

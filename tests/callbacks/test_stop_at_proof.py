@@ -2,8 +2,8 @@ import keras
 
 from keras_lstm.callbacks.stop_at_proof import StopAtProof
 from keras_lstm.config import ModelConfig
-from keras_lstm.models import build_model
-from keras_lstm.proof import check_proof
+from keras_lstm.models.build import build_model
+from keras_lstm.proof.certificate import check_proof
 from keras_lstm.tasks.increment import Increment
 
 

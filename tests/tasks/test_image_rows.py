@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_lstm.options import InputError
+from keras_lstm.core.errors import InputError
 from keras_lstm.tasks.idx import IdxError
 from keras_lstm.tasks.image_rows import ImageRows
 

@@ -3,15 +3,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keras_lstm.options import InputError
+from keras_lstm.core.errors import InputError
 from keras_lstm.tasks import numbers
 from keras_lstm.tasks.increment import Add, Decrement, Increment, Parity
-from keras_lstm.tasks.numbers import (
-    Number,
-    _symbols_of,
-    _written,
-    read_number,
-)
+from keras_lstm.tasks.numbers import Number, _symbols_of, _written, read_number
 
 TASK = Increment(num_bits=8)
 

@@ -2,8 +2,8 @@ import sys
 
 import pytest
 
-from keras_lstm.options import InputError
-from keras_lstm.tasks import TASKS, get_task, task_name
+from keras_lstm.core.errors import InputError
+from keras_lstm.tasks.registry import TASKS, get_task, task_name
 
 MODULE = """
 import keras_lstm

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_lstm.options import InputError
+from keras_lstm.core.errors import InputError
 from keras_lstm.tasks import transducer
 from keras_lstm.tasks.increment import Decrement, Increment, Parity
 from keras_lstm.tasks.transducer import TransducerTask

@@ -4,9 +4,9 @@ import answering
 
 from keras_lstm import build_model, get_preset, make_dataset, verify
 from keras_lstm.config import Config
-from keras_lstm.optimization import compiled_model
 from keras_lstm.tasks.image_rows import ImageRows
 from keras_lstm.tasks.increment import Increment
+from keras_lstm.training.compile import compiled_model
 
 
 def config_of(name: str, batch_size: int) -> Config:

@@ -1,0 +1,5 @@
+"""A training's whole state on disk, and stopping in time."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,1 @@
+from .preemption import Interruption as Interruption

@@ -1,0 +1,183 @@
+"""Checkpoints: a training's whole state at one step, a file each.
+
+A file is the SHA-256 of what follows, 32 bytes, and then the arrays in the
+safetensors format, with the rest of the state as JSON in its metadata.
+"""
+
+import dataclasses
+import hashlib
+import json
+import pathlib
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from keras_lstm.core.console import say
+from keras_lstm.core.errors import InputError
+from keras_lstm.core.files import write_bytes
+from keras_lstm.core.version import __version__, check_version
+
+_DIGEST = 32
+_ARRAY, _BFLOAT16 = "$array", "$bfloat16"
+_STEPS = "step-*.ckpt"
+_BEST = "best.ckpt"
+
+
+@dataclasses.dataclass(frozen=True)
+class Checkpoint:
+    """The state of a training.
+
+    Args:
+        step: optimizer steps done.
+        state: the state; mappings, lists, numbers, texts and NumPy arrays.
+    """
+
+    step: int
+    state: dict[str, Any]
+
+    def to_bytes(self) -> bytes:
+        """The file, without the digest."""
+        arrays: dict[str, np.ndarray] = {}
+        state = _pack(self.state, arrays, "")
+        text = json.dumps(
+            {"keras_lstm": __version__, "step": self.step, "state": state}
+        )
+        return safetensors.numpy.save(arrays, {"checkpoint": text})
+
+
+class CheckpointError(Exception):
+    """A file is no whole checkpoint."""
+
+
+def read_checkpoint(path: pathlib.Path) -> Checkpoint:
+    """Reads a file.
+
+    Raises:
+        CheckpointError: it is damaged, or cannot be read.
+        InputError: a newer version of this package wrote it.
+    """
+    try:
+        content = memoryview(path.read_bytes())
+        if hashlib.sha256(content[_DIGEST:]).digest() != content[:_DIGEST]:
+            raise CheckpointError(f"{path} is damaged")
+        # What the digest covers is as it was written: no more checks.
+        size = int.from_bytes(content[_DIGEST : _DIGEST + 8], "little")
+        header = json.loads(bytes(content[_DIGEST + 8 :][:size]))
+        saved = json.loads(header["__metadata__"]["checkpoint"])
+        check_version(saved["keras_lstm"], "checkpoint", path)
+        arrays = safetensors.numpy.load(bytes(content[_DIGEST:]))
+        state = _unpack(saved["state"], arrays)
+    except InputError:
+        raise
+    except (
+        *(OSError, ValueError, KeyError, TypeError, RecursionError),
+        safetensors.SafetensorError,
+    ) as error:
+        raise CheckpointError(f"{path} cannot be read: {error}") from None
+    return Checkpoint(saved["step"], state)
+
+
+class CheckpointFolder:
+    """The checkpoints of one training: the last two, and the best.
+
+    Args:
+        folder: where they are; made with the first of them.
+    """
+
+    def __init__(self, folder: pathlib.Path) -> None:
+        self.folder = folder
+        self._kept: list[pathlib.Path] = []
+
+    @property
+    def last(self) -> pathlib.Path | None:
+        """The last one that was written or read here; None if none was."""
+        return self._kept[-1] if self._kept else None
+
+    def write(self, checkpoint: Checkpoint, best: Checkpoint | None) -> None:
+        """Adds one, and removes those before the one before it.
+
+        Args:
+            checkpoint: it.
+            best: the best one so far, if that is another than before.
+
+        Raises:
+            OSError: they cannot be written. What was there is still whole.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        # The best first: the last then never knows of one that is not there.
+        if best is not None:
+            _write(self.folder / _BEST, best)
+        path = self.folder / f"step-{checkpoint.step:09}.ckpt"
+        _write(path, checkpoint)
+        self._kept = [*(p for p in self._kept if p != path), path][-2:]
+        for old in self.folder.glob(_STEPS):
+            if old not in self._kept:
+                old.unlink(missing_ok=True)
+
+    def newest(self) -> Checkpoint | None:
+        """The newest that is whole; None where there is none at all.
+
+        What is damaged is reported on standard error.
+
+        Raises:
+            InputError: there are some, but none is usable.
+        """
+        paths = sorted(self.folder.glob(_STEPS), reverse=True)
+        if (self.folder / _BEST).exists():
+            paths.append(self.folder / _BEST)
+        problems = []
+        for path in paths:
+            try:
+                found = read_checkpoint(path)
+            except CheckpointError as error:
+                problems.append(str(error))
+                continue
+            for problem in problems:
+                say(f"{problem}; going back to {path.name}")
+            self._kept = [path]
+            return found
+        if problems:
+            raise InputError(
+                "`checkpoints` must hold one that is whole. Received: "
+                f"{'; '.join(problems)}"
+            )
+        return None
+
+
+def _write(path: pathlib.Path, checkpoint: Checkpoint) -> None:
+    content = checkpoint.to_bytes()
+    write_bytes(path, hashlib.sha256(content).digest(), content)
+
+
+def _pack(value: Any, arrays: dict[str, np.ndarray], key: str) -> Any:
+    """The value as JSON can hold it; its arrays go to `arrays`."""
+    if isinstance(value, np.ndarray):
+        value = np.asarray(value, order="C")
+        if value.dtype == ml_dtypes.bfloat16:
+            # Not a type that safetensors gives back to NumPy.
+            arrays[key] = value.view(np.uint16)
+            return {_BFLOAT16: key}
+        arrays[key] = value
+        return {_ARRAY: key}
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, dict):
+        return {k: _pack(v, arrays, f"{key}/{k}") for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_pack(v, arrays, f"{key}/{i}") for i, v in enumerate(value)]
+    return value
+
+
+def _unpack(value: Any, arrays: dict[str, np.ndarray]) -> Any:
+    if isinstance(value, dict):
+        if value.keys() == {_ARRAY}:
+            return arrays[value[_ARRAY]]
+        if value.keys() == {_BFLOAT16}:
+            return arrays[value[_BFLOAT16]].view(ml_dtypes.bfloat16)
+        return {name: _unpack(each, arrays) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_unpack(each, arrays) for each in value]
+    return value

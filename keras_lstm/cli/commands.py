@@ -1,0 +1,253 @@
+"""What each command does."""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from keras_lstm.cli.resolve import (
+    parse_positive,
+    parse_steps,
+    resolve_config,
+)
+from keras_lstm.cli.startup import loading_tensorflow
+from keras_lstm.core.console import ProgressBar, say
+from keras_lstm.core.errors import InputError, RunError
+from keras_lstm.core.options import check_known
+from keras_lstm.distribute.cluster import read_cluster
+from keras_lstm.inference.prediction import Line, check_rows, read_arguments
+from keras_lstm.presets import PRESETS, describe
+from keras_lstm.runs.folder import RunFolder, default_run_dir
+from keras_lstm.runs.saved_run import read_run
+from keras_lstm.tasks.registry import TASKS
+from keras_lstm.tuning.folder import check_folder
+from keras_lstm.tuning.results import table
+from keras_lstm.tuning.settings import Search
+from keras_lstm.tuning.workers import part_in_search, run_processes
+
+
+def list_tasks_command(arguments: argparse.Namespace) -> int:
+    """Run `keras-lstm list`; return the exit code."""
+    print("Tasks")
+    for name, task in TASKS.items():
+        summary = (task.__doc__ or "").splitlines()[0]
+        print(f"  {name:<22}{summary}")
+    print("\nPresets")
+    for name in PRESETS:
+        parts = describe(name)
+        print(f"  {name:<22}{parts['summary']}")
+        for part in ("command", "result", "time"):
+            print(f"  {'':<22}{part}: {parts[part]}")
+    return 0
+
+
+def train_command(arguments: argparse.Namespace) -> int:
+    """Run `keras-lstm train`; return the exit code."""
+    config = resolve_config(arguments)
+    if arguments.print_config:
+        print(config.to_yaml(), end="")
+        return 0
+    log_every_steps = parse_positive(
+        arguments.log_every_steps, "log_every_steps"
+    )
+    profile_steps = parse_steps(arguments.profile_steps)
+    cluster = read_cluster(config.training.strategy)
+    chief = cluster is None or cluster.is_chief
+    if arguments.init_from is not None:
+        read_run(arguments.init_from, "init_from")
+    if arguments.run_dir is not None and chief:
+        RunFolder(arguments.run_dir).check(arguments.resume)
+    if arguments.resume:
+        why_not = RunFolder(arguments.run_dir).finished_reason(config)
+        if why_not is not None:
+            print(why_not)
+            return 0
+    began = time.perf_counter()
+    if cluster is not None:
+        say(f"waiting for all of {cluster.num_workers} workers")
+    with loading_tensorflow():
+        from keras_lstm.distribute.strategies import get_strategy
+        from keras_lstm.runs.results import result_text
+        from keras_lstm.training.train import train
+
+        get_strategy(config.training.strategy)
+    result = train(
+        config,
+        arguments.run_dir,
+        resume=arguments.resume,
+        init_from=arguments.init_from,
+        log_every_steps=log_every_steps,
+        profile_steps=profile_steps,
+        quiet=arguments.quiet,
+        import_seconds=time.perf_counter() - began,
+    )
+    if chief:
+        print(result_text(config, result))
+    return 0
+
+
+def tune_command(arguments: argparse.Namespace) -> int:
+    """Run `keras-lstm tune`; return the exit code."""
+    workers = parse_positive(arguments.workers, "workers") or 1
+    max_trials = parse_positive(arguments.max_trials, "max_trials")
+    if arguments.resume_search and arguments.overwrite:
+        raise InputError("`resume` and `overwrite` exclude one another")
+    if arguments.run_dir is None and arguments.resume_search:
+        raise InputError("`resume` needs `run_dir`. Received: run_dir=None")
+    config = resolve_config(arguments)
+    folder = (
+        default_run_dir(config, "tune")
+        if arguments.run_dir is None
+        else arguments.run_dir
+    )
+    search = Search(
+        config,
+        tuple((arguments.search or "units").split(",")),
+        arguments.objective or "",
+        arguments.algorithm or "grid",
+        max_trials,
+        config.seed,
+    )
+    read_cluster(config.training.strategy)
+    how = {"resume": arguments.resume_search, "overwrite": arguments.overwrite}
+    part = part_in_search()
+    # A worker may be there before the chief has made the folder.
+    if part != "worker":
+        check_folder(folder, search, **how)
+    if part is None and workers > 1:
+        # The same again, as the chief and the workers.
+        command = [sys.executable, "-m", "keras_lstm", *arguments.argv]
+        command += ["--run-dir", str(folder)]
+        run_processes(folder, command, workers)
+        return 0
+    with loading_tensorflow():
+        from keras_lstm.tuning.search import run, run_trials
+    if part == "worker":
+        run_trials(folder, search)
+        return 0
+    trials = run(folder, search, **how)
+    print(table(search, trials))
+    print(f"Search folder: {folder}")
+    if all(trial.score is None for trial in trials):
+        raise RunError("no trial has come to its end")
+    return 0
+
+
+def verify_command(arguments: argparse.Namespace) -> int:
+    """Run `keras-lstm verify`; return the exit code."""
+    num_bits = parse_positive(arguments.num_bits, "num_bits")
+    read_run(arguments.run_dir).machine_to_verify(num_bits)
+    with loading_tensorflow():
+        from keras_lstm.runs.checks import failures_path, verify_run
+        from keras_lstm.runs.run import load_run
+        from keras_lstm.verification.reporting import check_text
+    run = load_run(arguments.run_dir)
+    task, result, report = verify_run(run, num_bits)
+    failures = failures_path(run, task.num_bits).name
+    _print_result(arguments, report, lambda: check_text(task, result, failures))
+    return 1 if result.num_wrong else 0
+
+
+def prove_command(arguments: argparse.Namespace) -> int:
+    """Run `keras-lstm prove`; return the exit code."""
+    machine = read_run(arguments.run_dir).machine_to_prove()
+    with loading_tensorflow():
+        from keras_lstm.runs.checks import prove_run
+        from keras_lstm.runs.run import load_run
+        from keras_lstm.verification.reporting import proof_text
+    run = load_run(arguments.run_dir)
+    search, checks, report = prove_run(run)
+    _print_result(
+        arguments, report, lambda: proof_text(machine, search, checks)
+    )
+    return 0 if search.proof is not None else 1
+
+
+def evaluate_command(arguments: argparse.Namespace) -> int:
+    """Run `keras-lstm evaluate`; return the exit code."""
+    data = {"dataset": arguments.dataset, "data_dir": arguments.data_dir}
+    read_run(arguments.run_dir).task_to_evaluate(**data)
+    with loading_tensorflow():
+        from keras_lstm.runs.checks import evaluate_run
+        from keras_lstm.runs.run import load_run
+        from keras_lstm.verification.evaluation_details import (
+            evaluation_details_text,
+        )
+    run = load_run(arguments.run_dir)
+    task, details, sketches = evaluate_run(run, **data)
+    _print_result(
+        arguments,
+        details,
+        lambda: evaluation_details_text(details, sketches, task),
+    )
+    return 0
+
+
+def _print_result(
+    arguments: argparse.Namespace,
+    report: dict[str, Any],
+    text: Callable[[], str],
+) -> None:
+    """Print a result as JSON or as text."""
+    print(json.dumps(report, indent=2) if arguments.json else text())
+
+
+def predict_command(arguments: argparse.Namespace) -> int:
+    """Run `keras-lstm predict`; return the exit code."""
+    rows = parse_positive(arguments.rows, "rows")
+    saved = read_run(arguments.run_dir)
+    task = saved.config.task
+    check_rows(rows, task)
+    # Before TensorFlow is loaded.
+    lines = read_arguments(arguments.inputs, task.notation(saved.any_length))
+    with loading_tensorflow():
+        from keras_lstm.inference.prediction import predict
+        from keras_lstm.runs.run import load_run
+    run = load_run(arguments.run_dir)
+    bad = 0
+
+    def on_bad_line(line: Line, error: InputError) -> None:
+        nonlocal bad
+        bad += 1
+        say(f"{line.place}: {error}")
+
+    for batch in predict(
+        run.model,
+        task,
+        lines,
+        any_length=saved.any_length,
+        on_bad_line=on_bad_line,
+        rows=rows,
+    ):
+        for each in batch:
+            print(json.dumps(each.fields) if arguments.json else each.text)
+        # Whoever reads along waits for it.
+        sys.stdout.flush()
+    return 1 if bad else 0
+
+
+def export_command(arguments: argparse.Namespace) -> int:
+    """Run `keras-lstm export`; return the exit code."""
+    from keras_lstm.inference.export import FORMATS, check_export, export_model
+
+    check_known(arguments.format, FORMATS, "format")
+    default = arguments.run_dir / FORMATS[arguments.format].file_name
+    output = arguments.output or default
+    check_export(arguments.format, output, arguments.overwrite)
+    read_run(arguments.run_dir)
+    with loading_tensorflow():
+        from keras_lstm.runs.run import load_run
+    run = load_run(arguments.run_dir)
+    with ProgressBar("comparing") as bar:
+        exported = export_model(
+            run.model,
+            run.config.task,
+            arguments.format,
+            output,
+            arguments.overwrite,
+            bar.update,
+        )
+    print(exported)
+    return 0

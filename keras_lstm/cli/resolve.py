@@ -1,0 +1,114 @@
+"""What the arguments of a command mean."""
+
+import argparse
+import pathlib
+
+from keras_lstm.config import Config, option_owners
+from keras_lstm.config_file import ConfigFile, read_config
+from keras_lstm.core.errors import InputError
+from keras_lstm.presets import PRESETS, get_preset
+from keras_lstm.runs.folder import RunFolder
+from keras_lstm.tasks.registry import get_task, task_name
+from keras_lstm.tasks.task import Task
+
+
+def resolve_config(arguments: argparse.Namespace) -> Config:
+    """Return the configuration: preset, then file, then flags."""
+    task: type[Task] = get_task(arguments.task)
+    file = ConfigFile(None, None, {})
+    if arguments.config is not None:
+        try:
+            text = arguments.config.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(
+                f"`config` must be a readable file. Received: {error}"
+            ) from None
+        file = read_config(text, task)
+    if file.task is not None and file.task is not task:
+        raise InputError(
+            f"`config` is for {file.task.name}. Received: task={arguments.task}"
+        )
+    name = arguments.preset or file.preset
+    config = _run_to_go_on_with(arguments, task, name)
+    if config is None:
+        config = get_preset(name or _default_preset(task), task)
+    owners = option_owners(task)
+    flags = {}
+    for option, text in arguments.options.items():
+        cls = Config if option == "seed" else owners.get(option, ("", None))[1]
+        if cls is None:
+            raise InputError(f"`{option}` is no option of {task.name}")
+        flags[option] = cls.parse(option, text)
+    config = config.replace(**(file.values | flags))
+    if not arguments.smoke:
+        return config
+    smoke = {"epochs": 1, "steps_per_epoch": 2}
+    for option in ("counterexamples_from", "prove_from"):
+        if getattr(config.training, option) is not None:
+            smoke[option] = 0
+    return config.replace(**smoke)
+
+
+def _run_to_go_on_with(
+    arguments: argparse.Namespace, task: type[Task], preset: str | None
+) -> Config | None:
+    """The run's own configuration, where there is one to go on with."""
+    if not arguments.resume:
+        return None
+    if arguments.run_dir is None:
+        raise InputError("`resume` needs `run_dir`. Received: run_dir=None")
+    config = RunFolder(arguments.run_dir).read_config()
+    if config is None:
+        return None
+    if type(config.task) is not task or preset not in (None, config.preset):
+        raise InputError(
+            "`resume` goes on with the run's own task and preset, "
+            f"{task_name(type(config.task))} and {config.preset}. Received: "
+            f"task={arguments.task}, preset={preset}"
+        )
+    return config
+
+
+def _default_preset(task: type[Task]) -> str:
+    name = getattr(task, "name", "")
+    return name if name in PRESETS else task.default_preset
+
+
+def parse_positive(text: str | None, name: str) -> int | None:
+    """Read an integer of at least 1; None for None."""
+    if text is None:
+        return None
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise InputError(
+            f"`{name}` must be an integer of at least 1. Received: "
+            f"{name}={text}"
+        )
+    return value
+
+
+def parse_steps(text: str | None) -> tuple[int, int] | None:
+    """Read the first and the last of some steps; None for None."""
+    if text is None:
+        return None
+    first, _, last = text.partition(",")
+    try:
+        steps = (int(first), int(last))
+    except ValueError:
+        steps = (0, 0)
+    if not 1 <= steps[0] <= steps[1]:
+        raise InputError(
+            "`profile_steps` must be two step numbers, the first at least 1 "
+            f"and not after the last. Received: profile_steps={text}"
+        )
+    return steps
+
+
+def parse_path(text: str) -> pathlib.Path:
+    """Return a path; for `argparse`, which says which argument it is."""
+    if not text:
+        raise argparse.ArgumentTypeError("must be a path. Received: nothing")
+    return pathlib.Path(text)

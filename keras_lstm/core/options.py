@@ -1,0 +1,206 @@
+"""How an option is declared, once, and checked wherever it comes from."""
+
+import dataclasses
+import difflib
+import math
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from keras_lstm.core.errors import InputError
+
+
+def option(
+    default: Any,
+    help: str,
+    *,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    above: float | None = None,
+    below: float | None = None,
+    choices: tuple[str, ...] | None = None,
+) -> Any:
+    """Declares an option: a dataclass field with its help text and its rule.
+
+    Args:
+        default: the value where none is given.
+        help: what the option does, for `--help`.
+        minimum: the smallest value allowed.
+        maximum: the largest value allowed.
+        above: a bound that the value must exceed.
+        below: a bound that the value must stay under.
+        choices: the values allowed, for a string.
+
+    Returns:
+        A `dataclasses.field`.
+    """
+    rule = {
+        "help": help,
+        "minimum": minimum,
+        "maximum": maximum,
+        "above": above,
+        "below": below,
+        "choices": choices,
+    }
+    return dataclasses.field(default=default, metadata=rule)
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Base of the frozen dataclasses whose fields are declared by `option`.
+
+    Values are checked when an instance is made, so one that exists is valid.
+
+    Raises:
+        InputError: a value breaks its option's rule.
+    """
+
+    def __post_init__(self) -> None:
+        for field, kind, optional in declared_options(type(self)):
+            value = getattr(self, field.name)
+            if optional and value is None:
+                continue
+            checked = _check(field, kind, optional, value)
+            object.__setattr__(self, field.name, checked)
+
+    @classmethod
+    def parse(cls, name: str, text: str) -> Any:
+        """Reads the option `name` from the text of a command-line flag.
+
+        Raises:
+            InputError: the text is not a value of the option's type.
+        """
+        field, kind, optional = next(
+            entry for entry in declared_options(cls) if entry[0].name == name
+        )
+        if optional and text.lower() in ("none", "null"):
+            return None
+        if kind is bool:
+            if text.lower() not in ("true", "false"):
+                raise _broken(field, kind, optional, text)
+            return text.lower() == "true"
+        try:
+            return kind(text)
+        except ValueError:
+            raise _broken(field, kind, optional, text) from None
+
+    def to_mapping(self) -> dict[str, Any]:
+        """The options by name, for YAML."""
+        return {
+            field.name: getattr(self, field.name)
+            for field, _, _ in declared_options(type(self))
+        }
+
+
+def declared_options(
+    cls: type,
+) -> list[tuple[dataclasses.Field[Any], type, bool]]:
+    """The options of a dataclass.
+
+    Returns:
+        For each field made by `option`: the field, the type of its value
+        (`int`, `float`, `bool` or `str`), and whether None is allowed.
+    """
+    hints = typing.get_type_hints(cls)
+    entries = []
+    for field in dataclasses.fields(cls):
+        if "help" not in field.metadata:
+            continue
+        hint = hints[field.name]
+        arms = typing.get_args(hint) or (hint,)
+        kind = next(arm for arm in arms if arm is not types.NoneType)
+        entries.append((field, kind, types.NoneType in arms))
+    return entries
+
+
+def check_keys(cls: type, mapping: Any, where: str) -> None:
+    """Refuses what is not a mapping with options of `cls` as its keys.
+
+    Args:
+        cls: a dataclass with options.
+        mapping: a part of parsed YAML.
+        where: what the mapping is called in it.
+
+    Raises:
+        InputError: not a mapping, or a key that is no option.
+    """
+    if not isinstance(mapping, Mapping):
+        raise InputError(
+            f"`{where}` must be a mapping. Received: {where}={mapping!r}"
+        )
+    names = [field.name for field, _, _ in declared_options(cls)]
+    for key in mapping:
+        check_known(key, names, f"option of `{where}`")
+
+
+def check_known(name: Any, names: Iterable[str], what: str) -> None:
+    """Refuses a name that is not among `names`, and suggests the nearest.
+
+    Raises:
+        InputError: `name` is none of `names`.
+    """
+    names = list(names)
+    if name in names:
+        return
+    near = difflib.get_close_matches(str(name), names, n=1)
+    hint = f"Did you mean `{near[0]}`?" if near else f"Known: {_listed(names)}."
+    raise InputError(f"`{name}` is no {what}. {hint}")
+
+
+def _check(
+    field: dataclasses.Field[Any], kind: type, optional: bool, value: Any
+) -> Any:
+    if kind is float and type(value) is int:
+        value = float(value)
+    if type(value) is not kind:
+        raise _broken(field, kind, optional, value)
+    rule = field.metadata
+    if isinstance(value, int | float) and not (
+        math.isfinite(value)
+        and (rule["minimum"] is None or value >= rule["minimum"])
+        and (rule["maximum"] is None or value <= rule["maximum"])
+        and (rule["above"] is None or value > rule["above"])
+        and (rule["below"] is None or value < rule["below"])
+    ):
+        raise _broken(field, kind, optional, value)
+    if rule["choices"] is not None and value not in rule["choices"]:
+        raise _broken(field, kind, optional, value)
+    return value
+
+
+def _broken(
+    field: dataclasses.Field[Any], kind: type, optional: bool, value: Any
+) -> InputError:
+    rule = field.metadata
+    if rule["choices"] is not None:
+        words = f"one of {_listed(rule['choices'])}"
+    else:
+        words = {
+            int: "an integer",
+            float: "a finite number",
+            bool: "true or false",
+            str: "a string",
+        }[kind]
+        low, high = rule["minimum"], rule["maximum"]
+        bounds = [
+            f"from {low} to {high}" if None not in (low, high) else "",
+            f"of at least {low}" if low is not None and high is None else "",
+            f"of at most {high}" if high is not None and low is None else "",
+            f"above {rule['above']}" if rule["above"] is not None else "",
+            f"below {rule['below']}" if rule["below"] is not None else "",
+        ]
+        words += "".join(
+            f"{' and' if i else ''} {bound}"
+            for i, bound in enumerate(filter(None, bounds))
+        )
+    if optional:
+        words += ", or none"
+    shown = value if isinstance(value, str) else repr(value)
+    return InputError(
+        f"`{field.name}` must be {words}. Received: {field.name}={shown}"
+    )
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names))

@@ -1,0 +1,187 @@
+"""Training steps whose batch is computed in several parts at once."""
+
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_lstm.core.errors import InputError
+
+# From one part's seed to the next's: odd, so that no two meet.
+_SEED_STRIDE = 2654435761
+
+
+def train_in_shards(
+    model: keras.Model, num_shards: int, *, jit_compile: bool = False
+) -> keras.Model:
+    """Has `fit` compute each batch in parts, side by side.
+
+    An LSTM is a long chain of small operations. One chain whose operations
+    are spread over the cores of a CPU waits for the slowest core at every
+    link; a chain for each core waits once a step. Gradient, loss and metrics
+    are those of the whole batch but for rounding; noise and dropout are drawn
+    for each part. (An Embedding's gradient is summed up for each symbol.
+    Keras leaves that to the optimizer, and those that square gradients, such
+    as Adam, square each summand; only with clipping does it sum.)
+
+    Args:
+        model: built and compiled, with `jit_compile=False` and a loss that is
+            a mean over examples, on one device without a strategy. Its
+            forward pass may change seeds and nothing else
+            (BatchNormalization changes its averages).
+        num_shards: how many parts, of equal size: it divides the size of
+            every batch, the last one's too (`drop_remainder`). Fastest is
+            one for each core, or more of some 1,000 examples.
+        jit_compile: compile with XLA what a part does, and what follows.
+            (Keras's own `jit_compile` makes one program of a step, in which
+            parts would be computed one after another.)
+
+    Returns:
+        The same model.
+
+    Raises:
+        InputError: the model is not of this kind; what its forward pass does
+            is seen in the first step.
+
+    Example:
+
+    ```python
+    model.compile("adam", loss, jit_compile=False)
+    train_in_shards(model, 2, jit_compile=True).fit(dataset)
+    ```
+    """
+    _check(model, num_shards, jit_compile)
+
+    # Keras traces this once, and anew where what it calls has changed: the
+    # functions within must be as new.
+    def train_step(batch: Any) -> Any:
+        seeds = _seed_states(model)
+
+        def compiled(function: Any) -> Any:
+            if model.run_eagerly:
+                return function
+            return tf.function(
+                function, jit_compile=jit_compile or None, autograph=False
+            )
+
+        @compiled
+        def gradients_of_shard(batch: Any, seed_values: Any) -> Any:
+            return _gradients(model, batch, seeds, seed_values)
+
+        @compiled
+        def update_after_shards(
+            batch: Any, gradients: Any, losses: Any, y_preds: Any
+        ) -> Any:
+            return _update(model, batch, gradients, losses, y_preds)
+
+        leaves = [
+            # Of three, `fit` gives None for the weights that are not there.
+            [x] * num_shards if x is None else tf.split(x, num_shards)
+            for x in keras.tree.flatten(batch)
+        ]
+        found = []
+        for shard, tensors in enumerate(zip(*leaves, strict=True)):
+            part = keras.tree.pack_sequence_as(batch, tensors)
+            change = np.array([shard * _SEED_STRIDE, 0])
+            found.append(gradients_of_shard(part, [x + change for x in seeds]))
+        gradients, losses, y_preds, drawn = zip(*found, strict=True)
+        for seed, value in zip(seeds, drawn[0], strict=True):
+            seed.assign(value)
+        return update_after_shards(batch, gradients, losses, y_preds)
+
+    model.train_step = train_step
+    return model
+
+
+def _seed_states(model: keras.Model) -> list[keras.Variable]:
+    """What Keras counts as a variable and not as a weight."""
+    weights = {id(weight) for weight in model.weights}
+    return [x for x in model.non_trainable_variables if id(x) not in weights]
+
+
+def _gradients(
+    model: keras.Model, batch: Any, seeds: Any, seed_values: Any
+) -> tuple[Any, Any, Any, Any]:
+    """A part's gradients, loss and outputs, and its seeds after that.
+
+    Nothing is written: parts that write the same variables would wait for one
+    another.
+    """
+    x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)
+    weights = model.trainable_weights
+    with tf.GradientTape() as tape:
+        # Keras looks for the weights here too, to regularize them.
+        known = [(weight, weight.value) for weight in weights]
+        known += zip(seeds, seed_values, strict=True)
+        with keras.StatelessScope(known, collect_losses=True) as scope:
+            y_pred = model(x, training=True)
+            loss = model.compute_loss(x, y, y_pred, sample_weight)
+            scaled = model.optimizer.scale_loss(loss)
+    if set(scope.state_mapping) != {id(variable) for variable, _ in known}:
+        raise InputError(
+            "`shards` must be 1 and `jit_compile` False for a model whose "
+            f"forward pass changes variables. Received: {model.name}"
+        )
+    for output in keras.tree.flatten(y_pred):
+        if getattr(output, "_keras_mask", None) is not None:
+            raise InputError(
+                "`shards` must be 1 and `jit_compile` False for a model whose "
+                f"outputs have masks. Received: {model.name}"
+            )
+    gradients = tape.gradient(scaled, weights, unconnected_gradients="zero")
+    drawn = [scope.get_current_value(seed) for seed in seeds]
+    return [tf.convert_to_tensor(x) for x in gradients], loss, y_pred, drawn
+
+
+def _update(
+    model: keras.Model, batch: Any, gradients: Any, losses: Any, y_preds: Any
+) -> Any:
+    """What follows the parts: weights and metrics."""
+    x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)
+    model._loss_tracker.update_state(
+        tf.reduce_mean(losses),
+        sample_weight=tf.shape(keras.tree.flatten(x)[0])[0],
+    )
+    means = [tf.reduce_mean(each, 0) for each in zip(*gradients, strict=True)]
+    model.optimizer.apply_gradients(
+        zip(means, model.trainable_weights, strict=True)
+    )
+    y_pred = keras.tree.map_structure(
+        lambda *parts: tf.concat(parts, 0), *y_preds
+    )
+    return model.compute_metrics(x, y, y_pred, sample_weight)
+
+
+def _check(model: keras.Model, num_shards: int, jit_compile: bool) -> None:
+    if num_shards < 1:
+        raise InputError(
+            f"`shards` must be at least 1. Received: shards={num_shards}"
+        )
+    if not (model.built and model.compiled):
+        raise InputError(
+            "`model` must be built and compiled. Received: "
+            f"built={model.built}, compiled={model.compiled}"
+        )
+    if isinstance(
+        model.distribute_strategy,
+        tf.distribute.MirroredStrategy
+        | tf.distribute.MultiWorkerMirroredStrategy,
+    ):
+        raise InputError(
+            "`strategy` must be default for `shards` above 1 or `jit_compile`. "
+            f"Received: {type(model.distribute_strategy).__name__} with "
+            f"shards={num_shards}, jit_compile={jit_compile}"
+        )
+    if model.jit_compile:
+        raise InputError(
+            "`model` must be compiled with jit_compile=False. Received: "
+            f"jit_compile={model.jit_compile}"
+        )
+    for loss in keras.tree.flatten(model.loss):
+        reduction = getattr(loss, "reduction", "mean")
+        if reduction not in ("mean", "sum_over_batch_size"):
+            raise InputError(
+                "`loss` must be a mean over examples. Received: "
+                f"reduction={reduction}"
+            )

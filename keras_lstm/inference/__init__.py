@@ -1,0 +1,1 @@
+"""Prediction, streaming, export."""

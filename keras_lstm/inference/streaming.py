@@ -1,0 +1,223 @@
+"""A model that answers while its input is still arriving."""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from keras_lstm.core.errors import InputError
+from keras_lstm.models.logits import predictions_of
+from keras_lstm.models.weights import why_not_stock_lstm
+
+# What gives at each time step what that step alone makes it give.
+_POINTWISE = (
+    keras.layers.Activation,
+    keras.layers.Dense,
+    keras.layers.Dropout,
+    keras.layers.Embedding,
+    keras.layers.GaussianDropout,
+    keras.layers.GaussianNoise,
+    keras.layers.LayerNormalization,
+    keras.layers.SpatialDropout1D,
+)
+
+# From inputs and state to outputs and state.
+_Step = Callable[[Any, Any], tuple[Any, Any]]
+
+
+class Stream:
+    """Reads inputs as they arrive, and keeps the state between calls.
+
+    A model with the per_step head answers every symbol at once, for as long as
+    the stream goes on. One that gives an image's class from its last row says,
+    after every row, which class it is so far. What it answers is what the
+    model answers to the whole sequence.
+
+    Args:
+        model: a chain of stock layers: LSTM, causal Conv1D, and such as look
+            at one time step alone.
+        num_streams: how many are read side by side; None for one, whose
+            inputs and answers have no axis for it.
+
+    Raises:
+        InputError: a layer that cannot be asked step by step; it is named.
+
+    Example:
+
+    ```python
+    stream = Stream(model)
+    for bit in bits:  # least significant first
+        print(stream.feed(bit))
+    ```
+    """
+
+    def __init__(
+        self, model: keras.Model, num_streams: int | None = None
+    ) -> None:
+        if num_streams is not None and num_streams < 1:
+            raise InputError(
+                "`num_streams` must be at least 1, or None. Received: "
+                f"num_streams={num_streams}"
+            )
+        self._num_streams = num_streams
+        self._num_symbols: int | None = None
+        rows = num_streams or 1
+        self._dtype = model.inputs[0].dtype
+        # Without batch and time.
+        self._step_shape = tuple(model.input_shape[2:])
+        steps: list[_Step] = []
+        self._start: list[Any] = []
+        before = model.inputs[0]
+        for layer in model.layers:
+            if isinstance(layer, keras.layers.InputLayer):
+                continue
+            if layer.input is not before:
+                raise _not_streamed(layer, "it does not follow the one before")
+            before = layer.output
+            if type(layer) is keras.layers.Embedding:
+                self._num_symbols = int(layer.input_dim)
+            step, start = _step_of(layer, rows)
+            steps.append(step)
+            self._start.append(start)
+
+        def advance(inputs: Any, states: Any) -> tuple[Any, Any]:
+            x, following = inputs, []
+            for step, state in zip(steps, states, strict=True):
+                x, state = step(x, state)
+                following.append(state)
+            return x, following
+
+        shape = (rows, None, *self._step_shape)
+        specs = tf.nest.map_structure(
+            lambda state: tf.TensorSpec(state.shape, state.dtype), self._start
+        )
+        self._advance = tf.function(
+            advance,
+            input_signature=[tf.TensorSpec(shape, self._dtype), specs],
+        )
+        self.reset()
+
+    def reset(self) -> None:
+        """Begins anew, before the first step."""
+        self._states = self._start
+
+    def feed(self, inputs: npt.ArrayLike) -> npt.NDArray[np.int32]:
+        """Reads one time step or several, and answers.
+
+        Args:
+            inputs: one step, `step_shape`, or several, `(steps,
+                *step_shape)`; for several streams `(num_streams, *step_shape)`
+                or `(num_streams, steps, *step_shape)`. `step_shape` is `()`
+                for symbols, `(features,)` for rows.
+
+        Returns:
+            The model's answer after each step: `()` or `(steps,)`; for several
+            streams with an axis for them in front.
+
+        Raises:
+            InputError: inputs of another shape, or unknown symbols.
+        """
+        return predictions_of(self.feed_logits(inputs))
+
+    def feed_logits(self, inputs: npt.ArrayLike) -> npt.NDArray[np.float32]:
+        """`feed`, with the logits of all classes as one more axis."""
+        values = np.asarray(inputs)
+        self._check(values)
+        several = self._num_streams is not None
+        one_step = values.ndim == len(self._step_shape) + several
+        if not several:
+            values = values[np.newaxis]
+        if one_step:
+            values = values[:, np.newaxis]
+        logits, self._states = self._advance(
+            tf.constant(values, self._dtype), self._states
+        )
+        found: npt.NDArray[np.float32] = logits.numpy()
+        if one_step:
+            found = found[:, 0]
+        return found if several else found[0]
+
+    def _check(self, values: npt.NDArray[Any]) -> None:
+        streams = () if self._num_streams is None else (self._num_streams,)
+        rest = values.shape[len(streams) :]
+        if values.shape[: len(streams)] != streams or not (
+            rest == self._step_shape or rest[1:] == self._step_shape
+        ):
+            shape = ", ".join(map(str, (*streams, "steps", *self._step_shape)))
+            raise InputError(
+                f"`inputs` must be of shape ({shape}), or without steps. "
+                f"Received: {values.shape}"
+            )
+        if self._num_symbols is not None and not (
+            np.issubdtype(values.dtype, np.integer)
+            and (values >= 0).all()
+            and (values < self._num_symbols).all()
+        ):
+            raise InputError(
+                "`inputs` must be symbols from 0 to "
+                f"{self._num_symbols - 1}. Received: {values.tolist()}"
+            )
+
+
+def _step_of(layer: keras.layers.Layer, rows: int) -> tuple[_Step, Any]:
+    """What a layer does with the next steps, and its state before the first."""
+    if type(layer) is keras.layers.LSTM:
+        return _lstm_step(layer, rows)
+    if type(layer) is keras.layers.Conv1D:
+        return _convolution_step(layer, rows)
+    if type(layer) not in _POINTWISE:
+        raise _not_streamed(layer, "it needs the whole sequence")
+    return lambda x, state: (layer(x, training=False), state), ()
+
+
+def _lstm_step(lstm: keras.layers.LSTM, rows: int) -> tuple[_Step, Any]:
+    if why := why_not_stock_lstm(lstm, computed_by_keras=True):
+        raise _not_streamed(lstm, why)
+    config = lstm.get_config() | {
+        "return_sequences": True,
+        "return_state": True,
+        "stateful": False,
+    }
+    copy = keras.layers.LSTM.from_config(config)
+    copy.build(lstm.input.shape)
+    copy.set_weights(lstm.get_weights())
+    start = [tf.zeros([rows, lstm.units], lstm.compute_dtype)] * 2
+
+    def step(x: Any, state: Any) -> tuple[Any, Any]:
+        outputs, *state = copy(x, initial_state=state, training=False)
+        return outputs, list(state)
+
+    return step, start
+
+
+def _convolution_step(
+    convolution: keras.layers.Conv1D, rows: int
+) -> tuple[_Step, Any]:
+    if convolution.padding != "causal" or convolution.strides != (1,):
+        raise _not_streamed(convolution, "it looks ahead")
+    config = convolution.get_config() | {"padding": "valid"}
+    copy = keras.layers.Conv1D.from_config(config)
+    copy.build(convolution.input.shape)
+    copy.set_weights(convolution.get_weights())
+    (size,), (dilation,) = convolution.kernel_size, convolution.dilation_rate
+    kept = (size - 1) * dilation
+    features = convolution.input.shape[-1]
+    start = tf.zeros([rows, kept, features], convolution.compute_dtype)
+
+    def step(x: Any, state: Any) -> tuple[Any, Any]:
+        x = tf.concat([state, tf.cast(x, state.dtype)], 1)
+        following = x[:, tf.shape(x)[1] - kept :]
+        following = tf.ensure_shape(following, state.shape)
+        return copy(x, training=False), following
+
+    return step, start
+
+
+def _not_streamed(layer: keras.layers.Layer, why: str) -> InputError:
+    return InputError(
+        "`model` must be a chain of layers that can be asked step by step. "
+        f"Received: layer `{layer.name}` ({type(layer).__name__}): {why}"
+    )

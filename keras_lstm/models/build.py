@@ -1,0 +1,220 @@
+"""The networks: stock Keras layers, from a task and a configuration."""
+
+import math
+
+import keras
+
+from keras_lstm.config import ModelConfig
+from keras_lstm.core.errors import InputError
+from keras_lstm.core.initializers import INITIALIZERS, parse_initializer
+from keras_lstm.core.seeds import derive_seed
+from keras_lstm.tasks.task import Task
+
+
+def build_model(task: Task, config: ModelConfig, seed: int = 0) -> keras.Model:
+    """Builds an uncompiled model for a task.
+
+    Tokens are embedded, features are read as they are, or through a causal
+    Conv1D layer; then come the LSTM
+    layers, the later ones on the whole output sequence of the one before;
+    then a Dense layer, at every time step or on the last output.
+
+    Args:
+        task: what is learned.
+        config: the shape of the network.
+        seed: initial values, noise and dropout depend on this alone.
+
+    Returns:
+        A functional model from inputs, `(batch_size, *input_shape)`, to
+        logits, `(batch_size, *output_shape, num_classes)`. With the per_step
+        head the number of time steps is left open.
+
+    Raises:
+        InputError: a head that cannot give what the task needs, or an unknown
+            initializer.
+
+    Example:
+
+    >>> build_model(Increment(), ModelConfig(units=8)).output_shape
+    (None, None, 2)
+    """
+    per_step = config.head == "per_step"
+    if per_step and task.output_shape != task.input_shape[:1]:
+        raise InputError(
+            "`head` must be last_state for a task that does not answer at "
+            f"every time step. Received: head={config.head}"
+        )
+    make = _LayerMaker(config, seed)
+    inputs = keras.Input(
+        (None,) if per_step else task.input_shape,
+        dtype="float32" if task.num_symbols is None else "int32",
+        name="inputs",
+    )
+    x = inputs
+    if task.num_symbols is not None:
+        x = make.embedding(task.num_symbols)(x)
+    if config.encoder_units is not None:
+        x = make.encoder()(x)
+    x = make.dropout("input_dropout")(x) if config.dropout else x
+    for layer in range(1, config.num_layers + 1):
+        stddev = config.input_noise if layer == 1 else config.layer_noise
+        x = make.noise(stddev, f"noise_{layer}")(x) if stddev else x
+        sequences = per_step or layer < config.num_layers
+        x = make.lstm(f"lstm_{layer}", sequences)(x)
+    x = make.dropout("output_dropout")(x) if config.dropout else x
+    shape = (*(() if per_step else task.output_shape), task.num_classes)
+    x = make.logits(math.prod(shape))(x)
+    if len(shape) > 1:
+        x = keras.layers.Reshape(shape, name="per_output")(x)
+    model = keras.Model(inputs, x, name=task.name.replace("-", "_"))
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.LSTM):
+            _set_forget_bias(layer, config.forget_bias)
+    return model
+
+
+class _LayerMaker:
+    """Makes the layers of a configuration, each with a seed of its own."""
+
+    def __init__(self, config: ModelConfig, seed: int) -> None:
+        self._config = config
+        self._seed = seed
+
+    def _initializer(self, option: str, purpose: str) -> keras.Initializer:
+        text = getattr(self._config, option)
+        seed = derive_seed(self._seed, purpose)
+        return _make_initializer(option, text, seed)
+
+    def embedding(self, num_symbols: int) -> keras.Layer:
+        return keras.layers.Embedding(
+            num_symbols,
+            self._config.embedding_dim,
+            embeddings_initializer=self._initializer(
+                "embedding_initializer", "embedding"
+            ),
+            dtype=self._config.precision,
+            name="embedding",
+        )
+
+    def encoder(self) -> keras.Layer:
+        return keras.layers.Conv1D(
+            self._config.encoder_units,
+            self._config.encoder_steps,
+            padding="causal",
+            activation="relu",
+            kernel_initializer=self._initializer(
+                "kernel_initializer", "encoder/kernel"
+            ),
+            dtype=self._config.precision,
+            name="encoder",
+        )
+
+    def dropout(self, name: str) -> keras.Layer:
+        return keras.layers.Dropout(
+            self._config.dropout,
+            seed=derive_seed(self._seed, name),
+            dtype=self._config.precision,
+            name=name,
+        )
+
+    def noise(self, stddev: float, name: str) -> keras.Layer:
+        return keras.layers.GaussianNoise(
+            stddev,
+            seed=derive_seed(self._seed, name),
+            dtype=self._config.precision,
+            name=name,
+        )
+
+    def lstm(self, name: str, return_sequences: bool) -> keras.Layer:
+        return keras.layers.LSTM(
+            self._config.units,
+            return_sequences=return_sequences,
+            kernel_initializer=self._initializer(
+                "kernel_initializer", f"{name}/kernel"
+            ),
+            recurrent_initializer=self._initializer(
+                "recurrent_initializer", f"{name}/recurrent"
+            ),
+            unit_forget_bias=False,
+            seed=derive_seed(self._seed, name),
+            dtype=self._config.precision,
+            name=name,
+        )
+
+    def logits(self, num_outputs: int) -> keras.Layer:
+        return keras.layers.Dense(
+            num_outputs,
+            kernel_initializer=self._initializer(
+                "output_kernel_initializer", "logits/kernel"
+            ),
+            bias_initializer=self._initializer(
+                "output_bias_initializer", "logits/bias"
+            ),
+            # The loss and the margins are computed from these.
+            dtype="float32",
+            name="logits",
+        )
+
+
+def copy_weights(
+    source: keras.Model, target: keras.Model, argument: str = "model"
+) -> None:
+    """Copy weights from layer to layer of the same name.
+
+    Args:
+        source: has at least the layers of `target` that have weights.
+        target: whose weights are set.
+        argument: what error messages call the source.
+
+    Raises:
+        InputError: if a layer is missing, or its weights have other shapes.
+    """
+    layers = {layer.name: layer for layer in source.layers}
+    for layer in target.layers:
+        expected = [tuple(weight.shape) for weight in layer.weights]
+        found = layers.get(layer.name)
+        weights = [] if found is None else found.get_weights()
+        if expected and [weight.shape for weight in weights] != expected:
+            shapes = [weight.shape for weight in weights]
+            raise InputError(
+                f"`{argument}` must hold a model whose layer `{layer.name}` "
+                f"has weights of shapes {expected}. Received: "
+                f"{'no such layer' if found is None else shapes}"
+            )
+        if expected:
+            layer.set_weights(weights)
+
+
+def _set_forget_bias(lstm: keras.layers.LSTM, value: float) -> None:
+    """Keras knows 0 and 1 only. Its gates: input, forget, cell, output."""
+    kernel, recurrent_kernel, bias = lstm.get_weights()
+    bias[lstm.units : 2 * lstm.units] = value
+    lstm.set_weights([kernel, recurrent_kernel, bias])
+
+
+# Keras's class for an initializer, and what its number is by default.
+_INITIALIZERS: dict[str, tuple[type[keras.Initializer], float]] = {
+    "constant": (keras.initializers.Constant, 0.0),
+    "glorot_normal": (keras.initializers.GlorotNormal, 0.0),
+    "glorot_uniform": (keras.initializers.GlorotUniform, 0.0),
+    "orthogonal": (keras.initializers.Orthogonal, 1.0),
+    "random_normal": (keras.initializers.RandomNormal, 0.05),
+    "random_uniform": (keras.initializers.RandomUniform, 0.05),
+    "truncated_normal": (keras.initializers.TruncatedNormal, 0.05),
+    "zeros": (keras.initializers.Zeros, 0.0),
+}
+
+
+def _make_initializer(option: str, text: str, seed: int) -> keras.Initializer:
+    """Make the initializer that an option describes."""
+    name, number = parse_initializer(option, text)
+    cls, default = _INITIALIZERS[name]
+    parameter = INITIALIZERS[name]
+    arguments = {}
+    if parameter is not None:
+        arguments[parameter] = default if number is None else number
+    if parameter == "maxval":
+        arguments["minval"] = -arguments["maxval"]
+    if cls not in (keras.initializers.Constant, keras.initializers.Zeros):
+        arguments["seed"] = seed
+    return cls(**arguments)

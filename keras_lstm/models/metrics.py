@@ -1,0 +1,137 @@
+"""Exact accuracies: 1.0 means that nothing was wrong."""
+
+import abc
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+_BELOW_ONE = float(np.nextafter(np.float32(1), np.float32(0)))
+
+
+class _ExactAccuracy(keras.metrics.Metric, abc.ABC):
+    """Right out of counted, both as integers."""
+
+    def __init__(self, name: str, dtype: Any = None) -> None:
+        super().__init__(name=name, dtype=dtype)
+        self._right = self._add_counter("right")
+        self._counted = self._add_counter("counted")
+
+    def _add_counter(self, name: str) -> keras.Variable:
+        # Unlike `add_weight`, takes how replicas are put together.
+        return self.add_variable(
+            shape=(),
+            initializer="zeros",
+            dtype="int64",
+            aggregation="sum",
+            name=name,
+        )
+
+    def update_state(
+        self, y_true: Any, y_pred: Any, sample_weight: Any = None
+    ) -> None:
+        """Counts a batch.
+
+        Args:
+            y_true: class numbers, `(batch_size, ...)`, or with a last axis
+                of size 1.
+            y_pred: logits or probabilities, `(batch_size, ..., num_classes)`.
+                Positions that its Keras mask leaves out do not count.
+            sample_weight: `(batch_size,)` or any shape that starts that of
+                `y_true`; positions of weight zero do not count.
+        """
+        mask = getattr(y_pred, "_keras_mask", None)
+        y_pred = ops.convert_to_tensor(y_pred)
+        y_true = ops.convert_to_tensor(y_true)
+        if len(y_true.shape) == len(y_pred.shape) and y_true.shape[-1] == 1:
+            y_true = ops.squeeze(y_true, -1)
+        if len(y_true.shape) != len(y_pred.shape) - 1:
+            raise ValueError(
+                "`y_true` must have the shape of `y_pred` without its last "
+                f"axis. Received: y_true.shape={y_true.shape}, "
+                f"y_pred.shape={y_pred.shape}"
+            )
+        right = ops.equal(
+            ops.cast(ops.argmax(y_pred, -1), "int64"),
+            ops.cast(y_true, "int64"),
+        )
+        counts = ops.ones_like(right)
+        for weight in (mask, sample_weight):
+            if weight is not None:
+                weight = ops.cast(weight, "bool")
+                while len(weight.shape) < len(right.shape):
+                    weight = ops.expand_dims(weight, -1)
+                counts = ops.logical_and(counts, weight)
+        right, counts = self._reduce(right, counts)
+        right = ops.logical_and(right, counts)
+        self._right.assign_add(ops.sum(ops.cast(right, "int64")))
+        self._counted.assign_add(ops.sum(ops.cast(counts, "int64")))
+
+    @abc.abstractmethod
+    def _reduce(self, right: Any, counts: Any) -> tuple[Any, Any]:
+        """What is right and what counts, per position to per thing counted."""
+
+    def result(self) -> Any:
+        """The share that was right, 0 where nothing was counted.
+
+        Exactly 1 if and only if all of it was: a share that float32 would
+        round up to 1 is the number before it.
+        """
+        right, counted = self._right.value, self._counted.value
+        share = ops.divide(
+            ops.cast(right, "float64"),
+            ops.cast(ops.maximum(counted, 1), "float64"),
+        )
+        share = ops.minimum(ops.cast(share, "float32"), _BELOW_ONE)
+        whole = ops.logical_and(ops.equal(right, counted), counted > 0)
+        return ops.where(whole, ops.ones_like(share), share)
+
+    def get_config(self) -> dict[str, Any]:
+        """What `from_config` needs."""
+        return {"name": self.name, "dtype": self.dtype}
+
+
+@keras.saving.register_keras_serializable("keras_lstm")
+class SequenceAccuracy(_ExactAccuracy):
+    """Share of the examples that are right in *every* position.
+
+    All axes but the batch are one sequence; with one label per example this
+    is accuracy. A sequence counts once if any of its positions counts.
+
+    Example:
+
+    >>> metric = SequenceAccuracy()
+    >>> logits = [[[9.0, 0.0], [0.0, 9.0]], [[9.0, 0.0], [9.0, 0.0]]]
+    >>> float(metric([[0, 1], [0, 1]], logits))
+    0.5
+    """
+
+    def __init__(
+        self, name: str = "sequence_accuracy", dtype: Any = None
+    ) -> None:
+        super().__init__(name, dtype)
+
+    def _reduce(self, right: Any, counts: Any) -> tuple[Any, Any]:
+        axes = tuple(range(1, len(right.shape)))
+        right = ops.logical_or(right, ops.logical_not(counts))
+        return ops.all(right, axes), ops.any(counts, axes)
+
+
+@keras.saving.register_keras_serializable("keras_lstm")
+class TokenAccuracy(_ExactAccuracy):
+    """Share of the positions that are right.
+
+    Example:
+
+    >>> metric = TokenAccuracy()
+    >>> logits = [[[9.0, 0.0], [0.0, 9.0]], [[9.0, 0.0], [9.0, 0.0]]]
+    >>> float(metric([[0, 1], [0, 1]], logits))
+    0.75
+    """
+
+    def __init__(self, name: str = "token_accuracy", dtype: Any = None) -> None:
+        super().__init__(name, dtype)
+
+    def _reduce(self, right: Any, counts: Any) -> tuple[Any, Any]:
+        return right, counts

@@ -1,0 +1,428 @@
+"""What is asked of a model while it is trained, and how its answers look.
+
+A probe knows a task. `TensorBoard` asks it now and then, and shows what it
+says: numbers after an epoch, pictures and texts less often, points for the
+Projector at the end.
+"""
+
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import keras
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from keras_lstm.core.seeds import derive_seed
+from keras_lstm.models.logits import margins_of, predictions_of
+from keras_lstm.monitoring.activations import (
+    activations,
+    logits_by_step,
+    lstm_layers,
+    most_correlated_unit,
+)
+from keras_lstm.tasks.hard_inputs import give_runs
+from keras_lstm.tasks.task import Split, Task
+from keras_lstm.tasks.transducer import TransducerTask, get_machine
+from keras_lstm.verification.evaluation import Evaluation
+from keras_lstm.verification.reporting import failures_markdown
+from keras_lstm.verification.verify import Failure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_MAX_LENGTHS = 32
+_INPUTS_PER_LENGTH = 16
+_NUM_RANDOM = 128
+# Fewer inputs where they are long.
+_MAX_SYMBOLS = 2**17
+_MAX_POSITIONS = 64
+_NUM_IMAGES = 500
+# The Projector slows down with many more.
+_MAX_POINTS = 1000
+# Every so many inputs are looked into.
+_LOOKED_INTO = 4
+_MAX_LISTED = 50
+
+
+class Points(NamedTuple):
+    """Vectors for the Projector, and what is known of each.
+
+    Args:
+        vectors: `(num_points, size)`.
+        columns: by name, a value for each point.
+    """
+
+    vectors: npt.NDArray[np.float32]
+    columns: dict[str, list[Any]]
+
+
+class Probe(Protocol):
+    """What `TensorBoard` asks. Each call asks the model anew."""
+
+    def scalars(self, model: keras.Model, epoch: int) -> dict[str, float]:
+        """Numbers after an epoch, which it remembers."""
+
+    def figures(self, model: keras.Model) -> "dict[str, Figure]":
+        """Pictures, of the epochs so far and of the model as it is."""
+
+    def texts(self, model: keras.Model) -> dict[str, str]:
+        """Markdown."""
+
+    def points(self, model: keras.Model) -> dict[str, Points]:
+        """What the Projector shows."""
+
+    def forget(self) -> None:
+        """Forgets the epochs of an earlier training."""
+
+    def get_state(self) -> dict[str, Any]:
+        """What it remembers of the epochs so far."""
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Goes on from `get_state`."""
+
+
+class _Inputs:
+    """Inputs of which a model is asked again and again."""
+
+    def __init__(self, inputs: Any) -> None:
+        self._inputs = tf.constant(inputs)
+        self._model: keras.Model | None = None
+
+    def __call__(self, model: keras.Model) -> npt.NDArray[np.float32]:
+        """The model's logits; it is traced once.
+
+        `predict` would ask every replica of a strategy for all of them.
+        """
+        if self._model is not model:
+            self._model = model
+            self._traced = tf.function(
+                lambda x: model(x, training=False), autograph=False
+            )
+        return self._traced(self._inputs).numpy()
+
+
+class SequenceProbe:
+    """Asks sequences of every run length; for increment, of every carry.
+
+    Args:
+        task: the machine.
+        seed: which inputs are asked.
+    """
+
+    def __init__(self, task: TransducerTask, seed: int = 0) -> None:
+        self.task = task
+        self._inputs = _inputs_by_run_length(task, seed)
+        self._ask = _Inputs(self._inputs)
+        self._targets = task.targets(self._inputs)
+        self._run_lengths = task.run_length(self._inputs)
+        # Of long sequences some neighbours count together.
+        count = min(_MAX_POSITIONS, task.num_bits)
+        starts = np.linspace(0, task.num_bits, count, endpoint=False)
+        self._positions = starts.astype(int)
+        self.forget()
+
+    def forget(self) -> None:
+        """Forgets the epochs of an earlier training."""
+        self._epochs: list[int] = []
+        self._by_length: list[list[float]] = []
+        self._by_position: list[list[float]] = []
+
+    @property
+    def _lengths(self) -> list[int]:
+        return np.unique(self._run_lengths).tolist()
+
+    def scalars(self, model: keras.Model, epoch: int) -> dict[str, float]:
+        """Sequence accuracy by run length, a number each."""
+        right = predictions_of(self._ask(model)) == self._targets
+        whole = right.all(-1)
+        by_length = [
+            float(whole[self._run_lengths == length].mean())
+            for length in self._lengths
+        ]
+        self._epochs.append(epoch + 1)
+        self._by_length.append(by_length)
+        sizes = np.diff(self._positions, append=self.task.num_bits)
+        by_position = np.add.reduceat(right.mean(0), self._positions) / sizes
+        self._by_position.append(by_position.tolist())
+        name = f"sequence_accuracy_by_{self._run_name}"
+        width = len(str(self.task.num_bits))
+        return {
+            f"{name}/{length:0{width}}": share
+            for length, share in zip(self._lengths, by_length, strict=True)
+        }
+
+    def figures(self, model: keras.Model) -> "dict[str, Figure]":
+        """Accuracy by run length and by position, and what happens inside."""
+        from keras_lstm.monitoring import pictures
+
+        task = self.task
+        found = {}
+        if self._epochs:
+            found[f"sequence_accuracy_by_{self._run_name}"] = (
+                pictures.draw_shares(
+                    np.transpose(self._by_length),
+                    self._epochs,
+                    self._lengths,
+                    f"{task.run_name} length",
+                    f"{task.name}: whole answers right",
+                )
+            )
+            found["token_accuracy_by_position"] = pictures.draw_shares(
+                np.transpose(self._by_position),
+                self._epochs,
+                self._positions.tolist(),
+                "position, least significant first",
+                f"{task.name}: symbols right",
+            )
+        layers = lstm_layers(model)
+        if layers:
+            found["activations"] = self._draw_activations(model, layers)
+        return found
+
+    def texts(self, model: keras.Model) -> dict[str, str]:
+        """The wrong answers among those asked, decoded."""
+        logits = self._ask(model)
+        predictions = predictions_of(logits)
+        margins = margins_of(tf.constant(logits), self._targets).numpy().min(-1)
+        wrong = np.flatnonzero((predictions != self._targets).any(-1))
+        worst = wrong[np.argsort(margins[wrong], kind="stable")]
+        failures = [
+            Failure(
+                self._inputs[i],
+                self._targets[i],
+                predictions[i],
+                int(self._run_lengths[i]),
+                float(margins[i]),
+            )
+            for i in worst[:_MAX_LISTED]
+        ]
+        heading = (
+            f"{len(wrong):,} of the {len(self._inputs):,} answers asked for "
+            "here are wrong."
+        )
+        table = failures_markdown(self.task, failures)
+        return {"wrong_answers": f"{heading}\n\n{table}".strip()}
+
+    def points(self, model: keras.Model) -> dict[str, Points]:
+        """The token embedding, and the last hidden state after each symbol."""
+        found = {}
+        for layer in model.layers:
+            if type(layer) is keras.layers.Embedding:
+                vectors = layer.get_weights()[0][: self.task.num_symbols]
+                symbols = list(range(len(vectors)))
+                found[layer.name] = Points(vectors, {"symbol": symbols})
+        layers = lstm_layers(model)
+        if not layers:
+            return found
+        rows = max(1, _MAX_POINTS // self.task.num_bits)
+        rng = np.random.default_rng(0)
+        chosen = rng.permutation(len(self._inputs))[:rows]
+        inputs = self._inputs[chosen]
+        h = activations(model, layers[-1], inputs)["h"]
+        states = self.task.states(inputs)[:, 1:]
+        steps = np.broadcast_to(np.arange(self.task.num_bits), inputs.shape)
+        found[f"{layers[-1].name}_h"] = Points(
+            h.reshape(-1, h.shape[-1])[:_MAX_POINTS],
+            {
+                "state": [
+                    self.task.state_name(state)
+                    for state in states.ravel().tolist()[:_MAX_POINTS]
+                ],
+                "symbol": inputs.ravel().tolist()[:_MAX_POINTS],
+                "step": steps.ravel().tolist()[:_MAX_POINTS],
+            },
+        )
+        return found
+
+    def get_state(self) -> dict[str, Any]:
+        """What it remembers of the epochs so far."""
+        return {
+            "epochs": self._epochs,
+            "by_length": self._by_length,
+            "by_position": self._by_position,
+        }
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Goes on from `get_state`."""
+        self._epochs = list(state["epochs"])
+        self._by_length = list(state["by_length"])
+        self._by_position = list(state["by_position"])
+
+    @property
+    def _run_name(self) -> str:
+        return f"{self.task.run_name.replace(' ', '_')}_length"
+
+    def _draw_activations(
+        self, model: keras.Model, layers: list[keras.layers.LSTM]
+    ) -> "Figure":
+        from keras_lstm.monitoring import pictures
+
+        inputs = self._inputs[::_LOOKED_INTO]
+        run_lengths = self._run_lengths[::_LOOKED_INTO]
+        states = self.task.states(inputs)[:, 1:]
+        found = {x.name: activations(model, x, inputs) for x in layers}
+        parts = {
+            f"{part} of {name}": each[part]
+            for name, each in found.items()
+            for part in ("h", "c")
+        }
+        part, unit, state, correlation = most_correlated_unit(parts, states)
+        # A short run, one of half the length, the longest.
+        order = np.argsort(run_lengths, kind="stable")
+        last = len(order) - 1
+        shown = order[[last // 5, last // 2, last]]
+        layer = layers[-1].name
+        return pictures.draw_activations(
+            self.task,
+            inputs[shown],
+            layer,
+            {name: values[shown] for name, values in found[layer].items()},
+            (
+                f"{part}, unit {unit}",
+                parts[part][shown, :, unit],
+                state,
+                correlation,
+            ),
+        )
+
+
+def _inputs_by_run_length(
+    task: TransducerTask, seed: int
+) -> npt.NDArray[np.int32]:
+    """Inputs of up to 32 run lengths; where there are no runs, random ones."""
+    rng = np.random.default_rng(derive_seed(seed, "probe"))
+    most = max(_MAX_LENGTHS, _MAX_SYMBOLS // task.num_bits)
+
+    def random(rows: int) -> npt.NDArray[np.int32]:
+        shape = (rows, task.num_bits)
+        return rng.integers(task.num_symbols, size=shape, dtype=np.int32)
+
+    if task.hold_symbols and task.leave_symbols:
+        count = min(_MAX_LENGTHS, task.num_bits)
+        lengths = np.linspace(0, task.num_bits - 1, count).astype(int)
+        runs = np.repeat(lengths, min(_INPUTS_PER_LENGTH, most // count))
+        inputs = give_runs(task, random(len(runs)), runs)
+    else:
+        inputs = random(min(_NUM_RANDOM, most))
+    inside = inputs[task.in_domain(task.states(inputs)[:, -1])]
+    if len(inside):
+        return inside
+    # The task knows how to find some in a narrow domain.
+    indices = tf.range(min(_NUM_RANDOM, most), dtype=tf.int64)
+    split = task.splits(seed).train
+    drawn, _ = split.batch(indices[: split.num_examples])
+    return np.asarray(drawn, np.int32)
+
+
+class ImageProbe:
+    """Asks images, and how many rows the answers need.
+
+    Args:
+        split: the images; the first 500 are asked. Not those of the test.
+        num_classes: how many classes there are.
+    """
+
+    def __init__(self, split: Split, num_classes: int) -> None:
+        self.num_classes = num_classes
+        num_examples = min(_NUM_IMAGES, split.num_examples or _NUM_IMAGES)
+        images, targets = split.batch(tf.range(num_examples, dtype=tf.int64))
+        self._images = np.asarray(images, np.float32)
+        self._ask = _Inputs(self._images)
+        self._targets = np.asarray(targets, np.int32)
+        self.forget()
+
+    def forget(self) -> None:
+        """Forgets the epochs of an earlier training."""
+        self._epochs: list[int] = []
+        self._by_row: list[list[float]] = []
+
+    def scalars(self, model: keras.Model, epoch: int) -> dict[str, float]:
+        """Accuracy after some numbers of rows."""
+        by_row = self._accuracy_by_row(model)
+        if by_row is None:
+            return {}
+        self._epochs.append(epoch + 1)
+        self._by_row.append(by_row)
+        rows = np.unique(np.linspace(1, len(by_row), 7).astype(int)).tolist()
+        return {f"accuracy_by_rows/{row:02}": by_row[row - 1] for row in rows}
+
+    def figures(self, model: keras.Model) -> "dict[str, Figure]":
+        """The most confident mistakes, the confusion matrix, rows read."""
+        from keras_lstm.monitoring import pictures
+
+        result = Evaluation.of(self._targets, self._ask(model))
+        found = {
+            "mistakes": pictures.draw_mistakes(result, self._images),
+            "confusion": pictures.draw_confusion(result, self.num_classes),
+        }
+        if self._epochs:
+            found["accuracy_by_rows"] = pictures.draw_shares(
+                np.transpose(self._by_row),
+                self._epochs,
+                list(range(1, len(self._by_row[0]) + 1)),
+                "rows read",
+                "Right after so many rows",
+            )
+        return found
+
+    def texts(self, model: keras.Model) -> dict[str, str]:
+        """None: pictures say it."""
+        return {}
+
+    def points(self, model: keras.Model) -> dict[str, Points]:
+        """The last hidden state after each row, by class."""
+        layers = lstm_layers(model)
+        if not layers:
+            return {}
+        rows = self._images.shape[1]
+        images = self._images[: max(1, _MAX_POINTS // rows)]
+        h = activations(model, layers[-1], images)["h"]
+        count, timesteps, units = h.shape
+        targets = self._targets[:count]
+        steps = np.arange(1, timesteps + 1)
+        return {
+            f"{layers[-1].name}_h": Points(
+                h.reshape(-1, units),
+                {
+                    "class": np.repeat(targets, timesteps).tolist(),
+                    "rows": np.tile(steps, count).tolist(),
+                    "image": np.repeat(np.arange(count), timesteps).tolist(),
+                },
+            )
+        }
+
+    def get_state(self) -> dict[str, Any]:
+        """What it remembers of the epochs so far."""
+        return {"epochs": self._epochs, "by_row": self._by_row}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Goes on from `get_state`."""
+        self._epochs = list(state["epochs"])
+        self._by_row = list(state["by_row"])
+
+    def _accuracy_by_row(self, model: keras.Model) -> list[float] | None:
+        layers = lstm_layers(model)
+        if not layers:
+            return None
+        h = activations(model, layers[-1], self._images)["h"]
+        logits = logits_by_step(model, h)
+        if logits is None:
+            return None
+        right = predictions_of(logits) == self._targets[:, np.newaxis]
+        return right.mean(0).tolist()
+
+
+def make_probe(task: Task, validation: Split | None, seed: int) -> Probe | None:
+    """The probe for a task; None where there is none.
+
+    Args:
+        task: what is learned.
+        validation: its examples to look at.
+        seed: which inputs are asked.
+    """
+    machine = get_machine(task)
+    if machine is not None:
+        return SequenceProbe(machine, seed)
+    if validation is None or not task.inputs_are_images:
+        return None
+    return ImageProbe(validation, task.num_classes)

@@ -1,0 +1,362 @@
+"""Pictures of what a network does."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import matplotlib
+import matplotlib.figure
+import matplotlib.patches
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+from keras_lstm.core.console import percent
+from keras_lstm.core.seeds import derive_seed
+from keras_lstm.proof.certificate import Proof
+from keras_lstm.tasks.transducer import TransducerTask
+from keras_lstm.verification.evaluation import Evaluation
+
+_NUM_SEQUENCES = 64
+_COLORS = ("tab:orange", "tab:blue", "tab:green", "tab:red", "tab:purple")
+
+
+def draw_proof(
+    model: keras.Model, task: TransducerTask, proof: Proof, seed: int = 0
+) -> matplotlib.figure.Figure:
+    """States of a network inside the boxes that it is proved not to leave.
+
+    Each dot is the last LSTM layer's h after a symbol of a random sequence, in
+    two of its units: the one that tells the machine's states best apart, and
+    of the others the one over which the boxes spread most. Colors are the
+    machine's states.
+
+    Args:
+        model: the network.
+        task: the machine; `num_bits` symbols are read.
+        proof: its boxes.
+        seed: which sequences are read.
+    """
+    lstm = [x for x in model.layers if isinstance(x, keras.layers.LSTM)][-1]
+    hidden = keras.Model(model.input, lstm.output)
+    rng = np.random.default_rng(derive_seed(seed, "picture"))
+    symbols = rng.integers(
+        task.num_symbols, size=(_NUM_SEQUENCES, task.num_bits)
+    )
+    dots = hidden.predict(symbols, verbose=0).reshape(-1, lstm.units)
+    states = task.states(symbols)[:, 1:].reshape(-1)
+    first = -2 * lstm.units
+    low, high = (bound[:, first : first + lstm.units] for bound in proof.boxes)
+    x, y = _telling_units((low + high) / 2, high - low, proof.states)
+
+    figure = matplotlib.figure.Figure(figsize=(7, 5.5), layout="constrained")
+    axes: Any = figure.add_subplot()
+    for state in np.unique(proof.states):
+        color = _COLORS[state % len(_COLORS)]
+        chosen = dots[states == state]
+        axes.scatter(
+            chosen[:, x],
+            chosen[:, y],
+            s=12,
+            color=color,
+            alpha=0.4,
+            label=f"{task.state_name(state)} ({len(chosen):,} states)",
+        )
+    labels: set[str] = set()
+    for box, state in enumerate(proof.states):
+        corner = low[box, x], low[box, y]
+        width, height = high[box, x] - corner[0], high[box, y] - corner[1]
+        axes.add_patch(
+            matplotlib.patches.Rectangle(
+                corner,
+                width,
+                height,
+                fill=False,
+                linewidth=1.5,
+                edgecolor=_COLORS[state % len(_COLORS)],
+            )
+        )
+        read = proof.last_symbols[box]
+        label = f"after {read[-1]}" if read else "start"
+        label = f"{task.state_name(state)}, {label}"
+        # Boxes that tell more symbols apart lie close together.
+        if label in labels:
+            continue
+        labels.add(label)
+        axes.annotate(
+            label,
+            (corner[0] + width / 2, corner[1] + height),
+            xytext=(0, 4),
+            textcoords="offset points",
+            ha="center",
+        )
+    axes.margins(0.12)
+    axes.set_xlabel(f"h of unit {x}")
+    axes.set_ylabel(f"h of unit {y}")
+    axes.set_title(
+        f"{task.name}: {len(dots):,} states, none outside its box"
+        if _all_inside(dots, states, proof, low, high)
+        else f"{task.name}: states OUTSIDE the boxes"
+    )
+    axes.legend(loc="best")
+    return figure
+
+
+def draw_shares(
+    shares: npt.NDArray[np.float64],
+    epochs: Sequence[int],
+    rows: Sequence[int],
+    label: str,
+    title: str,
+) -> matplotlib.figure.Figure:
+    """What share is right, by something and by epoch.
+
+    Args:
+        shares: from 0 to 1, `(rows, epochs)`.
+        epochs: their numbers, from 1; not necessarily all.
+        rows: what each row is for.
+        label: what the rows are.
+        title: what is right.
+    """
+    figure = matplotlib.figure.Figure(figsize=(7, 4.5))
+    axes: Any = figure.add_axes((0.1, 0.12, 0.88, 0.8))
+    # What was not asked stays white.
+    shown = np.full((len(rows), max(epochs)), np.nan)
+    shown[:, np.asarray(epochs) - 1] = shares
+    mesh = axes.pcolormesh(
+        np.arange(max(epochs) + 1) + 0.5,
+        np.arange(len(rows) + 1) - 0.5,
+        shown,
+        vmin=0,
+        vmax=1,
+        cmap="RdYlGn",
+    )
+    ticks = range(0, len(rows), -(-len(rows) // 12))
+    axes.set_yticks(ticks, [rows[tick] for tick in ticks])
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.set_xlabel("epoch")
+    axes.set_ylabel(label)
+    axes.set_title(title)
+    figure.colorbar(mesh, ax=axes, label="share right")
+    return figure
+
+
+def draw_activations(
+    task: TransducerTask,
+    inputs: npt.NDArray[np.int32],
+    layer: str,
+    values: dict[str, npt.NDArray[np.float32]],
+    telling: tuple[str, npt.NDArray[np.float32], int, float],
+) -> matplotlib.figure.Figure:
+    """States and gates while inputs are read, next to the machine's state.
+
+    Args:
+        task: the machine.
+        inputs: a column of pictures each, `(inputs, timesteps)`.
+        layer: the LSTM layer's name.
+        values: what `activations` gives for it and the inputs.
+        telling: the unit that tells a state of the machine best: its name,
+            its values, `(inputs, timesteps)`, the state, and the correlation.
+    """
+    name, series, state, correlation = telling
+    states = task.states(inputs)[:, 1:]
+    steps = np.arange(inputs.shape[1])
+    largest = float(np.abs(values["c"]).max())
+    figure = matplotlib.figure.Figure(figsize=(4 * len(inputs), 8))
+    # A layout that fits itself takes longer than all the rest.
+    figure.subplots_adjust(0.09, 0.09, 0.98, 0.86, 0.12, 0.04)
+    grid: Any = figure.subplots(
+        2, len(inputs), sharex=True, squeeze=False, height_ratios=(1, 4)
+    )
+    for column, symbols in enumerate(inputs):
+        top, below = grid[:, column]
+        for each in np.unique(states):
+            top.bar(
+                steps[states[column] == each],
+                height=1,
+                width=1,
+                transform=top.get_xaxis_transform(),
+                color=_COLORS[each % len(_COLORS)],
+                alpha=0.3,
+                label=task.state_name(each),
+            )
+        top.plot(steps, series[column], color="black", marker=".")
+        if np.isfinite(series).all():
+            top.set_ylim(series.min() - 0.1, series.max() + 0.1)
+        if len(steps) <= 32:
+            for t, symbol in zip(steps, symbols, strict=True):
+                top.annotate(
+                    str(symbol),
+                    (t, 1.03),
+                    xycoords=("data", "axes fraction"),
+                    ha="center",
+                    fontsize=8,
+                )
+        image, ticks = _stacked(
+            {part: each[column].T for part, each in values.items()}, largest
+        )
+        below.imshow(image, aspect="auto", interpolation="nearest")
+        below.set_xlabel("step, least significant first")
+        below.set_yticks([])
+        if column:
+            top.set_yticks([])
+        else:
+            below.set_yticks(list(ticks.values()), list(ticks))
+    grid[0, 0].set_ylabel(name)
+    grid[0, -1].legend(loc="center left", fontsize=8)
+    figure.suptitle(
+        f"{task.name}: {name} (black) tells best whether the state is "
+        f'"{task.state_name(state)}": correlation '
+        f"{int(1000 * correlation) / 1000:.3f}\n"
+        f"Below, a line for each unit of {layer}. h: red -1, blue 1; "
+        f"c: red {-largest:.1f}, blue {largest:.1f}; gates: dark 0, yellow 1",
+        fontsize=11,
+    )
+    return figure
+
+
+def _stacked(
+    values: dict[str, npt.NDArray[np.float32]], largest: float
+) -> tuple[npt.NDArray[np.float64], dict[str, float]]:
+    """States and gates, `(units, timesteps)` each, as one image.
+
+    Returns:
+        The image, `(height, timesteps, 4)`, and the middle of each part.
+    """
+    signed, gates = (matplotlib.colormaps[name] for name in ("RdBu", "viridis"))
+    scaled = {
+        "h": signed((values["h"] + 1) / 2),
+        "c": signed((values["c"] / largest + 1) / 2),
+        "input gate": gates(values["input gate"]),
+        "forget gate": gates(values["forget gate"]),
+        "output gate": gates(values["output gate"]),
+    }
+    units, timesteps = values["h"].shape
+    gap = np.ones((max(1, units // 16), timesteps, 4))
+    parts: list[Any] = []
+    middles, height = {}, 0
+    for name, part in scaled.items():
+        middles[name] = height + units / 2 - 0.5
+        parts += [part, gap]
+        height += units + len(gap)
+    return np.concatenate(parts[:-1]), middles
+
+
+def draw_mistakes(
+    result: Evaluation, images: npt.NDArray[np.float32]
+) -> matplotlib.figure.Figure:
+    """The wrong answers of which a model is most certain.
+
+    Args:
+        result: its answers to the images.
+        images: from 0 to 1, `(num_examples, rows, columns)`.
+    """
+    worst = result.confident_mistakes()[:20]
+    figure = matplotlib.figure.Figure(figsize=(8, 7))
+    figure.subplots_adjust(0.02, 0.02, 0.98, 0.9)
+    if not len(worst):
+        figure.text(0.5, 0.5, "no mistakes", ha="center", va="center")
+        return figure
+    grid: Any = figure.subplots(4, 5)
+    for axes in grid.flat:
+        axes.set_axis_off()
+    for axes, index in zip(grid.flat, worst, strict=False):
+        axes.imshow(images[index], cmap="gray", vmin=0, vmax=1)
+        confidence = percent(round(float(result.confidences[index]), 3))
+        axes.set_title(
+            f"{result.targets[index]}, said {result.predictions[index]} "
+            f"({confidence})",
+            fontsize=9,
+        )
+    figure.suptitle(
+        f"The most confident of {result.num_wrong:,} mistakes among "
+        f"{result.num_examples:,} images"
+    )
+    return figure
+
+
+def draw_confusion(
+    result: Evaluation, num_classes: int
+) -> matplotlib.figure.Figure:
+    """Right classes down, predictions across; mistakes are coloured."""
+    known = result.predictions >= 0
+    counts = tf.math.confusion_matrix(
+        result.targets[known], result.predictions[known], num_classes
+    ).numpy()
+    mistakes = counts.copy()
+    np.fill_diagonal(mistakes, 0)
+    figure = matplotlib.figure.Figure(figsize=(6, 5.5))
+    axes: Any = figure.add_axes((0.1, 0.1, 0.87, 0.82))
+    axes.imshow(mistakes, cmap="Reds", vmin=0, vmax=max(1, mistakes.max()))
+    middle = mistakes.max() / 2
+    for (row, column), count in np.ndenumerate(counts):
+        if count:
+            color = "white" if mistakes[row, column] > middle > 0 else "black"
+            axes.text(column, row, count, ha="center", va="center", color=color)
+    axes.set_xticks(range(num_classes))
+    axes.set_yticks(range(num_classes))
+    axes.set_xlabel("prediction")
+    axes.set_ylabel("right class")
+    axes.set_title(
+        f"{result.num_wrong:,} of {result.num_examples:,} images wrong"
+    )
+    return figure
+
+
+def draw_curves(history: dict[str, list[float]]) -> matplotlib.figure.Figure:
+    """Losses and accuracies of a training, by epoch.
+
+    Args:
+        history: by metric, a value per epoch; those of the validation part
+            begin with `val_`.
+    """
+    names = [name for name in history if not name.startswith("val_")]
+    names = [name for name in names if history[name]]
+    figure = matplotlib.figure.Figure(figsize=(4.5 * max(1, len(names)), 3.5))
+    figure.subplots_adjust(0.05, 0.14, 0.98, 0.9)
+    grid: Any = figure.subplots(1, max(1, len(names)), squeeze=False)
+    for axes, name in zip(grid[0], names, strict=False):
+        for each, label in ((name, "training"), (f"val_{name}", "validation")):
+            values = history.get(each, [])
+            epochs = range(1, len(values) + 1)
+            if values:
+                axes.plot(epochs, values, label=label, marker=".")
+        axes.set_xlabel("epoch")
+        axes.set_title(name.replace("_", " "))
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.grid(alpha=0.3)
+        axes.legend()
+    return figure
+
+
+def pixels(figure: matplotlib.figure.Figure) -> npt.NDArray[np.uint8]:
+    """A figure as an image, `(height, width, 4)`: red, green, blue, alpha."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())
+
+
+def _telling_units(centers: Any, widths: Any, states: Any) -> tuple[int, int]:
+    """The unit that tells the states apart, and one that shows the boxes."""
+    means = np.zeros_like(centers)
+    for state in np.unique(states):
+        means[states == state] = centers[states == state].mean(0)
+    first = int(means.var(0).argmax())
+    spread = (centers - means).std(0) + widths.mean(0)
+    spread[first] = -1
+    return first, int(spread.argmax())
+
+
+def _all_inside(
+    dots: Any, states: Any, proof: Proof, low: Any, high: Any
+) -> bool:
+    """Whether each dot is in some box beside its state."""
+    inside = np.zeros(len(dots), np.bool_)
+    for box, state in enumerate(proof.states):
+        inside |= (
+            (states == state)
+            & (dots >= low[box]).all(1)
+            & (dots <= high[box]).all(1)
+        )
+    return bool(inside.all())

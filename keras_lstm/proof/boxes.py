@@ -1,0 +1,39 @@
+"""Where boxes stand: beside which states of a machine, and after what."""
+
+import numpy as np
+import numpy.typing as npt
+
+from keras_lstm.tasks.transducer import TransducerTask
+
+
+def place_boxes(
+    task: TransducerTask, num_remembered: int
+) -> tuple[npt.NDArray[np.int64], list[list[int]], npt.NDArray[np.int64]]:
+    """A box for each state of the machine and each of the last symbols read.
+
+    Args:
+        task: the machine.
+        num_remembered: how many of the last symbols tell boxes apart.
+
+    Returns:
+        `states`, `last_symbols` and `successors` of a `Proof`; the first box
+        is where reading starts.
+    """
+    places: dict[tuple[int, tuple[int, ...]], int] = {(0, ()): 0}
+    successors: list[list[int]] = []
+    queue = list(places)
+    for state, read in queue:
+        row = []
+        for symbol in range(task.num_symbols):
+            last = (*read, symbol)[-num_remembered:]
+            place = (task.next_state[state][symbol], last)
+            if place not in places:
+                places[place] = len(places)
+                queue.append(place)
+            row.append(places[place])
+        successors.append(row)
+    return (
+        np.array([state for state, _ in queue]),
+        [list(read) for _, read in queue],
+        np.array(successors),
+    )

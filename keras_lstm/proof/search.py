@@ -1,0 +1,229 @@
+"""A search for boxes that make a proof."""
+
+import dataclasses
+import time
+from collections.abc import Callable
+
+import keras
+import numpy as np
+
+from keras_lstm.models.weights import Network
+from keras_lstm.proof.boxes import place_boxes
+from keras_lstm.proof.certificate import (
+    Proof,
+    check_proof,
+    provable_weights,
+    state_size,
+    tables_of,
+)
+from keras_lstm.proof.intervals import (
+    Interval,
+)
+from keras_lstm.proof.propagation import read_symbol, smallest_margins
+from keras_lstm.tasks.transducer import TransducerTask
+
+_MAX_ROUNDS = 400
+_MAX_BOXES = 64
+_ROUNDS_BETWEEN_TRIES = 10
+_ROUNDS_TO_SETTLE = 10
+
+
+@dataclasses.dataclass(frozen=True)
+class ProofSearch:
+    """What came of looking for a proof.
+
+    Args:
+        proof: what was found, checked; None if nothing was.
+        margin: over all boxes, and so over all sequences, the right symbol's
+            logit is greater than every other by at least this; 0 without a
+            proof.
+        reason: why none was found.
+        rounds: how often all boxes were pushed through the network.
+        seconds: how long it took.
+    """
+
+    proof: Proof | None
+    margin: float
+    reason: str
+    rounds: int
+    seconds: float
+
+
+def find_proof(
+    model: keras.Model,
+    task: TransducerTask,
+    progress: Callable[[int, int], None] | None = None,
+) -> ProofSearch:
+    """Looks for a proof that a model is right for sequences of any length.
+
+    Starting from the state before the first symbol, boxes are pushed through
+    the network and joined with what arrives, one for each state of the
+    machine and each of the last symbols read, until none grows. Should an
+    answer become undecided, no such boxes exist; then, and where they do not
+    stop growing, boxes that tell more of the symbols read last apart are tried.
+
+    Args:
+        model: from symbols to logits, with the per_step head.
+        task: the machine.
+        progress: called with how many rounds are done, and of how many.
+
+    Raises:
+        InputError: the model is not of the kind that this is about.
+    """
+    start = time.perf_counter()
+    network = provable_weights(model, task)
+    rounds, reason, num_remembered = 0, "", 1
+    while True:
+        search = _Search(network, task, num_remembered)
+        proof = search.run(progress)
+        rounds += search.rounds
+        if proof is not None:
+            margin = check_proof(model, task, proof)
+            seconds = time.perf_counter() - start
+            return ProofSearch(proof, margin, "", rounds, seconds)
+        reason = reason or search.reason
+        num_remembered += 1
+        if len(search.states) * task.num_symbols > _MAX_BOXES:
+            seconds = time.perf_counter() - start
+            return ProofSearch(None, 0.0, reason, rounds, seconds)
+
+
+class _Search:
+    """Boxes that grow until they hold everything that can be reached."""
+
+    def __init__(
+        self, network: Network, task: TransducerTask, num_remembered: int
+    ) -> None:
+        self._network = network
+        self._task = task
+        self.states, self.last_symbols, self.successors = place_boxes(
+            task, num_remembered
+        )
+        self.rounds = 0
+        self.reason = ""
+
+    def run(self, progress: Callable[[int, int], None] | None) -> Proof | None:
+        size = state_size(self._network)
+        count = len(self.states)
+        # Nothing has arrived yet, but at the start.
+        low, high = np.full((2, count, size), np.nan)
+        low[0] = high[0] = 0.0
+        boxes = Interval(low, high)
+        before = np.inf
+        while self.rounds < _MAX_ROUNDS:
+            self.rounds += 1
+            after, undecided = self._push(boxes)
+            if undecided:
+                self.reason = undecided
+                return None
+            grown = self._joined(boxes, after)
+            growth = np.maximum(boxes.low - grown.low, grown.high - boxes.high)
+            growth[np.isnan(boxes.low) & ~np.isnan(grown.low)] = np.inf
+            largest = float(np.nanmax(growth))
+            if largest == 0:
+                return self._proof(boxes)
+            if self.rounds % _ROUNDS_BETWEEN_TRIES == 0 and largest < before:
+                ahead = self._ahead(boxes, grown, largest / before)
+                closed = self._closed(ahead)
+                if closed is not None:
+                    return self._proof(closed)
+            if progress is not None:
+                progress(self.rounds, _MAX_ROUNDS)
+            boxes, before = grown, largest
+        box, element = np.unravel_index(np.nanargmax(growth), growth.shape)
+        self.reason = (
+            f"after {self.rounds} rounds boxes still grew: "
+            f"{self._element(int(element))} by {largest:.3g} in the last, in "
+            f"the box {self._box(int(box))}"
+        )
+        return None
+
+    def _push(self, boxes: Interval) -> tuple[list[Interval], str]:
+        """What each symbol leads to, and which answer is not decided."""
+        reached = np.flatnonzero(~np.isnan(boxes.low[:, 0]))
+        inside = Interval(*(bound[reached] for bound in boxes))
+        outputs = np.array(self._task.output)
+        after: list[Interval] = []
+        for symbol in range(self._task.num_symbols):
+            symbols = np.full(len(reached), symbol)
+            arrived = read_symbol(self._network, inside, symbols)
+            targets = outputs[self.states[reached], symbol]
+            margins = smallest_margins(self._network, arrived, targets)
+            if not np.all(margins > 0):
+                box = int(reached[np.argmin(margins)])
+                return [], (
+                    f"in round {self.rounds} an answer could not be decided: "
+                    f"reading {symbol} in the box {self._box(box)}"
+                )
+            whole = Interval(*(np.full_like(bound, np.nan) for bound in boxes))
+            for bound, found in zip(whole, arrived, strict=True):
+                bound[reached] = found
+            after.append(whole)
+        return after, ""
+
+    def _joined(self, boxes: Interval, after: list[Interval]) -> Interval:
+        """The boxes, grown by what arrives in them."""
+        low, high = boxes.low.copy(), boxes.high.copy()
+        for symbol, bounds in enumerate(after):
+            # A little more, should another machine add up in another order.
+            arrived = bounds.widened(2.0**-40)
+            for box, successor in enumerate(self.successors[:, symbol]):
+                low[successor] = np.fmin(low[successor], arrived.low[box])
+                high[successor] = np.fmax(high[successor], arrived.high[box])
+        return Interval(low, high)
+
+    def _closed(self, boxes: Interval) -> Interval | None:
+        """Boxes that hold these, which nothing leaves; None if not soon."""
+        for _ in range(_ROUNDS_TO_SETTLE):
+            after, undecided = self._push(boxes)
+            if undecided:
+                return None
+            grown = self._joined(boxes, after)
+            if all(map(np.array_equal, grown, boxes)):
+                return boxes
+            boxes = grown
+        return None
+
+    def _ahead(
+        self, boxes: Interval, grown: Interval, ratio: float
+    ) -> Interval:
+        """Where the growth would end if it went on to shrink by `ratio`."""
+        further = 1.05 * ratio / (1 - ratio)
+        return Interval(
+            grown.low - further * (boxes.low - grown.low),
+            grown.high + further * (grown.high - boxes.high),
+        )
+
+    def _proof(self, boxes: Interval) -> Proof:
+        count, outputs = len(self.states), np.array(self._task.output)
+        margins = []
+        for symbol in range(self._task.num_symbols):
+            after = read_symbol(self._network, boxes, np.full(count, symbol))
+            answers = outputs[self.states, symbol]
+            margins.append(smallest_margins(self._network, after, answers))
+        next_state, output = tables_of(self._task)
+        return Proof(
+            weights_sha256=self._network.digest(),
+            next_state=next_state,
+            output=output,
+            states=self.states,
+            last_symbols=self.last_symbols,
+            boxes=boxes,
+            successors=self.successors,
+            # And here a little less.
+            margins=np.stack(margins, 1) * (1 - 1e-9),
+        )
+
+    def _box(self, box: int) -> str:
+        read = self.last_symbols[box]
+        last = f"after reading {read}" if read else "at the start"
+        return f"of state {self._task.state_name(self.states[box])}, {last}"
+
+    def _element(self, element: int) -> str:
+        for number, lstm in enumerate(self._network.lstms, 1):
+            if element < 2 * lstm.units:
+                name = "hc"[element // lstm.units]
+                unit = element % lstm.units
+                return f"{name} of unit {unit} in LSTM layer {number}"
+            element -= 2 * lstm.units
+        raise IndexError(element)

@@ -1,0 +1,168 @@
+"""What is asked of a finished run: verify, prove, evaluate."""
+
+import json
+import pathlib
+from typing import Any
+
+from keras_lstm.core.console import ProgressBar
+from keras_lstm.core.errors import InputError
+from keras_lstm.core.files import write_text
+from keras_lstm.proof.search import ProofSearch, find_proof
+from keras_lstm.runs.run import Run
+from keras_lstm.runs.saved_run import SavedRun
+from keras_lstm.tasks.registry import task_name
+from keras_lstm.tasks.task import Task
+from keras_lstm.tasks.transducer import TransducerTask
+from keras_lstm.verification.evaluation import accuracy_by_step, evaluate
+from keras_lstm.verification.evaluation_details import (
+    NUM_MISTAKES,
+    evaluation_details,
+)
+from keras_lstm.verification.final_check import require_test
+from keras_lstm.verification.reporting import (
+    check_report,
+    failures_csv,
+    proof_report,
+)
+from keras_lstm.verification.verify import (
+    DEFAULT_WALKED_INPUTS,
+    MAX_WALKED_INPUTS,
+    Verification,
+    verify,
+)
+
+# Where no proof is found, wrong inputs are looked for at these lengths too.
+_LENGTHS_TO_FAIL_AT = (64, 1024)
+
+
+def verify_run(
+    run: Run, num_bits: int | None = None
+) -> tuple[TransducerTask, Verification, dict[str, Any]]:
+    """Checks a run's model, and writes what came out into its folder.
+
+    `verify-<num_bits>.json` is the result; the wrong answers go to
+    `failures.csv`, or to `failures-<num_bits>.csv` where the length is not
+    the one the model was trained on. `report.json` stays as it is.
+
+    Args:
+        run: the run.
+        num_bits: the length to check; by default the run's own.
+
+    Returns:
+        The task of that length, the result, and what was written.
+
+    Raises:
+        InputError: no sequence task, or a length that the head does not allow.
+    """
+    task = run.machine_to_verify(num_bits)
+    walked = MAX_WALKED_INPUTS
+    if task.num_bits > run.machine.num_bits:
+        walked = DEFAULT_WALKED_INPUTS
+    with ProgressBar("checking") as bar:
+        result = verify(
+            run.model,
+            task,
+            max_walked_inputs=walked,
+            progress=bar.update,
+            forecast=bar.forecast,
+        )
+    report = {
+        "task": task_name(type(task)),
+        "num_bits": task.num_bits,
+        **check_report(result),
+        "seconds": round(result.seconds, 3),
+    }
+    text = json.dumps(report, indent=2, allow_nan=False) + "\n"
+    write_text(run.folder.verification(task.num_bits), text)
+    text = failures_csv(task, result.failures)
+    write_text(failures_path(run, task.num_bits), text)
+    return task, result, report
+
+
+def prove_run(
+    run: Run,
+) -> tuple[ProofSearch, list[Verification], dict[str, Any]]:
+    """Looks for a proof that a run's model is right for every length.
+
+    What is found is written to `proof.json`. Where nothing is, wrong inputs
+    are looked for, of the run's own length and of greater ones.
+
+    Args:
+        run: the run.
+
+    Returns:
+        The search; without a proof the checks, up to the first that found
+        something wrong; and both as JSON can hold them.
+
+    Raises:
+        InputError: no sequence task, or a model that cannot be proved.
+    """
+    task = run.machine_to_prove()
+    with ProgressBar("proving") as bar:
+        search = find_proof(run.model, task, bar.update)
+    checks: list[Verification] = []
+    report = {
+        "task": task_name(type(task)),
+        "proved": search.proof is not None,
+        **proof_report(search),
+        "reason": search.reason or None,
+        "rounds": search.rounds,
+        "seconds": round(search.seconds, 3),
+    }
+    if search.proof is not None:
+        write_text(run.folder.proof, search.proof.to_json())
+        return search, checks, report
+    # One that is there is about other weights.
+    run.folder.proof.unlink(missing_ok=True)
+    for num_bits in (task.num_bits, *_LENGTHS_TO_FAIL_AT):
+        try:
+            asked = task.of_length(num_bits)
+        # Of some domains too few inputs are left at such a length.
+        except InputError:
+            continue
+        with ProgressBar(f"checking {num_bits} bits") as bar:
+            check = verify(run.model, asked, progress=bar.update)
+        checks.append(check)
+        if check.num_wrong:
+            break
+    report["checks"] = [check_report(check) for check in checks]
+    report["wrong_input"] = None
+    if checks[-1].failures:
+        symbols = checks[-1].failures[0].symbols
+        report["wrong_input"] = "".join(symbols[::-1].astype(str))
+    return search, checks, report
+
+
+def evaluate_run(
+    run: Run, **data_options: str | None
+) -> tuple[Task, dict[str, Any], list[list[str]]]:
+    """Measure a run's model on a test split, each example asked once.
+
+    Args:
+        run: the run.
+        **data_options: see `SavedRun.task_to_evaluate`.
+
+    Returns:
+        The task; `evaluation_details`, with the options that name the data;
+        and sketches of the mistakes.
+
+    Raises:
+        InputError: if it has no test split, or the data does not fit.
+    """
+    task = run.task_to_evaluate(**data_options)
+    test = require_test(task, task.splits(run.config.seed))
+    result = evaluate(run.model, test)
+    by_step = None
+    if not task.output_shape:
+        by_step = accuracy_by_step(run.model, test)
+    named = {k: getattr(task, k) for k in task.data_options[:1]}
+    details = named | evaluation_details(result, by_step, task)
+    inputs, _ = test.batch(result.confident_mistakes()[:NUM_MISTAKES])
+    return task, details, [task.sketch(one) for one in inputs.numpy()]
+
+
+def failures_path(run: SavedRun, num_bits: int) -> pathlib.Path:
+    """Return the file that lists what is wrong at a length."""
+    if num_bits == run.machine.num_bits:
+        return run.folder.failures
+    return run.folder.failures_at(num_bits)

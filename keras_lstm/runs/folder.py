@@ -1,0 +1,265 @@
+"""A run folder: the names of its files, its lock, and what it may be used for.
+
+No TensorFlow is needed here: what cannot be done in a folder is refused
+before that is loaded.
+"""
+
+import contextlib
+import datetime
+import json
+import os
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+from keras_lstm.config import Config
+from keras_lstm.config_file import read_config
+from keras_lstm.core.errors import InputError
+from keras_lstm.core.files import locked, remove_temporary
+from keras_lstm.core.version import check_version
+from keras_lstm.presets import get_preset
+from keras_lstm.runs.report import Report, StopReason, stop_text
+from keras_lstm.tasks.increment import Increment
+from keras_lstm.tasks.registry import task_name
+
+# Written before the configuration is.
+_FIRST = "step-000000000.ckpt"
+# Options that make no difference to what a run comes to.
+_FREE = ("checkpoint_steps", "checkpoint_seconds")
+
+
+class RunFolder:
+    """The files of a run, by name.
+
+    Args:
+        path: the folder; it need not be there yet.
+    """
+
+    def __init__(self, path: pathlib.Path) -> None:
+        self.path = pathlib.Path(path)
+        self.config = self.path / "config.yaml"
+        self.model = self.path / "model.keras"
+        self.report = self.path / "report.json"
+        self.history = self.path / "history.csv"
+        self.failures = self.path / "failures.csv"
+        self.proof = self.path / "proof.json"
+        self.curves = self.path / "curves.png"
+        self.checkpoints = self.path / "checkpoints"
+
+    def verification(self, num_bits: int) -> pathlib.Path:
+        """The file of a later check."""
+        return self.path / f"verify-{num_bits}.json"
+
+    def failures_at(self, num_bits: int) -> pathlib.Path:
+        """The file of wrong answers at a length that was not trained on."""
+        return self.path / f"failures-{num_bits}.csv"
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether a run was begun here."""
+        return self.config.exists()
+
+    def check(self, resume: bool) -> None:
+        """Refuse what is no folder, and what holds a run unless resumed.
+
+        Args:
+            resume: whether a run that is there is to be resumed.
+
+        Raises:
+            InputError: if it is such.
+            PermissionError: if the folder cannot be written to.
+        """
+        try:
+            files = (self.config, self.model, self.report)
+            held = [path.name for path in files if path.exists()]
+            nearest = self.path
+            while not nearest.exists():
+                nearest = nearest.parent
+            is_folder = nearest.is_dir()
+            writable = os.access(nearest, os.W_OK | os.X_OK)
+        except PermissionError:
+            raise
+        except OSError as error:
+            raise InputError(
+                f"`run_dir` must be a path of a folder. Received: {error}"
+            ) from None
+        if held and not resume:
+            raise InputError(
+                "`run_dir` must not hold a run yet, without `resume`. "
+                f"Received: run_dir={self.path}, with {', '.join(held)}"
+            )
+        if not is_folder:
+            raise InputError(
+                f"`run_dir` must be a folder. Received: run_dir={self.path}"
+            )
+        if not writable:
+            raise PermissionError(
+                f"`run_dir` cannot be written to: {self.path}"
+            )
+
+    @contextlib.contextmanager
+    def opened(self, resume: bool) -> Iterator[None]:
+        """Lock the folder for this process; make it where it is missing.
+
+        Args:
+            resume: whether a run that is there is to be resumed.
+
+        Raises:
+            InputError: see `check`; or if another process uses the folder.
+            PermissionError: if the folder cannot be written to.
+        """
+        self.check(resume)
+        with locked(self.path):
+            # Another process may have been faster.
+            self.check(resume)
+            for folder in (self.path, self.checkpoints):
+                remove_temporary(folder)
+            yield
+
+    def read_config(self, argument: str = "run_dir") -> Config | None:
+        """Read the configuration that a run was started with.
+
+        Args:
+            argument: what error messages call the folder.
+
+        Returns:
+            The configuration; None if there is none.
+
+        Raises:
+            InputError: if `config.yaml` is damaged.
+        """
+        try:
+            text = self.config.read_text("utf-8")
+        except FileNotFoundError:
+            return None
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(
+                f"`{argument}` must hold a config.yaml that can be read. "
+                f"Received: {argument}={self.path} ({error})"
+            ) from None
+        try:
+            file = read_config(text, Increment)
+        except InputError as error:
+            raise InputError(f"{self.config}: {error}") from None
+        if file.preset is None or file.task is None:
+            raise InputError(
+                f"`{argument}` must hold a whole config.yaml. Received: "
+                f"{argument}={self.path}"
+            )
+        preset = get_preset(file.preset, file.task)
+        return preset.replace(file.task, **file.values)
+
+    def read_report(self, argument: str = "run_dir") -> Report | None:
+        """Read what a finished run has reported.
+
+        Args:
+            argument: what error messages call the folder.
+
+        Returns:
+            The report; None for a run that is not finished.
+
+        Raises:
+            InputError: if `report.json` is damaged, or of a newer version.
+        """
+        try:
+            mapping: dict[str, Any] = json.loads(self.report.read_text("utf-8"))
+            version = mapping["versions"]["keras_lstm"]
+            check_version(version, argument, self.path)
+            return Report.from_mapping(mapping)
+        except FileNotFoundError:
+            return None
+        except InputError:
+            raise
+        except (
+            *(OSError, ValueError, KeyError, AttributeError),
+            *(TypeError, RecursionError),
+        ) as error:
+            reason = " ".join(str(error).split())
+            raise InputError(
+                f"`{argument}` must hold a report.json that can be read. "
+                f"Received: {argument}={self.path} "
+                f"({type(error).__name__}: {reason})"
+            ) from None
+
+    def finished_reason(self, config: Config) -> str | None:
+        """Check that a run may be resumed with a configuration.
+
+        Args:
+            config: the run's own, or one with more epochs.
+
+        Returns:
+            None if there is something to do; else why there is not.
+
+        Raises:
+            InputError: if the run was started with another configuration.
+        """
+        saved = self.read_config()
+        if saved is None:
+            return None
+        before, now = saved.to_flat(), config.to_flat()
+        changed = [
+            f"{name}={now.get(name)} (the run has {before.get(name)})"
+            for name in before | now
+            if before.get(name) != now.get(name) and name not in _FREE
+            if name != "epochs" or now[name] < before[name]
+        ]
+        if changed:
+            raise InputError(
+                "`resume` goes on with the run's own options; only `epochs` "
+                f"may grow. Received: {', '.join(changed)}"
+            )
+        report = self.read_report()
+        if report is None or not self.model.exists():
+            return None
+        reason = report.stopped_because
+        may_grow = reason is StopReason.ALL_EPOCHS
+        if may_grow and config.training.epochs > report.epochs:
+            return None
+        why = stop_text(reason, saved.training.monitor)
+        return f"{self.path} is finished: {why}. Nothing is left to do."
+
+    def check_checkpoints(self) -> None:
+        """Refuse a folder whose checkpoints and configuration do not agree.
+
+        What a run was killed over before it had a configuration is removed.
+
+        Raises:
+            InputError: if there is one without the other.
+        """
+        found = list(self.checkpoints.glob("*.ckpt"))
+        if self.is_begun and not found:
+            raise InputError(
+                "`run_dir` must hold a checkpoint to go on from. Received: "
+                f"run_dir={self.path}"
+            )
+        if self.is_begun:
+            return
+        if any(path.name != _FIRST for path in found):
+            raise InputError(
+                "`run_dir` must hold the config.yaml that its checkpoints are "
+                f"of. Received: run_dir={self.path}"
+            )
+        for path in found:
+            path.unlink()
+
+    def remove_results(self) -> None:
+        """Remove what was said about weights that are to be replaced."""
+        checks = [*self.path.glob("verify-*.json")]
+        checks += self.path.glob("failures*.csv")
+        for path in (self.report, self.proof, *checks):
+            path.unlink(missing_ok=True)
+
+
+def default_run_dir(config: Config, kind: str = "") -> pathlib.Path:
+    """Return a folder named from the preset, the seed and the time."""
+    now = datetime.datetime.now().astimezone()
+    name = f"{config.preset}-seed{config.seed}-{now:%Y%m%d-%H%M%S-%f}"
+    name = f"{kind}-{name}" if kind else name
+    task = task_name(type(config.task)).replace(":", ".")
+    return pathlib.Path("logs", task, name)
+
+
+def config_fingerprint(config: Config) -> str:
+    """Return all options that make a difference to what a run comes to."""
+    options = config.to_flat().items()
+    return ", ".join(f"{k}={v}" for k, v in options if k not in _FREE)

@@ -1,0 +1,135 @@
+"""What a finished training writes into its folder, and says."""
+
+import contextlib
+import dataclasses
+import pathlib
+import platform
+import textwrap
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_lstm.config import Config
+from keras_lstm.core.files import replacing
+from keras_lstm.core.version import __version__
+from keras_lstm.monitoring.pictures import draw_curves, draw_proof
+from keras_lstm.proof.search import ProofSearch
+from keras_lstm.runs.folder import RunFolder
+from keras_lstm.runs.report import Report, stop_text
+from keras_lstm.tasks.transducer import get_machine
+from keras_lstm.verification.final_check import FinalCheck
+from keras_lstm.verification.reporting import proof_text
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainResult:
+    """What a run came to.
+
+    Args:
+        run_dir: where its files are.
+        model: the trained model, uncompiled, as it was saved.
+        history: what `fit` returned, by metric: a value per epoch.
+        final: what was checked and what was wrong.
+        proof: the last search for a proof, where one was asked for.
+        report: what `report.json` holds.
+    """
+
+    run_dir: pathlib.Path
+    model: keras.Model
+    history: dict[str, list[float]]
+    final: FinalCheck
+    proof: ProofSearch | None
+    report: Report
+
+    @property
+    def check(self) -> Any:
+        """The check itself: a `Verification` or an `Evaluation`."""
+        return self.final.result
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that a report names."""
+    return {
+        "python": platform.python_version(),
+        "tensorflow": tf.__version__,
+        "keras": keras.__version__,
+        "keras_lstm": __version__,
+    }
+
+
+def write_results(folder: RunFolder, result: TrainResult) -> None:
+    """Put all files of a result in their places, or none.
+
+    Args:
+        folder: where they go.
+        result: what they hold.
+
+    Raises:
+        OSError: if they cannot be written.
+    """
+    with contextlib.ExitStack() as stack:
+
+        def place(path: pathlib.Path) -> pathlib.Path:
+            return stack.enter_context(replacing(path))
+
+        def write(path: pathlib.Path, text: str) -> None:
+            place(path).write_text(text, encoding="utf-8")
+
+        # The last to be made is the first to be moved: a report is about
+        # files that are there.
+        write(folder.report, result.report.to_json())
+        if result.final.failures is not None:
+            write(folder.failures, result.final.failures)
+        figure = draw_curves(result.history)
+        figure.savefig(place(folder.curves), format="png")
+        result.model.save(place(folder.model))
+        if result.proof is not None and result.proof.proof is not None:
+            write(folder.proof, result.proof.proof.to_json())
+        folder.remove_results()
+
+
+def show_results(board: Any, config: Config, result: TrainResult) -> None:
+    """Add to TensorBoard what a run came to.
+
+    Args:
+        board: the run's `TensorBoard` callback.
+        config: of the run.
+        result: what it came to.
+    """
+    last = result.report.epochs - 1
+    machine, search = get_machine(config.task), result.proof
+    if machine is not None and search is not None and search.proof is not None:
+        figure = draw_proof(result.model, machine, search.proof)
+        board.write_figure("proof", figure, last)
+    text = outcome_text(config, result)
+    # Four spaces keep Markdown from reading it.
+    board.write_text("result", textwrap.indent(text, "    "), last)
+
+
+def outcome_text(config: Config, result: TrainResult) -> str:
+    """Return what was proved, if that was asked for, and what was wrong."""
+    machine = get_machine(config.task)
+    if machine is None or result.proof is None:
+        return result.final.text
+    return f"{proof_text(machine, result.proof)}\n{result.final.text}"
+
+
+def result_text(config: Config, result: TrainResult) -> str:
+    """Return a finished run's result, for standard output."""
+    report, seconds = result.report, result.report.seconds
+    distinct = report.distinct_training_examples
+    reason = stop_text(report.stopped_because, config.training.monitor)
+    return "\n".join(
+        [
+            outcome_text(config, result),
+            f"Trained on {report.training_examples:,} examples"
+            + (f", {distinct:,} of them distinct" if distinct else "")
+            + f", in {report.optimizer_steps:,} steps; stopped because "
+            f"{reason}.",
+            f"Seconds: {seconds.import_:.1f} importing, {seconds.build:.1f} "
+            f"building, {seconds.train:.1f} training, {seconds.check:.1f} "
+            "checking.",
+            f"Run folder: {result.run_dir}",
+        ]
+    )

@@ -1,0 +1,152 @@
+"""A finished run as its folder tells of it, before its model is loaded.
+
+What cannot be asked of a run is refused here, where no TensorFlow is needed.
+"""
+
+import dataclasses
+import pathlib
+
+from keras_lstm.config import Config
+from keras_lstm.core.errors import InputError
+from keras_lstm.runs.folder import RunFolder
+from keras_lstm.runs.report import Report
+from keras_lstm.tasks.task import Task
+from keras_lstm.tasks.transducer import (
+    TransducerTask,
+    get_machine,
+    require_machine,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class SavedRun:
+    """What a run folder holds, without the model.
+
+    Args:
+        run_dir: the folder.
+        config: how it was trained.
+        report: what `report.json` says.
+    """
+
+    run_dir: pathlib.Path
+    config: Config
+    report: Report
+
+    @property
+    def folder(self) -> RunFolder:
+        """Its files."""
+        return RunFolder(self.run_dir)
+
+    @property
+    def any_length(self) -> bool:
+        """Whether its model reads sequences of any length."""
+        return self.config.model.head == "per_step"
+
+    @property
+    def machine(self) -> TransducerTask:
+        """The machine that defines its task.
+
+        Raises:
+            InputError: if none does.
+        """
+        task = self.config.task
+        return require_machine(
+            task,
+            "`run_dir` must hold a run of",
+            f"a run of {task.name}, run_dir={self.run_dir}",
+        )
+
+    def machine_to_verify(self, num_bits: int | None) -> TransducerTask:
+        """Return the machine for inputs of a length.
+
+        Args:
+            num_bits: the length; None for the one that was trained on.
+
+        Raises:
+            InputError: if no machine defines the task, or the head does not
+                allow the length.
+        """
+        trained = self.machine.num_bits
+        if num_bits not in (None, trained) and not self.any_length:
+            raise InputError(
+                f"`num_bits` must be {trained}, the length that a last_state "
+                f"model was trained on. Received: num_bits={num_bits}"
+            )
+        return self.machine.of_length(num_bits or trained)
+
+    def machine_to_prove(self) -> TransducerTask:
+        """Return the machine that a proof is about.
+
+        Raises:
+            InputError: if no machine defines the task, or the model does not
+                answer at every time step.
+        """
+        machine = self.machine
+        if not self.any_length:
+            raise InputError(
+                "`model` must answer at every time step for a proof about "
+                "every length. Received: head=last_state"
+            )
+        return machine
+
+    def task_to_evaluate(self, **data_options: str | None) -> Task:
+        """Return the task whose test split is measured.
+
+        Args:
+            **data_options: of the task's `data_options`, those to replace;
+                None for the run's own.
+
+        Raises:
+            InputError: if a machine defines the task, or it has no such
+                options, or they name data of another shape.
+        """
+        task = self.config.task
+        if get_machine(task) is not None:
+            raise InputError(
+                "`run_dir` must hold a run with a test split; `keras-lstm "
+                "verify` is for sequence tasks. Received: a run of "
+                f"{task.name}, run_dir={self.run_dir}"
+            )
+        given = {k: v for k, v in data_options.items() if v is not None}
+        for name in given:
+            if name not in task.data_options:
+                raise InputError(f"`{name}` is no option of {task.name}")
+        other = dataclasses.replace(task, **given)
+        if other.input_shape != task.input_shape:
+            shown = ", ".join(f"{k}={v}" for k, v in given.items())
+            raise InputError(
+                f"`{next(iter(given))}` must have {task.example_label}s of "
+                f"{task.input_shape}, as the model reads them. Received: "
+                f"{shown}, with {other.input_shape}"
+            )
+        return other
+
+
+def read_run(run_dir: pathlib.Path, argument: str = "run_dir") -> SavedRun:
+    """Read a run folder, without the model.
+
+    Args:
+        run_dir: the folder.
+        argument: what error messages call it.
+
+    Raises:
+        InputError: if it holds no finished run, or one of a newer version.
+    """
+    folder = RunFolder(run_dir)
+    report = folder.read_report(argument)
+    config = folder.read_config(argument)
+    missing = [
+        path.name
+        for path, found in (
+            (folder.report, report is not None),
+            (folder.config, config is not None),
+            (folder.model, folder.model.is_file()),
+        )
+        if not found
+    ]
+    if report is None or config is None or missing:
+        raise InputError(
+            f"`{argument}` must hold a finished run. Received: "
+            f"{argument}={run_dir}, without {missing[0]}"
+        )
+    return SavedRun(run_dir, config, report)

@@ -1,0 +1,13 @@
+from .datasets import make_dataset as make_dataset
+from .image_rows import ImageRows as ImageRows
+from .increment import Add as Add
+from .increment import Decrement as Decrement
+from .increment import Increment as Increment
+from .increment import Parity as Parity
+from .notation import Notation as Notation
+from .registry import TASKS as TASKS
+from .registry import get_task as get_task
+from .task import Split as Split
+from .task import Splits as Splits
+from .task import Task as Task
+from .transducer import TransducerTask as TransducerTask

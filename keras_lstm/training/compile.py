@@ -1,0 +1,95 @@
+"""What to fit, from a configuration: model, loss, optimizer, learning rate."""
+
+import keras
+
+from keras_lstm.config import Config, TrainingConfig
+from keras_lstm.core.errors import InputError
+from keras_lstm.distribute.microbatches import train_in_shards
+from keras_lstm.distribute.multi_worker import enable_multi_worker
+from keras_lstm.distribute.strategies import get_strategy
+from keras_lstm.models.build import build_model
+from keras_lstm.models.early_prediction import (
+    EarlyAnswers,
+    answering_every_step,
+)
+from keras_lstm.models.metrics import SequenceAccuracy, TokenAccuracy
+from keras_lstm.models.optimizers import make_loss, make_optimizer
+from keras_lstm.proof.regularization import ProofRegularization
+from keras_lstm.tasks.task import Splits
+from keras_lstm.tasks.transducer import get_machine
+
+
+def compiled_model(config: Config, splits: Splits | None = None) -> keras.Model:
+    """Builds and compiles what is to be fitted.
+
+    Args:
+        config: its model, its strategy, its training.
+        splits: the task's, where they are at hand.
+
+    Returns:
+        The model: the layers of `build_model`, and behind them such as only
+        add to the loss.
+
+    Raises:
+        InputError: parts of the configuration do not go together.
+    """
+    training = config.training
+    splits = splits or config.task.splits(config.seed)
+    steps_per_epoch = count_steps_per_epoch(training, splits)
+    with get_strategy(training.strategy).scope():
+        built = build_model(config.task, config.model, config.seed)
+        model = _with_additions(built, config, steps_per_epoch)
+        model.compile(
+            optimizer=make_optimizer(config, steps_per_epoch),
+            loss=make_loss(training),
+            metrics=[SequenceAccuracy(), TokenAccuracy()],
+            steps_per_execution=training.steps_per_execution,
+            jit_compile=False,
+        )
+    if training.shards > 1 or training.jit_compile:
+        train_in_shards(
+            model, training.shards, jit_compile=training.jit_compile
+        )
+    return enable_multi_worker(model)
+
+
+def count_steps_per_epoch(training: TrainingConfig, splits: Splits) -> int:
+    """How many steps an epoch has.
+
+    Raises:
+        InputError: neither the configuration nor the data says, or one call's
+            steps do not divide an epoch's.
+    """
+    steps = training.steps_per_epoch
+    if steps is None:
+        if splits.train.num_examples is None:
+            raise InputError(
+                "`steps_per_epoch` must be given where training inputs are "
+                "drawn without end. Received: steps_per_epoch=None"
+            )
+        steps = -(-splits.train.num_examples // training.batch_size)
+    if steps % training.steps_per_execution:
+        raise InputError(
+            f"`steps_per_execution` must divide the {steps} steps of an epoch. "
+            f"Received: steps_per_execution={training.steps_per_execution}"
+        )
+    return steps
+
+
+def _with_additions(
+    model: keras.Model, config: Config, steps_per_epoch: int
+) -> keras.Model:
+    """Return the model with what the configuration adds to the loss."""
+    training = config.training
+    machine = get_machine(config.task)
+    added: keras.layers.Layer
+    if training.prove_from is not None and machine is not None:
+        added = ProofRegularization(
+            model, machine, warmup_steps=training.prove_from * steps_per_epoch
+        )
+    elif training.early_answers is not None:
+        model = answering_every_step(model)
+        added = EarlyAnswers(training.early_answers)
+    else:
+        return model
+    return keras.Model(model.input, added(model.output), name=model.name)

@@ -1,0 +1,213 @@
+"""The callbacks of a run, and why it stopped, from its configuration."""
+
+import dataclasses
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from keras_lstm.callbacks.counterexamples import Counterexamples
+from keras_lstm.callbacks.exact_resume import ExactResume
+from keras_lstm.callbacks.history_writer import HistoryWriter
+from keras_lstm.callbacks.progress_logger import ProgressLogger
+from keras_lstm.callbacks.stop_at_full_accuracy import StopAtFullAccuracy
+from keras_lstm.callbacks.stop_at_non_finite import StopAtNonFinite
+from keras_lstm.callbacks.stop_at_proof import StopAtProof
+from keras_lstm.callbacks.tensorboard import TensorBoard
+from keras_lstm.checkpoint.preemption import Interruption
+from keras_lstm.config import Config
+from keras_lstm.core.console import say
+from keras_lstm.core.errors import InputError
+from keras_lstm.core.files import write_text
+from keras_lstm.monitoring.diagnostics import make_probe
+from keras_lstm.presets import get_preset
+from keras_lstm.proof.search import ProofSearch
+from keras_lstm.runs.folder import RunFolder
+from keras_lstm.runs.report import StopReason
+from keras_lstm.tasks.task import Splits
+from keras_lstm.tasks.transducer import get_machine
+from keras_lstm.verification.verify import Verification
+
+
+@dataclasses.dataclass(frozen=True)
+class ProgressOptions:
+    """How a run shows what it does.
+
+    Args:
+        log_every_steps: see `ProgressLogger`.
+        profile_steps: the first and the last step to profile for TensorBoard.
+        quiet: show no progress.
+    """
+
+    log_every_steps: int | None = None
+    profile_steps: tuple[int, int] | None = None
+    quiet: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class RunCallbacks:
+    """The callbacks of a run.
+
+    Args:
+        resume: writes checkpoints, and starts from the newest.
+        board: TensorBoard.
+        logger: shows progress.
+        stop: stops at full accuracy, where that is asked for.
+        feedback: feeds back what is wrong, where that is asked for.
+        prover: stops at a proof, where that is asked for.
+        in_order: all of them, as `fit` is given them.
+    """
+
+    resume: ExactResume
+    board: TensorBoard
+    logger: ProgressLogger
+    stop: StopAtFullAccuracy | None
+    feedback: Counterexamples | None
+    prover: StopAtProof | None
+    in_order: list[keras.callbacks.Callback]
+
+    def stop_reason(self, all_epochs: bool) -> StopReason:
+        """Return why the training stopped.
+
+        Args:
+            all_epochs: whether all epochs were run.
+        """
+        for callback, reason in (
+            (self.prover, StopReason.PROVED),
+            (self.feedback, StopReason.NOTHING_WRONG),
+            (self.stop, StopReason.FULL_ACCURACY),
+        ):
+            if callback is not None and callback.stopped_epoch is not None:
+                return reason
+        return StopReason.ALL_EPOCHS if all_epochs else StopReason.CALLBACK
+
+
+def make_callbacks(
+    config: Config,
+    splits: Splits,
+    folder: RunFolder,
+    checkpoints: pathlib.Path,
+    callbacks: Sequence[keras.callbacks.Callback],
+    interruption: Interruption,
+    progress: ProgressOptions,
+) -> RunCallbacks:
+    """Make the callbacks of a run.
+
+    Args:
+        config: of the run.
+        splits: the task's examples.
+        folder: where they write.
+        checkpoints: the folder of the checkpoints; all workers read it.
+        callbacks: the user's own, which come last.
+        interruption: asked after each step whether to stop.
+        progress: what is shown.
+
+    Raises:
+        InputError: if the data has not got what an option needs.
+    """
+    training = config.training
+    stop = _make_stop(config, splits)
+    feedback = _make_feedback(config, progress.quiet)
+    prover = _make_prover(config, progress.quiet)
+    logger = ProgressLogger(progress.log_every_steps, progress.quiet)
+    board = TensorBoard(
+        folder.path,
+        make_probe(config.task, splits.validation, config.seed),
+        _hparams(config),
+        profile_batch=progress.profile_steps or 0,
+    )
+    averaging = keras.callbacks.SwapEMAWeights() if training.ema_share else None
+    # What looks at validation sees the averaged weights: they come first.
+    chosen = [
+        callback
+        for callback in (averaging, stop, feedback, prover)
+        if callback is not None
+    ]
+    history = HistoryWriter(folder.history)
+    remembered = [*chosen, history, logger, board, *callbacks]
+    resume = ExactResume(
+        checkpoints,
+        remembered,
+        training.checkpoint_steps,
+        training.checkpoint_seconds,
+        interruption=interruption,
+        verbose=not progress.quiet,
+    )
+    writer = _config_writer(folder, config)
+    in_order = [StopAtNonFinite(), resume, writer, *remembered]
+    return RunCallbacks(resume, board, logger, stop, feedback, prover, in_order)
+
+
+def _config_writer(
+    folder: RunFolder, config: Config
+) -> keras.callbacks.Callback:
+    """Write `config.yaml` after the first checkpoint, which it stands for."""
+    path, text = folder.config, config.to_yaml()
+
+    def write(epoch: int, logs: dict[str, float] | None) -> None:
+        if not path.exists() or path.read_text("utf-8") != text:
+            write_text(path, text)
+
+    return keras.callbacks.LambdaCallback(on_epoch_begin=write)
+
+
+def _hparams(config: Config) -> dict[str, Any]:
+    """What tells runs apart in a table: what the preset does not say too."""
+    always = ("preset", "units", "num_layers", "learning_rate", "seed")
+    preset = get_preset(config.preset, type(config.task)).to_flat()
+    return {
+        name: value
+        for name, value in config.to_flat().items()
+        if name in always or value != preset.get(name)
+    }
+
+
+def _make_stop(config: Config, splits: Splits) -> StopAtFullAccuracy | None:
+    training = config.training
+    if training.monitor is None:
+        return None
+    # A task of one's own may say otherwise than it does.
+    if training.monitor.startswith("val_") and splits.validation is None:
+        raise InputError(
+            "`monitor` needs a validation part, which this task has not got. "
+            f"Received: monitor={training.monitor}"
+        )
+    return StopAtFullAccuracy(
+        training.monitor, training.start_from_epoch, verbose=0
+    )
+
+
+def _make_feedback(config: Config, quiet: bool) -> Counterexamples | None:
+    training, machine = config.training, get_machine(config.task)
+    if training.counterexamples_from is None or machine is None:
+        return None
+
+    def on_check(epoch: int, result: Verification) -> None:
+        if not quiet:
+            say(
+                f"epoch {epoch + 1}: {result.num_wrong:,} of "
+                f"{result.num_examples:,} are wrong"
+            )
+
+    return Counterexamples(
+        machine,
+        training.counterexample_share,
+        training.counterexamples_from,
+        seed=config.seed,
+        on_check=on_check,
+    )
+
+
+def _make_prover(config: Config, quiet: bool) -> StopAtProof | None:
+    training, machine = config.training, get_machine(config.task)
+    if training.prove_from is None or machine is None:
+        return None
+
+    def on_search(epoch: int, search: ProofSearch) -> None:
+        if not quiet:
+            proved = search.proof is not None
+            found = "proved" if proved else f"no proof: {search.reason}"
+            say(f"epoch {epoch + 1}: {found}")
+
+    return StopAtProof(machine, training.prove_from, on_search=on_search)

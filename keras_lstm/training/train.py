@@ -1,0 +1,391 @@
+"""A run: from a configuration to a checked model in a run folder."""
+
+import contextlib
+import dataclasses
+import pathlib
+import shlex
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_lstm.callbacks.stop_at_non_finite import NonFiniteError
+from keras_lstm.checkpoint.preemption import Interrupted, Interruption
+from keras_lstm.config import Config
+from keras_lstm.core.console import ProgressBar, say
+from keras_lstm.core.errors import InputError, RunError
+from keras_lstm.distribute.cluster import read_cluster
+from keras_lstm.distribute.strategies import (
+    check_agreement,
+    check_batch_size,
+    get_strategy,
+    trains_with_others,
+)
+from keras_lstm.models.build import build_model, copy_weights
+from keras_lstm.proof.certificate import ProofError, check_proof
+from keras_lstm.proof.search import ProofSearch
+from keras_lstm.runs.folder import (
+    RunFolder,
+    config_fingerprint,
+    default_run_dir,
+)
+from keras_lstm.runs.report import Report, Seconds
+from keras_lstm.runs.results import (
+    TrainResult,
+    show_results,
+    versions,
+    write_results,
+)
+from keras_lstm.runs.run import load_run
+from keras_lstm.tasks.datasets import check_fills_a_batch, make_dataset
+from keras_lstm.tasks.registry import task_name
+from keras_lstm.tasks.task import Splits
+from keras_lstm.tasks.transducer import get_machine
+from keras_lstm.training.compile import compiled_model, count_steps_per_epoch
+from keras_lstm.training.run_callbacks import (
+    ProgressOptions,
+    RunCallbacks,
+    make_callbacks,
+)
+from keras_lstm.verification.final_check import (
+    FinalCheck,
+    check_model,
+    require_checkable,
+)
+from keras_lstm.verification.reporting import proof_report
+
+# What TensorFlow raises when another worker has died.
+_GONE = (
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.UnavailableError,
+)
+# Beyond this, counting the distinct inputs would cost more than it tells.
+_MAX_COUNTED_EXAMPLES = 2**22
+
+
+def train(
+    config: Config,
+    run_dir: pathlib.Path | None = None,
+    *,
+    model: keras.Model | None = None,
+    resume: bool = False,
+    init_from: pathlib.Path | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    log_every_steps: int | None = None,
+    profile_steps: tuple[int, int] | None = None,
+    quiet: bool = False,
+    import_seconds: float = 0.0,
+) -> TrainResult:
+    """Train, check and report.
+
+    The same configuration gives the same weights, bit for bit, on the same
+    machine, thread count and versions, however often the run was stopped and
+    resumed: TensorFlow is told to use deterministic operations, for the rest
+    of the process.
+
+    Args:
+        config: what to do.
+        run_dir: where the run's files go, by default `default_run_dir`.
+        model: a compiled model with the layers of `build_model`, by name; by
+            default `compiled_model(config)`.
+        resume: resume the run in `run_dir`, or begin where there is none.
+        init_from: a run folder whose weights to start from.
+        callbacks: given to `fit` beside the run's own.
+        log_every_steps: see `ProgressLogger`.
+        profile_steps: the first and the last step to profile for TensorBoard.
+        quiet: show no progress.
+        import_seconds: what importing took, for the report.
+
+    Returns:
+        The checked model and the report.
+
+    Raises:
+        InputError: if the configuration cannot be run, before any training.
+        RunError: if the loss or a weight stops being finite.
+        OSError: if a file cannot be written.
+        Interrupted: if SIGTERM or SIGINT comes.
+    """
+    began = time.perf_counter()
+    tf.config.experimental.enable_op_determinism()
+    shared = RunFolder(run_dir or default_run_dir(config))
+    cluster = read_cluster(config.training.strategy)
+    is_chief = cluster is None or cluster.is_chief
+    quiet = quiet or not is_chief
+    progress = ProgressOptions(log_every_steps, profile_steps, quiet)
+    with _failures_in_one_line(), _open(shared, resume, is_chief) as folder:
+        strategy = _get_strategy(shared, config, resume)
+        splits = _get_splits(config)
+        fitted = compiled_model(config, splits) if model is None else model
+        _start_from(init_from, shared, fitted)
+        with _stopping_in_time(shared, config) as interruption:
+            parts = make_callbacks(
+                *(config, splits, folder, shared.checkpoints, callbacks),
+                *(interruption, progress),
+            )
+            dataset = _make_dataset(config, splits, parts, strategy)
+            built = time.perf_counter()
+            _fit(fitted, dataset, config, splits, parts)
+            interruption.check()
+            trained = time.perf_counter()
+            result = _without_training_layers(fitted, config)
+            proof = _check_proof(result, config, parts)
+            final = _check(result, config, splits, quiet, interruption, folder)
+            interruption.check()
+        # What was trained before a resume counts as well.
+        seconds = Seconds(
+            *(import_seconds, built - began, parts.resume.seconds),
+            check=time.perf_counter() - trained,
+        )
+        found = _make_result(
+            *(config, splits, parts, folder, result),
+            *(fitted.history.history, final, proof, seconds),
+        )
+        write_results(folder, found)
+        show_results(parts.board, config, found)
+        return found
+
+
+@contextlib.contextmanager
+def _failures_in_one_line() -> Iterator[None]:
+    """Say what TensorFlow means where a disk is full or a worker has died."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        if "tfevents" in error.message:
+            reason = error.message.splitlines()[0]
+            raise OSError(f"TensorBoard's file: {reason}") from None
+        if not (trains_with_others() and isinstance(error, _GONE)):
+            raise
+        raise RunError(
+            f"another worker is gone ({type(error).__name__}): look at its "
+            "last lines, and start all of them again, with --resume"
+        ) from None
+
+
+@contextlib.contextmanager
+def _open(
+    folder: RunFolder, resume: bool, is_chief: bool
+) -> Iterator[RunFolder]:
+    """Lock the run folder; workers other than the chief get one that goes."""
+    if is_chief:
+        with folder.opened(resume):
+            folder.check_checkpoints()
+            yield folder
+    else:
+        with tempfile.TemporaryDirectory() as name:
+            yield RunFolder(pathlib.Path(name))
+
+
+@contextlib.contextmanager
+def _stopping_in_time(
+    folder: RunFolder, config: Config
+) -> Iterator[Interruption]:
+    """Stop after a step where a signal comes, and say how to resume."""
+    try:
+        with Interruption() as interruption:
+            yield interruption
+    except Interrupted as stop:
+        command = ["keras-lstm", "train", task_name(type(config.task))]
+        command += ["--run-dir", str(folder.path), "--resume"]
+        say(f"{stop.signal_name}: stopped. To go on: {shlex.join(command)}")
+        raise
+
+
+def _get_strategy(
+    folder: RunFolder, config: Config, resume: bool
+) -> tf.distribute.Strategy:
+    """Get the strategy, when all workers are there and agree."""
+    if resume and (why_not := folder.finished_reason(config)):
+        raise InputError(why_not)
+    # TensorFlow must not have done anything before this.
+    strategy = get_strategy(config.training.strategy)
+    check_agreement(strategy, config_fingerprint(config))
+    check_batch_size(config.training.batch_size, strategy)
+    return strategy
+
+
+def _get_splits(config: Config) -> Splits:
+    splits = config.task.splits(config.seed)
+    require_checkable(config.task, splits)
+    check_fills_a_batch(splits.train, config.training.batch_size)
+    return splits
+
+
+def _start_from(
+    init_from: pathlib.Path | None, folder: RunFolder, model: keras.Model
+) -> None:
+    """Copy the weights of another run, unless this one has begun."""
+    if init_from is not None and not folder.is_begun:
+        copy_weights(load_run(init_from, "init_from").model, model, "init_from")
+
+
+def _make_dataset(
+    config: Config,
+    splits: Splits,
+    parts: RunCallbacks,
+    strategy: tf.distribute.Strategy,
+) -> tf.data.Dataset:
+    """Make the training dataset, from the step that `fit` starts from."""
+
+    def from_step(step: int) -> tf.data.Dataset:
+        dataset = make_dataset(
+            splits.train,
+            config.training.batch_size,
+            training=True,
+            seed=config.seed,
+            start_step=step,
+        )
+        if parts.feedback is None:
+            return dataset
+        return parts.feedback.mix(dataset, step)
+
+    dataset = parts.resume.dataset(from_step)
+    check_agreement(strategy, f"checkpoint {parts.resume.last_checkpoint}")
+    if strategy.num_replicas_in_sync > 1:
+        return dataset
+    return parts.board.watch(dataset)
+
+
+def _fit(
+    model: keras.Model,
+    dataset: tf.data.Dataset,
+    config: Config,
+    splits: Splits,
+    parts: RunCallbacks,
+) -> None:
+    validation, training = None, config.training
+    if splits.validation is not None:
+        size = max(1024, training.batch_size)
+        validation = make_dataset(splits.validation, size)
+    try:
+        model.fit(
+            dataset,
+            epochs=training.epochs,
+            steps_per_epoch=count_steps_per_epoch(training, splits),
+            validation_data=validation,
+            shuffle=False,
+            verbose=0,
+            callbacks=parts.in_order,
+        )
+    except NonFiniteError as error:
+        raise NonFiniteError(
+            f"{error}; last good checkpoint: {parts.resume.last_checkpoint}"
+        ) from None
+    finally:
+        parts.logger.close()
+
+
+def _without_training_layers(
+    fitted: keras.Model, config: Config
+) -> keras.Model:
+    """Return the model uncompiled, on one device, without what was added."""
+    result = build_model(config.task, config.model)
+    copy_weights(fitted, result)
+    return result
+
+
+def _check_proof(
+    model: keras.Model, config: Config, parts: RunCallbacks
+) -> ProofSearch | None:
+    """Return the last search, without its proof if that does not hold here.
+
+    Callbacks of one's own may have changed the weights after it was found.
+    """
+    machine = get_machine(config.task)
+    search = None if parts.prover is None else parts.prover.search
+    if machine is None or search is None or search.proof is None:
+        return search
+    try:
+        check_proof(model, machine, search.proof)
+    except ProofError as error:
+        return dataclasses.replace(
+            search, proof=None, margin=0.0, reason=str(error)
+        )
+    return search
+
+
+def _check(
+    model: keras.Model,
+    config: Config,
+    splits: Splits,
+    quiet: bool,
+    interruption: Interruption,
+    folder: RunFolder,
+) -> FinalCheck:
+    with ProgressBar("checking", quiet) as bar:
+
+        def progress(done: int, total: int) -> None:
+            interruption.check()
+            bar.update(done, total)
+
+        return check_model(
+            model,
+            config.task,
+            splits,
+            config.seed,
+            failures_name=folder.failures.name,
+            progress=progress,
+            forecast=bar.forecast,
+        )
+
+
+def _make_result(
+    config: Config,
+    splits: Splits,
+    parts: RunCallbacks,
+    folder: RunFolder,
+    model: keras.Model,
+    history: dict[str, list[float]],
+    final: FinalCheck,
+    proof: ProofSearch | None,
+    seconds: Seconds,
+) -> TrainResult:
+    training, epochs = config.training, len(history["loss"])
+    steps = epochs * count_steps_per_epoch(training, splits)
+    feedback = parts.feedback
+    report = Report(
+        task=task_name(type(config.task)),
+        preset=config.preset,
+        seed=config.seed,
+        training_examples=steps * training.batch_size,
+        distinct_training_examples=(
+            _count_distinct(config, splits, steps)
+            if feedback is None
+            else feedback.num_distinct()
+        ),
+        optimizer_steps=steps,
+        epochs=epochs,
+        validation_accuracy=history.get("val_sequence_accuracy", [None])[-1],
+        stopped_because=parts.stop_reason(epochs == training.epochs),
+        resumed_from_step=parts.resume.resumed_step,
+        proved=proof is not None and proof.proof is not None,
+        num_parameters=model.count_params(),
+        seconds=seconds,
+        versions=versions(),
+        **final.fields,
+        **({} if proof is None else proof_report(proof)),
+    )
+    return TrainResult(folder.path, model, history, final, proof, report)
+
+
+def _count_distinct(config: Config, splits: Splits, steps: int) -> int | None:
+    """How many different inputs were trained on; None if too many to count."""
+    num_examples = steps * config.training.batch_size
+    if splits.train.num_examples is not None:
+        return min(num_examples, splits.train.num_examples)
+    if num_examples * config.task.input_shape[0] > _MAX_COUNTED_EXAMPLES * 20:
+        return None
+    dataset = make_dataset(
+        splits.train, config.training.batch_size, training=True
+    ).take(steps)
+    small = np.min_scalar_type(config.task.num_symbols or 0)
+    rows = np.concatenate(
+        [inputs.astype(small) for inputs, _ in dataset.as_numpy_iterator()]
+    )
+    whole = np.dtype((np.void, rows.shape[1] * rows.itemsize))
+    return len(np.unique(rows.view(whole)))

@@ -1,0 +1,122 @@
+"""Settings of a search, checked before TensorFlow is loaded."""
+
+import dataclasses
+
+import yaml
+
+from keras_lstm.config import Config
+from keras_lstm.core.errors import InputError
+from keras_lstm.core.options import check_known
+
+
+@dataclasses.dataclass(frozen=True)
+class LogRange:
+    """Numbers between two bounds, drawn uniformly by their logarithms.
+
+    Args:
+        low: the smallest.
+        high: the largest.
+    """
+
+    low: float
+    high: float
+
+
+# The values tried for each option that may be searched.
+SPACE: dict[str, tuple[float, ...] | LogRange] = {
+    "units": (8, 16, 24, 32, 48, 64, 96, 128),
+    "num_layers": (1, 2, 3),
+    "embedding_dim": (2, 4, 10, 16),
+    "learning_rate": LogRange(1e-3, 1e-1),
+    "dropout": (0.0, 0.1, 0.2, 0.4),
+    "input_noise": (0.0, 0.3, 1.0),
+    "layer_noise": (0.0, 0.1, 0.3),
+}
+SEARCHABLE = tuple(SPACE)
+OBJECTIVES = ("cost", "smallest", "accuracy")
+# KerasTuner's.
+ALGORITHMS = ("grid", "random", "hyperband", "bayesian")
+
+
+@dataclasses.dataclass(frozen=True)
+class Search:
+    """What is searched, and how.
+
+    Args:
+        config: the options that are not searched.
+        names: the options that are, among `SEARCHABLE`.
+        objective: what is minimised, one of the task's `objectives`; empty
+            for the first of them.
+        algorithm: "grid", "random", "hyperband" or "bayesian".
+        max_trials: the largest number of trials; None for all there are
+            ("grid") or 10 ("random", "bayesian"). "hyperband" makes its own
+            number from `epochs`.
+        seed: the algorithm's.
+
+    Raises:
+        InputError: if an option cannot be searched, none is named, the task
+            does not have the objective, the algorithm is unknown, or
+            `max_trials` is given with "hyperband" or is below 1.
+    """
+
+    config: Config
+    names: tuple[str, ...] = ("units",)
+    objective: str = ""
+    algorithm: str = "grid"
+    max_trials: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in self.names:
+            check_known(name, SEARCHABLE, "option that can be searched")
+        if not self.names:
+            raise InputError("`search` must name an option. Received: none")
+        if not self.objective:
+            default = self.config.task.objectives[0]
+            object.__setattr__(self, "objective", default)
+        check_objective(self.config, self.objective)
+        check_known(self.algorithm, ALGORITHMS, "algorithm")
+        if self.max_trials is None:
+            return
+        if self.max_trials < 1:
+            raise InputError(
+                "`max_trials` must be an integer of at least 1. Received: "
+                f"max_trials={self.max_trials}"
+            )
+        if self.algorithm == "hyperband":
+            raise InputError(
+                "`max_trials` must be left out with hyperband, which makes "
+                "the number of trials from `epochs`. Received: "
+                f"max_trials={self.max_trials}"
+            )
+
+    def to_yaml(self) -> str:
+        """Return what tells this search from another.
+
+        `max_trials` is not part of it: a search may be given more trials.
+        """
+        return yaml.safe_dump(
+            {
+                "algorithm": self.algorithm,
+                "objective": self.objective,
+                "search": list(self.names),
+                "seed": self.seed,
+                "config": yaml.safe_load(self.config.to_yaml()),
+            },
+            sort_keys=False,
+        )
+
+
+def check_objective(config: Config, objective: str) -> None:
+    """Refuse an objective that the task does not have.
+
+    Raises:
+        InputError: if `objective` is not among the task's.
+    """
+    check_known(objective, OBJECTIVES, "objective")
+    if objective not in config.task.objectives:
+        raise InputError(
+            "`objective` must be cost or smallest for a sequence task, "
+            f"accuracy for images. Received: objective={objective}, "
+            f"task={config.task.name}"
+        )

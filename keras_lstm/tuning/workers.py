@@ -1,0 +1,177 @@
+"""The processes of a search: KerasTuner's chief and its workers."""
+
+import os
+import pathlib
+import socket
+import subprocess
+import time
+from collections.abc import Sequence
+from typing import Literal
+
+from keras_lstm.checkpoint.preemption import Interruption
+from keras_lstm.core.console import say
+from keras_lstm.core.errors import InputError, RunError
+from keras_lstm.runs.folder import RunFolder
+
+# A worker that ends so often without a trial done in between has a reason.
+_MAX_STARTS = 3
+
+
+def part_in_search() -> Literal["chief", "worker"] | None:
+    """Return what KerasTuner's variables make of this process.
+
+    Returns:
+        "chief" or "worker"; None where they are not set.
+
+    Raises:
+        InputError: if one is missing or wrong, or the chief's port is in use.
+    """
+    if "KERASTUNER_ORACLE_IP" not in os.environ:
+        return None
+    names = ("TUNER_ID", "ORACLE_IP", "ORACLE_PORT")
+    values = {name: os.environ.get(f"KERASTUNER_{name}") for name in names}
+    missing = [
+        f"KERASTUNER_{name}" for name, value in values.items() if not value
+    ]
+    if missing:
+        raise InputError(
+            f"{', '.join(missing)} must be set beside KERASTUNER_ORACLE_IP. "
+            "Received: nothing"
+        )
+    port = str(values["ORACLE_PORT"])
+    if not port.isdecimal() or not 0 < int(port) < 2**16:
+        raise InputError(
+            "KERASTUNER_ORACLE_PORT must be a port's number. Received: "
+            f"KERASTUNER_ORACLE_PORT={port}"
+        )
+    if "chief" not in str(values["TUNER_ID"]):
+        return "worker"
+    with socket.socket() as tried:
+        # As the chief's own: one that was killed leaves the port waiting.
+        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            tried.bind((str(values["ORACLE_IP"]), int(port)))
+        except OSError as error:
+            raise InputError(
+                "KERASTUNER_ORACLE_PORT must be free for the chief. Received: "
+                f"KERASTUNER_ORACLE_PORT={port} ({error.strerror})"
+            ) from None
+    return "chief"
+
+
+def run_processes(
+    folder: pathlib.Path, command: Sequence[str], workers: int
+) -> None:
+    """Run a search as KerasTuner's chief and its workers on this machine.
+
+    Workers that die are started again under their own names.
+
+    Args:
+        folder: the search's.
+        command: starts one of the processes, which finds its part in
+            KerasTuner's variables.
+        workers: how many processes run trials; the cores are shared out
+            between them.
+
+    Raises:
+        RunError: if the chief dies, or a worker ends again and again.
+        Interrupted: if SIGTERM or SIGINT comes.
+    """
+    with Interruption() as interruption:
+        _watch(_Processes(command, workers), interruption, folder)
+
+
+class _Processes:
+    """KerasTuner's chief and its workers, on this machine."""
+
+    def __init__(self, command: Sequence[str], workers: int) -> None:
+        self._command = list(command)
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self._port = free.getsockname()[1]
+        threads = max(1, (os.cpu_count() or 1) // workers)
+        self._threads = {
+            name: str(threads)
+            for name in (
+                *("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"),
+                "TF_NUM_INTEROP_THREADS",
+            )
+        }
+        self.chief = self._start("chief")
+        self.workers = {
+            name: self._start(name)
+            for name in (f"tuner{index}" for index in range(workers))
+        }
+        self._starts = dict.fromkeys(self.workers, 1)
+
+    def _start(self, name: str) -> subprocess.Popen[bytes]:
+        environment = os.environ | {
+            "KERASTUNER_TUNER_ID": name,
+            "KERASTUNER_ORACLE_IP": "127.0.0.1",
+            "KERASTUNER_ORACLE_PORT": str(self._port),
+        }
+        if name != "chief":
+            environment |= self._threads
+        # The chief prints the result.
+        return subprocess.Popen(self._command, env=environment)
+
+    def forget_deaths(self) -> None:
+        """Count the starts of workers anew.
+
+        A trial is done: the workers that died had not all the same reason.
+        """
+        self._starts = dict.fromkeys(self.workers, 1)
+
+    def start_again(self, name: str) -> None:
+        """Restart a worker under its own name, for which its trial waits.
+
+        Raises:
+            RunError: if the worker has ended too often.
+        """
+        code = self.workers[name].returncode
+        if self._starts[name] >= _MAX_STARTS:
+            raise RunError(
+                f"{name} has ended {_MAX_STARTS} times, the last time with "
+                f"exit code {code}; its last lines say why"
+            )
+        say(f"{name} has died (exit code {code}); starting it again")
+        self._starts[name] += 1
+        self.workers[name] = self._start(name)
+
+    def end(self) -> None:
+        """End the processes that still run."""
+        processes = [self.chief, *self.workers.values()]
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            try:
+                process.wait(timeout=10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _watch(
+    processes: _Processes, interruption: Interruption, folder: pathlib.Path
+) -> None:
+    """Restart workers that die, until the chief ends."""
+    done = 0
+    try:
+        while (code := processes.chief.poll()) is None:
+            interruption.check()
+            before = done
+            trials = map(RunFolder, (folder / "trials").glob("*"))
+            done = sum(trial.report.exists() for trial in trials)
+            if done > before:
+                processes.forget_deaths()
+            for name, worker in processes.workers.items():
+                if worker.poll():
+                    processes.start_again(name)
+            time.sleep(0.2)
+        if code:
+            raise RunError(
+                f"the chief of the search has died (exit code {code}); go on "
+                "with --resume"
+            )
+    finally:
+        processes.end()

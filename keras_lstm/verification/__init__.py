@@ -1,0 +1,1 @@
+"""Every input, checked; a test split, measured."""

@@ -1,0 +1,285 @@
+"""Results as people read them: what is wrong first, numbers decoded."""
+
+import csv
+import dataclasses
+import io
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from keras_lstm.core.console import percent
+from keras_lstm.proof.search import ProofSearch
+from keras_lstm.tasks.task import Task
+from keras_lstm.tasks.transducer import TransducerTask
+from keras_lstm.verification.evaluation import Evaluation
+from keras_lstm.verification.verify import (
+    Coverage,
+    Failure,
+    Method,
+    Verification,
+)
+
+_NUM_SHOWN = 20
+_MAX_GROUPS = 32
+
+
+def failures_csv(task: TransducerTask, failures: Sequence[Failure]) -> str:
+    """The wrong answers as CSV, most significant first.
+
+    Returns:
+        A line for each with its input, target, prediction, a mark `^` under
+        each wrong symbol, run length and margin.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    run_name = f"{task.run_name.replace(' ', '_')}_length"
+    columns = ["input", "target", "prediction", "wrong", run_name, "margin"]
+    writer.writerow(columns)
+    for failure in failures:
+        writer.writerow(
+            [
+                task.text_of(failure.symbols),
+                task.text_of(failure.target),
+                task.text_of(failure.prediction),
+                _marks(failure),
+                failure.run_length,
+                f"{failure.margin:.6g}",
+            ]
+        )
+    return text.getvalue()
+
+
+def _marks(failure: Failure) -> str:
+    wrong = failure.prediction != failure.target
+    return "".join("^" if mark else "." for mark in wrong[::-1])
+
+
+def failures_markdown(task: TransducerTask, failures: Sequence[Failure]) -> str:
+    """The wrong answers as a table, most significant first, wrong ones bold."""
+    if not failures:
+        return ""
+    rows = [f"| input | target | prediction | {task.run_name} length |"]
+    rows.append("| --- | --- | --- | --- |")
+    for failure in failures:
+        wrong = failure.prediction != failure.target
+        marked = "".join(
+            f"**{symbol}**" if is_wrong else str(symbol)
+            for symbol, is_wrong in zip(
+                failure.prediction[::-1], wrong[::-1], strict=True
+            )
+        ).replace("****", "")
+        cells = (
+            _numbered(task, failure.symbols),
+            _numbered(task, failure.target),
+            marked,
+            str(failure.run_length),
+        )
+        rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
+def proof_text(
+    task: TransducerTask,
+    search: ProofSearch,
+    checks: Sequence[Verification] = (),
+) -> str:
+    """What was proved, or why nothing was.
+
+    Args:
+        task: the machine.
+        search: what came of looking for a proof.
+        checks: without a proof, what came of looking for wrong inputs.
+    """
+    proof = search.proof
+    if proof is not None:
+        return (
+            f"Proved: for every {task.input_name}, of any length, this model "
+            f"answers {task.answer_name}.\n"
+            f"{len(proof.states)} boxes hold every state that it can reach; "
+            "over all of them the right symbol wins by at least "
+            f"{search.margin:.4g}. Found and checked in {search.seconds:.2f} s."
+        )
+    lines = []
+    if checks and checks[-1].num_wrong:
+        failure = checks[-1].failures[0]
+        lines += [
+            "Wrong, so there is nothing to prove:",
+            f"  input       {_numbered(task, failure.symbols)}",
+            f"  target      {_numbered(task, failure.target)}",
+            f"  prediction  {_numbered(task, failure.prediction)}",
+            "",
+        ]
+    lines.append(f"No proof was found: {search.reason}.")
+    lines += [
+        f"{check.num_wrong:,} of {check.num_examples:,} answers are wrong at "
+        f"{len(check.min_margin_input)} bits ({check.checked})."
+        for check in checks
+    ]
+    return "\n".join(lines)
+
+
+def proof_report(search: ProofSearch) -> dict[str, Any]:
+    """What reports say of a proof; empty without one."""
+    if search.proof is None:
+        return {}
+    return {
+        "proof_boxes": len(search.proof.states),
+        "proof_margin": search.margin,
+    }
+
+
+def evaluation_text(
+    task: Task, check: Evaluation, first_tested: int | None
+) -> str:
+    """Return what was measured on a test split.
+
+    Args:
+        task: what is right.
+        check: the result.
+        first_tested: how many of the first examples to report apart.
+    """
+    right = check.num_examples - check.num_wrong
+    lines = [
+        f"{percent(right / check.num_examples)} of the test "
+        f"{task.example_label}s are right: {check.num_wrong:,} of "
+        f"{check.num_examples:,} are wrong."
+    ]
+    if first_tested is not None:
+        examples = min(first_tested, check.num_examples)
+        right = examples - check.num_wrong_of(first_tested)
+        lines.append(
+            f"Of the first {examples}: {percent(right / examples)} right."
+        )
+    return "\n".join(lines)
+
+
+def check_text(task: TransducerTask, check: Verification, failures: str) -> str:
+    """What was checked and what was wrong, the wrong answers first.
+
+    Args:
+        task: what is right.
+        check: the result.
+        failures: the file that lists the wrong answers.
+    """
+    if not check.num_wrong:
+        lines = [
+            f"Nothing is wrong: {check.num_examples:,} of "
+            f"{check.num_examples:,} answers are right ({check.checked})."
+        ]
+    else:
+        lines = [*_failure_table(task, check, failures), ""]
+        lines += [
+            f"{check.num_wrong:,} of {check.num_examples:,} answers are wrong "
+            f"({check.checked})."
+        ]
+    if check.method is Method.PREDICT and check.coverage is Coverage.ALL:
+        lines.append(
+            "Asked one by one with `predict`: the model has layers that the "
+            "walk over prefixes does not know."
+        )
+    if check.test_num_examples is not None:
+        lines.append(
+            f"Held out from training: {check.test_num_wrong:,} of "
+            f"{check.test_num_examples:,} wrong."
+        )
+    lines.append(
+        f"Smallest margin: {check.min_margin:.4g}, at input "
+        f"{_short(task.text_of(check.min_margin_input))}."
+    )
+    return "\n".join(lines)
+
+
+def _failure_table(
+    task: TransducerTask, check: Verification, failures: str
+) -> list[str]:
+    lines = [f"{task.run_name} length      wrong         of"]
+    groups = check.by_run_length
+    shown = groups
+    if len(groups) > _MAX_GROUPS:
+        most = sorted(groups, key=lambda count: -count.num_wrong)[:_NUM_SHOWN]
+        shown = [count for count in groups if count in most]
+    lines += [
+        f"{count.run_length:>{len(task.run_name) + 7}} "
+        f"{count.num_wrong:>10,} {count.num_examples:>10,}"
+        for count in shown
+    ]
+    if len(shown) < len(groups):
+        left = check.num_wrong - sum(count.num_wrong for count in shown)
+        others = len(groups) - len(shown)
+        lines.append(f"... and {left:,} wrong of {others:,} other lengths")
+    lines.append("")
+    rows = [
+        (
+            _numbered(task, failure.symbols),
+            _numbered(task, failure.target),
+            _numbered(task, failure.prediction),
+            _marks(failure),
+        )
+        for failure in check.failures[:_NUM_SHOWN]
+    ]
+    rows.insert(0, ("input", "target", "prediction", "wrong bits"))
+    widths = [max(len(row[i]) for row in rows) for i in range(4)]
+    lines += [
+        "  ".join(
+            cell.ljust(width) for cell, width in zip(row, widths, strict=True)
+        ).rstrip()
+        for row in rows
+    ]
+    left = check.num_wrong - len(rows) + 1
+    if left:
+        lines.append(f"... and {left:,} more; {failures} lists the worst")
+    return lines
+
+
+def _numbered(task: TransducerTask, symbols: Any) -> str:
+    """A sequence, with the number that it stands for where it is short."""
+    text = task.text_of(symbols)
+    if task.num_symbols != 2 or task.num_classes != 2 or len(text) > 64:
+        return _short(text)
+    return f"{text} ({int(text, 2):,})"
+
+
+def _short(text: str) -> str:
+    """A long sequence with its middle left out."""
+    if len(text) <= 64:
+        return text
+    return f"{text[:24]}...{text[-24:]} ({len(text)} symbols)"
+
+
+def check_report(check: Verification) -> dict[str, Any]:
+    """Return what reports say of a check, as JSON can hold it."""
+    return {
+        "checked": check.checked,
+        "method": check.method.value,
+        **_counts(check),
+        "min_margin": _finite(check.min_margin),
+        "min_margin_input": "".join(check.min_margin_input[::-1].astype(str)),
+        "by_run_length": [
+            dataclasses.asdict(count) for count in check.by_run_length
+        ],
+    }
+
+
+def evaluation_report(check: Evaluation) -> dict[str, Any]:
+    """Return what reports say of a test split, as JSON can hold it."""
+    return {
+        "checked": "test split",
+        **_counts(check),
+        "min_margin": _finite(float(check.margins.min())),
+    }
+
+
+def _counts(check: Verification | Evaluation) -> dict[str, Any]:
+    right = check.num_examples - check.num_wrong
+    right_tokens = check.num_tokens - check.num_wrong_tokens
+    return {
+        "num_examples": check.num_examples,
+        "num_wrong": check.num_wrong,
+        "sequence_accuracy": right / check.num_examples,
+        "token_accuracy": right_tokens / check.num_tokens,
+    }
+
+
+def _finite(value: float) -> float | None:
+    """A number as JSON can hold it."""
+    return value if math.isfinite(value) else None

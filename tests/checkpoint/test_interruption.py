@@ -1,0 +1,61 @@
+import os
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from keras_lstm.checkpoint.preemption import Interrupted, Interruption
+
+
+@pytest.mark.parametrize(
+    ("signum", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)]
+)
+def test_the_first_signal_is_a_request(signum, code, capsys):
+    before = signal.getsignal(signum)
+    with Interruption() as interruption:
+        interruption.check()
+        assert not interruption.requested
+        os.kill(os.getpid(), signum)
+        assert interruption.requested
+        with pytest.raises(Interrupted) as info:
+            interruption.check()
+    assert info.value.code == code
+    name = signal.Signals(signum).name
+    assert info.value.signal_name == name
+    assert f"{name}: stopping after this step" in capsys.readouterr().err
+    assert signal.getsignal(signum) is before
+
+
+@pytest.mark.parametrize("first", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
+def test_the_second_signal_ends_at_once(first, second):
+    code = (
+        "import os, sys\n"
+        "from keras_lstm.checkpoint.preemption import Interruption\n"
+        "with Interruption():\n"
+        "    for signum in map(int, sys.argv[1:]):\n"
+        "        print(signum, flush=True)\n"
+        "        os.kill(os.getpid(), signum)\n"
+        "    print('still here', flush=True)\n"
+    )
+    command = [sys.executable, "-c", code, str(int(first)), str(int(second))]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stdout.split() == [str(int(first)), str(int(second))]
+    assert done.returncode == -second
+
+
+def test_outside_the_main_thread_nothing_changes():
+    before = signal.getsignal(signal.SIGTERM)
+    handlers = []
+
+    def work():
+        with Interruption() as interruption:
+            handlers.append(signal.getsignal(signal.SIGTERM))
+            interruption.check()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert handlers == [before]

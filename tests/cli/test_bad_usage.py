@@ -1,0 +1,158 @@
+"""Bad usage is refused in one line, at once, and before TensorFlow is loaded.
+
+`tune` has its own list in `test_search.py`.
+"""
+
+import json
+import pathlib
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+DATA = pathlib.Path(__file__).parents[1] / "data"
+PERMUTATION = "--sampling permutation --num-bits 6 --monitor none"
+
+TRAIN = [
+    ("--num-bits 0", "`num_bits` must be an integer from 1 to 4096"),
+    ("--units -3", "Received: units=-3"),
+    ("--dropout 1.0", "Received: dropout=1.0"),
+    ("--learning-rate nan", "Received: learning_rate=nan"),
+    ("--strategy cloud", "`strategy` must be one of"),
+    ("--seed -1", "`seed` must be an integer"),
+    ("--dataset mnist", "`dataset` is no option of increment"),
+    ("--kernel-initializer he", "`kernel_initializer` must be one of"),
+    ("--kernel-initializer zeros(1)", "Received: kernel_initializer=zeros(1)"),
+    ("--kernel-initializer orthogonal(-1)", "a number of at least 0"),
+    ("--shards 3", "`shards` must divide `batch_size` 128"),
+    ("--shards 2 --strategy mirrored", "`strategy` must be default"),
+    ("--jit-compile true --strategy multi_worker", "`strategy` must be"),
+    ("--strategy multi_worker", "needs the variable TF_CONFIG"),
+    ("--steps-per-epoch none", "`steps_per_epoch` must be given"),
+    ("--steps-per-execution 3", "must divide the 10 steps of an epoch"),
+    ("--warmup 0.1 --schedule constant", "`warmup` needs the schedule"),
+    ("--validation-examples 0", "`monitor` needs a validation part"),
+    ("--counterexamples-from 0 --num-bits 30", "at most 16777216 inputs"),
+    ("--prove-from 0 --shards 2", "`prove_from` counts steps"),
+    ("--prove-from 0 --jit-compile true", "`prove_from` counts steps"),
+    ("--prove-from 0 --early-answers 0.1", "for different tasks"),
+    ("--prove-from 0 --ema-share 0.1", "`ema_share` keeps others"),
+    ("--prove-from 0 --head last_state", "needs the per_step head"),
+    ("--early-answers 0.1", "needs one label per example"),
+    ("--num-bits 30 --sampling permutation", "at most 16777216 inputs"),
+    (f"{PERMUTATION} --train-examples 64", "at most the domain's 63 inputs"),
+    (f"{PERMUTATION} --train-examples 40", "cut from `train_examples`"),
+    (
+        f"{PERMUTATION} --train-examples 40 --validation-examples 0",
+        "`batch_size` must be at most the 40 training examples",
+    ),
+    ("--log-every-steps 0", "`log_every_steps` must be an integer"),
+    ("--profile-steps 3,1", "`profile_steps` must be two step numbers"),
+    ("--init-from nowhere", "`init_from` must hold a finished run"),
+    ("--resume", "`resume` needs `run_dir`"),
+    ("--run-dir finished", "must not hold a run yet"),
+    ("--run-dir finished --resume --seed 3", "only `epochs` may grow"),
+    ("--preset digits", "`preset` digits is for image-rows"),
+    ("--config nowhere.yaml", "`config` must be a readable file"),
+    ("--colour red", "unrecognized arguments: --colour"),
+]
+IMAGES = [
+    ("--head per_step", "`head` must be last_state"),
+    ("--counterexamples-from 0", "needs a sequence task"),
+    ("--prove-from 0 --early-answers none --ema-share none", "a sequence task"),
+    ("--dataset cats", "`dataset` must be one of"),
+    ("--test-head 0", "`test_head` must be an integer"),
+]
+OTHERS = [
+    ("train nothing", "`nothing` is no task"),
+    ("verify nowhere", "`run_dir` must hold a finished run"),
+    ("verify finished --num-bits 0", "`num_bits` must be an integer"),
+    ("verify finished --num-bits 5000", "`num_bits` must be an integer"),
+    ("verify last_state --num-bits 7", "`num_bits` must be 6"),
+    ("verify images", "must hold a run of a sequence task"),
+    ("prove images", "must hold a run of a sequence task"),
+    ("prove last_state", "must answer at every time step"),
+    ("evaluate finished", "`keras-lstm verify` is for sequence tasks"),
+    ("evaluate images --dataset cats", "`dataset` must be one of"),
+    ("evaluate images --dataset mnist", "must have images of (8, 8)"),
+    ("predict finished 12x", "`input` must be 6 digits below 2"),
+    ("predict finished -- -5", "a number that is not negative"),
+    ("predict finished @nowhere", "`input` must be a file after @"),
+    ("predict finished 7 --rows 3", "`rows` is for images"),
+    ("predict finished 7 --rows 0", "`rows` must be an integer"),
+    ("predict last_state 64", "at most 6 bits"),
+    ("predict images nowhere.npy", "`input` must be a file of images"),
+    ("predict images x.npy --rows 9", "`rows` must be at most 8"),
+    ("export finished --format tensorflow", "is no format"),
+    ("export finished --format onnx --output x", "must end in .onnx"),
+    ("export nowhere --format saved_model", "must hold a finished run"),
+]
+
+REFUSE = """
+import contextlib, io, json, sys, time
+from keras_lstm.cli import main
+startup = time.process_time()
+found = []
+for argv in json.load(sys.stdin):
+    out, err = io.StringIO(), io.StringIO()
+    begun = time.process_time()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = main(argv)
+    seconds = startup + time.process_time() - begun
+    heavy = {"tensorflow", "keras", "keras_tuner"} & set(sys.modules)
+    found.append([code, out.getvalue(), err.getvalue(), sorted(heavy), seconds])
+json.dump(found, sys.stdout)
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Finished runs by name, whose models are never loaded."""
+    path = tmp_path_factory.mktemp("runs")
+    saved = DATA / "run-0.1.0-finished"
+    for name in ("finished", "last_state", "images"):
+        shutil.copytree(saved, path / name)
+    config = path / "last_state" / "config.yaml"
+    text = config.read_text()
+    config.write_text(text.replace("head: per_step", "head: last_state"))
+    config = path / "images" / "config.yaml"
+    config.write_text("preset: digits\ntask: {name: image-rows}\n")
+    return path
+
+
+def refuse(folder, cases):
+    """Run commands one after the other in one process."""
+    done = subprocess.run(
+        [sys.executable, "-c", REFUSE],
+        input=json.dumps(cases),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        cwd=folder,
+        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": ":".join(sys.path)},
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_every_rule_is_checked_before_tensorflow_is_loaded(folder):
+    cases = [
+        *(("train increment " + each, text) for each, text in TRAIN),
+        *(("train image-rows " + each, text) for each, text in IMAGES),
+        *OTHERS,
+    ]
+    commands = [command.split() for command, _ in cases]
+    before = sorted(folder.rglob("*"))
+    runs = [refuse(folder, commands) for _ in range(3)]
+    for (command, text), *results in zip(cases, *runs, strict=True):
+        code, out, err, heavy, _ = results[0]
+        assert (code, out) == (2, ""), (command, err)
+        assert err.startswith("keras-lstm: error: "), command
+        assert text in err, (command, err)
+        assert err.count("\n") == 1, command
+        assert heavy == [], command
+        # Of the process as a whole; the machine may be busy.
+        assert min(result[-1] for result in results) < 0.5, command
+    assert sorted(folder.rglob("*")) == before

@@ -1,0 +1,136 @@
+import os
+import resource
+import subprocess
+import sys
+
+import pytest
+
+from keras_lstm.core.errors import InputError
+from keras_lstm.core.files import (
+    locked,
+    remove_temporary,
+    replacing,
+    replacing_folder,
+    write_text,
+)
+from keras_lstm.core.version import __version__, check_version
+
+
+def test_a_file_is_replaced_whole(tmp_path):
+    path = tmp_path / "a.txt"
+    write_text(path, "old")
+    write_text(path, "new")
+    assert path.read_text() == "new"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_what_was_there_stays_when_writing_fails(tmp_path):
+    path = tmp_path / "a.txt"
+    write_text(path, "old")
+
+    def fail():
+        with replacing(path) as temporary:
+            temporary.write_text("half")
+            raise RuntimeError("disk full")
+
+    with pytest.raises(RuntimeError, match="disk full"):
+        fail()
+    assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_a_failed_write_names_its_file(tmp_path):
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    write_text(tmp_path / "a.txt", "old")
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(OSError, match=f"too large: '{tmp_path}/a.txt'"):
+            write_text(tmp_path / "a.txt", "x" * 100_000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert (tmp_path / "a.txt").read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path):
+    for name in (".a.12.part.txt", "a.txt", ".step-1.77.part.ckpt", ".lock"):
+        (tmp_path / name).write_text("")
+    remove_temporary(tmp_path)
+    assert {p.name for p in tmp_path.iterdir()} == {"a.txt", ".lock"}
+
+
+def test_a_folder_has_one_writer(tmp_path):
+    folder = tmp_path / "a" / "b"
+    message = rf"run_dir={folder}, in use by process {os.getpid()} "
+    with (
+        locked(folder),
+        pytest.raises(InputError, match=message),
+        locked(folder),
+    ):
+        pass
+    with locked(folder):
+        pass
+
+
+def test_a_lock_left_by_a_crash_locks_nothing(tmp_path):
+    code = (
+        "import pathlib, sys, keras_lstm.core.files as files\n"
+        "with files.locked(pathlib.Path(sys.argv[1])):\n"
+        "    print('locked', flush=True)\n"
+        "    sys.stdin.read()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as process:
+        assert process.stdout.readline() == b"locked\n"
+        message = f"by process {process.pid} on"
+        with pytest.raises(InputError, match=message), locked(tmp_path):
+            pass
+        process.kill()
+    assert (tmp_path / ".lock").read_text().startswith(f"{process.pid} ")
+    with locked(tmp_path):
+        assert (tmp_path / ".lock").read_text().startswith(f"{os.getpid()} ")
+
+
+def test_a_newer_version_is_refused(tmp_path):
+    check_version(__version__, "run_dir", tmp_path)
+    check_version("0.0.1", "run_dir", tmp_path)
+    with pytest.raises(InputError, match=r"by keras-lstm 99\.0, newer than"):
+        check_version("99.0", "run_dir", tmp_path)
+
+
+def test_a_folder_is_replaced_whole(tmp_path):
+    path = tmp_path / "model"
+    for text in ("old", "new"):
+        with replacing_folder(path) as temporary:
+            temporary.mkdir()
+            (temporary / "a").write_text(text)
+    assert (path / "a").read_text() == "new"
+    # Nothing was written that could be moved.
+    with pytest.raises(OSError, match="No such file"), replacing_folder(path):
+        pass
+    assert (path / "a").read_text() == "new"
+    assert [p.name for p in tmp_path.iterdir()] == ["model"]
+
+
+def test_a_folder_comes_back_after_a_kill(tmp_path):
+    # As a process leaves it that is killed between two moves.
+    old = tmp_path / ".model.old"
+    old.mkdir()
+    (old / "a").write_text("old")
+    with (
+        pytest.raises(RuntimeError),
+        replacing_folder(tmp_path / "model"),
+    ):
+        raise RuntimeError
+    assert (tmp_path / "model" / "a").read_text() == "old"
+
+
+def test_folders_half_written_are_removed(tmp_path):
+    (tmp_path / ".saved_model.123.part").mkdir()
+    (tmp_path / ".saved_model.123.part" / "a").write_text("a")
+    (tmp_path / ".report.123.part.json").write_text("")
+    remove_temporary(tmp_path)
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,251 @@
+import keras
+import numpy as np
+import pytest
+from events import graph
+
+from keras_lstm.core.errors import InputError
+from keras_lstm.distribute.microbatches import train_in_shards
+from keras_lstm.presets import get_preset
+from keras_lstm.tasks.datasets import make_dataset
+from keras_lstm.tasks.image_rows import ImageRows
+from keras_lstm.tasks.increment import Increment
+from keras_lstm.training.compile import compiled_model
+from keras_lstm.training.train import train
+
+SMALL = get_preset("increment").replace(
+    Increment,
+    num_bits=6,
+    units=8,
+    input_noise=0.0,
+    layer_noise=0.0,
+    strategy="default",
+    steps_per_epoch=6,
+    epochs=2,
+)
+
+
+def fitted(config, steps=12):
+    splits = config.task.splits(seed=0)
+    model = compiled_model(config, splits)
+    batch_size = config.training.batch_size
+    dataset = make_dataset(splits.train, batch_size, training=True)
+    history = model.fit(
+        dataset, steps_per_epoch=steps, shuffle=False, verbose=0
+    )
+    return model, {name: values[-1] for name, values in history.history.items()}
+
+
+def assert_near(model, other, atol=1e-5):
+    for weights, near in zip(
+        model.get_weights(), other.get_weights(), strict=True
+    ):
+        np.testing.assert_allclose(weights, near, atol=atol)
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("shards", [1, 2, 4])
+def test_shards_learn_what_the_whole_batch_does(shards, jit_compile):
+    whole, logs = fitted(SMALL)
+    changes = {"shards": shards, "jit_compile": jit_compile}
+    sharded, sharded_logs = fitted(SMALL.replace(Increment, **changes))
+    assert_near(sharded, whole)
+    assert sharded_logs == pytest.approx(logs, abs=1e-6)
+    # Counted over all that was seen.
+    assert sharded_logs["token_accuracy"] == logs["token_accuracy"]
+    assert int(sharded.optimizer.iterations) == 12
+
+
+CONFIGS = {
+    # What it adds to the loss; averages of weights.
+    "early answers": get_preset("digits").replace(
+        ImageRows,
+        units=8,
+        batch_size=128,
+        early_answers=0.3,
+        input_noise=0.0,
+        label_smoothing=0.1,
+        ema_share=0.2,
+        strategy="default",
+    ),
+    "mixed": SMALL.replace(Increment, precision="mixed_float16"),
+}
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("name", CONFIGS)
+def test_what_is_added_to_the_loss_counts(name, jit_compile):
+    config = CONFIGS[name]
+    whole, logs = fitted(config, steps=4)
+    sharded, sharded_logs = fitted(
+        config.replace(type(config.task), shards=2, jit_compile=jit_compile),
+        steps=4,
+    )
+    # Half of float32's digits where it computes in float16.
+    atol = 5e-3 if name == "mixed" else 1e-5
+    assert_near(sharded, whole, atol)
+    assert sharded_logs["loss"] == pytest.approx(logs["loss"], abs=atol)
+
+
+def test_several_steps_in_a_call_are_the_same_steps():
+    one, _ = fitted(SMALL.replace(Increment, shards=2))
+    several, _ = fitted(
+        SMALL.replace(Increment, shards=2, steps_per_execution=3)
+    )
+    assert_near(one, several)
+
+
+@keras.saving.register_keras_serializable("keras_lstm_tests")
+class Seen(keras.metrics.Metric):
+    """The outputs of the last batch."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.seen = self.add_weight(shape=(8, 3), initializer="zeros")
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        self.seen.assign(y_pred)
+
+    def reset_state(self):
+        pass
+
+    def result(self):
+        return keras.ops.sum(self.seen)
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_each_shard_draws_noise_of_its_own(jit_compile):
+    for shards in (1, 2):
+        # An earlier test may have asked for deterministic operations.
+        keras.utils.set_random_seed(0)
+        noise = keras.layers.GaussianNoise(1.0, seed=5)
+        model = keras.Sequential(
+            [keras.Input((3,)), noise, keras.layers.Dense(3)]
+        )
+        model.layers[-1].set_weights([np.eye(3), np.zeros(3)])
+        metric = Seen()
+        model.compile("sgd", "mse", metrics=[metric], jit_compile=False)
+        train_in_shards(model, shards, jit_compile=jit_compile)
+        zeros = np.zeros((8, 3), np.float32)
+        model.fit(zeros, zeros, batch_size=8, verbose=0)
+        assert len({tuple(row) for row in metric.seen.numpy()}) == 8
+        # A step draws once, in as many parts as may be: a run that is
+        # resumed goes on from here.
+        assert noise.seed_generator.state.numpy().tolist() == [5, 1]
+
+
+def test_sample_weights_count():
+    found = []
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(2, 8, 3)).astype(np.float32)
+    for shards in (None, 4):
+        keras.utils.set_random_seed(0)
+        model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(3)])
+        model.compile("sgd", "mse", jit_compile=False)
+        if shards is not None:
+            train_in_shards(model, shards)
+        history = model.fit(
+            x, y, sample_weight=np.arange(8.0), batch_size=8, verbose=0
+        )
+        found.append((model, history.history["loss"]))
+    assert_near(found[0][0], found[1][0])
+    assert found[0][1] == pytest.approx(found[1][1])
+
+
+def test_a_run_learns_in_shards_and_shows_its_graph(tmp_path):
+    changes = {"shards": 2, "jit_compile": True}
+    result = train(
+        SMALL.replace(Increment, **changes), tmp_path / "run", quiet=True
+    )
+    whole = train(SMALL, tmp_path / "whole", quiet=True)
+    assert_near(result.model, whole.model)
+    drawn = graph(tmp_path / "run" / "train")
+    called = {function.signature.name for function in drawn.library.function}
+    assert any("gradients_of_shard" in name for name in called)
+
+
+def compiled(*layers, loss="mse"):
+    model = keras.Sequential([keras.Input((4,)), *layers])
+    model.compile("sgd", loss, jit_compile=False)
+    return model
+
+
+ONES = np.ones((4, 4), np.float32)
+
+
+def test_regularizers_count():
+    found = []
+    for shards in (None, 2):
+        keras.utils.set_random_seed(0)
+        model = compiled(keras.layers.Dense(4, kernel_regularizer="l2"))
+        if shards is not None:
+            train_in_shards(model, shards)
+        history = model.fit(ONES, ONES, verbose=0)
+        found.append((model, history.history["loss"]))
+    assert_near(found[0][0], found[1][0])
+    assert found[0][1] == pytest.approx(found[1][1])
+
+
+def test_a_model_compiled_again_is_trained_with_what_it_has_now():
+    model = compiled(keras.layers.Dense(4))
+    train_in_shards(model, 2).fit(ONES, ONES, verbose=0)
+    model.compile(keras.optimizers.SGD(0.0), "mae", jit_compile=False)
+    before = model.get_weights()
+    history = model.fit(ONES, 100 * ONES, verbose=0)
+    assert 90 < history.history["loss"][0] < 110
+    for weights, same in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(weights, same)
+    assert int(model.optimizer.iterations) == 1
+
+
+def test_frozen_layers_stay():
+    frozen = keras.layers.Dense(4, trainable=False)
+    model = compiled(frozen, keras.layers.Dense(4))
+    before = frozen.get_weights()
+    train_in_shards(model, 2).fit(ONES, 5 * ONES, verbose=0)
+    np.testing.assert_array_equal(frozen.get_weights()[0], before[0])
+
+
+def test_other_models_are_refused():
+    model = compiled(keras.layers.BatchNormalization())
+    with pytest.raises(InputError, match="forward pass changes variables"):
+        train_in_shards(model, 2).fit(ONES, ONES, verbose=0)
+    whole = compiled(keras.layers.Dense(1))
+    # Keras does not let it be where TensorFlow is to be deterministic.
+    whole._jit_compile = True
+    with pytest.raises(InputError, match="with jit_compile=False"):
+        train_in_shards(whole, 2)
+    with pytest.raises(InputError, match="Received: shards=0"):
+        train_in_shards(compiled(keras.layers.Dense(1)), 0)
+    with pytest.raises(InputError, match="compiled=False"):
+        train_in_shards(keras.Sequential([keras.Input((4,))]), 2)
+    total = keras.losses.MeanSquaredError(reduction="sum")
+    with pytest.raises(InputError, match="Received: reduction=sum"):
+        train_in_shards(compiled(keras.layers.Dense(1), loss=total), 2)
+
+
+def test_masks_are_for_layers_within():
+    masked = compiled(
+        keras.layers.Embedding(3, 2, mask_zero=True), keras.layers.LSTM(2)
+    )
+    train_in_shards(masked, 2).fit(ONES, ONES[:, :2], verbose=0)
+    masked = compiled(keras.layers.Embedding(3, 2, mask_zero=True))
+    train_in_shards(masked, 2)
+    with pytest.raises(InputError, match="outputs have masks"):
+        masked.fit(ONES, np.ones((4, 4, 2)), verbose=0)
+
+
+def test_it_is_for_one_device(mirrored):
+    with mirrored.scope():
+        model = compiled(keras.layers.Dense(1))
+    with pytest.raises(InputError, match=r"`strategy` must be default .*Mirr"):
+        train_in_shards(model, 2)
+
+
+def test_a_model_that_counts_steps_is_refused():
+    with pytest.raises(InputError, match="`prove_from` counts steps"):
+        get_preset("increment-proved").replace(jit_compile=True)
+
+
+def test_shards_divide_the_batch():
+    with pytest.raises(InputError, match=r"`shards` must divide .*128"):
+        SMALL.replace(shards=3)

@@ -1,0 +1,170 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_lstm.config import ModelConfig
+from keras_lstm.core.errors import InputError
+from keras_lstm.inference.streaming import Stream
+from keras_lstm.models.build import build_model
+from keras_lstm.models.logits import predictions_of
+from keras_lstm.tasks.image_rows import ImageRows
+from keras_lstm.tasks.increment import Increment
+from keras_lstm.verification.evaluation import answering_every_step
+
+rng = np.random.default_rng(0)
+
+
+@pytest.fixture
+def model():
+    config = ModelConfig(units=5, input_noise=1.0, dropout=0.3)
+    return build_model(Increment(), config)
+
+
+def pieces(length):
+    """Sizes that add up to a length."""
+    while length:
+        size = int(rng.integers(1, min(length, 7) + 1))
+        yield size
+        length -= size
+
+
+def test_bits_one_at_a_time_are_answered_as_the_whole(model):
+    bits = rng.integers(2, size=30)
+    expected = model.predict(bits[np.newaxis], verbose=0)[0]
+    stream = Stream(model)
+    logits = [stream.feed_logits(bit) for bit in bits]
+    np.testing.assert_allclose(logits, expected, atol=1e-6)
+    stream.reset()
+    answers = [stream.feed(int(bit)) for bit in bits]
+    assert all(answer.shape == () for answer in answers)
+    np.testing.assert_array_equal(answers, predictions_of(expected))
+
+
+def test_pieces_of_many_streams_are_answered_as_the_whole(model):
+    bits = rng.integers(2, size=(4, 40))
+    expected = model.predict(bits, verbose=0)
+    stream = Stream(model, num_streams=4)
+    found, at = [], 0
+    for size in pieces(40):
+        found.append(stream.feed_logits(bits[:, at : at + size]))
+        at += size
+    np.testing.assert_allclose(np.concatenate(found, 1), expected, atol=1e-6)
+    stream.reset()
+    np.testing.assert_array_equal(
+        stream.feed(bits[:, 0]), predictions_of(expected[:, 0])
+    )
+
+
+@pytest.mark.parametrize("encoder", [None, 3])
+def test_rows_are_answered_with_the_class_so_far(encoder):
+    task = ImageRows(dataset="digits")
+    config = ModelConfig(
+        head="last_state", units=6, encoder_units=encoder, encoder_steps=3
+    )
+    model = build_model(task, config)
+    images = rng.random((3, 8, 8), np.float32)
+    expected = answering_every_step(model).predict(images, verbose=0)
+    stream = Stream(model, num_streams=3)
+    found, at = [], 0
+    for size in (1, 1, 3, 2, 1):
+        found.append(stream.feed_logits(images[:, at : at + size]))
+        at += size
+    np.testing.assert_allclose(np.concatenate(found, 1), expected, atol=1e-5)
+    last = model.predict(images, verbose=0)
+    np.testing.assert_allclose(found[-1][:, -1], last, atol=1e-5)
+    one = Stream(model)
+    np.testing.assert_array_equal(
+        [one.feed(row) for row in images[0]], predictions_of(expected[0])
+    )
+
+
+def test_a_long_stream_needs_no_more_memory(model):
+    stream = Stream(model)
+    sizes = []
+    for _ in range(3):
+        stream.feed(rng.integers(2, size=1000))
+        sizes.append([x.shape for x in tf.nest.flatten(stream._states)])
+    assert sizes[0] == sizes[1] == sizes[2] == [(1, 5)] * 4
+
+
+def layers(*between, inputs=None):
+    inputs = keras.Input((None, 2)) if inputs is None else inputs
+    x = inputs
+    for layer in between:
+        x = layer(x)
+    return keras.Model(inputs, x)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"activation": "relu"},
+        {"recurrent_activation": "hard_sigmoid"},
+        {"use_bias": False},
+        {"stateful": True},
+    ],
+)
+def test_any_forward_lstm_is_streamed(options):
+    rows = rng.normal(size=(1, 6, 2)).astype(np.float32)
+    model = layers(
+        keras.layers.LSTM(3, return_sequences=True, **options),
+        keras.layers.Dense(4),
+        inputs=keras.Input(batch_shape=(1, None, 2)),
+    )
+    expected = model.predict(rows, verbose=0)[0]
+    stream = Stream(model)
+    found = [stream.feed_logits(row) for row in rows[0]]
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("made", "message"),
+    [
+        (
+            lambda: build_model(Increment(), ModelConfig(head="last_state")),
+            "Reshape.: it needs the whole sequence",
+        ),
+        (
+            lambda: layers(keras.layers.Bidirectional(keras.layers.LSTM(2))),
+            "it needs the whole sequence",
+        ),
+        (
+            lambda: layers(keras.layers.LSTM(2, go_backwards=True)),
+            "it reads backwards",
+        ),
+        (
+            lambda: layers(keras.layers.Conv1D(2, 3, padding="same")),
+            "it looks ahead",
+        ),
+        (
+            lambda: layers(
+                keras.layers.Conv1D(2, 3, padding="causal", strides=2)
+            ),
+            "it looks ahead",
+        ),
+    ],
+)
+def test_a_model_that_cannot_be_streamed_is_refused(made, message):
+    with pytest.raises(InputError, match=message):
+        Stream(made())
+
+
+@pytest.mark.parametrize(
+    ("num_streams", "inputs", "message"),
+    [
+        (None, 2, "symbols from 0 to 1. Received: 2"),
+        (None, -1, "symbols from 0 to 1"),
+        (None, 0.5, "symbols from 0 to 1"),
+        (None, [[0]], r"shape \(steps\), or without steps"),
+        (3, [0, 1], r"shape \(3, steps\), or without steps"),
+    ],
+)
+def test_wrong_inputs_are_refused(model, num_streams, inputs, message):
+    with pytest.raises(InputError, match=message):
+        Stream(model, num_streams).feed(inputs)
+
+
+def test_no_streams_are_refused(model):
+    with pytest.raises(InputError, match="num_streams=0"):
+        Stream(model, 0)

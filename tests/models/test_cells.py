@@ -1,0 +1,73 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from scipy.special import expit
+
+from keras_lstm.config import ModelConfig
+from keras_lstm.models.build import build_model
+from keras_lstm.models.stepper import Cells, lstm_cell
+from keras_lstm.monitoring.activations import activations, lstm_layers
+from keras_lstm.tasks.increment import Increment
+
+ARRAY_FUNCTIONS = {
+    "numpy": {"split": np.split, "sigmoid": expit, "tanh": np.tanh},
+    "tensorflow": {"split": tf.split, "sigmoid": tf.sigmoid, "tanh": tf.tanh},
+}
+
+
+@pytest.fixture
+def model():
+    """One whose gates are all over their ranges, and differ."""
+    config = ModelConfig(units=5, num_layers=2, embedding_dim=3)
+    model = build_model(Increment(num_bits=5), config)
+    rng = np.random.default_rng(0)
+    model.set_weights(
+        [rng.normal(size=w.shape).astype(w.dtype) for w in model.get_weights()]
+    )
+    return model
+
+
+def states_by_keras(model, layer, inputs):
+    """An LSTM layer's h and c after the last symbol."""
+    config = layer.get_config() | {"return_state": True}
+    copy = keras.layers.LSTM.from_config(config)
+    _, h, c = copy(layer.input)
+    copy.set_weights(layer.get_weights())
+    return keras.Model(model.input, [h, c]).predict(inputs, verbose=0)
+
+
+def test_steps_and_activations_are_those_of_the_layers(model):
+    num_bits = 5
+    # The children of all nodes are ordered by symbol, then as the nodes.
+    inputs = np.arange(2**num_bits)[:, np.newaxis] >> np.arange(num_bits) & 1
+    cells = Cells.of(model, 2)
+    stepped = cells.start()
+    for step in range(num_bits):
+        targets = tf.zeros([2 ** (step + 1)], tf.int32)
+        stepped, _ = cells.step(stepped, targets)
+    for number, layer in enumerate(lstm_layers(model)):
+        h, c = states_by_keras(model, layer, inputs)
+        assert h.std() > 0.1
+        own = stepped[2 * number : 2 * number + 2]
+        np.testing.assert_allclose(own[0], h, atol=1e-6)
+        np.testing.assert_allclose(own[1], c, atol=1e-6)
+        found = activations(model, layer, inputs)
+        np.testing.assert_allclose(found["h"][:, -1], h, atol=1e-6)
+        np.testing.assert_allclose(found["c"][:, -1], c, atol=1e-6)
+
+
+@pytest.mark.parametrize("library", ARRAY_FUNCTIONS)
+def test_the_gates_of_a_single_unit(library):
+    z = np.float32([[-1.0, 2.0, 0.5, -3.0]])
+    c = np.float32([[0.7]])
+    i, f, g, o, c_after, h = (
+        float(values[0, 0])
+        for values in lstm_cell(z, c, **ARRAY_FUNCTIONS[library])
+    )
+    assert i == pytest.approx(0.26894143)
+    assert f == pytest.approx(0.88079709)
+    assert g == pytest.approx(0.46211717)
+    assert o == pytest.approx(0.04742587)
+    assert c_after == pytest.approx(f * 0.7 + i * g)
+    assert h == pytest.approx(o * np.tanh(c_after))

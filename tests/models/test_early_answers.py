@@ -1,0 +1,46 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_lstm.core.errors import InputError
+from keras_lstm.models.early_prediction import EarlyAnswers
+
+
+def test_the_last_logits_pass():
+    logits = np.float32(np.random.default_rng(0).normal(size=(4, 5, 3)))
+    layer = EarlyAnswers(0.5)
+    np.testing.assert_array_equal(layer(logits), logits[:, -1])
+    assert layer.losses == []
+
+
+def test_the_loss_is_the_crossentropy_against_the_end():
+    logits = np.float32(np.random.default_rng(0).normal(size=(4, 5, 3)))
+    layer = EarlyAnswers(0.5)
+    layer(logits, training=True)
+    shares = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+    by_step = [
+        -(shares[:, -1] * np.log(shares[:, step])).sum(-1).mean()
+        for step in range(4)
+    ]
+    weights = np.array([1, 2, 3, 4]) / 5
+    expected = 0.5 * (weights * by_step).mean()
+    assert float(layer.losses[0]) == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_end_is_not_moved_by_what_came_before():
+    rng = np.random.default_rng(1)
+    logits = tf.Variable(np.float32(rng.normal(size=(2, 3, 4))))
+    layer = EarlyAnswers(1.0)
+    with tf.GradientTape() as tape:
+        layer(logits, training=True)
+        loss = layer.losses[0]
+    gradient = tape.gradient(loss, logits).numpy()
+    np.testing.assert_array_equal(gradient[:, -1], 0)
+    assert np.all(gradient[:, :-1] != 0)
+
+
+def test_bad_weights_are_refused():
+    with pytest.raises(InputError, match="`weight` must be above 0"):
+        EarlyAnswers(0.0)
+    assert issubclass(EarlyAnswers, keras.layers.Layer)

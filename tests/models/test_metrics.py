@@ -1,0 +1,141 @@
+import keras
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from keras_lstm.models.metrics import SequenceAccuracy, TokenAccuracy
+
+METRICS = [SequenceAccuracy, TokenAccuracy]
+
+
+def logits_of(predictions, num_classes=2):
+    return np.eye(num_classes, dtype=np.float32)[predictions]
+
+
+def expected(metric, y_true, y_pred, counts):
+    """The metric in NumPy."""
+    right = y_true == y_pred
+    if metric is SequenceAccuracy:
+        axes = tuple(range(1, right.ndim))
+        right = (right | ~counts).all(axes)
+        counts = counts.any(axes)
+    if not counts.any():
+        return 0.0
+    return (right & counts).sum() / counts.sum()
+
+
+@settings(deadline=None, max_examples=60)
+@given(seed=st.integers(0, 10**6), weighted=st.sampled_from(["", "b", "bt"]))
+@pytest.mark.parametrize("metric", METRICS)
+def test_it_is_what_numpy_says(metric, seed, weighted):
+    rng = np.random.default_rng(seed)
+    batch, steps = rng.integers(1, 6, size=2)
+    y_true = rng.integers(2, size=(batch, steps))
+    y_pred = np.where(rng.random((batch, steps)) < 0.8, y_true, 1 - y_true)
+    weight, counts = None, np.ones((batch, steps), bool)
+    if weighted:
+        shape = (batch, 1) if weighted == "b" else (batch, steps)
+        weight = rng.integers(3, size=shape).astype(np.float32)
+        counts = np.broadcast_to(weight != 0, counts.shape)
+        weight = weight[:, 0] if weighted == "b" else weight
+    result = metric()(y_true, logits_of(y_pred), sample_weight=weight)
+    share = expected(metric, y_true, y_pred, counts)
+    assert float(result) == pytest.approx(share, rel=1e-6)
+    assert (float(result) == 1.0) == (share == 1.0)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_a_smaller_last_batch_counts_by_its_size(metric):
+    measured = metric()
+    measured.update_state(np.zeros((9, 1)), logits_of(np.zeros((9, 1), int)))
+    measured.update_state(np.zeros((1, 1)), logits_of(np.ones((1, 1), int)))
+    assert float(measured.result()) == pytest.approx(0.9)
+    measured.reset_state()
+    assert float(measured.result()) == 0.0
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("count", [10, 2**24, 2**25, 2**40, 2**62])
+def test_one_wrong_is_never_one(metric, count):
+    measured = metric()
+    measured._counted.assign(count)
+    measured._right.assign(count - 1)
+    assert float(measured.result()) < 1.0
+    assert float(measured.result()) > 0.89
+    measured._right.assign(count)
+    assert float(measured.result()) == 1.0
+
+
+def test_one_label_per_example_is_accuracy():
+    y_pred = logits_of([3, 1, 2, 2], num_classes=4)
+    assert float(SequenceAccuracy()([3, 1, 2, 0], y_pred)) == 0.75
+
+
+def test_labels_may_have_a_last_axis_of_one():
+    y_pred = logits_of([3, 1, 2, 2], num_classes=4)
+    column = [[3], [1], [2], [0]]
+    assert float(SequenceAccuracy()(column, y_pred)) == 0.75
+
+
+def test_labels_of_another_rank_are_refused():
+    with pytest.raises(ValueError, match=r"y_true.shape=\(2, 2\)"):
+        SequenceAccuracy()(np.zeros((2, 2)), np.zeros((2, 3)))
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_a_keras_mask_is_honoured_in_fit(metric):
+    inputs = np.array([[1, 2, 0], [1, 1, 1], [0, 0, 0]])
+    model = keras.Sequential(
+        [
+            keras.layers.Embedding(3, 2, mask_zero=True),
+            keras.layers.LSTM(2, return_sequences=True),
+            keras.layers.Dense(
+                2, kernel_initializer="zeros", bias_initializer=first_class
+            ),
+        ]
+    )
+    model.compile(loss="sparse_categorical_crossentropy", metrics=[metric()])
+    # It always says 0: wrong only where the mask hides it, and once.
+    y_true = np.array([[0, 0, 1], [0, 1, 0], [1, 1, 1]])
+    _, value = model.evaluate(inputs, y_true, verbose=0)
+    share = 1 / 2 if metric is SequenceAccuracy else 4 / 5
+    assert value == pytest.approx(share)
+
+
+def first_class(shape, dtype=None):
+    return keras.ops.convert_to_tensor([1.0, 0.0], dtype)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_it_survives_serialisation(metric):
+    config = keras.saving.serialize_keras_object(metric(name="mine"))
+    again = keras.saving.deserialize_keras_object(config)
+    assert type(again) is metric
+    assert again.name == "mine"
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_replicas_are_added_up(mirrored, metric):
+    with mirrored.scope():
+        measured = metric()
+        model = keras.Sequential([keras.layers.Identity()])
+        model.compile(loss="mse", metrics=[measured])
+    rng = np.random.default_rng(0)
+    y_true = rng.integers(2, size=(103, 5))
+    y_pred = np.where(rng.random(y_true.shape) < 0.9, y_true, 1 - y_true)
+    # The last batch is ragged: 3 of 20, and uneven between two replicas.
+    step = mirrored.experimental_distribute_dataset(
+        as_dataset(y_true, logits_of(y_pred)).batch(20)
+    )
+    for batch in step:
+        mirrored.run(lambda y, p: measured.update_state(y, p), args=batch)
+    counts = np.ones(y_true.shape, bool)
+    share = expected(metric, y_true, y_pred, counts)
+    assert float(measured.result()) == pytest.approx(share, rel=1e-6)
+
+
+def as_dataset(*arrays):
+    import tensorflow as tf
+
+    return tf.data.Dataset.from_tensor_slices(arrays)

@@ -1,0 +1,101 @@
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+from keras_lstm.core.errors import InputError
+from keras_lstm.models.optimizers import make_optimizer, make_schedule
+from keras_lstm.presets import get_preset
+from keras_lstm.tasks.image_rows import ImageRows
+from keras_lstm.tasks.increment import Increment
+from keras_lstm.training.train import train
+
+
+def rates(**values):
+    """The learning rate at each step of ten epochs of 20."""
+    config = get_preset("digits").replace(
+        ImageRows, epochs=10, learning_rate=0.5, **values
+    )
+    schedule = make_schedule(config.training, 20)
+    return [float(schedule(step)) for step in range(201)]
+
+
+def test_the_learning_rate_rises_and_falls():
+    found = rates(warmup=0.1)
+    np.testing.assert_allclose(found[:21], np.linspace(0, 0.5, 21), atol=1e-6)
+    assert np.all(np.diff(found[20:]) < 1e-9)
+    assert found[110] == pytest.approx(0.25, abs=1e-6)
+    assert found[200] == pytest.approx(0, abs=1e-6)
+    assert rates()[0] == 0.5
+    # As the preset was measured.
+    training = get_preset("image-rows").training
+    assert round(training.warmup * 30 * 215) == 300
+    optimizer = make_optimizer(get_preset("image-rows"), 215)
+    assert optimizer.ema_momentum == 0.995
+
+
+def test_a_warmup_needs_a_cosine():
+    with pytest.raises(InputError, match="`warmup` needs the schedule cosine"):
+        get_preset("digits").replace(schedule="constant", warmup=0.1)
+
+
+def test_steps_in_one_call_change_nothing_that_is_learned(tmp_path):
+    config = get_preset("increment").replace(
+        Increment,
+        num_bits=5,
+        units=4,
+        epochs=2,
+        steps_per_epoch=6,
+        monitor=None,
+        strategy="default",
+    )
+    one, several = (
+        train(
+            config.replace(Increment, steps_per_execution=steps),
+            tmp_path / str(steps),
+            quiet=True,
+        )
+        for steps in (1, 3)
+    )
+    for weights, same in zip(
+        one.model.get_weights(), several.model.get_weights(), strict=True
+    ):
+        np.testing.assert_array_equal(weights, same)
+    for name in ("training_examples", "optimizer_steps", "epochs"):
+        assert getattr(one.report, name) == getattr(several.report, name)
+
+
+def test_an_epoch_is_a_whole_number_of_calls(tmp_path):
+    config = get_preset("increment")
+    with pytest.raises(InputError, match="must divide the 10 steps of an epoc"):
+        config.replace(steps_per_epoch=10, steps_per_execution=3)
+    # How many steps there are, only the data says.
+    config = get_preset("digits").replace(steps_per_execution=7)
+    with pytest.raises(InputError, match="must divide the 20 steps of an epoc"):
+        train(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_xla_learns_the_same_but_for_rounding(tmp_path):
+    options = ["--num-bits", "5", "--units", "4", "--epochs", "1"]
+    options += ["--steps-per-epoch", "4", "--strategy", "default"]
+    options += ["--input-noise", "0", "--layer-noise", "0"]
+    found = []
+    for jit in ("false", "true"):
+        subprocess.run(
+            [
+                *(sys.executable, "-m", "keras_lstm", "train", "increment"),
+                *(*options, "--jit-compile", jit),
+                *("--run-dir", str(tmp_path / jit)),
+            ],
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        model = keras.saving.load_model(tmp_path / jit / "model.keras")
+        found.append(model.get_weights())
+    for weights, near in zip(*found, strict=True):
+        np.testing.assert_allclose(weights, near, atol=1e-4)
+    assert any((x != y).any() for x, y in zip(*found, strict=True))

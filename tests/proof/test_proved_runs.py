@@ -1,0 +1,244 @@
+"""A run that is proved, from training to the command."""
+
+import dataclasses
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from keras_lstm.cli import main
+from keras_lstm.monitoring.pictures import draw_proof
+from keras_lstm.presets import get_preset
+from keras_lstm.proof.certificate import Proof, ProofError, check_proof
+from keras_lstm.runs.run import load_run
+from keras_lstm.tasks.image_rows import ImageRows
+from keras_lstm.tasks.increment import Add, Decrement, Increment, Parity
+from keras_lstm.training.train import InputError, train
+
+
+@pytest.fixture(scope="module")
+def proved_run(tmp_path_factory):
+    """A run of the preset, on short numbers."""
+    run_dir = tmp_path_factory.mktemp("proved") / "run"
+    config = get_preset("increment-proved").replace(Increment, num_bits=12)
+    result = train(config, run_dir, quiet=True)
+    assert result.report.proved
+    return run_dir
+
+
+@pytest.fixture(scope="module")
+def unproved_run(tmp_path_factory):
+    """A run that is right at its own length, and not proved."""
+    run_dir = tmp_path_factory.mktemp("unproved") / "run"
+    config = get_preset("increment").replace(
+        Increment, num_bits=8, forget_bias=1.0
+    )
+    report = train(config, run_dir, quiet=True).report
+    assert report.num_wrong == 0
+    assert not report.proved
+    return run_dir
+
+
+def test_training_ends_with_a_proof(proved_run):
+    report = json.loads((proved_run / "report.json").read_text())
+    assert report["stopped_because"] == "proved"
+    assert report["epochs"] < 16
+    assert report["num_wrong"] == 0
+    assert report["min_margin"] >= report["proof_margin"] > 0
+    proof = Proof.from_json((proved_run / "proof.json").read_text())
+    run = load_run(proved_run)
+    margin = check_proof(run.model, run.machine, proof)
+    assert margin == report["proof_margin"]
+    assert report["proof_boxes"] == len(proof.states)
+    # What is saved is the stock model alone.
+    assert [type(layer).__module__ for layer in run.model.layers] == [
+        type(layer).__module__
+        for layer in (
+            keras.layers.InputLayer(()),
+            keras.layers.Embedding(2, 1),
+            keras.layers.LSTM(1),
+            keras.layers.Dense(1),
+        )
+    ]
+
+
+def test_prove_says_it_in_one_sentence(proved_run, capsys):
+    before = (proved_run / "report.json").read_text()
+    assert main(["prove", str(proved_run)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == (
+        "Proved: for every binary number, of any length, this model answers "
+        "that number plus 1 (modulo 2^length)."
+    )
+    margin = json.loads(before)["proof_margin"]
+    assert f"wins by at least {margin:.4g}" in lines[1]
+    assert (proved_run / "report.json").read_text() == before
+
+
+def test_prove_prints_json(proved_run, capsys):
+    assert main(["prove", str(proved_run), "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["task"], report["proved"]) == ("increment", True)
+    assert report["proof_margin"] > 0
+    assert report["reason"] is None
+
+
+def test_other_weights_do_not_go_with_the_proof(proved_run):
+    run = load_run(proved_run)
+    proof = Proof.from_json((proved_run / "proof.json").read_text())
+    weights = run.model.get_weights()
+    weights[-1][0] += 1e-6
+    run.model.set_weights(weights)
+    with pytest.raises(ProofError, match="about other weights"):
+        check_proof(run.model, run.machine, proof)
+
+
+def test_without_a_proof_wrong_inputs_are_looked_for(
+    unproved_run, monkeypatch, capsys
+):
+    monkeypatch.setattr("keras_lstm.runs.checks._LENGTHS_TO_FAIL_AT", (10,))
+    assert main(["prove", str(unproved_run), "--json"]) == 1
+    report = json.loads(capsys.readouterr().out)
+    assert not report["proved"]
+    assert "could not be decided" in report["reason"]
+    assert report["checks"][0]["num_wrong"] == 0
+    assert not (unproved_run / "proof.json").exists()
+    assert main(["prove", str(unproved_run)]) == 1
+    out = capsys.readouterr().out
+    assert out.startswith("No proof was found: in round ")
+    assert "0 of 255 answers are wrong at 8 bits (all inputs)." in out
+
+
+def test_a_wrong_input_says_more_than_no_proof(unproved_run, tmp_path, capsys):
+    run = load_run(unproved_run)
+    weights = run.model.get_weights()
+    weights[-1][...] = [9.0, -9.0]
+    run.model.set_weights(weights)
+    for name in ("report.json", "config.yaml"):
+        (tmp_path / name).write_text((unproved_run / name).read_text())
+    run.model.save(tmp_path / "model.keras")
+    assert main(["prove", str(tmp_path)]) == 1
+    out = capsys.readouterr().out.splitlines()
+    assert out[0] == "Wrong, so there is nothing to prove:"
+    assert [line.split()[0] for line in out[1:4]] == [
+        "input",
+        "target",
+        "prediction",
+    ]
+    number, answer, prediction = (line.split()[1] for line in out[1:4])
+    assert int(answer, 2) == int(number, 2) + 1
+    assert prediction != answer
+    assert main(["prove", str(tmp_path), "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["wrong_input"] == number
+
+
+def test_a_proof_is_about_the_weights_that_are_saved(tmp_path):
+    class ChangesWeights(keras.callbacks.Callback):
+        def on_train_end(self, logs=None):
+            bias = self.model.layers[3].bias
+            bias.assign(bias + 1e-3)
+
+    config = get_preset("increment-proved").replace(Increment, num_bits=8)
+    result = train(
+        config, tmp_path / "run", quiet=True, callbacks=[ChangesWeights()]
+    )
+    assert not result.report.proved
+    assert "about other weights" in result.proof.reason
+    assert not (tmp_path / "run" / "proof.json").exists()
+    with pytest.raises(InputError, match="`ema_share` keeps others"):
+        config.replace(ema_share=0.5)
+
+
+def test_an_old_proof_does_not_stay(unproved_run, monkeypatch):
+    monkeypatch.setattr("keras_lstm.runs.checks._LENGTHS_TO_FAIL_AT", ())
+    (unproved_run / "proof.json").write_text("about other weights")
+    assert main(["prove", str(unproved_run)]) == 1
+    assert not (unproved_run / "proof.json").exists()
+
+
+@pytest.mark.parametrize("task", [Decrement, Parity, Add])
+def test_other_tasks_are_proved_with_no_change_but_the_task(tmp_path, task):
+    config = get_preset("increment-proved").replace(task, num_bits=12)
+    report = train(config, tmp_path / "run", quiet=True).report
+    assert report.proved
+    assert report.num_wrong == 0
+
+
+def test_images_cannot_be_proved(tmp_path, capsys):
+    with pytest.raises(InputError, match="`prove_from` needs a sequence task"):
+        get_preset("digits").replace(prove_from=1)
+    config = get_preset("digits").replace(
+        ImageRows, epochs=1, steps_per_epoch=1
+    )
+    train(config, tmp_path / "run", quiet=True)
+    assert main(["prove", str(tmp_path / "run")]) == 2
+    assert "must hold a run of a sequence task" in capsys.readouterr().err
+
+
+def test_a_last_state_model_cannot_be_proved(tmp_path, capsys):
+    config = get_preset("increment").replace(
+        Increment, num_bits=4, head="last_state", epochs=1
+    )
+    train(config, tmp_path / "run", quiet=True)
+    assert main(["prove", str(tmp_path / "run")]) == 2
+    err = capsys.readouterr().err
+    assert "must answer at every time step" in err
+    assert err.count("\n") == 1
+    with pytest.raises(InputError, match="`prove_from` needs the per_step"):
+        config.replace(prove_from=0)
+
+
+def test_a_layer_that_is_not_understood_is_named(
+    unproved_run, tmp_path, capsys
+):
+    run = load_run(unproved_run)
+    changed = run.model.get_config()
+    for layer in changed["layers"]:
+        if layer["class_name"] == "LSTM":
+            layer["config"]["activation"] = "relu"
+    model = keras.Model.from_config(changed)
+    for name in ("report.json", "config.yaml"):
+        (tmp_path / name).write_text((unproved_run / name).read_text())
+    model.save(tmp_path / "model.keras")
+    assert main(["prove", str(tmp_path)]) == 2
+    err = capsys.readouterr().err
+    assert "layer `lstm_1` (LSTM)" in err
+    assert err.count("\n") == 1
+
+
+def test_the_picture_is_of_states_inside_their_boxes(proved_run):
+    run = load_run(proved_run)
+    proof = Proof.from_json((proved_run / "proof.json").read_text())
+    figure = draw_proof(run.model, run.machine, proof)
+    (axes,) = figure.axes
+    assert axes.get_title() == "increment: 768 states, none outside its box"
+    assert len(axes.patches) == len(proof.states)
+    dots = np.concatenate([each.get_offsets() for each in axes.collections])
+    assert len(dots) == 64 * 12
+    # Boxes that are somewhere else do not hold them.
+    moved = dataclasses.replace(proof, boxes=proof.boxes.widened(-0.2))
+    figure = draw_proof(run.model, run.machine, moved)
+    assert "OUTSIDE" in figure.axes[0].get_title()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize(
+    ("task", "network"),
+    [
+        (Increment, {}),
+        (Decrement, {}),
+        (Parity, {}),
+        (Add, {}),
+        (Increment, {"units": 32, "num_layers": 2}),
+    ],
+)
+def test_ten_seeds_are_proved(tmp_path, task, network):
+    for seed in range(10):
+        config = get_preset("increment-proved").replace(
+            task, seed=seed, **network
+        )
+        report = train(config, tmp_path / str(seed), quiet=True).report
+        assert report.proved, seed
+        assert report.num_wrong == 0, seed

@@ -1,0 +1,406 @@
+import csv
+import json
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+from keras_lstm.cli import main
+from keras_lstm.config_file import read_config
+from keras_lstm.presets import get_preset
+from keras_lstm.tasks.increment import Increment
+from keras_lstm.tuning.settings import Search
+
+TUNE = ("tune", "increment", "--num-bits", "6", "--epochs", "6")
+# Beside a file called `file`, in a folder that is not a search's.
+BAD_ARGUMENTS = [
+    (["--workers", "0"], "`workers` must be an integer of at least 1"),
+    (["--max-trials", "x"], "`max_trials` must be an integer"),
+    (["--algorithm", "gird"], "Did you mean `grid`"),
+    (["--objective", "accuracy"], "cost or smallest for a sequence task"),
+    (["--objective", "coast"], "Did you mean `cost`"),
+    (["--search", "unit"], "Did you mean `units`"),
+    (["--search", "units,seed"], "`seed` is no option that can be searched"),
+    (["--resume"], "`resume` needs `run_dir`"),
+    (
+        ["--resume", "--overwrite", "--run-dir", "x"],
+        "`resume` and `overwrite` exclude one another",
+    ),
+    (["--run-dir", "file"], "`run_dir` must be a folder"),
+    (["--run-dir", "file/below"], "`run_dir` must be a folder"),
+    (["--run-dir", "x" * 300], "`run_dir` must be a path of a folder"),
+    (["--run-dir="], "--run-dir: must be a path. Received: nothing"),
+    (
+        ["--algorithm", "hyperband", "--max-trials", "3"],
+        "`max_trials` must be left out with hyperband",
+    ),
+    (["--run-dir", "."], "`run_dir` must be empty, or hold a search"),
+    (["--units", "0"], "`units` must be an integer"),
+    (["--seed", "-1"], "`seed` must be an integer from 0"),
+    (["--dataset", "digits"], "`dataset` is no option of increment"),
+    (["--config", "none.yaml"], "`config` must be a readable file"),
+    (["--preset", "incement"], "Did you mean `increment`"),
+    (["--strategy", "multi_worker"], "needs the variable TF_CONFIG"),
+]
+# Without `KERASTUNER_`; "used" is a port that is in use.
+BAD_VARIABLES = [
+    ({"TUNER_ID": "", "ORACLE_PORT": "1"}, "KERASTUNER_TUNER_ID must be"),
+    ({"TUNER_ID": "tuner0", "ORACLE_PORT": ""}, "KERASTUNER_ORACLE_PORT m"),
+    ({"TUNER_ID": "tuner0", "ORACLE_PORT": "x"}, "must be a port's number"),
+    ({"TUNER_ID": "chief", "ORACLE_PORT": "used"}, "must be free for the"),
+]
+
+
+def command(*arguments):
+    return [sys.executable, "-m", "keras_lstm", *TUNE, *map(str, arguments)]
+
+
+def rows(folder):
+    with (folder / "trials.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def children(pid):
+    """The processes that a process has started, by KerasTuner's name."""
+    found = {}
+    for path in pathlib.Path("/proc").glob("[0-9]*"):
+        try:
+            parent = int((path / "stat").read_text().rsplit(")")[1].split()[1])
+            environment = (path / "environ").read_bytes().split(b"\0")
+        except (OSError, IndexError):
+            continue
+        for variable in environment:
+            name, _, value = variable.partition(b"=")
+            if parent == pid and name == b"KERASTUNER_TUNER_ID":
+                found[value.decode()] = int(path.name)
+    return found
+
+
+def wait_until(condition, process, seconds=120):
+    """Waits for something that another process does."""
+    end = time.monotonic() + seconds
+    while not (found := condition()):
+        assert process.poll() is None, "the search has ended"
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.02)
+    return found
+
+
+@pytest.fixture
+def start():
+    started = []
+
+    def start(*arguments):
+        process = subprocess.Popen(
+            command(*arguments),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"CUDA_VISIBLE_DEVICES": "-1"},
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        for pid in children(process.pid).values():
+            os.kill(pid, signal.SIGKILL)
+        process.kill()
+        process.communicate()
+
+
+def checkpoints(folder):
+    """Checkpoints of trials in the middle of their training."""
+    return [
+        path
+        for path in folder.glob("trials/*/checkpoints/step-*")
+        if not path.name.endswith("000000000.ckpt")
+        and not (path.parents[1] / "report.json").exists()
+    ]
+
+
+def test_a_search_from_beginning_to_end(tmp_path, capsys):
+    folder = tmp_path / "search"
+    search = [*TUNE, "--max-trials", "2", "--run-dir", str(folder)]
+    assert main(search) == 0
+    out = capsys.readouterr().out
+    assert out.splitlines()[0].split()[:2] == ["trial", "units"]
+    assert len(out.splitlines()) == 4
+    found = rows(folder)
+    assert sorted(int(row["units"]) for row in found) == [8, 16]
+    scores = [float(row["score"]) for row in found]
+    assert scores == sorted(scores)
+    for row in found:
+        report = folder / "trials" / row["trial"] / "report.json"
+        report = json.loads(report.read_text())
+        assert float(row["num_wrong"]) == report["num_wrong"]
+        assert float(row["num_parameters"]) == report["num_parameters"]
+        assert list((folder / "hparams" / row["trial"]).glob("events.*"))
+    best = read_config((folder / "best.yaml").read_text(), Increment)
+    assert best.values["units"] == int(found[0]["units"])
+    assert best.values["num_bits"] == 6
+    # Again: refused, gone on with, of another space, damaged, anew.
+    assert main(search) == 2
+    assert "must not hold a search yet" in capsys.readouterr().err
+    more = [*search, "--resume", "--max-trials", "3"]
+    assert main(more) == 0
+    assert len(rows(folder)) == 3
+    assert main([*more, "--num-layers", "1"]) == 2
+    assert "the same task, options and search space" in capsys.readouterr().err
+    assert main([*more, "--search", "units,dropout"]) == 2
+    capsys.readouterr()
+    trial = folder / "keras_tuner" / "trial_2" / "trial.json"
+    kept = trial.read_text()
+    for damaged in ("{}", "null", "[]", kept[:-9], kept + "\udcff"):
+        trial.write_text(damaged, errors="surrogateescape")
+        assert main(more) == 2
+        err = capsys.readouterr().err
+        assert err.count("\n") == 1
+        assert f"KerasTuner's {trial} cannot be read" in err
+        assert "Trials that could be: 0, 1;" in err
+    trial.write_text(kept)
+    oracle = folder / "keras_tuner" / "oracle.json"
+    oracle.write_text(oracle.read_text()[:-9])
+    assert main(more) == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert f"KerasTuner's {oracle} cannot be read" in err
+    assert "Trials that could be: 0, 1, 2" in err
+    assert main([*search, "--overwrite", "--max-trials", "1"]) == 0
+    assert len(rows(folder)) == 1
+
+
+@pytest.mark.parametrize(("arguments", "message"), BAD_ARGUMENTS)
+def test_bad_input_is_one_line(
+    tmp_path, monkeypatch, capsys, arguments, message
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    (tmp_path / "file").write_text("")
+    assert main([*TUNE, *arguments]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+    assert message in err
+    # Nothing was begun.
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.slow
+def test_a_worker_that_dies_is_started_again(tmp_path, start):
+    folder = tmp_path / "search"
+    process = start(
+        *("--run-dir", folder, "--workers", "2", "--max-trials", "2"),
+        *("--checkpoint-steps", "5", "--steps-per-epoch", "100"),
+    )
+    wait_until(lambda: checkpoints(folder), process)
+    victim = children(process.pid)["tuner0"]
+    os.kill(victim, signal.SIGKILL)
+    out, err = process.communicate(timeout=200)
+    assert process.returncode == 0, err
+    assert "tuner0 has died (exit code -9); starting it again" in err
+    assert len(rows(folder)) == 2
+    assert all(row["score"] for row in rows(folder))
+    assert "Search folder" in out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["chief", "interrupt"])
+def test_a_search_that_is_stopped_goes_on(tmp_path, start, capsys, how):
+    folder = tmp_path / "search"
+    options = ["--run-dir", str(folder), "--max-trials", "3"]
+    options += ["--checkpoint-steps", "5", "--steps-per-epoch", "100"]
+    process = start(*options, "--workers", "2")
+    wait_until(lambda: checkpoints(folder), process)
+    processes = children(process.pid)
+    assert set(processes) == {"chief", "tuner0", "tuner1"}
+    if how == "chief":
+        os.kill(processes["chief"], signal.SIGKILL)
+    else:
+        process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    # Nothing is left behind.
+    assert not any(
+        pathlib.Path(f"/proc/{pid}").exists() for pid in processes.values()
+    )
+    if how == "chief":
+        assert process.returncode == 1
+        assert "the chief of the search has died (exit code -9); go on" in err
+    else:
+        assert process.returncode == 130
+    assert main([*TUNE, *options, "--resume"]) == 0
+    assert len(rows(folder)) == 3
+    assert all(row["score"] for row in rows(folder))
+
+
+@pytest.fixture
+def bad_variables():
+    """KerasTuner's variables from a row of `BAD_VARIABLES`."""
+    with socket.socket() as used:
+        used.bind(("127.0.0.1", 0))
+        port = str(used.getsockname()[1])
+        yield lambda row: {
+            f"KERASTUNER_{name}": port if value == "used" else value
+            for name, value in (row | {"ORACLE_IP": "127.0.0.1"}).items()
+        }
+
+
+@pytest.mark.parametrize(("variables", "message"), BAD_VARIABLES)
+def test_wrong_variables_are_one_line(
+    tmp_path, monkeypatch, capsys, bad_variables, variables, message
+):
+    for name, value in bad_variables(variables).items():
+        monkeypatch.setenv(name, value)
+    assert main([*TUNE, "--run-dir", str(tmp_path / "search")]) == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert message in err
+
+
+REFUSE = """
+import contextlib, io, json, os, sys
+from keras_lstm.cli import main
+
+results = []
+for arguments, variables, _ in json.load(sys.stdin):
+    os.environ.update(variables)
+    with contextlib.redirect_stderr(io.StringIO()) as err:
+        code = main(arguments)
+    for name in variables:
+        del os.environ[name]
+    heavy = {"tensorflow", "keras", "keras_tuner"} & set(sys.modules)
+    results.append([code, err.getvalue(), sorted(heavy)])
+print(json.dumps(results))
+"""
+
+
+def test_bad_usage_is_refused_before_tensorflow_is_loaded(
+    tmp_path, bad_variables
+):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "held" / "keras_tuner").mkdir(parents=True)
+    (tmp_path / "held" / "keras_tuner" / "oracle.json").write_text("{}")
+    config = get_preset("increment").replace(Increment, num_bits=6, epochs=6)
+    (tmp_path / "held" / "search.yaml").write_text(Search(config).to_yaml())
+    held = [
+        ([], "`run_dir` must not hold a search yet"),
+        (["--resume"], "oracle.json cannot be read"),
+        (["--resume", "--units", "8"], "others than in held/search.yaml"),
+    ]
+    cases = [
+        *(([*TUNE, *each], {}, text) for each, text in BAD_ARGUMENTS),
+        *(
+            ([*TUNE, "--run-dir", "held", *each], {}, text)
+            for each, text in held
+        ),
+        *((TUNE, bad_variables(each), text) for each, text in BAD_VARIABLES),
+        (["tune", "image-rows", "--objective", "cost"], {}, "accuracy for ima"),
+        (["tune", "incremnt"], {}, "Did you mean `increment`"),
+    ]
+    environment = {k: v for k, v in os.environ.items() if k != "TF_CONFIG"}
+    done = subprocess.run(
+        [sys.executable, "-c", REFUSE],
+        input=json.dumps(cases),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        cwd=tmp_path,
+        env=environment,
+    )
+    assert done.returncode == 0, done.stderr
+    results = json.loads(done.stdout)
+    for case, (code, err, heavy) in zip(cases, results, strict=True):
+        assert code == 2, case
+        assert case[2] in err, case
+        assert err.count("\n") == 1, case
+        assert heavy == [], case
+    found = sorted(path.name for path in tmp_path.rglob("*"))
+    assert found == [
+        "file",
+        "held",
+        "keras_tuner",
+        "oracle.json",
+        "search.yaml",
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("algorithm", ["random", "hyperband", "bayesian"])
+def test_every_algorithm_runs_to_its_end(tmp_path, capsys, algorithm):
+    folder = tmp_path / "search"
+    options = ["--run-dir", str(folder), "--algorithm", algorithm]
+    options += ["--search", "units,learning_rate"]
+    if algorithm != "hyperband":
+        options += ["--max-trials", "5"]
+    assert main([*TUNE, *options]) == 0
+    found = rows(folder)
+    assert len(found) >= 5
+    assert all(row["score"] for row in found)
+    assert len({(row["units"], row["learning_rate"]) for row in found}) > 3
+    before = (folder / "trials.csv").read_text()
+    # Finished: nothing is run again.
+    assert main([*TUNE, *options, "--resume"]) == 0
+    assert (folder / "trials.csv").read_text() == before
+    capsys.readouterr()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("other", [False, True])
+def test_a_chief_and_a_worker_as_on_several_machines(tmp_path, other):
+    folder = tmp_path / "search"
+    names = ["tuner0", "chief", *(["tuner1"] if other else [])]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    started = [
+        subprocess.Popen(
+            command(
+                *("--run-dir", folder, "--max-trials", "2"),
+                *(("--num-layers", "1") if name == "tuner1" else ()),
+            ),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ
+            | {
+                "CUDA_VISIBLE_DEVICES": "-1",
+                "KERASTUNER_TUNER_ID": name,
+                "KERASTUNER_ORACLE_IP": "127.0.0.1",
+                "KERASTUNER_ORACLE_PORT": port,
+            },
+        )
+        for name in names
+    ]
+    try:
+        (out, worker_err), (chief_out, chief_err), *others = (
+            process.communicate(timeout=200) for process in started
+        )
+    finally:
+        for process in started:
+            process.kill()
+    codes = [process.returncode for process in started]
+    assert codes == [0, 0, 2][: len(names)], worker_err + chief_err
+    for _, err in others:
+        assert "others than in" in err
+        assert "Traceback" not in err
+    assert out == ""
+    assert chief_out.splitlines()[-1] == f"Search folder: {folder}"
+    assert len(rows(folder)) == 2
+
+
+def test_trials_that_cannot_be_run_are_one_line(tmp_path, capsys):
+    search = ["tune", "image-rows", "--preset", "digits", "--max-trials", "2"]
+    search += ["--batch-size", "100000", "--run-dir", str(tmp_path / "search")]
+    assert main(search) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    lines = [line for line in err.splitlines() if line.startswith("keras-lstm")]
+    assert len(lines) == 1
+    assert "`batch_size` must be at most" in lines[0]
+    assert "Traceback" not in err

@@ -1,0 +1,72 @@
+import textwrap
+
+import pytest
+
+from keras_lstm.core.errors import InputError
+from keras_lstm.presets import get_preset
+from keras_lstm.tasks.image_rows import ImageRows
+from keras_lstm.tasks.increment import Increment
+from keras_lstm.tasks.registry import TASKS
+from keras_lstm.tuning.settings import (
+    OBJECTIVES,
+    SEARCHABLE,
+    Search,
+    check_objective,
+)
+
+SMALL = get_preset("increment").replace(
+    Increment, num_bits=6, epochs=6, steps_per_epoch=10
+)
+DIGITS = get_preset("digits").replace(ImageRows, epochs=1)
+
+
+def test_a_task_has_the_objectives_of_its_kind():
+    assert Search(SMALL).objective == "cost"
+    assert Search(SMALL, objective="smallest").objective == "smallest"
+    assert Search(DIGITS).objective == "accuracy"
+    for task in TASKS.values():
+        assert set(task.objectives) <= set(OBJECTIVES)
+
+
+@pytest.mark.parametrize(
+    ("config", "objective", "message"),
+    [
+        (SMALL, "accuracy", "cost or smallest for a sequence task"),
+        (DIGITS, "cost", "accuracy for images"),
+        (SMALL, "coast", "Did you mean `cost`"),
+    ],
+)
+def test_an_objective_that_the_task_has_not_got_is_refused(
+    config, objective, message
+):
+    with pytest.raises(InputError, match=message):
+        check_objective(config, objective)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"names": ("units", "unit")}, "Did you mean `units`"),
+        ({"names": ()}, "`search` must name an option"),
+        ({"objective": "accuracy"}, "cost or smallest for a sequence task"),
+        ({"algorithm": "gird"}, "Did you mean `grid`"),
+        ({"max_trials": 0}, "`max_trials` must be an integer of at least 1"),
+        (
+            {"max_trials": 3, "algorithm": "hyperband"},
+            "`max_trials` must be left out with hyperband",
+        ),
+    ],
+)
+def test_a_search_that_cannot_be_is_refused(options, message):
+    with pytest.raises(InputError, match=message):
+        Search(SMALL, **options)
+
+
+def test_a_search_is_told_from_another_by_its_yaml():
+    search = Search(SMALL, SEARCHABLE[:2], "smallest", "random", 4, 7)
+    config = textwrap.indent(SMALL.to_yaml(), "  ")
+    # The very bytes: a folder that holds others is refused.
+    assert search.to_yaml() == (
+        "algorithm: random\nobjective: smallest\n"
+        "search:\n- units\n- num_layers\nseed: 7\nconfig:\n" + config
+    )
