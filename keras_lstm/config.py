@@ -131,14 +131,14 @@ class TrainingConfig(Options):
         "constant, or a cosine that falls to zero over all epochs",
         choices=("constant", "cosine"),
     )
-    warmup: float = option(
+    warmup_fraction: float = option(
         0.0,
         "share of all steps over which the learning rate rises from 0, before "
         "the cosine",
         minimum=0.0,
         below=1.0,
     )
-    clipnorm: float | None = option(
+    global_clipnorm: float | None = option(
         None, "norm that the whole gradient is clipped to", above=0.0
     )
     weight_decay: float | None = option(
@@ -152,7 +152,7 @@ class TrainingConfig(Options):
         minimum=0.0,
         below=1.0,
     )
-    ema_share: float | None = option(
+    ema_fraction: float | None = option(
         None,
         "validate with, and keep at the end, the exponential moving average "
         "of the weights over about this share of all steps; none: the last "
@@ -169,35 +169,35 @@ class TrainingConfig(Options):
     start_from_epoch: int = option(
         0, "epochs that always run before the monitor may stop", minimum=0
     )
-    counterexamples_from: int | None = option(
+    counterexamples_from_epoch: int | None = option(
         None,
         "from this epoch on, counted from 0, check every input after each "
         "epoch, feed back what is wrong, and stop when nothing is; none: never",
         minimum=0,
     )
-    counterexample_share: float = option(
+    counterexample_fraction: float = option(
         0.5,
         "share of a batch that is fed back",
         above=0.0,
         maximum=1.0,
     )
-    early_answers: float | None = option(
+    early_prediction: float | None = option(
         None,
         "weight in the loss of answers before the last time step, against the "
         "last (last_state head, one label per example); none: not trained",
         above=0.0,
     )
-    prove_from: int | None = option(
+    prove_from_epoch: int | None = option(
         None,
         "from this epoch on, counted from 0, train the network to stay within "
         "boxes, look for a proof after each epoch, and stop when there is "
         "one; none: never",
         minimum=0,
     )
-    checkpoint_steps: int | None = option(
+    checkpoint_every_steps: int | None = option(
         None, "write a checkpoint after so many steps; none: by time", minimum=1
     )
-    checkpoint_seconds: float | None = option(
+    checkpoint_every_seconds: float | None = option(
         30.0,
         "write a checkpoint after so many seconds; none: not by time",
         above=0.0,
@@ -215,7 +215,7 @@ class TrainingConfig(Options):
         "callbacks, checkpoints and signals come between calls",
         minimum=1,
     )
-    shards: int = option(
+    num_microbatches: int = option(
         1,
         "parts of a batch that are computed side by side, on one device: "
         "faster on a CPU, at best one for each core, or of 1,000 examples; "
@@ -265,8 +265,11 @@ class Config(Options):
     def _rules(self) -> Iterator[_Rule]:
         task, model, training = self.task, self.model, self.training
         per_step = model.head == "per_step"
-        parts = f"shards={training.shards}, jit_compile={training.jit_compile}"
-        in_parts = training.shards > 1 or training.jit_compile
+        parts = (
+            f"num_microbatches={training.num_microbatches}, "
+            f"jit_compile={training.jit_compile}"
+        )
+        in_parts = training.num_microbatches > 1 or training.jit_compile
         num_examples = task.num_training_examples
         yield (
             not per_step or task.output_shape == task.input_shape[:1],
@@ -275,13 +278,15 @@ class Config(Options):
             f"head={model.head}",
         )
         yield (
-            training.batch_size % training.shards == 0,
-            f"`shards` must divide `batch_size` {training.batch_size}",
-            f"shards={training.shards}",
+            training.batch_size % training.num_microbatches == 0,
+            "`num_microbatches` must divide `batch_size` "
+            f"{training.batch_size}",
+            f"num_microbatches={training.num_microbatches}",
         )
         yield (
             not in_parts or training.strategy in ("auto", "default"),
-            "`strategy` must be default for `shards` above 1 or `jit_compile`",
+            "`strategy` must be default for `num_microbatches` above 1 or "
+            "`jit_compile`",
             f"strategy={training.strategy}, {parts}",
         )
         yield (
@@ -303,9 +308,10 @@ class Config(Options):
             f"steps_per_execution={training.steps_per_execution}",
         )
         yield (
-            not training.warmup or training.schedule == "cosine",
-            "`warmup` needs the schedule cosine",
-            f"warmup={training.warmup}, schedule={training.schedule}",
+            not training.warmup_fraction or training.schedule == "cosine",
+            "`warmup_fraction` needs the schedule cosine",
+            f"warmup_fraction={training.warmup_fraction}, "
+            f"schedule={training.schedule}",
         )
         yield (
             training.monitor != "val_sequence_accuracy" or task.has_validation,
@@ -317,12 +323,15 @@ class Config(Options):
         task, model, training = self.task, self.model, self.training
         machine, per_step = get_machine(task), model.head == "per_step"
         named = f"task={task.name}"
-        parts = f"shards={training.shards}, jit_compile={training.jit_compile}"
-        in_parts = training.shards > 1 or training.jit_compile
-        if training.counterexamples_from is not None:
+        parts = (
+            f"num_microbatches={training.num_microbatches}, "
+            f"jit_compile={training.jit_compile}"
+        )
+        in_parts = training.num_microbatches > 1 or training.jit_compile
+        if training.counterexamples_from_epoch is not None:
             yield (
                 machine is not None,
-                "`counterexamples_from` needs a sequence task",
+                "`counterexamples_from_epoch` needs a sequence task",
                 named,
             )
             yield (
@@ -331,38 +340,39 @@ class Config(Options):
                 "to check during training",
                 f"num_bits={machine.num_bits if machine else None}",
             )
-        if training.prove_from is not None:
+        if training.prove_from_epoch is not None:
             yield (
                 not in_parts,
-                "`prove_from` counts steps in the model, which needs `shards` "
-                "1 and `jit_compile` False",
+                "`prove_from_epoch` counts steps in the model, which needs "
+                "`num_microbatches` 1 and `jit_compile` False",
                 parts,
             )
             yield (
-                training.early_answers is None,
-                "`prove_from` and `early_answers` are for different tasks",
+                training.early_prediction is None,
+                "`prove_from_epoch` and `early_prediction` are for different "
+                "tasks",
                 f"both, for {named}",
             )
             yield (
-                training.ema_share is None,
-                "`prove_from` proves the weights at the end of an epoch, "
-                "`ema_share` keeps others",
+                training.ema_fraction is None,
+                "`prove_from_epoch` proves the weights at the end of an epoch, "
+                "`ema_fraction` keeps others",
                 "both",
             )
             yield (
                 machine is not None,
-                "`prove_from` needs a sequence task",
+                "`prove_from_epoch` needs a sequence task",
                 named,
             )
             yield (
                 per_step,
-                "`prove_from` needs the per_step head",
+                "`prove_from_epoch` needs the per_step head",
                 f"head={model.head}",
             )
         yield (
-            training.early_answers is None
+            training.early_prediction is None
             or (not per_step and not task.output_shape),
-            "`early_answers` needs one label per example and the last_state "
+            "`early_prediction` needs one label per example and the last_state "
             "head",
             f"{named}, head={model.head}",
         )

@@ -11,6 +11,22 @@ from keras_lstm.core.options import check_keys, check_known, declared_options
 from keras_lstm.tasks.registry import get_task
 from keras_lstm.tasks.task import Task
 
+# Options as version 0.1 called them.
+_RENAMED = {
+    "carry_share": "carry_fraction",
+    "test_head": "test_first",
+    "clipnorm": "global_clipnorm",
+    "warmup": "warmup_fraction",
+    "ema_share": "ema_fraction",
+    "counterexamples_from": "counterexamples_from_epoch",
+    "counterexample_share": "counterexample_fraction",
+    "early_answers": "early_prediction",
+    "prove_from": "prove_from_epoch",
+    "checkpoint_steps": "checkpoint_every_steps",
+    "checkpoint_seconds": "checkpoint_every_seconds",
+    "shards": "num_microbatches",
+}
+
 
 @dataclasses.dataclass(frozen=True)
 class ConfigFile:
@@ -64,7 +80,7 @@ def read_config(text: str, default_task: type[Task]) -> ConfigFile:
         name = mapping["task"].pop("name")
         parts["task"] = task = get_task(str(name))
     for key, cls in parts.items():
-        given = mapping.get(key, {})
+        given = translate_options(mapping.get(key, {}))
         check_keys(cls, given, key)
         values |= {
             name: _number(cls, name, value) for name, value in given.items()
@@ -82,3 +98,17 @@ def _number(cls: type, name: str, value: Any) -> Any:
         return float(value)
     except ValueError:
         return value
+
+
+def translate_options(options: Any) -> Any:
+    """Return a mapping of options with the names that version 0.1 used renamed.
+
+    Args:
+        options: a part of a configuration; what is no mapping stays as it is.
+
+    Returns:
+        A mapping with today's names.
+    """
+    if not isinstance(options, dict):
+        return options
+    return {_RENAMED.get(name, name): options[name] for name in options}

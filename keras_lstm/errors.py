@@ -1,5 +1,7 @@
 """The errors that the command shows in one line."""
 
-from keras_lstm.checkpoint.preemption import Interrupted as Interrupted
+from keras_lstm.checkpoint.preemption import (
+    TrainingInterrupted as TrainingInterrupted,
+)
 from keras_lstm.core.errors import InputError as InputError
 from keras_lstm.core.errors import RunError as RunError

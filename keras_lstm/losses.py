@@ -1,5 +1,7 @@
 """Losses that Keras does not have."""
 
-from keras_lstm.models.losses import (
-    SmoothedCrossentropy as SmoothedCrossentropy,
+from keras_lstm.models import losses as _losses
+
+SmoothedSparseCategoricalCrossentropy = (
+    _losses.SmoothedSparseCategoricalCrossentropy
 )

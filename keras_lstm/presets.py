@@ -39,7 +39,7 @@ def increment() -> Config:
             steps_per_epoch=10,
             learning_rate=0.03,
             schedule="cosine",
-            clipnorm=1.0,
+            global_clipnorm=1.0,
             monitor="val_sequence_accuracy",
             start_from_epoch=11,
         ),
@@ -68,8 +68,8 @@ def increment_proved() -> Config:
             epochs=16,
             steps_per_epoch=50,
             learning_rate=0.02,
-            clipnorm=1.0,
-            prove_from=6,
+            global_clipnorm=1.0,
+            prove_from_epoch=6,
         ),
     )
 
@@ -125,8 +125,8 @@ def increment_last_state() -> Config:
             steps_per_epoch=100,
             learning_rate=0.01,
             schedule="cosine",
-            clipnorm=1.0,
-            counterexamples_from=7,
+            global_clipnorm=1.0,
+            counterexamples_from_epoch=7,
         ),
     )
 
@@ -157,13 +157,13 @@ def image_rows() -> Config:
             learning_rate=0.003,
             schedule="cosine",
             # 300 steps of 6,450.
-            warmup=0.0465,
-            clipnorm=1.0,
+            warmup_fraction=0.0465,
+            global_clipnorm=1.0,
             weight_decay=0.01,
             label_smoothing=0.1,
             # About 200 steps, a momentum of 0.995.
-            ema_share=0.031,
-            early_answers=0.3,
+            ema_fraction=0.031,
+            early_prediction=0.3,
         ),
     )
 
@@ -179,7 +179,7 @@ def image_rows_tutorial() -> Config:
     """
     return Config(
         preset="image-rows-tutorial",
-        task=ImageRows(test_head=128),
+        task=ImageRows(test_first=128),
         model=ModelConfig(
             head="last_state",
             units=128,
@@ -215,7 +215,7 @@ def digits() -> Config:
             epochs=40,
             learning_rate=0.005,
             schedule="cosine",
-            clipnorm=1.0,
+            global_clipnorm=1.0,
         ),
     )
 

@@ -15,7 +15,7 @@ from keras_lstm.config import ModelConfig
 from keras_lstm.distribute.multi_worker import enable_multi_worker
 from keras_lstm.distribute.strategies import get_strategy, is_chief
 from keras_lstm.models.build import build_model
-from keras_lstm.models.gradient_clipping import clip_after_aggregation
+from keras_lstm.models.gradient_clipping import clip_aggregated_gradients
 from keras_lstm.models.metrics import SequenceAccuracy
 from keras_lstm.tasks.datasets import make_dataset
 from keras_lstm.tasks.increment import Increment
@@ -31,7 +31,7 @@ def fit(strategy, enable=True):
         if enable:
             enable_multi_worker(model)
         model.compile(
-            clip_after_aggregation(
+            clip_aggregated_gradients(
                 # Low enough to clip at every step.
                 keras.optimizers.Adam(0.003, global_clipnorm=0.1)
             ),

@@ -96,7 +96,7 @@ class Counterexamples(keras.callbacks.Callback):
             self._symbols = tf.Variable(
                 tf.zeros([2, capacity, task.num_bits], tf.int32)
             )
-            self._run_lengths = tf.Variable(tf.zeros([2, capacity], tf.int32))
+            self._hold_lengths = tf.Variable(tf.zeros([2, capacity], tf.int32))
             self._counts = tf.Variable(tf.zeros([2], tf.int32))
             self._newest = tf.Variable(0)
             self._valid_from = tf.Variable(0, dtype=tf.int64)
@@ -146,6 +146,8 @@ class Counterexamples(keras.callbacks.Callback):
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Goes on from `get_state`."""
+        # Version 0.1 called them runs.
+        state = {"hold_lengths": state.get("run_lengths"), **state}
         for name, variable in self._pools().items():
             variable.assign(state[name])
         self._steps = state["steps"]
@@ -191,7 +193,7 @@ class Counterexamples(keras.callbacks.Callback):
     def _pools(self) -> dict[str, tf.Variable]:
         return {
             "symbols": self._symbols,
-            "run_lengths": self._run_lengths,
+            "hold_lengths": self._hold_lengths,
             "counts": self._counts,
             "newest": self._newest,
             "valid_from": self._valid_from,
@@ -207,7 +209,9 @@ class Counterexamples(keras.callbacks.Callback):
         pool = 1 - int(self._newest.numpy())
         count = len(failures)
         self._symbols[pool, :count].assign([f.symbols for f in failures])
-        self._run_lengths[pool, :count].assign([f.run_length for f in failures])
+        self._hold_lengths[pool, :count].assign(
+            [f.hold_length for f in failures]
+        )
         self._counts[pool].assign(count)
         self._newest.assign(pool)
         self._valid_from.assign(self._steps + _STEPS_AHEAD)
@@ -229,7 +233,7 @@ class Counterexamples(keras.callbacks.Callback):
             [rows], pick_key, 0, tf.maximum(count, 1), tf.int32
         )
         wrong = tf.gather(self._symbols[pool], pick)
-        runs = tf.gather(self._run_lengths[pool], pick)[:, tf.newaxis]
+        runs = tf.gather(self._hold_lengths[pool], pick)[:, tf.newaxis]
         fresh = tf.random.stateless_uniform(
             tf.shape(symbols), fresh_key, 0, self.task.num_symbols, tf.int32
         )

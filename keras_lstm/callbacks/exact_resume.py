@@ -11,15 +11,15 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_lstm.callbacks.stop_at_non_finite import check_weights
+from keras_lstm.callbacks.raise_on_non_finite import check_weights
 from keras_lstm.checkpoint.callback_state import (
     get_callback_state,
     set_callback_state,
 )
 from keras_lstm.checkpoint.checkpoints import Checkpoint, CheckpointFolder
-from keras_lstm.checkpoint.preemption import Interruption
+from keras_lstm.checkpoint.preemption import PreemptionHandler
 from keras_lstm.checkpoint.step_skipping import SkippedSteps
-from keras_lstm.core.console import say
+from keras_lstm.core.console import print_status
 from keras_lstm.core.errors import InputError
 from keras_lstm.distribute.strategies import is_chief, is_multi_worker
 from keras_lstm.tasks.datasets import check_endless
@@ -54,7 +54,7 @@ class ExactResume(keras.callbacks.Callback):
         every_seconds: write one after so long; None for no rule by time.
         monitor: the entry of `logs` by which the best epoch is kept, the one
             where it is lowest.
-        interruption: asked after each step whether to stop.
+        preemption: asked after each step whether to stop.
         verbose: whether to say, on standard error, where `fit` goes on.
 
     Attributes:
@@ -82,7 +82,7 @@ class ExactResume(keras.callbacks.Callback):
         every_steps: int | None = None,
         every_seconds: float | None = 30.0,
         monitor: str = "val_loss",
-        interruption: Interruption | None = None,
+        preemption: PreemptionHandler | None = None,
         verbose: int = 1,
     ) -> None:
         super().__init__()
@@ -103,7 +103,7 @@ class ExactResume(keras.callbacks.Callback):
         self.step = 0
         self._checkpoints = CheckpointFolder(pathlib.Path(folder))
         self._callbacks = list(callbacks)
-        self._interruption = interruption
+        self._interruption = preemption
         # Given by `dataset`.
         self._within_epochs = False
         self._found: Checkpoint | None = None
@@ -181,9 +181,9 @@ class ExactResume(keras.callbacks.Callback):
                 f"epoch of {self.last_checkpoint}. Received: epochs={epochs}"
             )
         if self.verbose:
-            say(f"going on from {self.last_checkpoint}")
+            print_status(f"going on from {self.last_checkpoint}")
             if not self._within_epochs:
-                say(
+                print_status(
                     f"at the start of epoch {state['epoch'] + 1}: going on "
                     "within one needs `ExactResume.dataset`"
                 )

@@ -14,7 +14,7 @@ from keras_lstm.models.gradient_norm import GradientNorms, record_gradient_norm
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from keras_lstm.monitoring.diagnostics import Probe
+    from keras_lstm.monitoring.diagnostics import Diagnostics
 
 # What asking and drawing may take of the training's time.
 _SHARE_TO_ASK = 0.01
@@ -28,9 +28,10 @@ class TensorBoard(keras.callbacks.TensorBoard):
 
     Beside Keras's scalars, after each epoch: the gradient's norm, examples per
     second, the time of a step, split into waiting for input and computing
-    where the dataset is from `watch`. With a probe: accuracy by carry length
-    or rows read, pictures of what happens inside, wrong answers, points for
-    the Projector. The Graphs tab gets the train step, HParams the values given.
+    where the dataset is from `watch`. With diagnostics: accuracy by carry
+    length or rows read, pictures of what happens inside, wrong answers, points
+    for the Projector. The Graphs tab gets the train step, HParams the values
+    given.
 
     Asking takes at most 1% of the training's time, drawing as much: after short
     epochs they are left out. Pictures are drawn after epochs 1, 2, 4, 8, ... at
@@ -41,7 +42,7 @@ class TensorBoard(keras.callbacks.TensorBoard):
 
     Args:
         log_dir: where everything goes.
-        probe: what to ask the model, see `make_probe`.
+        diagnostics: what to ask the model, see `make_diagnostics`.
         hparams: values for the HParams tab, by name.
         write_graph: whether to write the train step's graph.
         **options: Keras's own, such as `profile_batch`.
@@ -49,7 +50,7 @@ class TensorBoard(keras.callbacks.TensorBoard):
     Example:
 
     ```python
-    board = TensorBoard("logs/mine", SequenceProbe(task))
+    board = TensorBoard("logs/mine", SequenceDiagnostics(task))
     model.fit(board.watch(dataset), callbacks=[board], ...)
     ```
     """
@@ -57,13 +58,13 @@ class TensorBoard(keras.callbacks.TensorBoard):
     def __init__(
         self,
         log_dir: str | pathlib.Path = "logs",
-        probe: "Probe | None" = None,
+        diagnostics: "Diagnostics | None" = None,
         hparams: Mapping[str, Any] | None = None,
         write_graph: bool = True,
         **options: Any,
     ) -> None:
         super().__init__(log_dir, write_graph=False, **options)
-        self.probe = probe
+        self.diagnostics = diagnostics
         self.hparams = dict(hparams or {})
         # Keras 3 writes none: its train function is no `tf.function`.
         self._writes_step_graph = write_graph
@@ -91,8 +92,10 @@ class TensorBoard(keras.callbacks.TensorBoard):
         options = tf.data.Options()
         # Behind this nothing may be fetched ahead.
         options.experimental_optimization.inject_prefetch = False
-        as_it_is = tf.autograph.experimental.do_not_convert(note_arrival)
-        return dataset.map(as_it_is).with_options(options)
+        without_autograph = tf.autograph.experimental.do_not_convert(
+            note_arrival
+        )
+        return dataset.map(without_autograph).with_options(options)
 
     def set_model(self, model: keras.Model) -> None:
         """Has the optimizer note gradients, before the train step is traced."""
@@ -106,14 +109,18 @@ class TensorBoard(keras.callbacks.TensorBoard):
 
     def get_state(self) -> dict[str, Any]:
         """What a training that is resumed needs to know."""
-        probe = {} if self.probe is None else self.probe.get_state()
-        return {"probe": probe, "drawn": self._drawn}
+        diagnostics = (
+            {} if self.diagnostics is None else self.diagnostics.get_state()
+        )
+        return {"diagnostics": diagnostics, "drawn": self._drawn}
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Goes on from `get_state`."""
         self._drawn = state["drawn"]
-        if self.probe is not None:
-            self.probe.set_state(state["probe"])
+        if self.diagnostics is not None:
+            # Version 0.1 called it a probe.
+            name = "diagnostics" if "diagnostics" in state else "probe"
+            self.diagnostics.set_state(state[name])
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Starts the clocks."""
@@ -121,8 +128,8 @@ class TensorBoard(keras.callbacks.TensorBoard):
         self._drawn = 0
         self._last_epoch = self._last_asked = -1
         self._traced = False
-        if self.probe is not None:
-            self.probe.forget()
+        if self.diagnostics is not None:
+            self.diagnostics.forget()
         self._graph_written = not self._writes_step_graph
         self._asking = _Share(_SHARE_TO_ASK, 0.0)
         self._drawing = _Share(_SHARE_TO_DRAW, _SECONDS_TO_DRAW)
@@ -184,24 +191,24 @@ class TensorBoard(keras.callbacks.TensorBoard):
         if not self._hparams_written:
             self._hparams_written = True
             self._write_hparams(logs or {})
-        if self.probe is None:
+        if self.diagnostics is None:
             return
         if self._asking.is_due():
-            self._ask(self.probe, epoch)
+            self._ask(self.diagnostics, epoch)
         if epoch + 1 >= 2 * self._drawn and self._drawing.is_due():
-            self._draw(self.probe, epoch)
+            self._draw(self.diagnostics, epoch)
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
         """Draws the model as it is at the end."""
         epoch = self._last_epoch
-        if self.probe is not None and epoch >= 0:
+        if self.diagnostics is not None and epoch >= 0:
             if self._last_asked < epoch:
-                self._ask(self.probe, epoch)
-            self._draw(self.probe, epoch)
+                self._ask(self.diagnostics, epoch)
+            self._draw(self.diagnostics, epoch)
             from keras_lstm.monitoring.projector import write_projector
 
             write_projector(
-                pathlib.Path(self.log_dir), self.probe.points(self.model)
+                pathlib.Path(self.log_dir), self.diagnostics.points(self.model)
             )
         super().on_train_end(logs)
         # What is written later gets files of its own.
@@ -248,17 +255,17 @@ class TensorBoard(keras.callbacks.TensorBoard):
             )
             hparams_api.hparams(values, pathlib.Path(self.log_dir).name)
 
-    def _ask(self, probe: "Probe", epoch: int) -> None:
+    def _ask(self, diagnostics: "Diagnostics", epoch: int) -> None:
         with self._asking, self._root_writer.as_default():
-            for name, value in probe.scalars(self.model, epoch).items():
+            for name, value in diagnostics.scalars(self.model, epoch).items():
                 tf.summary.scalar(name, value, step=epoch)
         self._last_asked = epoch
 
-    def _draw(self, probe: "Probe", epoch: int) -> None:
+    def _draw(self, diagnostics: "Diagnostics", epoch: int) -> None:
         with self._drawing:
-            for name, figure in probe.figures(self.model).items():
+            for name, figure in diagnostics.figures(self.model).items():
                 self.write_figure(name, figure, epoch)
-            for name, text in probe.texts(self.model).items():
+            for name, text in diagnostics.texts(self.model).items():
                 self.write_text(name, text, epoch)
         self._drawn = epoch + 1
 

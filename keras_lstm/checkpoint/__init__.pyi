@@ -1,1 +1,1 @@
-from .preemption import Interruption as Interruption
+from .preemption import PreemptionHandler as PreemptionHandler

@@ -15,7 +15,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from keras_lstm.core.console import say
+from keras_lstm.core.console import print_status
 from keras_lstm.core.errors import InputError
 from keras_lstm.core.files import write_bytes
 from keras_lstm.core.version import __version__, check_version
@@ -136,7 +136,7 @@ class CheckpointFolder:
                 problems.append(str(error))
                 continue
             for problem in problems:
-                say(f"{problem}; going back to {path.name}")
+                print_status(f"{problem}; going back to {path.name}")
             self._kept = [path]
             return found
         if problems:

@@ -6,10 +6,10 @@ import threading
 from types import FrameType, TracebackType
 from typing import Any, Self
 
-from keras_lstm.core.console import say
+from keras_lstm.core.console import print_status
 
 
-class Interrupted(SystemExit):
+class TrainingInterrupted(SystemExit):
     """Ends the process as the signal would have: exit code 128 + its number.
 
     Args:
@@ -21,7 +21,7 @@ class Interrupted(SystemExit):
         self.signal_name = signal.Signals(signum).name
 
 
-class Interruption:
+class PreemptionHandler:
     """Turns the first SIGTERM or SIGINT (Ctrl-C) into a request.
 
     Whoever does the work asks between two pieces of it. A second signal ends
@@ -31,10 +31,10 @@ class Interruption:
     Example:
 
     ```python
-    with Interruption() as interruption:
+    with PreemptionHandler() as preemption:
         for piece in work:
             do(piece)
-            interruption.check()
+            preemption.check()
     ```
     """
 
@@ -51,10 +51,10 @@ class Interruption:
         """Ends the work if that is asked for.
 
         Raises:
-            Interrupted: it is.
+            TrainingInterrupted: it is.
         """
         if self._signum is not None:
-            raise Interrupted(self._signum)
+            raise TrainingInterrupted(self._signum)
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
@@ -77,4 +77,6 @@ class Interruption:
             os.kill(os.getpid(), signum)
         self._signum = signum
         name = signal.Signals(signum).name
-        say(f"{name}: stopping after this step; once more stops at once")
+        print_status(
+            f"{name}: stopping after this step; once more stops at once"
+        )

@@ -13,7 +13,7 @@ from keras_lstm.cli.resolve import (
     resolve_config,
 )
 from keras_lstm.cli.startup import loading_tensorflow
-from keras_lstm.core.console import ProgressBar, say
+from keras_lstm.core.console import ProgressBar, print_status
 from keras_lstm.core.errors import InputError, RunError
 from keras_lstm.core.options import check_known
 from keras_lstm.distribute.cluster import read_cluster
@@ -66,7 +66,7 @@ def train_command(arguments: argparse.Namespace) -> int:
             return 0
     began = time.perf_counter()
     if cluster is not None:
-        say(f"waiting for all of {cluster.num_workers} workers")
+        print_status(f"waiting for all of {cluster.num_workers} workers")
     with loading_tensorflow():
         from keras_lstm.distribute.strategies import get_strategy
         from keras_lstm.runs.results import result_text
@@ -211,7 +211,7 @@ def predict_command(arguments: argparse.Namespace) -> int:
     def on_bad_line(line: Line, error: InputError) -> None:
         nonlocal bad
         bad += 1
-        say(f"{line.place}: {error}")
+        print_status(f"{line.place}: {error}")
 
     for batch in predict(
         run.model,

@@ -43,7 +43,7 @@ def resolve_config(arguments: argparse.Namespace) -> Config:
     if not arguments.smoke:
         return config
     smoke = {"epochs": 1, "steps_per_epoch": 2}
-    for option in ("counterexamples_from", "prove_from"):
+    for option in ("counterexamples_from_epoch", "prove_from_epoch"):
         if getattr(config.training, option) is not None:
             smoke[option] = 0
     return config.replace(**smoke)

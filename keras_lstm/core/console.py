@@ -78,7 +78,7 @@ class ProgressBar:
             return
         self._last_line = now
         left = (now - self._started) / done * (total - done)
-        say(
+        print_status(
             f"{self._label}: {done:,} of {total:,}, about {duration(left)} left"
         )
 
@@ -92,10 +92,10 @@ class ProgressBar:
         if self._bar is not None:
             self._bar.console.print(text, highlight=False, markup=False)
         elif not self._quiet:
-            say(text)
+            print_status(text)
 
 
-def say(text: str) -> None:
+def print_status(text: str) -> None:
     """Prints a line to standard error, at once, if anybody reads it."""
     with contextlib.suppress(BrokenPipeError):
         print(text, file=sys.stderr, flush=True)

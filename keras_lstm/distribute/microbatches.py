@@ -12,8 +12,8 @@ from keras_lstm.core.errors import InputError
 _SEED_STRIDE = 2654435761
 
 
-def train_in_shards(
-    model: keras.Model, num_shards: int, *, jit_compile: bool = False
+def enable_microbatches(
+    model: keras.Model, num_microbatches: int, *, jit_compile: bool = False
 ) -> keras.Model:
     """Has `fit` compute each batch in parts, side by side.
 
@@ -30,7 +30,7 @@ def train_in_shards(
             a mean over examples, on one device without a strategy. Its
             forward pass may change seeds and nothing else
             (BatchNormalization changes its averages).
-        num_shards: how many parts, of equal size: it divides the size of
+        num_microbatches: how many parts, of equal size: it divides the size of
             every batch, the last one's too (`drop_remainder`). Fastest is
             one for each core, or more of some 1,000 examples.
         jit_compile: compile with XLA what a part does, and what follows.
@@ -48,10 +48,10 @@ def train_in_shards(
 
     ```python
     model.compile("adam", loss, jit_compile=False)
-    train_in_shards(model, 2, jit_compile=True).fit(dataset)
+    enable_microbatches(model, 2, jit_compile=True).fit(dataset)
     ```
     """
-    _check(model, num_shards, jit_compile)
+    _check(model, num_microbatches, jit_compile)
 
     # Keras traces this once, and anew where what it calls has changed: the
     # functions within must be as new.
@@ -77,7 +77,9 @@ def train_in_shards(
 
         leaves = [
             # Of three, `fit` gives None for the weights that are not there.
-            [x] * num_shards if x is None else tf.split(x, num_shards)
+            [x] * num_microbatches
+            if x is None
+            else tf.split(x, num_microbatches)
             for x in keras.tree.flatten(batch)
         ]
         found = []
@@ -120,14 +122,14 @@ def _gradients(
             scaled = model.optimizer.scale_loss(loss)
     if set(scope.state_mapping) != {id(variable) for variable, _ in known}:
         raise InputError(
-            "`shards` must be 1 and `jit_compile` False for a model whose "
-            f"forward pass changes variables. Received: {model.name}"
+            "`num_microbatches` must be 1 and `jit_compile` False for a model "
+            f"whose forward pass changes variables. Received: {model.name}"
         )
     for output in keras.tree.flatten(y_pred):
         if getattr(output, "_keras_mask", None) is not None:
             raise InputError(
-                "`shards` must be 1 and `jit_compile` False for a model whose "
-                f"outputs have masks. Received: {model.name}"
+                "`num_microbatches` must be 1 and `jit_compile` False for a "
+                f"model whose outputs have masks. Received: {model.name}"
             )
     gradients = tape.gradient(scaled, weights, unconnected_gradients="zero")
     drawn = [scope.get_current_value(seed) for seed in seeds]
@@ -153,10 +155,13 @@ def _update(
     return model.compute_metrics(x, y, y_pred, sample_weight)
 
 
-def _check(model: keras.Model, num_shards: int, jit_compile: bool) -> None:
-    if num_shards < 1:
+def _check(
+    model: keras.Model, num_microbatches: int, jit_compile: bool
+) -> None:
+    if num_microbatches < 1:
         raise InputError(
-            f"`shards` must be at least 1. Received: shards={num_shards}"
+            "`num_microbatches` must be at least 1. Received: "
+            f"num_microbatches={num_microbatches}"
         )
     if not (model.built and model.compiled):
         raise InputError(
@@ -169,9 +174,10 @@ def _check(model: keras.Model, num_shards: int, jit_compile: bool) -> None:
         | tf.distribute.MultiWorkerMirroredStrategy,
     ):
         raise InputError(
-            "`strategy` must be default for `shards` above 1 or `jit_compile`. "
-            f"Received: {type(model.distribute_strategy).__name__} with "
-            f"shards={num_shards}, jit_compile={jit_compile}"
+            "`strategy` must be default for `num_microbatches` above 1 or "
+            "`jit_compile`. Received: "
+            f"{type(model.distribute_strategy).__name__} with "
+            f"num_microbatches={num_microbatches}, jit_compile={jit_compile}"
         )
     if model.jit_compile:
         raise InputError(

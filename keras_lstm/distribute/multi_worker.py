@@ -9,8 +9,8 @@ import tensorflow as tf
 from keras_lstm.core.errors import InputError
 from keras_lstm.distribute.strategies import (
     check_compiled,
+    in_multi_worker_cluster,
     is_multi_worker,
-    trains_with_others,
 )
 
 
@@ -48,7 +48,7 @@ def enable_multi_worker(model: keras.Model) -> keras.Model:
     """
     strategy = model.distribute_strategy
     if not is_multi_worker(strategy):
-        if trains_with_others():
+        if in_multi_worker_cluster():
             raise InputError(
                 "`model` must be made in the scope of the strategy. Received: "
                 f"{model.name}"

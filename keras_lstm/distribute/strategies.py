@@ -80,7 +80,9 @@ def _joined_cluster() -> tf.distribute.Strategy:
             signal.signal(signal.SIGINT, before)
 
 
-def check_agreement(strategy: tf.distribute.Strategy, text: str) -> None:
+def assert_same_on_all_workers(
+    strategy: tf.distribute.Strategy, text: str
+) -> None:
     """Checks that all workers are about to do the same.
 
     Args:
@@ -125,7 +127,7 @@ def is_multi_worker(strategy: tf.distribute.Strategy) -> bool:
     return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
 
 
-def trains_with_others() -> bool:
+def in_multi_worker_cluster() -> bool:
     """Whether this process has been given a strategy of several workers."""
     return tf.distribute.MultiWorkerMirroredStrategy in _made
 

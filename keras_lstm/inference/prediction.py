@@ -256,10 +256,10 @@ def _asking(model: "keras.Model", rows: int | None) -> _Ask:
     """Return a function that asks the model; it is traced when that pays."""
     import tensorflow as tf
 
-    from keras_lstm.models.early_prediction import answering_every_step
+    from keras_lstm.models.early_prediction import build_stepwise_model
     from keras_lstm.models.logits import predictions_of
 
-    asked_model = model if rows is None else answering_every_step(model)
+    asked_model = model if rows is None else build_stepwise_model(model)
     traced = tf.function(
         lambda inputs: asked_model(inputs, training=False),
         reduce_retracing=True,

@@ -1,4 +1,6 @@
 from .build import build_model as build_model
-from .early_prediction import EarlyAnswers as EarlyAnswers
-from .early_prediction import answering_every_step as answering_every_step
-from .gradient_clipping import clip_after_aggregation as clip_after_aggregation
+from .early_prediction import EarlyPrediction as EarlyPrediction
+from .early_prediction import build_stepwise_model as build_stepwise_model
+from .gradient_clipping import (
+    clip_aggregated_gradients as clip_aggregated_gradients,
+)

@@ -8,7 +8,7 @@ from keras import ops
 from keras_lstm.core.errors import InputError
 
 
-class EarlyAnswers(keras.layers.Layer):
+class EarlyPrediction(keras.layers.Layer):
     """Passes the last step's logits on; teaches the steps before it to agree.
 
     Put it behind a model that answers after every time step, and train the
@@ -24,16 +24,16 @@ class EarlyAnswers(keras.layers.Layer):
 
     >>> task = ImageRows(dataset="digits")
     >>> model = build_model(task, ModelConfig(head="last_state", units=8))
-    >>> every = answering_every_step(model)
+    >>> every = build_stepwise_model(model)
     >>> training_model = keras.Model(
-    ...     every.input, EarlyAnswers(0.3)(every.output)
+    ...     every.input, EarlyPrediction(0.3)(every.output)
     ... )
     >>> training_model.output_shape
     (None, 10)
     """
 
     def __init__(self, weight: float) -> None:
-        super().__init__(name="early_answers", dtype="float32")
+        super().__init__(name="early_prediction", dtype="float32")
         if not weight > 0:
             raise InputError(
                 f"`weight` must be above 0. Received: weight={weight}"
@@ -58,7 +58,7 @@ class EarlyAnswers(keras.layers.Layer):
         return last
 
 
-def answering_every_step(model: keras.Model) -> keras.Model:
+def build_stepwise_model(model: keras.Model) -> keras.Model:
     """A copy that answers after every time step, not only the last.
 
     Returns:

@@ -3,7 +3,7 @@
 from typing import Any
 
 
-def clip_after_aggregation(optimizer: Any) -> Any:
+def clip_aggregated_gradients(optimizer: Any) -> Any:
     """Makes an optimizer clip the gradient of the whole batch.
 
     Keras clips the gradient of each replica's part before they are added up,
@@ -20,7 +20,7 @@ def clip_after_aggregation(optimizer: Any) -> Any:
     Example:
 
     ```python
-    optimizer = clip_after_aggregation(
+    optimizer = clip_aggregated_gradients(
         keras.optimizers.Adam(0.01, global_clipnorm=1.0)
     )
     ```

@@ -73,7 +73,7 @@ def record_gradient_norm(optimizer: Any) -> tuple[GradientNorms, bool]:
 
     On several replicas it is that of the whole batch, unless Keras clips each
     replica's part: then it is that of the first replica's
-    (`clip_after_aggregation` has Keras clip the whole).
+    (`clip_aggregated_gradients` has Keras clip the whole).
 
     Args:
         optimizer: a Keras optimizer; a `LossScaleOptimizer` too.

@@ -7,7 +7,7 @@ from keras import ops
 
 
 @keras.saving.register_keras_serializable("keras_lstm")
-class SmoothedCrossentropy(keras.losses.Loss):
+class SmoothedSparseCategoricalCrossentropy(keras.losses.Loss):
     """Cross-entropy of class numbers and logits, with label smoothing.
 
     Keras's `SparseCategoricalCrossentropy` has no `label_smoothing`
@@ -24,7 +24,7 @@ class SmoothedCrossentropy(keras.losses.Loss):
     def __init__(
         self,
         label_smoothing: float,
-        name: str = "smoothed_crossentropy",
+        name: str = "smoothed_sparse_categorical_crossentropy",
         **kwargs: Any,
     ) -> None:
         super().__init__(name=name, **kwargs)

@@ -5,8 +5,8 @@ from typing import Any
 import keras
 
 from keras_lstm.config import Config, TrainingConfig
-from keras_lstm.models.gradient_clipping import clip_after_aggregation
-from keras_lstm.models.losses import SmoothedCrossentropy
+from keras_lstm.models.gradient_clipping import clip_aggregated_gradients
+from keras_lstm.models.losses import SmoothedSparseCategoricalCrossentropy
 
 
 def make_optimizer(config: Config, steps_per_epoch: int) -> Any:
@@ -14,18 +14,18 @@ def make_optimizer(config: Config, steps_per_epoch: int) -> Any:
     training = config.training
     optimizer_config: dict[str, Any] = {
         "learning_rate": make_schedule(training, steps_per_epoch),
-        "global_clipnorm": training.clipnorm,
+        "global_clipnorm": training.global_clipnorm,
         "weight_decay": training.weight_decay,
     }
-    if training.ema_share is not None:
-        steps = round(training.ema_share * training.epochs * steps_per_epoch)
+    if training.ema_fraction is not None:
+        steps = round(training.ema_fraction * training.epochs * steps_per_epoch)
         optimizer_config["use_ema"] = True
         optimizer_config["ema_momentum"] = 1 - 1 / max(2, steps)
     optimizer = keras.optimizers.get(
         {"class_name": training.optimizer, "config": optimizer_config}
     )
-    if training.clipnorm is not None:
-        optimizer = clip_after_aggregation(optimizer)
+    if training.global_clipnorm is not None:
+        optimizer = clip_aggregated_gradients(optimizer)
     # Keras does this by itself only where the global policy asks for it.
     if config.model.precision == "mixed_float16":
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
@@ -35,7 +35,7 @@ def make_optimizer(config: Config, steps_per_epoch: int) -> Any:
 def make_loss(training: TrainingConfig) -> keras.losses.Loss:
     """The loss of logits against class numbers."""
     if training.label_smoothing:
-        return SmoothedCrossentropy(training.label_smoothing)
+        return SmoothedSparseCategoricalCrossentropy(training.label_smoothing)
     return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
@@ -44,7 +44,7 @@ def make_schedule(training: TrainingConfig, steps_per_epoch: int) -> Any:
     if training.schedule == "constant":
         return training.learning_rate
     steps = training.epochs * steps_per_epoch
-    warmup = round(training.warmup * steps)
+    warmup = round(training.warmup_fraction * steps)
     if not warmup:
         return keras.optimizers.schedules.CosineDecay(
             training.learning_rate, steps

@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from keras_lstm.core.errors import InputError
 from keras_lstm.models.logits import margins_of
-from keras_lstm.models.weights import Network, read_network
+from keras_lstm.models.weights import LSTMWeights, read_weights
 
 # Where a margin is closer to zero than rounding may move it, what is computed
 # here and what `predict` computes may differ: the sums are grouped otherwise.
@@ -51,10 +51,10 @@ def lstm_cell(z: Any, c: Any, *, split: Any, sigmoid: Any, tanh: Any) -> Any:
     return i, f, g, o, c, h
 
 
-class Cells:
+class LSTMStepper:
     """A model's own weights, applied one time step at a time.
 
-    Make one with `Cells.of`. The state of a network is a list: for
+    Make one with `LSTMStepper.of`. The state of a network is a list: for
     each LSTM layer its h and its c, `(nodes, units)`.
 
     Attributes:
@@ -62,7 +62,7 @@ class Cells:
         num_weights: how many numbers a time step multiplies by.
     """
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: LSTMWeights) -> None:
         self.per_step = network.per_step
         self._units = tuple(lstm.units for lstm in network.lstms)
         first = network.lstms[0]
@@ -91,7 +91,7 @@ class Cells:
         """
         return self._functions["step"](self._weights, cells, targets)
 
-    def follow(self, symbols: Any, targets: Any) -> tuple[Any, Any, Any]:
+    def scan(self, symbols: Any, targets: Any) -> tuple[Any, Any, Any]:
         """Reads whole sequences, for the per_step head.
 
         Args:
@@ -119,7 +119,9 @@ class Cells:
         return [tf.zeros([1, u]) for u in self._units for _ in range(2)]
 
     @classmethod
-    def of(cls, model: keras.Model, num_symbols: int) -> "Cells | None":
+    def from_model(
+        cls, model: keras.Model, num_symbols: int
+    ) -> "LSTMStepper | None":
         """The network of a model; None if it has layers not understood.
 
         Args:
@@ -127,7 +129,7 @@ class Cells:
             num_symbols: how many different symbols it is asked.
         """
         try:
-            return cls(read_network(model, num_symbols))
+            return cls(read_weights(model, num_symbols))
         except InputError:
             return None
 

@@ -30,7 +30,7 @@ _QUANTISED = "its weights are quantised"
 _UNUSUAL = "it is no LSTM with the usual settings"
 
 
-class LSTMWeights(NamedTuple):
+class LayerWeights(NamedTuple):
     """A stock LSTM layer's; its gates are input, forget, cell, output.
 
     Args:
@@ -50,7 +50,7 @@ class LSTMWeights(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class Network:
+class LSTMWeights:
     """Tokens to vectors, stacked LSTM layers, one Dense layer.
 
     Args:
@@ -64,7 +64,7 @@ class Network:
     """
 
     embedding: Array
-    lstms: tuple[LSTMWeights, ...]
+    lstms: tuple[LayerWeights, ...]
     kernel: Array
     bias: Array
     per_step: bool
@@ -84,7 +84,7 @@ class Network:
         return found.hexdigest()
 
 
-def understood_layers(
+def supported_layers(
     model: keras.Model, num_symbols: int
 ) -> list[keras.layers.Layer]:
     """The layers of a model that this module understands, first to last.
@@ -175,17 +175,17 @@ def why_not_stock_lstm(
     return None if usual else _UNUSUAL
 
 
-def read_network(model: keras.Model, num_symbols: int) -> Network:
+def read_weights(model: keras.Model, num_symbols: int) -> LSTMWeights:
     """Reads a model's weights.
 
     Args:
-        model: see `understood_layers`.
+        model: see `supported_layers`.
         num_symbols: how many different symbols it is asked.
 
     Raises:
         InputError: it is no model of such layers; the layer is named.
     """
-    layers = understood_layers(model, num_symbols)
+    layers = supported_layers(model, num_symbols)
     per_step = type(layers[-1]) is not keras.layers.Reshape
     encoding, *lstms, dense = layers if per_step else layers[:-1]
     if type(encoding) is keras.layers.CategoryEncoding:
@@ -194,9 +194,9 @@ def read_network(model: keras.Model, num_symbols: int) -> Network:
         embedding = encoding.get_weights()[0][:num_symbols]
     shape = tuple(model.output_shape[1:])
     kernel, bias = dense.get_weights()
-    return Network(
+    return LSTMWeights(
         embedding=embedding,
-        lstms=tuple(LSTMWeights(*lstm.get_weights()) for lstm in lstms),
+        lstms=tuple(LayerWeights(*lstm.get_weights()) for lstm in lstms),
         kernel=kernel,
         bias=bias,
         per_step=per_step,
@@ -259,7 +259,7 @@ def _chain(model: keras.Model) -> list[keras.layers.Layer]:
         layer
         for layer in model.layers
         if type(layer) not in _IDLE_AT_INFERENCE
-        and not getattr(layer, "passes_through", False)
+        and not getattr(layer, "is_identity_at_inference", False)
     ]
     if not layers:
         raise InputError("`model` must have layers. Received: none")

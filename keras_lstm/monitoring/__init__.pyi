@@ -1,4 +1,4 @@
-from .diagnostics import ImageProbe as ImageProbe
-from .diagnostics import Probe as Probe
-from .diagnostics import SequenceProbe as SequenceProbe
-from .diagnostics import make_probe as make_probe
+from .diagnostics import Diagnostics as Diagnostics
+from .diagnostics import ImageDiagnostics as ImageDiagnostics
+from .diagnostics import SequenceDiagnostics as SequenceDiagnostics
+from .diagnostics import make_diagnostics as make_diagnostics

@@ -1,8 +1,8 @@
-"""What is asked of a model while it is trained, and how its answers look.
+"""Diagnostics of a model while it is trained.
 
-A probe knows a task. `TensorBoard` asks it now and then, and shows what it
-says: numbers after an epoch, pictures and texts less often, points for the
-Projector at the end.
+They know a task. `TensorBoard` asks for them now and then, and shows numbers
+after an epoch, pictures and texts less often, points for the Projector at the
+end.
 """
 
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -20,7 +20,7 @@ from keras_lstm.monitoring.activations import (
     lstm_layers,
     most_correlated_unit,
 )
-from keras_lstm.tasks.hard_inputs import give_runs
+from keras_lstm.tasks.hard_inputs import set_hold_lengths
 from keras_lstm.tasks.task import Split, Task
 from keras_lstm.tasks.transducer import TransducerTask, get_machine
 from keras_lstm.verification.evaluation import Evaluation
@@ -56,7 +56,7 @@ class Points(NamedTuple):
     columns: dict[str, list[Any]]
 
 
-class Probe(Protocol):
+class Diagnostics(Protocol):
     """What `TensorBoard` asks. Each call asks the model anew."""
 
     def scalars(self, model: keras.Model, epoch: int) -> dict[str, float]:
@@ -101,7 +101,7 @@ class _Inputs:
         return self._traced(self._inputs).numpy()
 
 
-class SequenceProbe:
+class SequenceDiagnostics:
     """Asks sequences of every run length; for increment, of every carry.
 
     Args:
@@ -111,10 +111,10 @@ class SequenceProbe:
 
     def __init__(self, task: TransducerTask, seed: int = 0) -> None:
         self.task = task
-        self._inputs = _inputs_by_run_length(task, seed)
+        self._inputs = _inputs_by_hold_length(task, seed)
         self._ask = _Inputs(self._inputs)
         self._targets = task.targets(self._inputs)
-        self._run_lengths = task.run_length(self._inputs)
+        self._hold_lengths = task.hold_length(self._inputs)
         # Of long sequences some neighbours count together.
         count = min(_MAX_POSITIONS, task.num_bits)
         starts = np.linspace(0, task.num_bits, count, endpoint=False)
@@ -129,14 +129,14 @@ class SequenceProbe:
 
     @property
     def _lengths(self) -> list[int]:
-        return np.unique(self._run_lengths).tolist()
+        return np.unique(self._hold_lengths).tolist()
 
     def scalars(self, model: keras.Model, epoch: int) -> dict[str, float]:
         """Sequence accuracy by run length, a number each."""
         right = predictions_of(self._ask(model)) == self._targets
         whole = right.all(-1)
         by_length = [
-            float(whole[self._run_lengths == length].mean())
+            float(whole[self._hold_lengths == length].mean())
             for length in self._lengths
         ]
         self._epochs.append(epoch + 1)
@@ -144,7 +144,7 @@ class SequenceProbe:
         sizes = np.diff(self._positions, append=self.task.num_bits)
         by_position = np.add.reduceat(right.mean(0), self._positions) / sizes
         self._by_position.append(by_position.tolist())
-        name = f"sequence_accuracy_by_{self._run_name}"
+        name = f"sequence_accuracy_by_{self._hold_label}"
         width = len(str(self.task.num_bits))
         return {
             f"{name}/{length:0{width}}": share
@@ -158,16 +158,16 @@ class SequenceProbe:
         task = self.task
         found = {}
         if self._epochs:
-            found[f"sequence_accuracy_by_{self._run_name}"] = (
-                pictures.draw_shares(
+            found[f"sequence_accuracy_by_{self._hold_label}"] = (
+                pictures.plot_shares(
                     np.transpose(self._by_length),
                     self._epochs,
                     self._lengths,
-                    f"{task.run_name} length",
+                    f"{task.hold_label} length",
                     f"{task.name}: whole answers right",
                 )
             )
-            found["token_accuracy_by_position"] = pictures.draw_shares(
+            found["token_accuracy_by_position"] = pictures.plot_shares(
                 np.transpose(self._by_position),
                 self._epochs,
                 self._positions.tolist(),
@@ -176,7 +176,7 @@ class SequenceProbe:
             )
         layers = lstm_layers(model)
         if layers:
-            found["activations"] = self._draw_activations(model, layers)
+            found["activations"] = self._plot_activations(model, layers)
         return found
 
     def texts(self, model: keras.Model) -> dict[str, str]:
@@ -191,7 +191,7 @@ class SequenceProbe:
                 self._inputs[i],
                 self._targets[i],
                 predictions[i],
-                int(self._run_lengths[i]),
+                int(self._hold_lengths[i]),
                 float(margins[i]),
             )
             for i in worst[:_MAX_LISTED]
@@ -249,16 +249,16 @@ class SequenceProbe:
         self._by_position = list(state["by_position"])
 
     @property
-    def _run_name(self) -> str:
-        return f"{self.task.run_name.replace(' ', '_')}_length"
+    def _hold_label(self) -> str:
+        return f"{self.task.hold_label.replace(' ', '_')}_length"
 
-    def _draw_activations(
+    def _plot_activations(
         self, model: keras.Model, layers: list[keras.layers.LSTM]
     ) -> "Figure":
         from keras_lstm.monitoring import pictures
 
         inputs = self._inputs[::_LOOKED_INTO]
-        run_lengths = self._run_lengths[::_LOOKED_INTO]
+        hold_lengths = self._hold_lengths[::_LOOKED_INTO]
         states = self.task.states(inputs)[:, 1:]
         found = {x.name: activations(model, x, inputs) for x in layers}
         parts = {
@@ -268,11 +268,11 @@ class SequenceProbe:
         }
         part, unit, state, correlation = most_correlated_unit(parts, states)
         # A short run, one of half the length, the longest.
-        order = np.argsort(run_lengths, kind="stable")
+        order = np.argsort(hold_lengths, kind="stable")
         last = len(order) - 1
         shown = order[[last // 5, last // 2, last]]
         layer = layers[-1].name
-        return pictures.draw_activations(
+        return pictures.plot_activations(
             self.task,
             inputs[shown],
             layer,
@@ -286,7 +286,7 @@ class SequenceProbe:
         )
 
 
-def _inputs_by_run_length(
+def _inputs_by_hold_length(
     task: TransducerTask, seed: int
 ) -> npt.NDArray[np.int32]:
     """Inputs of up to 32 run lengths; where there are no runs, random ones."""
@@ -301,7 +301,7 @@ def _inputs_by_run_length(
         count = min(_MAX_LENGTHS, task.num_bits)
         lengths = np.linspace(0, task.num_bits - 1, count).astype(int)
         runs = np.repeat(lengths, min(_INPUTS_PER_LENGTH, most // count))
-        inputs = give_runs(task, random(len(runs)), runs)
+        inputs = set_hold_lengths(task, random(len(runs)), runs)
     else:
         inputs = random(min(_NUM_RANDOM, most))
     inside = inputs[task.in_domain(task.states(inputs)[:, -1])]
@@ -314,7 +314,7 @@ def _inputs_by_run_length(
     return np.asarray(drawn, np.int32)
 
 
-class ImageProbe:
+class ImageDiagnostics:
     """Asks images, and how many rows the answers need.
 
     Args:
@@ -352,11 +352,11 @@ class ImageProbe:
 
         result = Evaluation.of(self._targets, self._ask(model))
         found = {
-            "mistakes": pictures.draw_mistakes(result, self._images),
-            "confusion": pictures.draw_confusion(result, self.num_classes),
+            "mistakes": pictures.plot_mistakes(result, self._images),
+            "confusion": pictures.plot_confusion(result, self.num_classes),
         }
         if self._epochs:
-            found["accuracy_by_rows"] = pictures.draw_shares(
+            found["accuracy_by_rows"] = pictures.plot_shares(
                 np.transpose(self._by_row),
                 self._epochs,
                 list(range(1, len(self._by_row[0]) + 1)),
@@ -412,8 +412,10 @@ class ImageProbe:
         return right.mean(0).tolist()
 
 
-def make_probe(task: Task, validation: Split | None, seed: int) -> Probe | None:
-    """The probe for a task; None where there is none.
+def make_diagnostics(
+    task: Task, validation: Split | None, seed: int
+) -> Diagnostics | None:
+    """Return the diagnostics for a task; None where there are none.
 
     Args:
         task: what is learned.
@@ -422,7 +424,7 @@ def make_probe(task: Task, validation: Split | None, seed: int) -> Probe | None:
     """
     machine = get_machine(task)
     if machine is not None:
-        return SequenceProbe(machine, seed)
+        return SequenceDiagnostics(machine, seed)
     if validation is None or not task.inputs_are_images:
         return None
-    return ImageProbe(validation, task.num_classes)
+    return ImageDiagnostics(validation, task.num_classes)

@@ -22,7 +22,7 @@ _NUM_SEQUENCES = 64
 _COLORS = ("tab:orange", "tab:blue", "tab:green", "tab:red", "tab:purple")
 
 
-def draw_proof(
+def plot_proof(
     model: keras.Model, task: TransducerTask, proof: Proof, seed: int = 0
 ) -> matplotlib.figure.Figure:
     """States of a network inside the boxes that it is proved not to leave.
@@ -103,7 +103,7 @@ def draw_proof(
     return figure
 
 
-def draw_shares(
+def plot_shares(
     shares: npt.NDArray[np.float64],
     epochs: Sequence[int],
     rows: Sequence[int],
@@ -142,7 +142,7 @@ def draw_shares(
     return figure
 
 
-def draw_activations(
+def plot_activations(
     task: TransducerTask,
     inputs: npt.NDArray[np.int32],
     layer: str,
@@ -243,7 +243,7 @@ def _stacked(
     return np.concatenate(parts[:-1]), middles
 
 
-def draw_mistakes(
+def plot_mistakes(
     result: Evaluation, images: npt.NDArray[np.float32]
 ) -> matplotlib.figure.Figure:
     """The wrong answers of which a model is most certain.
@@ -276,7 +276,7 @@ def draw_mistakes(
     return figure
 
 
-def draw_confusion(
+def plot_confusion(
     result: Evaluation, num_classes: int
 ) -> matplotlib.figure.Figure:
     """Right classes down, predictions across; mistakes are coloured."""
@@ -304,7 +304,7 @@ def draw_confusion(
     return figure
 
 
-def draw_curves(history: dict[str, list[float]]) -> matplotlib.figure.Figure:
+def plot_curves(history: dict[str, list[float]]) -> matplotlib.figure.Figure:
     """Losses and accuracies of a training, by epoch.
 
     Args:

@@ -6,7 +6,7 @@ import numpy.typing as npt
 from keras_lstm.tasks.transducer import TransducerTask
 
 
-def place_boxes(
+def make_boxes(
     task: TransducerTask, num_remembered: int
 ) -> tuple[npt.NDArray[np.int64], list[list[int]], npt.NDArray[np.int64]]:
     """A box for each state of the machine and each of the last symbols read.

@@ -32,7 +32,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from keras_lstm.core.errors import InputError
-from keras_lstm.models.weights import Network, read_network
+from keras_lstm.models.weights import LSTMWeights, read_weights
 from keras_lstm.proof.intervals import (
     SIGMOID_ERROR,
     TANH_ERROR,
@@ -249,14 +249,14 @@ def _check_activations() -> None:
             )
 
 
-def provable_weights(model: keras.Model, task: TransducerTask) -> Network:
+def provable_weights(model: keras.Model, task: TransducerTask) -> LSTMWeights:
     """The network of a model that a proof can be about.
 
     Raises:
         InputError: it is another.
     """
     _check_activations()
-    network = read_network(model, task.num_symbols)
+    network = read_weights(model, task.num_symbols)
     if not network.per_step:
         raise InputError(
             "`model` must answer at every time step for a proof about every "
@@ -288,7 +288,7 @@ def _checksum(content: Any) -> str:
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
-def state_size(network: Network) -> int:
+def state_size(network: LSTMWeights) -> int:
     """Return how many numbers a state has: each layer's h and c."""
     return sum(2 * lstm.units for lstm in network.lstms)
 

@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from keras_lstm.models.weights import Network
+from keras_lstm.models.weights import LSTMWeights
 from keras_lstm.proof.intervals import (
     Array,
     Interval,
@@ -18,7 +18,7 @@ from keras_lstm.proof.intervals import (
 
 
 def read_symbol(
-    network: Network, states: Interval, symbols: npt.NDArray[np.int64]
+    network: LSTMWeights, states: Interval, symbols: npt.NDArray[np.int64]
 ) -> Interval:
     """Bounds on the state after a symbol, from bounds on the one before.
 
@@ -53,7 +53,7 @@ def read_symbol(
 
 
 def smallest_margins(
-    network: Network, states: Interval, targets: npt.NDArray[np.int64]
+    network: LSTMWeights, states: Interval, targets: npt.NDArray[np.int64]
 ) -> Array:
     """By how much at least the right logit is greater than every other.
 

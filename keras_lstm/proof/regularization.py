@@ -7,8 +7,8 @@ import numpy as np
 from keras import ops
 
 from keras_lstm.core.errors import InputError
-from keras_lstm.models.weights import understood_layers
-from keras_lstm.proof.boxes import place_boxes
+from keras_lstm.models.weights import supported_layers
+from keras_lstm.proof.boxes import make_boxes
 from keras_lstm.tasks.transducer import TransducerTask
 
 
@@ -51,7 +51,7 @@ class ProofRegularization(keras.layers.Layer):
     """
 
     # At inference; what reads a model's layers leaves this one out.
-    passes_through = True
+    is_identity_at_inference = True
 
     # How far a center moves towards what arrives, at each step.
     _FOLLOW = 0.3
@@ -67,7 +67,7 @@ class ProofRegularization(keras.layers.Layer):
         ramp_steps: int = 300,
     ) -> None:
         super().__init__(name="proof_regularization", dtype="float32")
-        layers = understood_layers(model, task.num_symbols)
+        layers = supported_layers(model, task.num_symbols)
         if type(layers[-1]) is keras.layers.Reshape:
             raise InputError(
                 "`model` must answer at every time step. Received: "
@@ -82,7 +82,7 @@ class ProofRegularization(keras.layers.Layer):
         self.ramp_steps = ramp_steps
         # In a function, where Keras does not take them for layers of its own.
         self._layers_of_model = lambda: layers
-        states, _, successors = place_boxes(task, num_remembered=1)
+        states, _, successors = make_boxes(task, num_remembered=1)
         self._num_boxes = len(states)
         # From each box by each symbol: to which box, with which answer.
         self._rows = [

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
-from keras_lstm.models.weights import Network
-from keras_lstm.proof.boxes import place_boxes
+from keras_lstm.models.weights import LSTMWeights
+from keras_lstm.proof.boxes import make_boxes
 from keras_lstm.proof.certificate import (
     Proof,
     check_proof,
@@ -92,11 +92,11 @@ class _Search:
     """Boxes that grow until they hold everything that can be reached."""
 
     def __init__(
-        self, network: Network, task: TransducerTask, num_remembered: int
+        self, network: LSTMWeights, task: TransducerTask, num_remembered: int
     ) -> None:
         self._network = network
         self._task = task
-        self.states, self.last_symbols, self.successors = place_boxes(
+        self.states, self.last_symbols, self.successors = make_boxes(
             task, num_remembered
         )
         self.rounds = 0
@@ -116,15 +116,15 @@ class _Search:
             if undecided:
                 self.reason = undecided
                 return None
-            grown = self._joined(boxes, after)
+            grown = self._join(boxes, after)
             growth = np.maximum(boxes.low - grown.low, grown.high - boxes.high)
             growth[np.isnan(boxes.low) & ~np.isnan(grown.low)] = np.inf
             largest = float(np.nanmax(growth))
             if largest == 0:
                 return self._proof(boxes)
             if self.rounds % _ROUNDS_BETWEEN_TRIES == 0 and largest < before:
-                ahead = self._ahead(boxes, grown, largest / before)
-                closed = self._closed(ahead)
+                ahead = self._extrapolate(boxes, grown, largest / before)
+                closed = self._close(ahead)
                 if closed is not None:
                     return self._proof(closed)
             if progress is not None:
@@ -161,7 +161,7 @@ class _Search:
             after.append(whole)
         return after, ""
 
-    def _joined(self, boxes: Interval, after: list[Interval]) -> Interval:
+    def _join(self, boxes: Interval, after: list[Interval]) -> Interval:
         """The boxes, grown by what arrives in them."""
         low, high = boxes.low.copy(), boxes.high.copy()
         for symbol, bounds in enumerate(after):
@@ -172,19 +172,19 @@ class _Search:
                 high[successor] = np.fmax(high[successor], arrived.high[box])
         return Interval(low, high)
 
-    def _closed(self, boxes: Interval) -> Interval | None:
+    def _close(self, boxes: Interval) -> Interval | None:
         """Boxes that hold these, which nothing leaves; None if not soon."""
         for _ in range(_ROUNDS_TO_SETTLE):
             after, undecided = self._push(boxes)
             if undecided:
                 return None
-            grown = self._joined(boxes, after)
+            grown = self._join(boxes, after)
             if all(map(np.array_equal, grown, boxes)):
                 return boxes
             boxes = grown
         return None
 
-    def _ahead(
+    def _extrapolate(
         self, boxes: Interval, grown: Interval, ratio: float
     ) -> Interval:
         """Where the growth would end if it went on to shrink by `ratio`."""

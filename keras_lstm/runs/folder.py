@@ -25,7 +25,7 @@ from keras_lstm.tasks.registry import task_name
 # Written before the configuration is.
 _FIRST = "step-000000000.ckpt"
 # Options that make no difference to what a run comes to.
-_FREE = ("checkpoint_steps", "checkpoint_seconds")
+_FREE = ("checkpoint_every_steps", "checkpoint_every_seconds")
 
 
 class RunFolder:

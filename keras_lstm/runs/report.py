@@ -7,8 +7,8 @@ from typing import Any, Self
 
 # Fields that only some runs have; the others leave them out.
 _OPTIONAL = (
-    *("method", "min_margin_input", "by_run_length"),
-    *("test_head_num_examples", "test_head_num_wrong"),
+    *("method", "min_margin_input", "by_hold_length"),
+    *("test_first_num_examples", "test_first_num_wrong"),
     *("proof_boxes", "proof_margin"),
 )
 
@@ -32,6 +32,11 @@ _REASONS = {
 }
 # What version 0.1 wrote; it named the monitor as well.
 _REASONS_IN_0_1 = {text: reason for reason, text in _REASONS.items()}
+_RENAMED = {
+    "by_run_length": "by_hold_length",
+    "test_head_num_examples": "test_first_num_examples",
+    "test_head_num_wrong": "test_first_num_wrong",
+}
 _FULL_ACCURACY_IN_0_1 = " was exactly 1"
 
 
@@ -91,9 +96,9 @@ class Report:
         method: how inputs were checked.
         min_margin_input: where the smallest margin occurs, most significant
             first.
-        by_run_length: counts by run length.
-        test_head_num_examples: of the first test examples, see `test_head`.
-        test_head_num_wrong: those of them that are wrong.
+        by_hold_length: counts by run length.
+        test_first_num_examples: of the first test examples, see `test_first`.
+        test_first_num_wrong: those of them that are wrong.
         proof_boxes: boxes of the proof.
         proof_margin: the margin that is proved.
     """
@@ -122,9 +127,9 @@ class Report:
     versions: dict[str, str]
     method: str | None = None
     min_margin_input: str | None = None
-    by_run_length: list[dict[str, int]] | None = None
-    test_head_num_examples: int | None = None
-    test_head_num_wrong: int | None = None
+    by_hold_length: list[dict[str, int]] | None = None
+    test_first_num_examples: int | None = None
+    test_first_num_wrong: int | None = None
     proof_boxes: int | None = None
     proof_margin: float | None = None
 
@@ -163,6 +168,7 @@ class Report:
             TypeError: if a field has another type.
             ValueError: if a field has no such value.
         """
+        mapping = {_RENAMED.get(name, name): mapping[name] for name in mapping}
         values = {
             field.name: mapping[field.name]
             for field in dataclasses.fields(cls)

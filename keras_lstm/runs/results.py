@@ -13,7 +13,7 @@ import tensorflow as tf
 from keras_lstm.config import Config
 from keras_lstm.core.files import replacing
 from keras_lstm.core.version import __version__
-from keras_lstm.monitoring.pictures import draw_curves, draw_proof
+from keras_lstm.monitoring.pictures import plot_curves, plot_proof
 from keras_lstm.proof.search import ProofSearch
 from keras_lstm.runs.folder import RunFolder
 from keras_lstm.runs.report import Report, stop_text
@@ -81,7 +81,7 @@ def write_results(folder: RunFolder, result: TrainResult) -> None:
         write(folder.report, result.report.to_json())
         if result.final.failures is not None:
             write(folder.failures, result.final.failures)
-        figure = draw_curves(result.history)
+        figure = plot_curves(result.history)
         figure.savefig(place(folder.curves), format="png")
         result.model.save(place(folder.model))
         if result.proof is not None and result.proof.proof is not None:
@@ -100,7 +100,7 @@ def show_results(board: Any, config: Config, result: TrainResult) -> None:
     last = result.report.epochs - 1
     machine, search = get_machine(config.task), result.proof
     if machine is not None and search is not None and search.proof is not None:
-        figure = draw_proof(result.model, machine, search.proof)
+        figure = plot_proof(result.model, machine, search.proof)
         board.write_figure("proof", figure, last)
     text = outcome_text(config, result)
     # Four spaces keep Markdown from reading it.

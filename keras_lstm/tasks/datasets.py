@@ -12,7 +12,7 @@ from keras_lstm.tasks.task import Split
 
 # Of functions without Python that has to be turned into a graph, which takes a
 # while. A task's own may have some.
-_as_it_is = tf.autograph.experimental.do_not_convert
+_without_autograph = tf.autograph.experimental.do_not_convert
 # Batches made while a step is computed.
 _PREFETCHED = 4
 
@@ -64,7 +64,7 @@ def make_dataset(
         end = sys.maxsize - batch_size
         starts = tf.data.Dataset.range(start, end, batch_size)
         indices = starts.map(
-            _as_it_is(lambda start: start + _range(batch_size))
+            _without_autograph(lambda start: start + _range(batch_size))
         )
     elif not training:
         whole = tf.data.Dataset.range(split.num_examples)
@@ -142,7 +142,7 @@ def _augmented(
         inputs, targets = batch
         return augment(inputs, tf.stack([key, step])), targets
 
-    return dataset.enumerate(start_step).map(_as_it_is(change))
+    return dataset.enumerate(start_step).map(_without_autograph(change))
 
 
 def _shuffled(
@@ -165,11 +165,13 @@ def _shuffled(
         first = tf.maximum(first, start - epoch * num_examples)
         starts = tf.data.Dataset.range(first, num_examples, batch_size)
         return starts.map(
-            _as_it_is(lambda start: indices[start : start + batch_size])
+            _without_autograph(
+                lambda start: indices[start : start + batch_size]
+            )
         )
 
     epochs = tf.data.Dataset.range(start // num_examples, sys.maxsize)
-    return epochs.flat_map(_as_it_is(epoch_batches))
+    return epochs.flat_map(_without_autograph(epoch_batches))
 
 
 def _range(length: int) -> Any:

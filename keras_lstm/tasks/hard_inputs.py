@@ -10,17 +10,17 @@ from keras_lstm.core.seeds import derive_seed
 from keras_lstm.tasks.transducer import TransducerTask
 
 
-def give_runs(
+def set_hold_lengths(
     task: TransducerTask,
     inputs: npt.NDArray[Any],
-    run_lengths: npt.NDArray[np.integer[Any]],
+    hold_lengths: npt.NDArray[np.integer[Any]],
 ) -> npt.NDArray[Any]:
     """Inputs whose runs have the lengths that are asked for.
 
     Args:
         task: with symbols that keep its start state and others that leave it.
         inputs: random ones, `(num_examples, num_bits)`.
-        run_lengths: below `num_bits`, `(num_examples,)`.
+        hold_lengths: below `num_bits`, `(num_examples,)`.
 
     Returns:
         The inputs, changed up to the end of the run, of the same shape.
@@ -30,7 +30,7 @@ def give_runs(
         for symbols in (task.hold_symbols, task.leave_symbols)
     )
     steps = np.arange(inputs.shape[-1])
-    runs = run_lengths[:, np.newaxis]
+    runs = hold_lengths[:, np.newaxis]
     held = hold[inputs % len(hold)]
     left = leave[inputs % len(leave)]
     inputs = np.where(steps < runs, held, inputs)
@@ -60,9 +60,9 @@ def hard_inputs(
     kinds = ["uniformly random"]
     if task.hold_symbols and task.leave_symbols:
         runs = np.repeat(steps, contexts)
-        parts.append(give_runs(task, random(len(runs)), runs))
+        parts.append(set_hold_lengths(task, random(len(runs)), runs))
         kinds.append(
-            f"every {task.run_name} length from 0 to {length - 1:,}, each in "
+            f"every {task.hold_label} length from 0 to {length - 1:,}, each in "
             f"up to {contexts} random contexts"
         )
     constant = np.arange(num_symbols, dtype=dtype)[:, np.newaxis]

@@ -74,7 +74,7 @@ class ImageRows(Task):
         "that holds them; by default the environment's KERAS_LSTM_DATA_DIR, "
         "else a download by Keras",
     )
-    test_head: int | None = option(
+    test_first: int | None = option(
         None,
         "also report how many of this many first test images are right",
         minimum=1,
@@ -127,8 +127,8 @@ class ImageRows(Task):
 
     @property
     def num_first_tested(self) -> int | None:
-        """The option `test_head`."""
-        return self.test_head
+        """The option `test_first`."""
+        return self.test_first
 
     def notation(self, any_length: bool) -> Notation:
         """Return that of image files."""
@@ -177,8 +177,8 @@ class ImageRows(Task):
             pixels = tf.cast(tf.gather(images, indices), tf.float32) / white
             return pixels, tf.cast(tf.gather(labels, indices), tf.int32)
 
-        as_it_is = tf.autograph.experimental.do_not_convert(batch)
-        return Split(int(images.shape[0]), as_it_is)
+        without_autograph = tf.autograph.experimental.do_not_convert(batch)
+        return Split(int(images.shape[0]), without_autograph)
 
     def _augmentation(self) -> Any:
         limits = {

@@ -20,9 +20,9 @@ class Increment(TransducerTask):
     """
 
     name = "increment"
-    run_name: ClassVar[str] = "carry"
+    hold_label: ClassVar[str] = "carry"
     input_name: ClassVar[str] = "binary number"
-    answer_name: ClassVar[str] = "that number plus 1 (modulo 2^length)"
+    target_name: ClassVar[str] = "that number plus 1 (modulo 2^length)"
     state_names = ("carry", "done")
     next_state = ((1, 0), (1, 1))
     output = ((1, 0), (0, 1))
@@ -36,9 +36,9 @@ class Decrement(TransducerTask):
     """
 
     name = "decrement"
-    run_name: ClassVar[str] = "borrow"
+    hold_label: ClassVar[str] = "borrow"
     input_name: ClassVar[str] = "binary number"
-    answer_name: ClassVar[str] = "that number minus 1 (modulo 2^length)"
+    target_name: ClassVar[str] = "that number minus 1 (modulo 2^length)"
     state_names = ("borrow", "done")
     next_state = ((0, 1), (1, 1))
     output = ((1, 0), (0, 1))
@@ -52,9 +52,9 @@ class Parity(TransducerTask):
     """
 
     name = "parity"
-    run_name: ClassVar[str] = "zeros before the first 1"
+    hold_label: ClassVar[str] = "zeros before the first 1"
     input_name: ClassVar[str] = "sequence of bits"
-    answer_name: ClassVar[str] = "at each bit, whether the ones so far are odd"
+    target_name: ClassVar[str] = "at each bit, whether the ones so far are odd"
     state_names = ("even", "odd")
     next_state = ((0, 1), (1, 0))
     output = ((0, 1), (1, 0))
@@ -69,9 +69,9 @@ class Add(TransducerTask):
     """
 
     name = "add"
-    run_name: ClassVar[str] = "bits before the first carry"
+    hold_label: ClassVar[str] = "bits before the first carry"
     input_name: ClassVar[str] = "pair of binary numbers"
-    answer_name: ClassVar[str] = "their sum (modulo 2^length)"
+    target_name: ClassVar[str] = "their sum (modulo 2^length)"
     state_names = ("no carry", "carry")
     next_state = ((0, 0, 0, 1), (0, 1, 1, 1))
     output = ((0, 1, 1, 0), (1, 0, 0, 1))

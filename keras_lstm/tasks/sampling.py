@@ -70,7 +70,7 @@ def drawn_batch(
     seed: int,
     num_bits: int,
     num_symbols: int,
-    draw_runs: Callable[[Any, Any], Any] | None,
+    draw_holds: Callable[[Any, Any], Any] | None,
     transduce: _Transduce,
 ) -> Callable[[Any], tuple[Any, Any]]:
     """Return the `batch` of a split whose inputs are drawn from a domain.
@@ -82,7 +82,7 @@ def drawn_batch(
         seed: what is drawn depends on this.
         num_bits: symbols in an input.
         num_symbols: how many different symbols there are.
-        draw_runs: changes what is drawn, see `draw_runs_of`; None for nothing.
+        draw_holds: see `draw_holds_of`; None to change nothing.
         transduce: see `TransducerTask.transduce`.
     """
     import tensorflow as tf
@@ -99,8 +99,8 @@ def drawn_batch(
             symbols = tf.random.stateless_uniform(
                 shape, key, 0, num_symbols, tf.int32
             )
-            if draw_runs is not None:
-                symbols = draw_runs(symbols, key)
+            if draw_holds is not None:
+                symbols = draw_holds(symbols, key)
             return symbols, *transduce(symbols)
 
         def outside(attempt: Any, symbols: Any, targets: Any, ok: Any) -> Any:
@@ -124,7 +124,7 @@ def drawn_batch(
     return tf.autograph.experimental.do_not_convert(batch)
 
 
-def draw_runs_of(
+def draw_holds_of(
     hold_symbols: list[int],
     leave_symbols: list[int],
     num_bits: int,

@@ -17,7 +17,7 @@ from keras_lstm.core.seeds import derive_seed
 from keras_lstm.tasks.notation import Notation
 from keras_lstm.tasks.numbers import NumberNotation
 from keras_lstm.tasks.sampling import (
-    draw_runs_of,
+    draw_holds_of,
     drawn_batch,
     listed_split,
     scan_states,
@@ -49,10 +49,10 @@ class TransducerTask(Task):
         output: `output[state][symbol]`, the symbol it writes.
         domain_states: the inputs of the domain are those that end in one of
             these states; None for all inputs.
-        run_name: what a run of steps spent in the start state is called in
+        hold_label: what a run of steps spent in the start state is called in
             reports.
         input_name: what an input is called there.
-        answer_name: what the right answer to it is called.
+        target_name: what the right answer to it is called.
         state_names: what each state is called; empty for their numbers.
 
     Example:
@@ -72,9 +72,9 @@ class TransducerTask(Task):
     next_state: ClassVar[tuple[tuple[int, ...], ...]]
     output: ClassVar[tuple[tuple[int, ...], ...]]
     domain_states: ClassVar[frozenset[int] | None] = None
-    run_name: ClassVar[str] = "run"
+    hold_label: ClassVar[str] = "run"
     input_name: ClassVar[str] = "sequence of symbols"
-    answer_name: ClassVar[str] = "what its machine writes"
+    target_name: ClassVar[str] = "what its machine writes"
     state_names: ClassVar[tuple[str, ...]] = ()
 
     num_bits: int = option(
@@ -90,7 +90,7 @@ class TransducerTask(Task):
         "domain with a part held out",
         choices=("uniform", "carry", "permutation"),
     )
-    carry_share: float = option(
+    carry_fraction: float = option(
         0.5,
         "share of a batch whose carry length is chosen uniformly "
         "(sampling carry)",
@@ -270,7 +270,7 @@ class TransducerTask(Task):
             return np.ones(np.shape(states), np.bool_)
         return np.isin(states, list(self.domain_states))
 
-    def run_length(self, symbols: Symbols) -> npt.NDArray[np.int32]:
+    def hold_length(self, symbols: Symbols) -> npt.NDArray[np.int32]:
         """Symbols read before the machine first leaves its start state.
 
         For increment, the length of the carry.
@@ -387,19 +387,19 @@ class TransducerTask(Task):
 
     def _drawn(self, purpose: str, seed: int) -> Any:
         """A stream of inputs; a batch depends on its first index alone."""
-        draw_runs = None
+        draw_holds = None
         if self.sampling == "carry":
-            draw_runs = draw_runs_of(
+            draw_holds = draw_holds_of(
                 self.hold_symbols,
                 self.leave_symbols,
                 self.num_bits,
-                self.carry_share,
+                self.carry_fraction,
             )
         return drawn_batch(
             derive_seed(seed, purpose),
             self.num_bits,
             self.num_symbols,
-            draw_runs,
+            draw_holds,
             self.transduce,
         )
 

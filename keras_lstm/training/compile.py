@@ -4,13 +4,13 @@ import keras
 
 from keras_lstm.config import Config, TrainingConfig
 from keras_lstm.core.errors import InputError
-from keras_lstm.distribute.microbatches import train_in_shards
+from keras_lstm.distribute.microbatches import enable_microbatches
 from keras_lstm.distribute.multi_worker import enable_multi_worker
 from keras_lstm.distribute.strategies import get_strategy
 from keras_lstm.models.build import build_model
 from keras_lstm.models.early_prediction import (
-    EarlyAnswers,
-    answering_every_step,
+    EarlyPrediction,
+    build_stepwise_model,
 )
 from keras_lstm.models.metrics import SequenceAccuracy, TokenAccuracy
 from keras_lstm.models.optimizers import make_loss, make_optimizer
@@ -46,9 +46,9 @@ def compiled_model(config: Config, splits: Splits | None = None) -> keras.Model:
             steps_per_execution=training.steps_per_execution,
             jit_compile=False,
         )
-    if training.shards > 1 or training.jit_compile:
-        train_in_shards(
-            model, training.shards, jit_compile=training.jit_compile
+    if training.num_microbatches > 1 or training.jit_compile:
+        enable_microbatches(
+            model, training.num_microbatches, jit_compile=training.jit_compile
         )
     return enable_multi_worker(model)
 
@@ -83,13 +83,15 @@ def _with_additions(
     training = config.training
     machine = get_machine(config.task)
     added: keras.layers.Layer
-    if training.prove_from is not None and machine is not None:
+    if training.prove_from_epoch is not None and machine is not None:
         added = ProofRegularization(
-            model, machine, warmup_steps=training.prove_from * steps_per_epoch
+            model,
+            machine,
+            warmup_steps=training.prove_from_epoch * steps_per_epoch,
         )
-    elif training.early_answers is not None:
-        model = answering_every_step(model)
-        added = EarlyAnswers(training.early_answers)
+    elif training.early_prediction is not None:
+        model = build_stepwise_model(model)
+        added = EarlyPrediction(training.early_prediction)
     else:
         return model
     return keras.Model(model.input, added(model.output), name=model.name)

@@ -11,16 +11,16 @@ from keras_lstm.callbacks.counterexamples import Counterexamples
 from keras_lstm.callbacks.exact_resume import ExactResume
 from keras_lstm.callbacks.history_writer import HistoryWriter
 from keras_lstm.callbacks.progress_logger import ProgressLogger
+from keras_lstm.callbacks.raise_on_non_finite import RaiseOnNonFinite
 from keras_lstm.callbacks.stop_at_full_accuracy import StopAtFullAccuracy
-from keras_lstm.callbacks.stop_at_non_finite import StopAtNonFinite
 from keras_lstm.callbacks.stop_at_proof import StopAtProof
 from keras_lstm.callbacks.tensorboard import TensorBoard
-from keras_lstm.checkpoint.preemption import Interruption
+from keras_lstm.checkpoint.preemption import PreemptionHandler
 from keras_lstm.config import Config
-from keras_lstm.core.console import say
+from keras_lstm.core.console import print_status
 from keras_lstm.core.errors import InputError
 from keras_lstm.core.files import write_text
-from keras_lstm.monitoring.diagnostics import make_probe
+from keras_lstm.monitoring.diagnostics import make_diagnostics
 from keras_lstm.presets import get_preset
 from keras_lstm.proof.search import ProofSearch
 from keras_lstm.runs.folder import RunFolder
@@ -89,7 +89,7 @@ def make_callbacks(
     folder: RunFolder,
     checkpoints: pathlib.Path,
     callbacks: Sequence[keras.callbacks.Callback],
-    interruption: Interruption,
+    preemption: PreemptionHandler,
     progress: ProgressOptions,
 ) -> RunCallbacks:
     """Make the callbacks of a run.
@@ -100,7 +100,7 @@ def make_callbacks(
         folder: where they write.
         checkpoints: the folder of the checkpoints; all workers read it.
         callbacks: the user's own, which come last.
-        interruption: asked after each step whether to stop.
+        preemption: asked after each step whether to stop.
         progress: what is shown.
 
     Raises:
@@ -113,29 +113,31 @@ def make_callbacks(
     logger = ProgressLogger(progress.log_every_steps, progress.quiet)
     board = TensorBoard(
         folder.path,
-        make_probe(config.task, splits.validation, config.seed),
+        make_diagnostics(config.task, splits.validation, config.seed),
         _hparams(config),
         profile_batch=progress.profile_steps or 0,
     )
-    averaging = keras.callbacks.SwapEMAWeights() if training.ema_share else None
+    averaging = (
+        keras.callbacks.SwapEMAWeights() if training.ema_fraction else None
+    )
     # What looks at validation sees the averaged weights: they come first.
-    chosen = [
+    core_callbacks = [
         callback
         for callback in (averaging, stop, feedback, prover)
         if callback is not None
     ]
     history = HistoryWriter(folder.history)
-    remembered = [*chosen, history, logger, board, *callbacks]
+    remembered = [*core_callbacks, history, logger, board, *callbacks]
     resume = ExactResume(
         checkpoints,
         remembered,
-        training.checkpoint_steps,
-        training.checkpoint_seconds,
-        interruption=interruption,
+        training.checkpoint_every_steps,
+        training.checkpoint_every_seconds,
+        preemption=preemption,
         verbose=not progress.quiet,
     )
     writer = _config_writer(folder, config)
-    in_order = [StopAtNonFinite(), resume, writer, *remembered]
+    in_order = [RaiseOnNonFinite(), resume, writer, *remembered]
     return RunCallbacks(resume, board, logger, stop, feedback, prover, in_order)
 
 
@@ -180,20 +182,20 @@ def _make_stop(config: Config, splits: Splits) -> StopAtFullAccuracy | None:
 
 def _make_feedback(config: Config, quiet: bool) -> Counterexamples | None:
     training, machine = config.training, get_machine(config.task)
-    if training.counterexamples_from is None or machine is None:
+    if training.counterexamples_from_epoch is None or machine is None:
         return None
 
     def on_check(epoch: int, result: Verification) -> None:
         if not quiet:
-            say(
+            print_status(
                 f"epoch {epoch + 1}: {result.num_wrong:,} of "
                 f"{result.num_examples:,} are wrong"
             )
 
     return Counterexamples(
         machine,
-        training.counterexample_share,
-        training.counterexamples_from,
+        training.counterexample_fraction,
+        training.counterexamples_from_epoch,
         seed=config.seed,
         on_check=on_check,
     )
@@ -201,13 +203,13 @@ def _make_feedback(config: Config, quiet: bool) -> Counterexamples | None:
 
 def _make_prover(config: Config, quiet: bool) -> StopAtProof | None:
     training, machine = config.training, get_machine(config.task)
-    if training.prove_from is None or machine is None:
+    if training.prove_from_epoch is None or machine is None:
         return None
 
     def on_search(epoch: int, search: ProofSearch) -> None:
         if not quiet:
             proved = search.proof is not None
             found = "proved" if proved else f"no proof: {search.reason}"
-            say(f"epoch {epoch + 1}: {found}")
+            print_status(f"epoch {epoch + 1}: {found}")
 
-    return StopAtProof(machine, training.prove_from, on_search=on_search)
+    return StopAtProof(machine, training.prove_from_epoch, on_search=on_search)

@@ -12,17 +12,20 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_lstm.callbacks.stop_at_non_finite import NonFiniteError
-from keras_lstm.checkpoint.preemption import Interrupted, Interruption
+from keras_lstm.callbacks.raise_on_non_finite import NonFiniteError
+from keras_lstm.checkpoint.preemption import (
+    PreemptionHandler,
+    TrainingInterrupted,
+)
 from keras_lstm.config import Config
-from keras_lstm.core.console import ProgressBar, say
+from keras_lstm.core.console import ProgressBar, print_status
 from keras_lstm.core.errors import InputError, RunError
 from keras_lstm.distribute.cluster import read_cluster
 from keras_lstm.distribute.strategies import (
-    check_agreement,
+    assert_same_on_all_workers,
     check_batch_size,
     get_strategy,
-    trains_with_others,
+    in_multi_worker_cluster,
 )
 from keras_lstm.models.build import build_model, copy_weights
 from keras_lstm.proof.certificate import ProofError, check_proof
@@ -108,7 +111,7 @@ def train(
         InputError: if the configuration cannot be run, before any training.
         RunError: if the loss or a weight stops being finite.
         OSError: if a file cannot be written.
-        Interrupted: if SIGTERM or SIGINT comes.
+        TrainingInterrupted: if SIGTERM or SIGINT comes.
     """
     began = time.perf_counter()
     tf.config.experimental.enable_op_determinism()
@@ -122,20 +125,20 @@ def train(
         splits = _get_splits(config)
         fitted = compiled_model(config, splits) if model is None else model
         _start_from(init_from, shared, fitted)
-        with _stopping_in_time(shared, config) as interruption:
+        with _handle_preemption(shared, config) as preemption:
             parts = make_callbacks(
                 *(config, splits, folder, shared.checkpoints, callbacks),
-                *(interruption, progress),
+                *(preemption, progress),
             )
             dataset = _make_dataset(config, splits, parts, strategy)
             built = time.perf_counter()
             _fit(fitted, dataset, config, splits, parts)
-            interruption.check()
+            preemption.check()
             trained = time.perf_counter()
             result = _without_training_layers(fitted, config)
             proof = _check_proof(result, config, parts)
-            final = _check(result, config, splits, quiet, interruption, folder)
-            interruption.check()
+            final = _check(result, config, splits, quiet, preemption, folder)
+            preemption.check()
         # What was trained before a resume counts as well.
         seconds = Seconds(
             *(import_seconds, built - began, parts.resume.seconds),
@@ -159,7 +162,7 @@ def _failures_in_one_line() -> Iterator[None]:
         if "tfevents" in error.message:
             reason = error.message.splitlines()[0]
             raise OSError(f"TensorBoard's file: {reason}") from None
-        if not (trains_with_others() and isinstance(error, _GONE)):
+        if not (in_multi_worker_cluster() and isinstance(error, _GONE)):
             raise
         raise RunError(
             f"another worker is gone ({type(error).__name__}): look at its "
@@ -182,17 +185,19 @@ def _open(
 
 
 @contextlib.contextmanager
-def _stopping_in_time(
+def _handle_preemption(
     folder: RunFolder, config: Config
-) -> Iterator[Interruption]:
+) -> Iterator[PreemptionHandler]:
     """Stop after a step where a signal comes, and say how to resume."""
     try:
-        with Interruption() as interruption:
-            yield interruption
-    except Interrupted as stop:
+        with PreemptionHandler() as preemption:
+            yield preemption
+    except TrainingInterrupted as stop:
         command = ["keras-lstm", "train", task_name(type(config.task))]
         command += ["--run-dir", str(folder.path), "--resume"]
-        say(f"{stop.signal_name}: stopped. To go on: {shlex.join(command)}")
+        print_status(
+            f"{stop.signal_name}: stopped. To go on: {shlex.join(command)}"
+        )
         raise
 
 
@@ -204,7 +209,7 @@ def _get_strategy(
         raise InputError(why_not)
     # TensorFlow must not have done anything before this.
     strategy = get_strategy(config.training.strategy)
-    check_agreement(strategy, config_fingerprint(config))
+    assert_same_on_all_workers(strategy, config_fingerprint(config))
     check_batch_size(config.training.batch_size, strategy)
     return strategy
 
@@ -245,7 +250,9 @@ def _make_dataset(
         return parts.feedback.mix(dataset, step)
 
     dataset = parts.resume.dataset(from_step)
-    check_agreement(strategy, f"checkpoint {parts.resume.last_checkpoint}")
+    assert_same_on_all_workers(
+        strategy, f"checkpoint {parts.resume.last_checkpoint}"
+    )
     if strategy.num_replicas_in_sync > 1:
         return dataset
     return parts.board.watch(dataset)
@@ -314,13 +321,13 @@ def _check(
     config: Config,
     splits: Splits,
     quiet: bool,
-    interruption: Interruption,
+    preemption: PreemptionHandler,
     folder: RunFolder,
 ) -> FinalCheck:
     with ProgressBar("checking", quiet) as bar:
 
         def progress(done: int, total: int) -> None:
-            interruption.check()
+            preemption.check()
             bar.update(done, total)
 
         return check_model(

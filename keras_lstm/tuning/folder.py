@@ -5,6 +5,9 @@ import pathlib
 import shutil
 from typing import Any
 
+import yaml
+
+from keras_lstm.config_file import translate_options
 from keras_lstm.core.errors import InputError
 from keras_lstm.runs.folder import RunFolder
 from keras_lstm.tuning.settings import Search
@@ -73,11 +76,27 @@ def check_same_search(folder: pathlib.Path, search: Search) -> None:
         InputError: if it does.
     """
     held = settings_path(folder)
-    if held.read_bytes() != search.to_yaml().encode():
+    if _settings_of(held.read_text("utf-8")) != _settings_of(search.to_yaml()):
         raise InputError(
             "a search is gone on with, or worked for, with the same task, "
             f"options and search space. Received: others than in {held}"
         )
+
+
+def _settings_of(text: str) -> Any:
+    """Return what the settings of a search mean, in today's names.
+
+    None where they are no settings, which no search's are.
+    """
+    try:
+        settings = yaml.safe_load(text)
+        parts = settings["config"]
+        settings["config"] = {
+            name: translate_options(part) for name, part in parts.items()
+        }
+    except (yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError):
+        return None
+    return settings
 
 
 def _check_states(folder: pathlib.Path) -> None:

@@ -144,7 +144,7 @@ def _machine_to_check(config: Config) -> TransducerTask | None:
     """Return the machine whose every input is to be checked each epoch."""
     training, machine = config.training, get_machine(config.task)
     # Each of these stops a training by itself.
-    stops = (training.counterexamples_from, training.prove_from)
+    stops = (training.counterexamples_from_epoch, training.prove_from_epoch)
     if machine is None or stops != (None, None):
         return None
     num_inputs = machine.num_sequences

@@ -6,7 +6,7 @@ import sys
 
 import keras_tuner
 
-from keras_lstm.checkpoint.preemption import Interruption
+from keras_lstm.checkpoint.preemption import PreemptionHandler
 from keras_lstm.core.errors import InputError, RunError
 from keras_lstm.core.files import locked, remove_temporary, write_text
 from keras_lstm.tuning.folder import (
@@ -42,9 +42,9 @@ def run(
 
     Raises:
         InputError: see `check_folder`.
-        Interrupted: if SIGTERM or SIGINT comes.
+        TrainingInterrupted: if SIGTERM or SIGINT comes.
     """
-    with locked(folder), Interruption() as interruption:
+    with locked(folder), PreemptionHandler() as preemption:
         # Another process may have been faster than the first check.
         check_folder(folder, search, resume, overwrite)
         if overwrite:
@@ -52,7 +52,7 @@ def run(
         remove_temporary(folder)
         write_text(settings_path(folder), search.to_yaml())
         run_trials(folder, search)
-        interruption.check()
+        preemption.check()
         trials = read_trials(folder, search)
         write_results(folder, search, trials)
     return trials

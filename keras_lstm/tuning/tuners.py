@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import keras_tuner
 
-from keras_lstm.core.console import say
+from keras_lstm.core.console import print_status
 from keras_lstm.core.errors import InputError
 from keras_lstm.runs.folder import RunFolder
 from keras_lstm.tuning.folder import PROJECT, trial_dir
@@ -53,7 +53,9 @@ def make_tuner(folder: pathlib.Path, search: Search) -> keras_tuner.Tuner:
         def on_trial_end(self, trial: Any) -> None:
             super().on_trial_end(trial)
             ended = self.oracle.get_trial(trial.trial_id)
-            say(f"trial {trial.trial_id}: {_outcome(folder, search, ended)}")
+            print_status(
+                f"trial {trial.trial_id}: {_outcome(folder, search, ended)}"
+            )
 
     # KerasTuner prints; standard output is for the result.
     with contextlib.redirect_stdout(sys.stderr):

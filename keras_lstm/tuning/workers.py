@@ -8,8 +8,8 @@ import time
 from collections.abc import Sequence
 from typing import Literal
 
-from keras_lstm.checkpoint.preemption import Interruption
-from keras_lstm.core.console import say
+from keras_lstm.checkpoint.preemption import PreemptionHandler
+from keras_lstm.core.console import print_status
 from keras_lstm.core.errors import InputError, RunError
 from keras_lstm.runs.folder import RunFolder
 
@@ -75,10 +75,10 @@ def run_processes(
 
     Raises:
         RunError: if the chief dies, or a worker ends again and again.
-        Interrupted: if SIGTERM or SIGINT comes.
+        TrainingInterrupted: if SIGTERM or SIGINT comes.
     """
-    with Interruption() as interruption:
-        _watch(_Processes(command, workers), interruption, folder)
+    with PreemptionHandler() as preemption:
+        _watch(_Processes(command, workers), preemption, folder)
 
 
 class _Processes:
@@ -134,7 +134,7 @@ class _Processes:
                 f"{name} has ended {_MAX_STARTS} times, the last time with "
                 f"exit code {code}; its last lines say why"
             )
-        say(f"{name} has died (exit code {code}); starting it again")
+        print_status(f"{name} has died (exit code {code}); starting it again")
         self._starts[name] += 1
         self.workers[name] = self._start(name)
 
@@ -152,13 +152,13 @@ class _Processes:
 
 
 def _watch(
-    processes: _Processes, interruption: Interruption, folder: pathlib.Path
+    processes: _Processes, preemption: PreemptionHandler, folder: pathlib.Path
 ) -> None:
     """Restart workers that die, until the chief ends."""
     done = 0
     try:
         while (code := processes.chief.poll()) is None:
-            interruption.check()
+            preemption.check()
             before = done
             trials = map(RunFolder, (folder / "trials").glob("*"))
             done = sum(trial.report.exists() for trial in trials)

@@ -8,7 +8,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from keras_lstm.core.errors import InputError
-from keras_lstm.models.early_prediction import answering_every_step
+from keras_lstm.models.early_prediction import build_stepwise_model
 from keras_lstm.models.logits import margins_of, predictions_of
 from keras_lstm.tasks.datasets import make_dataset
 from keras_lstm.tasks.task import Split
@@ -49,9 +49,9 @@ class Evaluation:
     @property
     def num_wrong(self) -> int:
         """Examples with any output wrong."""
-        return self.num_wrong_of(self.num_examples)
+        return self.num_wrong_of_first(self.num_examples)
 
-    def num_wrong_of(self, head: int) -> int:
+    def num_wrong_of_first(self, head: int) -> int:
         """Examples with any output wrong among the first `head`."""
         wrong = self.predictions[:head] != self.targets[:head]
         return int(wrong.reshape(len(wrong), -1).any(-1).sum())
@@ -112,6 +112,6 @@ def accuracy_by_step(
     """
     dataset = make_dataset(split, _BATCH)
     targets = np.concatenate([y for _, y in dataset.as_numpy_iterator()])
-    logits = answering_every_step(model).predict(dataset, verbose=0)
+    logits = build_stepwise_model(model).predict(dataset, verbose=0)
     right = predictions_of(logits) == targets[:, np.newaxis]
     return right.sum(0) / len(targets)

@@ -125,8 +125,8 @@ def _measured(task: Task, result: Evaluation) -> FinalCheck:
     first = task.num_first_tested
     if first is not None:
         fields |= {
-            "test_head_num_examples": min(first, result.num_examples),
-            "test_head_num_wrong": result.num_wrong_of(first),
+            "test_first_num_examples": min(first, result.num_examples),
+            "test_first_num_wrong": result.num_wrong_of_first(first),
         }
     return FinalCheck(
         result, fields, evaluation_text(task, result, first), None

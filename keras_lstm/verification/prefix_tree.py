@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from keras_lstm.models.stepper import CLOSE_MARGIN, Cells
+from keras_lstm.models.stepper import CLOSE_MARGIN, LSTMStepper
 from keras_lstm.tasks.transducer import TransducerTask
 
 # Nodes in a block: few enough for a processor's cache, enough to keep it busy.
@@ -30,14 +30,14 @@ class Answers:
     Args:
         inputs: numbers, `(num_examples,)` of int64, or where they are too
             long for that symbols, `(num_examples, num_bits)` of a smaller type.
-        run_lengths: see `TransducerTask.run_length`.
+        hold_lengths: see `TransducerTask.hold_length`.
         wrong_tokens: how many symbols of each answer are wrong.
         margins: the smallest margin over each answer's symbols.
         close: where a margin is too close to zero to be sure.
     """
 
     inputs: npt.NDArray[np.integer[Any]]
-    run_lengths: npt.NDArray[np.int16]
+    hold_lengths: npt.NDArray[np.int16]
     wrong_tokens: npt.NDArray[np.int16]
     margins: npt.NDArray[np.float32]
     close: npt.NDArray[np.bool_]
@@ -52,7 +52,7 @@ class _Block:
     """For each LSTM layer its h and its c, `(nodes, units)`."""
     states: npt.NDArray[np.int32]
     numbers: npt.NDArray[np.int64]
-    run_lengths: npt.NDArray[np.int16]
+    hold_lengths: npt.NDArray[np.int16]
     wrong_tokens: npt.NDArray[np.int16]
     margins: npt.NDArray[np.float32]
     close: npt.NDArray[np.bool_]
@@ -65,14 +65,16 @@ class _Block:
                 [cell[part] for cell in self.cells],
                 self.states[part],
                 self.numbers[part],
-                self.run_lengths[part],
+                self.hold_lengths[part],
                 self.wrong_tokens[part],
                 self.margins[part],
                 self.close[part],
             )
 
 
-def walk(network: Cells, task: TransducerTask) -> Iterator[tuple[int, Answers]]:
+def walk(
+    network: LSTMStepper, task: TransducerTask
+) -> Iterator[tuple[int, Answers]]:
     """Visits every prefix once, and gives the answers block by block.
 
     Args:
@@ -92,7 +94,7 @@ def walk(network: Cells, task: TransducerTask) -> Iterator[tuple[int, Answers]]:
             stack.extend(block.parts())
 
 
-def forecast_seconds(network: Cells, task: TransducerTask) -> float:
+def forecast_seconds(network: LSTMStepper, task: TransducerTask) -> float:
     """About how long a walk will take, from growing one full block."""
     block = _root(network)
     while len(block.numbers) < _BLOCK_NODES and block.length < task.num_bits:
@@ -110,21 +112,21 @@ def forecast_seconds(network: Cells, task: TransducerTask) -> float:
     return seconds * nodes / (len(block.numbers) * task.num_symbols)
 
 
-def _root(network: Cells) -> _Block:
+def _root(network: LSTMStepper) -> _Block:
     """The empty prefix."""
     return _Block(
         length=0,
         cells=network.start(),
         states=np.zeros(1, np.int32),
         numbers=np.zeros(1, np.int64),
-        run_lengths=np.zeros(1, np.int16),
+        hold_lengths=np.zeros(1, np.int16),
         wrong_tokens=np.zeros(1, np.int16),
         margins=np.full(1, np.inf, np.float32),
         close=np.zeros(1, np.bool_),
     )
 
 
-def _grow(network: Cells, task: TransducerTask, block: _Block) -> _Block:
+def _grow(network: LSTMStepper, task: TransducerTask, block: _Block) -> _Block:
     """Every prefix of a block followed by every symbol, symbol by symbol."""
     next_state = np.asarray(task.next_state, np.int32)
     output = np.asarray(task.output, np.int32)
@@ -136,8 +138,8 @@ def _grow(network: Cells, task: TransducerTask, block: _Block) -> _Block:
     outputs = output[block.states].T.reshape(-1)
     states = next_state[block.states].T.reshape(-1)
     symbols = np.repeat(np.arange(task.num_symbols), len(block.numbers))
-    run_lengths = follow(block.run_lengths)
-    run_lengths = run_lengths + ((run_lengths == place) & (states == 0))
+    hold_lengths = follow(block.hold_lengths)
+    hold_lengths = hold_lengths + ((hold_lengths == place) & (states == 0))
     cells, margins = network.step(block.cells, outputs)
     wrong_tokens, least = follow(block.wrong_tokens), follow(block.margins)
     close = follow(block.close)
@@ -151,14 +153,16 @@ def _grow(network: Cells, task: TransducerTask, block: _Block) -> _Block:
         cells=cells,
         states=states,
         numbers=follow(block.numbers) + symbols * task.num_symbols**place,
-        run_lengths=run_lengths.astype(np.int16),
+        hold_lengths=hold_lengths.astype(np.int16),
         wrong_tokens=wrong_tokens.astype(np.int16),
         margins=least,
         close=close,
     )
 
 
-def _leaves(network: Cells, task: TransducerTask, block: _Block) -> Answers:
+def _leaves(
+    network: LSTMStepper, task: TransducerTask, block: _Block
+) -> Answers:
     wrong_tokens, margins = block.wrong_tokens, block.margins
     close = block.close
     if not network.per_step:
@@ -170,7 +174,7 @@ def _leaves(network: Cells, task: TransducerTask, block: _Block) -> Answers:
     inside = task.in_domain(block.states)
     return Answers(
         block.numbers[inside],
-        block.run_lengths[inside],
+        block.hold_lengths[inside],
         wrong_tokens[inside],
         margins[inside],
         close[inside],

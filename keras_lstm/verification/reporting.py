@@ -32,8 +32,8 @@ def failures_csv(task: TransducerTask, failures: Sequence[Failure]) -> str:
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    run_name = f"{task.run_name.replace(' ', '_')}_length"
-    columns = ["input", "target", "prediction", "wrong", run_name, "margin"]
+    hold_label = f"{task.hold_label.replace(' ', '_')}_length"
+    columns = ["input", "target", "prediction", "wrong", hold_label, "margin"]
     writer.writerow(columns)
     for failure in failures:
         writer.writerow(
@@ -42,7 +42,7 @@ def failures_csv(task: TransducerTask, failures: Sequence[Failure]) -> str:
                 task.text_of(failure.target),
                 task.text_of(failure.prediction),
                 _marks(failure),
-                failure.run_length,
+                failure.hold_length,
                 f"{failure.margin:.6g}",
             ]
         )
@@ -58,7 +58,7 @@ def failures_markdown(task: TransducerTask, failures: Sequence[Failure]) -> str:
     """The wrong answers as a table, most significant first, wrong ones bold."""
     if not failures:
         return ""
-    rows = [f"| input | target | prediction | {task.run_name} length |"]
+    rows = [f"| input | target | prediction | {task.hold_label} length |"]
     rows.append("| --- | --- | --- | --- |")
     for failure in failures:
         wrong = failure.prediction != failure.target
@@ -72,7 +72,7 @@ def failures_markdown(task: TransducerTask, failures: Sequence[Failure]) -> str:
             _numbered(task, failure.symbols),
             _numbered(task, failure.target),
             marked,
-            str(failure.run_length),
+            str(failure.hold_length),
         )
         rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows)
@@ -94,7 +94,7 @@ def proof_text(
     if proof is not None:
         return (
             f"Proved: for every {task.input_name}, of any length, this model "
-            f"answers {task.answer_name}.\n"
+            f"answers {task.target_name}.\n"
             f"{len(proof.states)} boxes hold every state that it can reach; "
             "over all of them the right symbol wins by at least "
             f"{search.margin:.4g}. Found and checked in {search.seconds:.2f} s."
@@ -146,7 +146,7 @@ def evaluation_text(
     ]
     if first_tested is not None:
         examples = min(first_tested, check.num_examples)
-        right = examples - check.num_wrong_of(first_tested)
+        right = examples - check.num_wrong_of_first(first_tested)
         lines.append(
             f"Of the first {examples}: {percent(right / examples)} right."
         )
@@ -192,14 +192,14 @@ def check_text(task: TransducerTask, check: Verification, failures: str) -> str:
 def _failure_table(
     task: TransducerTask, check: Verification, failures: str
 ) -> list[str]:
-    lines = [f"{task.run_name} length      wrong         of"]
-    groups = check.by_run_length
+    lines = [f"{task.hold_label} length      wrong         of"]
+    groups = check.by_hold_length
     shown = groups
     if len(groups) > _MAX_GROUPS:
         most = sorted(groups, key=lambda count: -count.num_wrong)[:_NUM_SHOWN]
         shown = [count for count in groups if count in most]
     lines += [
-        f"{count.run_length:>{len(task.run_name) + 7}} "
+        f"{count.hold_length:>{len(task.hold_label) + 7}} "
         f"{count.num_wrong:>10,} {count.num_examples:>10,}"
         for count in shown
     ]
@@ -254,8 +254,8 @@ def check_report(check: Verification) -> dict[str, Any]:
         **_counts(check),
         "min_margin": _finite(check.min_margin),
         "min_margin_input": "".join(check.min_margin_input[::-1].astype(str)),
-        "by_run_length": [
-            dataclasses.asdict(count) for count in check.by_run_length
+        "by_hold_length": [
+            dataclasses.asdict(count) for count in check.by_hold_length
         ],
     }
 

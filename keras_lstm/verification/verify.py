@@ -18,7 +18,7 @@ import tensorflow as tf
 
 from keras_lstm.core.errors import InputError
 from keras_lstm.models.logits import margins_of, predictions_of
-from keras_lstm.models.stepper import Cells
+from keras_lstm.models.stepper import LSTMStepper
 from keras_lstm.tasks.datasets import without_autotuning
 from keras_lstm.tasks.hard_inputs import hard_inputs
 from keras_lstm.tasks.transducer import TransducerTask
@@ -61,7 +61,7 @@ class Failure:
         symbols: the input, `(num_bits,)`.
         target: what is right, `(num_bits,)`.
         prediction: what the model says, `(num_bits,)`.
-        run_length: see `TransducerTask.run_length`.
+        hold_length: see `TransducerTask.hold_length`.
         margin: the smallest over the positions of the right symbol's logit
             minus the largest other.
     """
@@ -69,15 +69,15 @@ class Failure:
     symbols: npt.NDArray[np.int32]
     target: npt.NDArray[np.int32]
     prediction: npt.NDArray[np.int32]
-    run_length: int
+    hold_length: int
     margin: float
 
 
 @dataclasses.dataclass(frozen=True)
-class RunCount:
+class HoldCount:
     """How many inputs have a run of this length, and how many are wrong."""
 
-    run_length: int
+    hold_length: int
     num_wrong: int
     num_examples: int
 
@@ -96,7 +96,7 @@ class Verification:
         num_wrong_tokens: those wrong.
         min_margin: the smallest margin over everything checked.
         min_margin_input: where it occurs, `(num_bits,)`.
-        by_run_length: the counts, by run length.
+        by_hold_length: the counts, by run length.
         failures: the wrong answers, worst first, 100,000 at most, of
             sequences above 167 symbols fewer.
         test_num_examples: inputs that were held out from training, if any.
@@ -113,7 +113,7 @@ class Verification:
     num_wrong_tokens: int
     min_margin: float
     min_margin_input: npt.NDArray[np.int32]
-    by_run_length: list[RunCount]
+    by_hold_length: list[HoldCount]
     failures: list[Failure]
     test_num_examples: int | None
     test_num_wrong: int | None
@@ -168,7 +168,7 @@ def verify(
         )
     start = time.perf_counter()
     total = task.num_symbols**task.num_bits
-    cells = Cells.of(model, task.num_symbols)
+    cells = LSTMStepper.from_model(model, task.num_symbols)
     found: Iterator[tuple[int, Answers]]
     coverage, kinds = Coverage.ALL, ""
     if total > max_walked_inputs:
@@ -228,8 +228,8 @@ class _Tally:
             return
         wrong = found.wrong_tokens > 0
         size = len(self._counts)
-        self._counts[:, 0] += np.bincount(found.run_lengths[wrong], None, size)
-        self._counts[:, 1] += np.bincount(found.run_lengths, None, size)
+        self._counts[:, 0] += np.bincount(found.hold_lengths[wrong], None, size)
+        self._counts[:, 1] += np.bincount(found.hold_lengths, None, size)
         self._wrong_tokens += int(found.wrong_tokens.sum(dtype=np.int64))
         least = int(found.margins.argmin())
         if found.margins[least] < self._min_margin:
@@ -272,8 +272,8 @@ class _Tally:
             num_wrong_tokens=self._wrong_tokens,
             min_margin=self._min_margin,
             min_margin_input=_symbols(self._task, self._min_input),
-            by_run_length=[
-                RunCount(length, int(wrong), int(examples))
+            by_hold_length=[
+                HoldCount(length, int(wrong), int(examples))
                 for length, (wrong, examples) in enumerate(self._counts)
                 if examples
             ],
@@ -294,7 +294,7 @@ class _Tally:
             symbols,
             self._task.targets(symbols),
             predictions_of(_predict(model, symbols)),
-            self._task.run_length(symbols).tolist(),
+            self._task.hold_length(symbols).tolist(),
             margins.tolist(),
             strict=True,
         )
@@ -356,17 +356,17 @@ def _all_inputs(task: TransducerTask) -> Iterator[tuple[int, Any]]:
 
 def _asked(model: keras.Model, task: TransducerTask, inputs: Any) -> Answers:
     """The answers to inputs, by `predict` alone."""
-    runs = task.run_length(_symbols(task, inputs)).astype(np.int16)
+    runs = task.hold_length(_symbols(task, inputs)).astype(np.int16)
     wrong_tokens, margins = _ask(model, task, inputs)
     return Answers(
         inputs, runs, wrong_tokens, margins, np.zeros(len(inputs), np.bool_)
     )
 
 
-def _followed(cells: Cells, task: TransducerTask, inputs: Any) -> Answers:
+def _followed(cells: LSTMStepper, task: TransducerTask, inputs: Any) -> Answers:
     """The answers to inputs, without keeping what each layer returns."""
     symbols = inputs.astype(np.int32)
-    runs = task.run_length(symbols).astype(np.int16)
-    found = cells.follow(symbols, task.targets(symbols))
+    runs = task.hold_length(symbols).astype(np.int16)
+    found = cells.scan(symbols, task.targets(symbols))
     wrong_tokens, margins, close = (each.numpy() for each in found)
     return Answers(inputs, runs, wrong_tokens, margins, close)

@@ -215,7 +215,7 @@ def tensorboard() -> dict[str, Contender]:
     from keras_lstm.callbacks.tensorboard import TensorBoard
     from keras_lstm.models.build import build_model
     from keras_lstm.models.metrics import SequenceAccuracy
-    from keras_lstm.monitoring.diagnostics import SequenceProbe
+    from keras_lstm.monitoring.diagnostics import SequenceDiagnostics
     from keras_lstm.presets import get_preset
     from keras_lstm.tasks.datasets import make_dataset
 
@@ -238,7 +238,9 @@ def tensorboard() -> dict[str, Contender]:
                 board = keras.callbacks.TensorBoard(folder, write_graph=False)
                 data = dataset
                 if with_pictures:
-                    board = TensorBoard(folder, SequenceProbe(config.task))
+                    board = TensorBoard(
+                        folder, SequenceDiagnostics(config.task)
+                    )
                     data = board.watch(dataset)
                 model.fit(
                     data,

@@ -99,7 +99,7 @@ def environment_of(name: str) -> pathlib.Path:
     python = folder / "bin" / "python"
     done = folder / ".installed"
     if not done.exists():
-        say(f"making an environment for {name}")
+        print_status(f"making an environment for {name}")
         venv.create(folder, clear=True, with_pip=True)
         subprocess.run(
             [str(python), "-m", "pip", "install", "--quiet", *PACKAGES[name]],
@@ -110,7 +110,7 @@ def environment_of(name: str) -> pathlib.Path:
     return python
 
 
-def say(text: str) -> None:
+def print_status(text: str) -> None:
     """Progress, on standard error."""
     print(text, file=sys.stderr, flush=True)
 
@@ -133,7 +133,7 @@ def throughput(
     for model, total in EXAMPLES.items():
         for batch_size in batches:
             label = f"{job} {model}, batch {batch_size:,}"
-            say(label)
+            print_status(label)
             steps = max(steps_together(batch_size), total // batch_size)
             request = (job, model, batch_size, steps)
             measures = {
@@ -149,7 +149,7 @@ def throughput(
 
 def checks(peers: Sequence[Peer], rounds: int) -> Iterator[Row]:
     """All inputs of increment, asked and compared."""
-    say("checking all inputs")
+    print_status("checking all inputs")
     batch_size = 4096
     steps = 2**20 // batch_size
     measures = {
@@ -166,7 +166,7 @@ def checks(peers: Sequence[Peer], rounds: int) -> Iterator[Row]:
 def pipelines(peers: Sequence[Peer], rounds: int) -> Iterator[Row]:
     """Input alone."""
     for model, total in EXAMPLES.items():
-        say(f"input {model}")
+        print_status(f"input {model}")
         measures = {
             peer.name: functools.partial(
                 peer.step_ms, "input", model, 512, total // 512
@@ -181,7 +181,7 @@ def pipelines(peers: Sequence[Peer], rounds: int) -> Iterator[Row]:
 def memory(names: Sequence[str]) -> Iterator[Row]:
     """Of fresh processes that have trained a little."""
     for model in EXAMPLES:
-        say(f"memory {model}")
+        print_status(f"memory {model}")
         found = {}
         for name in names:
             peer = Peer(name)
@@ -194,7 +194,7 @@ def memory(names: Sequence[str]) -> Iterator[Row]:
 def lengths(rounds: int) -> Iterator[Row]:
     """What longer sequences cost: a fresh process each, batches of 64."""
     for num_bits in NUM_BITS:
-        say(f"{num_bits} bits")
+        print_status(f"{num_bits} bits")
         peer = Peer(OURS)
         model = f"increment-{num_bits}"
         steps = max(steps_together(64), 2**13 // num_bits)
@@ -254,10 +254,10 @@ def from_the_shell(rounds: int) -> Iterator[Row]:
                 seconds_of([*train, str(folder / str(next(count)))])
             ),
         }
-        say("from the shell")
+        print_status("from the shell")
         for what, seconds in in_turns(tasks, rounds).items():
             yield Row(what, "s", {OURS: seconds})
-        say("the tutorial's recipe")
+        print_status("the tutorial's recipe")
         tutorial = folder / "tutorial"
         seconds_of(
             [

@@ -7,7 +7,7 @@ import argparse
 import pathlib
 
 from keras_lstm.core.files import replacing
-from keras_lstm.monitoring.pictures import draw_proof
+from keras_lstm.monitoring.pictures import plot_proof
 from keras_lstm.proof.certificate import Proof, check_proof
 from keras_lstm.runs.run import load_run
 
@@ -22,7 +22,7 @@ def main() -> None:
     text = (run.run_dir / "proof.json").read_text("utf-8")
     proof = Proof.from_json(text)
     check_proof(run.model, run.machine, proof)
-    figure = draw_proof(run.model, run.machine, proof)
+    figure = plot_proof(run.model, run.machine, proof)
     with replacing(arguments.picture) as path:
         figure.savefig(path, format="png", dpi=110)
 

@@ -31,8 +31,8 @@ FLAGS = [
     *("increment", "--preset", "increment-last-state", "--num-bits", "10"),
     *("--units", "16", "--batch-size", "64", "--epochs", "20"),
     *("--steps-per-epoch", "40", "--input-noise", "0.2", "--dropout", "0.05"),
-    *("--clipnorm", "1", "--schedule", "cosine"),
-    *("--counterexamples-from", "2", "--checkpoint-steps", "9"),
+    *("--global-clipnorm", "1", "--schedule", "cosine"),
+    *("--counterexamples-from-epoch", "2", "--checkpoint-every-steps", "9"),
 ]
 MOMENTS = ("starting", "training", "training", "writing", "writing")
 # Of a report, what may differ.

@@ -17,7 +17,7 @@ import tensorflow as tf
 from keras_lstm.distribute.multi_worker import enable_multi_worker
 from keras_lstm.distribute.strategies import get_strategy, is_chief
 from keras_lstm.models.build import build_model
-from keras_lstm.models.gradient_clipping import clip_after_aggregation
+from keras_lstm.models.gradient_clipping import clip_aggregated_gradients
 from keras_lstm.models.metrics import SequenceAccuracy
 from keras_lstm.presets import get_preset
 from keras_lstm.tasks.datasets import make_dataset
@@ -36,7 +36,7 @@ def main() -> None:
     with strategy.scope():
         model = enable_multi_worker(build_model(config.task, config.model))
         model.compile(
-            clip_after_aggregation(
+            clip_aggregated_gradients(
                 keras.optimizers.Adam(0.01, global_clipnorm=1.0)
             ),
             keras.losses.SparseCategoricalCrossentropy(from_logits=True),

@@ -63,7 +63,9 @@ def test_wrong_inputs_and_their_neighbours_are_mixed_in():
             continue
         for row in symbols[8:]:
             near = [
-                f for f in worst if (row == f.symbols)[: f.run_length + 1].all()
+                f
+                for f in worst
+                if (row == f.symbols)[: f.hold_length + 1].all()
             ]
             assert near
             replaced += 1

@@ -7,9 +7,9 @@ import tensorflow as tf
 from stopping import Stop, StopError
 
 from keras_lstm.callbacks.exact_resume import ExactResume
-from keras_lstm.callbacks.stop_at_non_finite import NonFiniteError
+from keras_lstm.callbacks.raise_on_non_finite import NonFiniteError
 from keras_lstm.checkpoint.checkpoints import read_checkpoint
-from keras_lstm.checkpoint.preemption import Interruption
+from keras_lstm.checkpoint.preemption import PreemptionHandler
 from keras_lstm.core.errors import InputError
 
 
@@ -374,8 +374,8 @@ def test_a_dataset_that_ends_and_a_model_not_built_are_refused(tmp_path):
 
 
 def test_it_can_be_copied_as_keras_tuner_does(tmp_path):
-    with Interruption() as interruption:
+    with PreemptionHandler() as preemption:
         copied = copy.deepcopy(
-            ExactResume(tmp_path / "run", interruption=interruption)
+            ExactResume(tmp_path / "run", preemption=preemption)
         )
     assert copied.last_checkpoint is None

@@ -16,7 +16,7 @@ from keras_lstm.callbacks.tensorboard import TensorBoard
 from keras_lstm.cli import main
 from keras_lstm.config import ModelConfig
 from keras_lstm.models.build import build_model
-from keras_lstm.monitoring.diagnostics import SequenceProbe
+from keras_lstm.monitoring.diagnostics import SequenceDiagnostics
 from keras_lstm.presets import get_preset
 from keras_lstm.tasks.datasets import make_dataset
 from keras_lstm.tasks.image_rows import ImageRows
@@ -277,7 +277,7 @@ def test_examples_are_counted_on_two_replicas(tmp_path, mirrored, monkeypatch):
 
 def test_what_is_shown_does_not_change_what_is_learned(tmp_path):
     weights = []
-    for board in (None, TensorBoard(tmp_path, SequenceProbe(TASK))):
+    for board in (None, TensorBoard(tmp_path, SequenceDiagnostics(TASK))):
         keras.utils.set_random_seed(0)
         made = build_model(TASK, ModelConfig(units=4, input_noise=0.5), seed=1)
         made.compile(
@@ -307,7 +307,9 @@ def test_what_is_shown_does_not_change_what_is_learned(tmp_path):
 def test_a_long_training_writes_little(tmp_path, monkeypatch, epochs, drawn):
     # As if nothing took any time.
     monkeypatch.setattr(tensorboard._Share, "is_due", lambda self: True)
-    fit(TensorBoard(tmp_path, SequenceProbe(TASK)), epochs=epochs, steps=1)
+    fit(
+        TensorBoard(tmp_path, SequenceDiagnostics(TASK)), epochs=epochs, steps=1
+    )
     pictures = images(tmp_path)["activations"]
     assert [step for step, _ in pictures] == drawn
     asked = scalars(tmp_path)["sequence_accuracy_by_carry_length/0"]
@@ -341,9 +343,9 @@ def test_work_keeps_to_its_share(monkeypatch):
 
 
 def test_epochs_seen_before_a_resume_are_kept(tmp_path):
-    board = TensorBoard(tmp_path / "a", SequenceProbe(TASK))
+    board = TensorBoard(tmp_path / "a", SequenceDiagnostics(TASK))
     fit(board, epochs=2)
-    again = TensorBoard(tmp_path / "b", SequenceProbe(TASK))
+    again = TensorBoard(tmp_path / "b", SequenceDiagnostics(TASK))
     again.set_model(model())
     again.on_train_begin()
     again.set_state(board.get_state())
@@ -392,7 +394,7 @@ def test_keras_tuner_gives_each_trial_a_folder(tmp_path):
         steps_per_epoch=2,
         shuffle=False,
         verbose=0,
-        callbacks=[TensorBoard(tmp_path / "logs", SequenceProbe(TASK))],
+        callbacks=[TensorBoard(tmp_path / "logs", SequenceDiagnostics(TASK))],
     )
     for trial in ("0000", "0001"):
         folder = tmp_path / "logs" / trial / "execution0"
@@ -460,7 +462,7 @@ def test_models_that_cannot_be_looked_into_are_trained_all_the_same(tmp_path):
         steps_per_epoch=2,
         shuffle=False,
         verbose=0,
-        callbacks=[TensorBoard(tmp_path, SequenceProbe(TASK))],
+        callbacks=[TensorBoard(tmp_path, SequenceDiagnostics(TASK))],
     )
     assert set(images(tmp_path)) == {
         *("sequence_accuracy_by_carry_length", "token_accuracy_by_position")

@@ -6,7 +6,7 @@ import pytest
 from stopping import Stop, StopError
 
 from keras_lstm.checkpoint.checkpoints import read_checkpoint
-from keras_lstm.checkpoint.preemption import Interrupted
+from keras_lstm.checkpoint.preemption import TrainingInterrupted
 from keras_lstm.presets import get_preset
 from keras_lstm.tasks.image_rows import ImageRows
 from keras_lstm.tasks.increment import Increment
@@ -27,8 +27,8 @@ LAST_STATE = {
     "schedule": "cosine",
     "learning_rate": 0.02,
     "monitor": None,
-    "counterexamples_from": 1,
-    "checkpoint_steps": 4,
+    "counterexamples_from_epoch": 1,
+    "checkpoint_every_steps": 4,
 }
 PROVED = {
     "num_bits": 5,
@@ -36,8 +36,8 @@ PROVED = {
     "epochs": 4,
     "steps_per_epoch": 5,
     "batch_size": 16,
-    "prove_from": 1,
-    "checkpoint_steps": 3,
+    "prove_from_epoch": 1,
+    "checkpoint_every_steps": 3,
 }
 DIGITS = {
     "units": 8,
@@ -46,12 +46,12 @@ DIGITS = {
     "dropout": 0.2,
     "rotation": 0.1,
     "shift": 1.0,
-    "ema_share": 0.2,
+    "ema_fraction": 0.2,
     "label_smoothing": 0.1,
-    "early_answers": 0.3,
+    "early_prediction": 0.3,
     "optimizer": "adamw",
     "weight_decay": 0.01,
-    "checkpoint_steps": 2,
+    "checkpoint_every_steps": 2,
 }
 CONFIGS = {
     "last_state": get_preset("increment-last-state").replace(
@@ -66,10 +66,10 @@ CONFIGS = {
         epochs=3,
         steps_per_epoch=4,
         precision="mixed_float16",
-        checkpoint_steps=3,
+        checkpoint_every_steps=3,
     ),
-    "shards": get_preset("digits").replace(
-        ImageRows, **DIGITS, shards=2, jit_compile=True
+    "num_microbatches": get_preset("digits").replace(
+        ImageRows, **DIGITS, num_microbatches=2, jit_compile=True
     ),
 }
 
@@ -113,14 +113,14 @@ STOPS = {
     "proved": [{"after_steps": 7}, {"after_epoch": 1}, {"after_steps": 19}],
     "digits": [{"after_steps": 4}, {"after_epoch": 0}, {"after_steps": 13}],
     "mixed": [{"after_steps": 2}, {"after_steps": 6}, {"after_epoch": 2}],
-    "shards": [{"after_steps": 4}],
+    "num_microbatches": [{"after_steps": 4}],
 }
 
 
 @pytest.mark.parametrize(
     "name",
     [
-        *("last_state", "digits", "shards"),
+        *("last_state", "digits", "num_microbatches"),
         pytest.param("last_state, often", marks=pytest.mark.slow),
         pytest.param("proved", marks=pytest.mark.slow),
         pytest.param("mixed", marks=pytest.mark.slow),
@@ -159,7 +159,7 @@ def test_a_signal_ends_the_step_and_writes_a_checkpoint(tmp_path, capfd):
         Increment, num_bits=5, units=6, epochs=3, steps_per_epoch=4
     )
     for after_steps in (2, 8):
-        with pytest.raises(Interrupted) as info:
+        with pytest.raises(TrainingInterrupted) as info:
             train(
                 config,
                 tmp_path / "run",
@@ -190,7 +190,7 @@ def test_a_run_stopped_in_its_last_check_trains_no_more(tmp_path):
 
     config = CONFIGS["digits"]
     whole = train(config, tmp_path / "whole", callbacks=[Stop()], quiet=True)
-    with pytest.raises(Interrupted) as info:
+    with pytest.raises(TrainingInterrupted) as info:
         train(config, tmp_path / "run", callbacks=[SignalAtEnd()], quiet=True)
     assert info.value.code == 130
     assert list((tmp_path / "run" / "checkpoints").glob("step-*15.ckpt"))
@@ -210,12 +210,12 @@ def test_more_epochs_go_on_where_the_training_ended(tmp_path):
     config = CONFIGS["digits"].replace(ImageRows, schedule="constant")
     longer = config.replace(ImageRows, epochs=5)
     # The average's share is of all steps: let it be the same.
-    short = config.replace(ImageRows, epochs=3, ema_share=0.2 * 5 / 3)
+    short = config.replace(ImageRows, epochs=3, ema_fraction=0.2 * 5 / 3)
     whole = train(longer, tmp_path / "whole", quiet=True)
     train(short, tmp_path / "run", quiet=True)
     text = (tmp_path / "run" / "config.yaml").read_text()
     (tmp_path / "run" / "config.yaml").write_text(
-        text.replace(str(short.training.ema_share), "0.2")
+        text.replace(str(short.training.ema_fraction), "0.2")
     )
     resumed = train(longer, tmp_path / "run", resume=True, quiet=True)
     assert resumed.report.epochs == 5

@@ -20,7 +20,7 @@ LONG = (
 )
 SHORT = (
     *("train", "increment", "--num-bits", "6", "--units", "8", "--quiet"),
-    *("--monitor", "none", "--checkpoint-steps", "4"),
+    *("--monitor", "none", "--checkpoint-every-steps", "4"),
 )
 
 
@@ -168,7 +168,7 @@ def test_without_a_usable_checkpoint_nothing_is_begun(tmp_path, capsys):
 
 
 def test_numbers_that_go_wrong_fail_the_run(tmp_path, capsys):
-    wrong = ["--learning-rate", "1e38", "--clipnorm", "none"]
+    wrong = ["--learning-rate", "1e38", "--global-clipnorm", "none"]
     run_dir = tmp_path / "run"
     assert main([*SHORT, *wrong, "--run-dir", str(run_dir)]) == 1
     out, err = capsys.readouterr()

@@ -114,8 +114,8 @@ def test_it_is_tuned(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("flag", "value", "message"),
     [
-        ("--prove-from", "1", "`prove_from` needs a sequence task"),
-        ("--counterexamples-from", "1", "needs a sequence task"),
+        ("--prove-from-epoch", "1", "`prove_from_epoch` needs a sequence task"),
+        ("--counterexamples-from-epoch", "1", "needs a sequence task"),
         ("--head", "per_step", "`head` must be last_state"),
         ("--length", "0", "`length` must be an integer from 1 to 100"),
     ],

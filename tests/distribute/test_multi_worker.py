@@ -17,7 +17,7 @@ from keras_lstm.core.errors import InputError
 from keras_lstm.distribute import strategies
 from keras_lstm.distribute.multi_worker import enable_multi_worker
 from keras_lstm.distribute.strategies import check_compiled
-from keras_lstm.models.gradient_clipping import clip_after_aggregation
+from keras_lstm.models.gradient_clipping import clip_aggregated_gradients
 
 ROOT = pathlib.Path(__file__).parents[2]
 TRAIN = (sys.executable, "-m", "keras_lstm", "train", "increment")
@@ -149,7 +149,7 @@ def test_a_preset_with_noise_gets_exact_on_two_workers(tmp_path, run):
 @pytest.mark.parametrize("victim", [0, 1])
 def test_a_worker_that_dies(tmp_path, run, victim):
     command = [*TRAIN, *SMALL, "--run-dir", tmp_path / "run", "--resume"]
-    command += ["--checkpoint-steps", "10", "--log-every-steps", "1"]
+    command += ["--checkpoint-every-steps", "10", "--log-every-steps", "1"]
 
     def kill(line, processes):
         if line.startswith("step 25 "):
@@ -377,7 +377,7 @@ def clipped(strategy, make, fix):
         )
         optimizer = make()
         model.compile(
-            clip_after_aggregation(optimizer) if fix else optimizer,
+            clip_aggregated_gradients(optimizer) if fix else optimizer,
             keras.losses.SparseCategoricalCrossentropy(from_logits=True),
             jit_compile=False,
         )
@@ -398,7 +398,7 @@ def test_clipping_does_not_depend_on_replicas(mirrored, name):
 
 
 def test_keras_still_clips_each_replicas_part(mirrored):
-    """When it does not, `clip_after_aggregation` is no longer needed."""
+    """When it does not, `clip_aggregated_gradients` is no longer needed."""
     make = OPTIMIZERS["global_clipnorm"]
     alone = clipped(tf.distribute.get_strategy(), make, fix=False)
     two = clipped(mirrored, make, fix=False)

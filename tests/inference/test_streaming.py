@@ -10,7 +10,7 @@ from keras_lstm.models.build import build_model
 from keras_lstm.models.logits import predictions_of
 from keras_lstm.tasks.image_rows import ImageRows
 from keras_lstm.tasks.increment import Increment
-from keras_lstm.verification.evaluation import answering_every_step
+from keras_lstm.verification.evaluation import build_stepwise_model
 
 rng = np.random.default_rng(0)
 
@@ -64,7 +64,7 @@ def test_rows_are_answered_with_the_class_so_far(encoder):
     )
     model = build_model(task, config)
     images = rng.random((3, 8, 8), np.float32)
-    expected = answering_every_step(model).predict(images, verbose=0)
+    expected = build_stepwise_model(model).predict(images, verbose=0)
     stream = Stream(model, num_streams=3)
     found, at = [], 0
     for size in (1, 1, 3, 2, 1):

@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from keras_lstm.config import ModelConfig
 from keras_lstm.models.build import build_model
-from keras_lstm.models.gradient_clipping import clip_after_aggregation
+from keras_lstm.models.gradient_clipping import clip_aggregated_gradients
 from keras_lstm.models.gradient_norm import record_gradient_norm
 from keras_lstm.tasks.datasets import make_dataset
 from keras_lstm.tasks.increment import Increment
@@ -51,7 +51,7 @@ def fit_two_steps(optimizer, precision="float32", strategy=None):
         lambda: keras.optimizers.SGD(0.0),
         lambda: keras.optimizers.SGD(0.0, global_clipnorm=1e-3),
         lambda: keras.optimizers.SGD(0.0, clipvalue=1e-3),
-        lambda: clip_after_aggregation(
+        lambda: clip_aggregated_gradients(
             keras.optimizers.SGD(0.0, global_clipnorm=1e-3)
         ),
     ],
@@ -66,7 +66,7 @@ def test_the_norm_is_that_of_the_gradient_before_it_is_clipped(optimizer):
 def test_on_two_replicas_it_is_that_of_the_whole_batch(mirrored, clipnorm):
     def optimizer():
         made = keras.optimizers.SGD(0.0, global_clipnorm=clipnorm)
-        return clip_after_aggregation(made) if clipnorm else made
+        return clip_aggregated_gradients(made) if clipnorm else made
 
     found, expected = fit_two_steps(optimizer, strategy=mirrored)
     np.testing.assert_allclose(found, expected, rtol=1e-5)
@@ -75,7 +75,7 @@ def test_on_two_replicas_it_is_that_of_the_whole_batch(mirrored, clipnorm):
 def test_a_scaled_loss_makes_no_difference():
     found, expected = fit_two_steps(
         lambda: keras.optimizers.LossScaleOptimizer(
-            clip_after_aggregation(
+            clip_aggregated_gradients(
                 keras.optimizers.SGD(0.0, global_clipnorm=1e-3)
             )
         ),

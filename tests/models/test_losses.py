@@ -3,7 +3,7 @@ import inspect
 import keras
 import numpy as np
 
-from keras_lstm.models.losses import SmoothedCrossentropy
+from keras_lstm.models.losses import SmoothedSparseCategoricalCrossentropy
 
 
 def test_it_is_keras_own_on_one_hot_targets():
@@ -11,18 +11,20 @@ def test_it_is_keras_own_on_one_hot_targets():
     logits = np.float32(rng.normal(size=(6, 3, 4)))
     targets = rng.integers(4, size=(6, 3))
     stock = keras.losses.CategoricalCrossentropy(True, label_smoothing=0.2)
-    found = SmoothedCrossentropy(0.2)(targets, logits)
+    found = SmoothedSparseCategoricalCrossentropy(0.2)(targets, logits)
     expected = stock(np.eye(4, dtype=np.float32)[targets], logits)
     np.testing.assert_allclose(found, expected, rtol=1e-6)
     # By hand, for one output.
     shares = np.log(np.exp(logits[0, 0]) / np.exp(logits[0, 0]).sum())
     smooth = 0.8 * np.eye(4)[targets[0, 0]] + 0.05
-    found = SmoothedCrossentropy(0.2)(targets[0, :1], logits[0, :1])
+    found = SmoothedSparseCategoricalCrossentropy(0.2)(
+        targets[0, :1], logits[0, :1]
+    )
     np.testing.assert_allclose(found, -(smooth * shares).sum(), rtol=1e-5)
 
 
 def test_it_comes_back_from_its_config():
-    loss = SmoothedCrossentropy(0.1)
+    loss = SmoothedSparseCategoricalCrossentropy(0.1)
     again = keras.losses.deserialize(keras.losses.serialize(loss))
     assert again.label_smoothing == 0.1
 

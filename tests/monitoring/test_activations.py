@@ -13,7 +13,7 @@ from keras_lstm.monitoring.activations import (
 )
 from keras_lstm.tasks.image_rows import ImageRows
 from keras_lstm.tasks.increment import Increment
-from keras_lstm.verification.evaluation import answering_every_step
+from keras_lstm.verification.evaluation import build_stepwise_model
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def test_answers_after_each_row_are_those_of_a_model_that_gives_them():
     model = build_model(task, ModelConfig(head="last_state", units=6))
     images = np.random.default_rng(0).random((5, 8, 8), np.float32)
     h = activations(model, lstm_layers(model)[-1], images)["h"]
-    expected = answering_every_step(model).predict(images, verbose=0)
+    expected = build_stepwise_model(model).predict(images, verbose=0)
     np.testing.assert_allclose(logits_by_step(model, h), expected, atol=1e-5)
 
 

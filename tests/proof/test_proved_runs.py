@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from keras_lstm.cli import main
-from keras_lstm.monitoring.pictures import draw_proof
+from keras_lstm.monitoring.pictures import plot_proof
 from keras_lstm.presets import get_preset
 from keras_lstm.proof.certificate import Proof, ProofError, check_proof
 from keras_lstm.runs.run import load_run
@@ -146,8 +146,8 @@ def test_a_proof_is_about_the_weights_that_are_saved(tmp_path):
     assert not result.report.proved
     assert "about other weights" in result.proof.reason
     assert not (tmp_path / "run" / "proof.json").exists()
-    with pytest.raises(InputError, match="`ema_share` keeps others"):
-        config.replace(ema_share=0.5)
+    with pytest.raises(InputError, match="`ema_fraction` keeps others"):
+        config.replace(ema_fraction=0.5)
 
 
 def test_an_old_proof_does_not_stay(unproved_run, monkeypatch):
@@ -166,8 +166,10 @@ def test_other_tasks_are_proved_with_no_change_but_the_task(tmp_path, task):
 
 
 def test_images_cannot_be_proved(tmp_path, capsys):
-    with pytest.raises(InputError, match="`prove_from` needs a sequence task"):
-        get_preset("digits").replace(prove_from=1)
+    with pytest.raises(
+        InputError, match="`prove_from_epoch` needs a sequence task"
+    ):
+        get_preset("digits").replace(prove_from_epoch=1)
     config = get_preset("digits").replace(
         ImageRows, epochs=1, steps_per_epoch=1
     )
@@ -185,8 +187,10 @@ def test_a_last_state_model_cannot_be_proved(tmp_path, capsys):
     err = capsys.readouterr().err
     assert "must answer at every time step" in err
     assert err.count("\n") == 1
-    with pytest.raises(InputError, match="`prove_from` needs the per_step"):
-        config.replace(prove_from=0)
+    with pytest.raises(
+        InputError, match="`prove_from_epoch` needs the per_step"
+    ):
+        config.replace(prove_from_epoch=0)
 
 
 def test_a_layer_that_is_not_understood_is_named(
@@ -210,7 +214,7 @@ def test_a_layer_that_is_not_understood_is_named(
 def test_the_picture_is_of_states_inside_their_boxes(proved_run):
     run = load_run(proved_run)
     proof = Proof.from_json((proved_run / "proof.json").read_text())
-    figure = draw_proof(run.model, run.machine, proof)
+    figure = plot_proof(run.model, run.machine, proof)
     (axes,) = figure.axes
     assert axes.get_title() == "increment: 768 states, none outside its box"
     assert len(axes.patches) == len(proof.states)
@@ -218,7 +222,7 @@ def test_the_picture_is_of_states_inside_their_boxes(proved_run):
     assert len(dots) == 64 * 12
     # Boxes that are somewhere else do not hold them.
     moved = dataclasses.replace(proof, boxes=proof.boxes.widened(-0.2))
-    figure = draw_proof(run.model, run.machine, moved)
+    figure = plot_proof(run.model, run.machine, moved)
     assert "OUTSIDE" in figure.axes[0].get_title()
 
 

@@ -64,7 +64,7 @@ def test_run_length_is_the_length_of_the_carry():
     expected = [
         len(bin(n)) - len(bin(n).rstrip("1")) for n in numbers_of(symbols)
     ]
-    assert task.run_length(symbols).tolist() == expected
+    assert task.hold_length(symbols).tolist() == expected
 
 
 def test_text_is_most_significant_first():
@@ -121,10 +121,10 @@ def test_uniform_sampling_reaches_all_inputs_alike():
 
 def test_carry_sampling_makes_long_carries_common():
     task = Increment(
-        num_bits=20, sampling="carry", carry_share=0.5, validation_examples=0
+        num_bits=20, sampling="carry", carry_fraction=0.5, validation_examples=0
     )
     symbols, _ = task.splits(seed=0).train.batch(tf.range(40_000))
-    runs = task.run_length(symbols.numpy())
+    runs = task.hold_length(symbols.numpy())
     chosen, rest = runs[:20_000], runs[20_000:]
     counts = np.bincount(chosen, minlength=20)
     assert np.abs(counts - 1000).max() < 160

@@ -196,7 +196,7 @@ def test_a_worker_that_dies_is_started_again(tmp_path, start):
     folder = tmp_path / "search"
     process = start(
         *("--run-dir", folder, "--workers", "2", "--max-trials", "2"),
-        *("--checkpoint-steps", "5", "--steps-per-epoch", "100"),
+        *("--checkpoint-every-steps", "5", "--steps-per-epoch", "100"),
     )
     wait_until(lambda: checkpoints(folder), process)
     victim = children(process.pid)["tuner0"]
@@ -214,7 +214,7 @@ def test_a_worker_that_dies_is_started_again(tmp_path, start):
 def test_a_search_that_is_stopped_goes_on(tmp_path, start, capsys, how):
     folder = tmp_path / "search"
     options = ["--run-dir", str(folder), "--max-trials", "3"]
-    options += ["--checkpoint-steps", "5", "--steps-per-epoch", "100"]
+    options += ["--checkpoint-every-steps", "5", "--steps-per-epoch", "100"]
     process = start(*options, "--workers", "2")
     wait_until(lambda: checkpoints(folder), process)
     processes = children(process.pid)

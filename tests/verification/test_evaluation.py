@@ -27,7 +27,7 @@ def test_every_example_is_measured_once_over_several_batches():
     wrong = logits.argmax(-1) != targets
     assert found.num_examples == found.num_tokens == 2500
     assert found.num_wrong == found.num_wrong_tokens == wrong.sum()
-    assert found.num_wrong_of(128) == wrong[:128].sum()
+    assert found.num_wrong_of_first(128) == wrong[:128].sum()
     np.testing.assert_array_equal(found.margins < 0, wrong)
     assert found.margins[0] == pytest.approx(
         logits[0, targets[0]] - np.delete(logits[0], targets[0]).max()

@@ -8,7 +8,7 @@ import tensorflow as tf
 from keras_lstm.cli import main
 from keras_lstm.config import ModelConfig
 from keras_lstm.models.build import build_model
-from keras_lstm.models.early_prediction import answering_every_step
+from keras_lstm.models.early_prediction import build_stepwise_model
 from keras_lstm.presets import get_preset
 from keras_lstm.tasks.datasets import make_dataset
 from keras_lstm.tasks.image_rows import ImageRows
@@ -135,7 +135,7 @@ def test_asking_after_a_row_is_asking_an_image_that_ends_there():
     shorter = build_model(
         task, ModelConfig("last_state", 6, encoder_units=5, encoder_steps=3)
     )
-    every = answering_every_step(model).predict(images, verbose=0)
+    every = build_stepwise_model(model).predict(images, verbose=0)
     for rows in (1, 5, 8):
         import keras
 

@@ -7,8 +7,8 @@ from keras_lstm.verification.reporting import check_text, failures_csv
 from keras_lstm.verification.verify import (
     Coverage,
     Failure,
+    HoldCount,
     Method,
-    RunCount,
     Verification,
 )
 
@@ -21,7 +21,7 @@ def failure_of(number, prediction, margin=-1.5):
         symbols,
         TASK.targets(symbols),
         TASK.symbols_of(prediction),
-        int(TASK.run_length(symbols)),
+        int(TASK.hold_length(symbols)),
         margin,
     )
 
@@ -37,7 +37,7 @@ def check_of(failures, num_wrong, **values):
         num_wrong_tokens=num_wrong,
         min_margin=-1.5,
         min_margin_input=TASK.symbols_of(7),
-        by_run_length=[RunCount(0, 0, 8), RunCount(3, num_wrong, 2)],
+        by_hold_length=[HoldCount(0, 0, 8), HoldCount(3, num_wrong, 2)],
         failures=failures,
         test_num_examples=values.get("test_num_examples"),
         test_num_wrong=values.get("test_num_wrong"),
@@ -71,8 +71,8 @@ def test_twenty_rows_are_shown_and_the_rest_is_counted():
 
 def test_many_lengths_are_cut_to_the_worst():
     check = check_of([failure_of(7, 0)], 60)
-    groups = [RunCount(k, int(k >= 40), 10) for k in range(100)]
-    check = dataclasses.replace(check, by_run_length=groups)
+    groups = [HoldCount(k, int(k >= 40), 10) for k in range(100)]
+    check = dataclasses.replace(check, by_hold_length=groups)
     lines = check_text(TASK, check, "failures-99.csv").splitlines()
     assert lines[1].split() == ["40", "1", "10"]
     assert lines[21] == "... and 40 wrong of 80 other lengths"

@@ -29,7 +29,7 @@ def config_of(name: str, batch_size: int) -> Config:
         learning_rate=0.001,
         strategy="default",
         # One for each of two cores, or of 1,024 examples.
-        shards=max(2, batch_size // 1024),
+        num_microbatches=max(2, batch_size // 1024),
         jit_compile=True,
         steps_per_execution=answering.steps_together(batch_size),
         steps_per_epoch=answering.steps_together(batch_size),

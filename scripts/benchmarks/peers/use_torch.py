@@ -7,7 +7,7 @@ import torch
 EXAMPLES = {"increment": 2**17, "image-rows": 2**15}
 
 
-class Network(torch.nn.Module):
+class LSTMWeights(torch.nn.Module):
     """The tutorials' networks."""
 
     def __init__(self, model: str) -> None:
@@ -36,7 +36,7 @@ def train(name: str, batch_size: int) -> answering.Run:
         torch.from_numpy, answering.examples(name, EXAMPLES[name])
     )
     targets = targets.long()
-    model = Network(name)
+    model = LSTMWeights(name)
     optimizer = torch.optim.Adam(model.parameters())
 
     def run(steps: int) -> None:
@@ -58,7 +58,7 @@ def infer(name: str, batch_size: int) -> answering.Run:
     """Answers without gradients."""
     inputs, _ = answering.examples(name, EXAMPLES[name])
     tensors = torch.from_numpy(inputs)
-    model = Network(name)
+    model = LSTMWeights(name)
 
     def run(steps: int) -> None:
         with torch.inference_mode():
@@ -71,7 +71,7 @@ def infer(name: str, batch_size: int) -> answering.Run:
 
 def check(name: str, batch_size: int) -> answering.Run:
     """Brute force."""
-    model = Network(name)
+    model = LSTMWeights(name)
 
     def ask(inputs: np.ndarray) -> np.ndarray:
         with torch.inference_mode():

@@ -14,7 +14,7 @@ class NonFiniteError(RunError):
     """The loss or a weight is infinite or no number."""
 
 
-class StopAtNonFinite(keras.callbacks.Callback):
+class RaiseOnNonFinite(keras.callbacks.Callback):
     """Fails at the step where the loss or a weight stops being finite.
 
     Keras's `TerminateOnNaN` ends `fit` as if it were done. This raises, so
@@ -29,7 +29,7 @@ class StopAtNonFinite(keras.callbacks.Callback):
     Example:
 
     ```python
-    model.fit(..., callbacks=[StopAtNonFinite()])
+    model.fit(..., callbacks=[RaiseOnNonFinite()])
     ```
     """
 

@@ -4,15 +4,15 @@ import pytest
 from keras_lstm.config import ModelConfig
 from keras_lstm.models.build import build_model
 from keras_lstm.monitoring.diagnostics import (
-    ImageProbe,
-    SequenceProbe,
-    make_probe,
+    ImageDiagnostics,
+    SequenceDiagnostics,
+    make_diagnostics,
 )
 from keras_lstm.monitoring.pictures import (
-    draw_curves,
-    draw_mistakes,
-    draw_shares,
     pixels,
+    plot_curves,
+    plot_mistakes,
+    plot_shares,
 )
 from keras_lstm.tasks.image_rows import ImageRows
 from keras_lstm.tasks.increment import Add, Increment, Parity
@@ -26,21 +26,21 @@ def wrong_last(model):
 
 
 def test_each_carry_length_is_asked_as_often():
-    probe = SequenceProbe(Increment(num_bits=6))
-    lengths = np.bincount(probe._run_lengths)
+    probe = SequenceDiagnostics(Increment(num_bits=6))
+    lengths = np.bincount(probe._hold_lengths)
     np.testing.assert_array_equal(lengths, [16] * 6)
 
 
 @pytest.mark.parametrize("task", [Parity(num_bits=64), Add(num_bits=64)])
 def test_of_long_sequences_not_every_length_is_asked(task):
-    probe = SequenceProbe(task)
+    probe = SequenceDiagnostics(task)
     assert len(probe._inputs) == 32 * 16
     assert {0, 63} <= set(probe._lengths)
 
 
 def test_long_sequences_take_little_memory():
     task = Increment(num_bits=4096)
-    probe = SequenceProbe(task)
+    probe = SequenceDiagnostics(task)
     assert len(probe._inputs) == 32
     model = build_model(task, ModelConfig(units=1, num_layers=1))
     probe.scalars(model, 0)
@@ -53,13 +53,13 @@ def test_a_narrow_domain_is_not_left():
     class AllOnes(Increment):
         domain_states = frozenset({0})
 
-    inputs = SequenceProbe(AllOnes(num_bits=7))._inputs
+    inputs = SequenceDiagnostics(AllOnes(num_bits=7))._inputs
     np.testing.assert_array_equal(inputs, np.ones((128, 7)))
 
 
 def test_right_and_wrong_answers_are_counted(copier):
     model, task = copier
-    probe = SequenceProbe(task)
+    probe = SequenceDiagnostics(task)
     right = probe.scalars(model, 0)
     assert set(right.values()) == {1.0}
     assert probe.texts(model) == {
@@ -80,7 +80,7 @@ def test_right_and_wrong_answers_are_counted(copier):
 def test_wrong_bits_are_marked(copier):
     model, task = copier
     wrong_last(model)
-    probe = SequenceProbe(task)
+    probe = SequenceDiagnostics(task)
     rows = probe.texts(model)["wrong_answers"].splitlines()[4:]
     for row in rows:
         symbols, answer, prediction, _ = (
@@ -102,7 +102,7 @@ def test_wrong_bits_are_marked(copier):
 def test_points_are_labelled_with_the_machine_state():
     task = Increment(num_bits=5)
     model = build_model(task, ModelConfig(units=3, num_layers=1))
-    points = SequenceProbe(task).points(model)
+    points = SequenceDiagnostics(task).points(model)
     assert set(points) == {"embedding", "lstm_1_h"}
     assert points["embedding"].columns == {"symbol": [0, 1]}
     vectors, columns = points["lstm_1_h"]
@@ -122,7 +122,7 @@ def test_images_are_asked_row_by_row():
     task = ImageRows(dataset="digits")
     split = task.splits(0).validation
     model = build_model(task, ModelConfig(head="last_state", units=6))
-    probe = ImageProbe(split, task.num_classes)
+    probe = ImageDiagnostics(split, task.num_classes)
     shares = probe.scalars(model, 0)
     result = evaluate(model, split)
     right = 1 - result.num_wrong / result.num_examples
@@ -138,10 +138,12 @@ def test_images_are_asked_row_by_row():
 
 def test_a_task_gets_the_probe_that_knows_it():
     task = ImageRows(dataset="digits")
-    assert isinstance(make_probe(Increment(), None, 0), SequenceProbe)
+    assert isinstance(
+        make_diagnostics(Increment(), None, 0), SequenceDiagnostics
+    )
     validation = task.splits(0).validation
-    assert isinstance(make_probe(task, validation, 0), ImageProbe)
-    assert make_probe(task, None, 0) is None
+    assert isinstance(make_diagnostics(task, validation, 0), ImageDiagnostics)
+    assert make_diagnostics(task, None, 0) is None
 
 
 def colors(figure):
@@ -150,8 +152,8 @@ def colors(figure):
 
 def test_what_was_not_asked_stays_white():
     shares = np.array([[1.0, 1.0]])
-    every = draw_shares(shares, [1, 2], [0], "row", "title")
-    gaps = draw_shares(shares, [1, 20], [0], "row", "title")
+    every = plot_shares(shares, [1, 2], [0], "row", "title")
+    gaps = plot_shares(shares, [1, 20], [0], "row", "title")
     white = [(pixels(f)[..., :3] == 255).all(-1).sum() for f in (every, gaps)]
     assert white[1] > 2 * white[0]
 
@@ -165,5 +167,5 @@ def test_pictures_of_nothing_can_be_drawn():
     perfect = type(result)(
         result.targets, result.targets, result.margins, result.confidences
     )
-    assert len(colors(draw_mistakes(perfect, np.zeros((180, 8, 8))))) > 1
-    assert len(colors(draw_curves({"loss": [1.0], "val_loss": [0.5]}))) > 3
+    assert len(colors(plot_mistakes(perfect, np.zeros((180, 8, 8))))) > 1
+    assert len(colors(plot_curves({"loss": [1.0], "val_loss": [0.5]}))) > 3

@@ -9,8 +9,8 @@ from keras_lstm.callbacks.stop_at_proof import StopAtProof
 from keras_lstm.config import ModelConfig
 from keras_lstm.core.errors import InputError
 from keras_lstm.models.build import build_model
-from keras_lstm.models.stepper import Cells
-from keras_lstm.models.weights import read_network
+from keras_lstm.models.stepper import LSTMStepper
+from keras_lstm.models.weights import read_weights
 from keras_lstm.proof.certificate import (
     Proof,
     ProofError,
@@ -68,11 +68,11 @@ def test_the_margin_is_a_bound_on_every_real_one(proved):
     model, task, search = proved
     assert search.margin == check_proof(model, task, search.proof)
     assert verify(model, task).min_margin >= search.margin
-    cells = Cells.of(model, 2)
+    cells = LSTMStepper.from_model(model, 2)
     for num_bits in (1, 2, 333, 3000):
         inputs, _ = hard_inputs(Increment(num_bits=num_bits))
         inputs = inputs[:1500]
-        wrong, margins, _ = cells.follow(inputs, task.targets(inputs))
+        wrong, margins, _ = cells.scan(inputs, task.targets(inputs))
         assert not wrong.numpy().any()
         assert margins.numpy().min() >= search.margin
 
@@ -170,7 +170,7 @@ def test_wrong_networks_are_never_proved(proved):
 
 def find_claim(model, task, proof):
     """The same boxes, claimed of another model."""
-    network = read_network(model, task.num_symbols)
+    network = read_weights(model, task.num_symbols)
     return dataclasses.replace(proof, weights_sha256=network.digest())
 
 
@@ -295,7 +295,7 @@ def test_boxes_that_go_on_growing_are_named(copier):
 
 
 def test_logits_as_close_as_rounding_are_not_decided(copier):
-    network = read_network(copier[0], 2)
+    network = read_weights(copier[0], 2)
     states = Interval(np.zeros((1, 2)), np.zeros((1, 2)))
     # As float32 numbers the two are 1 and 1, or 1 and a little more.
     for difference, decided in ((2.0**-26, False), (2.0**-20, True)):
@@ -345,7 +345,7 @@ def test_other_models_are_refused(copier):
 
 def test_bounds_on_two_layers_hold_keras():
     model = build_model(Increment(), ModelConfig(units=5), seed=3)
-    network = read_network(model, 2)
+    network = read_weights(model, 2)
     rng = np.random.default_rng(0)
     cells = [layer.cell for layer in model.layers if hasattr(layer, "cell")]
     for _ in range(50):

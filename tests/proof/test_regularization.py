@@ -6,7 +6,7 @@ from keras import ops
 from keras_lstm.config import ModelConfig
 from keras_lstm.core.errors import InputError
 from keras_lstm.models.build import build_model
-from keras_lstm.models.weights import read_network
+from keras_lstm.models.weights import read_weights
 from keras_lstm.proof.intervals import Interval
 from keras_lstm.proof.propagation import read_symbol, smallest_margins
 from keras_lstm.proof.regularization import (
@@ -51,8 +51,8 @@ def test_the_logits_pass_through_and_the_model_stays_stock():
     assert training_model.trainable_weights == model.trainable_weights
     # What reads a model's layers sees the same network.
     assert (
-        read_network(training_model, 2).digest()
-        == read_network(model, 2).digest()
+        read_weights(training_model, 2).digest()
+        == read_weights(model, 2).digest()
     )
 
 
@@ -70,7 +70,7 @@ def test_nothing_is_added_before_the_warmup_is_over():
 
 def test_the_terms_bound_what_the_proof_bounds():
     model = small_model()
-    network = read_network(model, 2)
+    network = read_weights(model, 2)
     lstms = [x for x in model.layers if isinstance(x, keras.layers.LSTM)]
     rng = np.random.default_rng(0)
     low = np.float32(rng.normal(size=(6, 16)))

@@ -141,7 +141,7 @@ def test_what_is_wrong_is_fed_back_until_nothing_is(tmp_path, capfd):
         steps_per_epoch=20,
         learning_rate=0.02,
         monitor=None,
-        counterexamples_from=2,
+        counterexamples_from_epoch=2,
     )
     report = train(config, tmp_path / "run").report
     assert report.num_wrong == 0
@@ -152,8 +152,10 @@ def test_what_is_wrong_is_fed_back_until_nothing_is(tmp_path, capfd):
 
 
 def test_counterexamples_need_a_sequence_task():
-    with pytest.raises(InputError, match="`counterexamples_from` needs a"):
-        get_preset("digits").replace(counterexamples_from=1)
+    with pytest.raises(
+        InputError, match="`counterexamples_from_epoch` needs a"
+    ):
+        get_preset("digits").replace(counterexamples_from_epoch=1)
 
 
 def test_early_answers_are_learned_and_the_model_stays_stock(tmp_path):
@@ -165,13 +167,13 @@ def test_early_answers_are_learned_and_the_model_stays_stock(tmp_path):
         assert loaded.output_shape == (None, 10)
         return accuracy_by_step(loaded, config.task.splits(seed=0).test)
 
-    plain, early = shares("plain"), shares("early", early_answers=1.0)
+    plain, early = shares("plain"), shares("early", early_prediction=1.0)
     assert early[5] > plain[5] + 0.1
     assert early[7] > 0.9
 
 
 def test_averaged_weights_are_what_is_kept(tmp_path):
-    config = get_preset("digits").replace(ImageRows, epochs=3, ema_share=0.2)
+    config = get_preset("digits").replace(ImageRows, epochs=3, ema_fraction=0.2)
     result = train(config, tmp_path / "run", quiet=True)
     # What validation saw is what was saved.
     split = config.task.splits(seed=0).validation
@@ -179,7 +181,7 @@ def test_averaged_weights_are_what_is_kept(tmp_path):
     share = 1 - found.num_wrong / found.num_examples
     assert result.report.validation_accuracy == pytest.approx(share)
     plain = train(
-        config.replace(ImageRows, ema_share=None), tmp_path / "b", quiet=True
+        config.replace(ImageRows, ema_fraction=None), tmp_path / "b", quiet=True
     )
     assert np.any(plain.model.get_weights()[0] != result.model.get_weights()[0])
 
@@ -188,12 +190,12 @@ def test_averaged_weights_are_what_is_kept(tmp_path):
     ("values", "message"),
     [
         ({"head": "last_state", "num_bits": 4}, "one label per example"),
-        ({"prove_from": 1}, "for different tasks"),
+        ({"prove_from_epoch": 1}, "for different tasks"),
     ],
 )
 def test_early_answers_need_one_label(values, message):
     with pytest.raises(InputError, match=message):
-        small(early_answers=0.3, **values)
+        small(early_prediction=0.3, **values)
 
 
 def test_label_smoothing_changes_the_loss(tmp_path):
@@ -211,13 +213,13 @@ def test_label_smoothing_changes_the_loss(tmp_path):
 
 def test_every_test_image_is_measured(tmp_path):
     config = get_preset("digits").replace(
-        ImageRows, epochs=1, steps_per_epoch=3, test_head=100
+        ImageRows, epochs=1, steps_per_epoch=3, test_first=100
     )
     report = train(config, tmp_path / "run", quiet=True).report
     assert report.checked == "test split"
     assert report.num_examples == report.test_num_examples == 360
     assert report.sequence_accuracy == (360 - report.num_wrong) / 360
-    assert report.test_head_num_examples == 100
+    assert report.test_first_num_examples == 100
     assert not (tmp_path / "run" / "failures.csv").exists()
 
 
@@ -254,7 +256,7 @@ def test_mixed_precision_trains(tmp_path):
 
 
 def test_a_run_whose_numbers_go_wrong_fails(tmp_path):
-    config = small(learning_rate=1e38, clipnorm=None, monitor=None)
+    config = small(learning_rate=1e38, global_clipnorm=None, monitor=None)
     with pytest.raises(RunError) as error:
         train(config, tmp_path / "run", quiet=True)
     message = str(error.value)

@@ -6,7 +6,7 @@ from scipy.special import expit
 
 from keras_lstm.config import ModelConfig
 from keras_lstm.models.build import build_model
-from keras_lstm.models.stepper import Cells, lstm_cell
+from keras_lstm.models.stepper import LSTMStepper, lstm_cell
 from keras_lstm.monitoring.activations import activations, lstm_layers
 from keras_lstm.tasks.increment import Increment
 
@@ -41,7 +41,7 @@ def test_steps_and_activations_are_those_of_the_layers(model):
     num_bits = 5
     # The children of all nodes are ordered by symbol, then as the nodes.
     inputs = np.arange(2**num_bits)[:, np.newaxis] >> np.arange(num_bits) & 1
-    cells = Cells.of(model, 2)
+    cells = LSTMStepper.from_model(model, 2)
     stepped = cells.start()
     for step in range(num_bits):
         targets = tf.zeros([2 ** (step + 1)], tf.int32)

@@ -9,7 +9,7 @@ import pytest
 from keras_lstm.config import ModelConfig
 from keras_lstm.core.errors import InputError
 from keras_lstm.models.build import build_model
-from keras_lstm.models.stepper import Cells
+from keras_lstm.models.stepper import LSTMStepper
 from keras_lstm.tasks.datasets import make_dataset
 from keras_lstm.tasks.hard_inputs import hard_inputs
 from keras_lstm.tasks.increment import Decrement, Increment, Parity
@@ -89,10 +89,11 @@ def test_the_walk_finds_what_predict_says(monkeypatch, task, config, block):
     for number, failure in listed.items():
         assert failure.margin == pytest.approx(by_number[number], abs=1e-5)
         assert (failure.prediction != failure.target).any()
-        assert failure.run_length == task.run_length(failure.symbols)
-    runs = task.run_length(task.symbols_of(numbers))
+        assert failure.hold_length == task.hold_length(failure.symbols)
+    runs = task.hold_length(task.symbols_of(numbers))
     assert [
-        (c.run_length, c.num_wrong, c.num_examples) for c in found.by_run_length
+        (c.hold_length, c.num_wrong, c.num_examples)
+        for c in found.by_hold_length
     ] == [
         (k, (wrong[runs == k] > 0).sum(), (runs == k).sum())
         for k in np.unique(runs)
@@ -305,7 +306,7 @@ def test_a_large_domain_is_asked_inputs_of_kinds_and_says_so():
     found = verify(model, task)
     assert found.checked.startswith(f"{found.num_examples:,} inputs of these")
     assert "every carry length from 0 to 39" in found.checked
-    runs = {count.run_length for count in found.by_run_length}
+    runs = {count.hold_length for count in found.by_hold_length}
     assert runs == set(range(40))
     assert found.num_wrong > 0
     failure = found.failures[0]
@@ -333,7 +334,7 @@ def test_following_sequences_agrees_with_predict():
     inputs, _ = hard_inputs(task)
     symbols = inputs.astype(np.int32)
     targets = task.targets(symbols)
-    found = Cells.of(model, 2).follow(symbols, targets)
+    found = LSTMStepper.from_model(model, 2).follow(symbols, targets)
     wrong_tokens, margins, close = (each.numpy() for each in found)
     logits = model.predict(symbols, verbose=0)
     wrong = logits.argmax(-1) != targets

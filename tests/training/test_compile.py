@@ -23,7 +23,7 @@ def rates(**values):
 
 
 def test_the_learning_rate_rises_and_falls():
-    found = rates(warmup=0.1)
+    found = rates(warmup_fraction=0.1)
     np.testing.assert_allclose(found[:21], np.linspace(0, 0.5, 21), atol=1e-6)
     assert np.all(np.diff(found[20:]) < 1e-9)
     assert found[110] == pytest.approx(0.25, abs=1e-6)
@@ -31,14 +31,16 @@ def test_the_learning_rate_rises_and_falls():
     assert rates()[0] == 0.5
     # As the preset was measured.
     training = get_preset("image-rows").training
-    assert round(training.warmup * 30 * 215) == 300
+    assert round(training.warmup_fraction * 30 * 215) == 300
     optimizer = make_optimizer(get_preset("image-rows"), 215)
     assert optimizer.ema_momentum == 0.995
 
 
 def test_a_warmup_needs_a_cosine():
-    with pytest.raises(InputError, match="`warmup` needs the schedule cosine"):
-        get_preset("digits").replace(schedule="constant", warmup=0.1)
+    with pytest.raises(
+        InputError, match="`warmup_fraction` needs the schedule cosine"
+    ):
+        get_preset("digits").replace(schedule="constant", warmup_fraction=0.1)
 
 
 def test_steps_in_one_call_change_nothing_that_is_learned(tmp_path):

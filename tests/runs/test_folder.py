@@ -91,7 +91,11 @@ def test_a_changed_option_is_named(run_dir, task, values, message):
 
 @pytest.mark.parametrize(
     "values",
-    [{"epochs": 4}, {"checkpoint_steps": 7}, {"checkpoint_seconds": None}],
+    [
+        {"epochs": 4},
+        {"checkpoint_every_steps": 7},
+        {"checkpoint_every_seconds": None},
+    ],
 )
 def test_what_does_not_change_the_run_may_change(run_dir, values):
     assert (
@@ -183,10 +187,10 @@ def test_results_are_removed_and_the_rest_stays(run_dir):
 
 
 def test_a_report_is_read_back_as_it_was_written(run_dir):
-    report(run_dir, by_run_length=[{"run_length": 0}])
+    report(run_dir, by_hold_length=[{"hold_length": 0}])
     found = RunFolder(run_dir).read_report()
     assert found == dataclasses.replace(
-        REPORT, by_run_length=[{"run_length": 0}]
+        REPORT, by_hold_length=[{"hold_length": 0}]
     )
     mapping = json.loads((run_dir / "report.json").read_text())
     assert "proof_boxes" not in mapping

@@ -4,19 +4,19 @@ import pytest
 import tensorflow as tf
 
 from keras_lstm.core.errors import InputError
-from keras_lstm.models.early_prediction import EarlyAnswers
+from keras_lstm.models.early_prediction import EarlyPrediction
 
 
 def test_the_last_logits_pass():
     logits = np.float32(np.random.default_rng(0).normal(size=(4, 5, 3)))
-    layer = EarlyAnswers(0.5)
+    layer = EarlyPrediction(0.5)
     np.testing.assert_array_equal(layer(logits), logits[:, -1])
     assert layer.losses == []
 
 
 def test_the_loss_is_the_crossentropy_against_the_end():
     logits = np.float32(np.random.default_rng(0).normal(size=(4, 5, 3)))
-    layer = EarlyAnswers(0.5)
+    layer = EarlyPrediction(0.5)
     layer(logits, training=True)
     shares = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
     by_step = [
@@ -31,7 +31,7 @@ def test_the_loss_is_the_crossentropy_against_the_end():
 def test_the_end_is_not_moved_by_what_came_before():
     rng = np.random.default_rng(1)
     logits = tf.Variable(np.float32(rng.normal(size=(2, 3, 4))))
-    layer = EarlyAnswers(1.0)
+    layer = EarlyPrediction(1.0)
     with tf.GradientTape() as tape:
         layer(logits, training=True)
         loss = layer.losses[0]
@@ -42,5 +42,5 @@ def test_the_end_is_not_moved_by_what_came_before():
 
 def test_bad_weights_are_refused():
     with pytest.raises(InputError, match="`weight` must be above 0"):
-        EarlyAnswers(0.0)
-    assert issubclass(EarlyAnswers, keras.layers.Layer)
+        EarlyPrediction(0.0)
+    assert issubclass(EarlyPrediction, keras.layers.Layer)

@@ -4,7 +4,7 @@ import pytest
 from events import graph
 
 from keras_lstm.core.errors import InputError
-from keras_lstm.distribute.microbatches import train_in_shards
+from keras_lstm.distribute.microbatches import enable_microbatches
 from keras_lstm.presets import get_preset
 from keras_lstm.tasks.datasets import make_dataset
 from keras_lstm.tasks.image_rows import ImageRows
@@ -43,10 +43,10 @@ def assert_near(model, other, atol=1e-5):
 
 
 @pytest.mark.parametrize("jit_compile", [False, True])
-@pytest.mark.parametrize("shards", [1, 2, 4])
+@pytest.mark.parametrize("num_microbatches", [1, 2, 4])
 def test_shards_learn_what_the_whole_batch_does(shards, jit_compile):
     whole, logs = fitted(SMALL)
-    changes = {"shards": shards, "jit_compile": jit_compile}
+    changes = {"num_microbatches": shards, "jit_compile": jit_compile}
     sharded, sharded_logs = fitted(SMALL.replace(Increment, **changes))
     assert_near(sharded, whole)
     assert sharded_logs == pytest.approx(logs, abs=1e-6)
@@ -61,10 +61,10 @@ CONFIGS = {
         ImageRows,
         units=8,
         batch_size=128,
-        early_answers=0.3,
+        early_prediction=0.3,
         input_noise=0.0,
         label_smoothing=0.1,
-        ema_share=0.2,
+        ema_fraction=0.2,
         strategy="default",
     ),
     "mixed": SMALL.replace(Increment, precision="mixed_float16"),
@@ -77,7 +77,9 @@ def test_what_is_added_to_the_loss_counts(name, jit_compile):
     config = CONFIGS[name]
     whole, logs = fitted(config, steps=4)
     sharded, sharded_logs = fitted(
-        config.replace(type(config.task), shards=2, jit_compile=jit_compile),
+        config.replace(
+            type(config.task), num_microbatches=2, jit_compile=jit_compile
+        ),
         steps=4,
     )
     # Half of float32's digits where it computes in float16.
@@ -87,9 +89,9 @@ def test_what_is_added_to_the_loss_counts(name, jit_compile):
 
 
 def test_several_steps_in_a_call_are_the_same_steps():
-    one, _ = fitted(SMALL.replace(Increment, shards=2))
+    one, _ = fitted(SMALL.replace(Increment, num_microbatches=2))
     several, _ = fitted(
-        SMALL.replace(Increment, shards=2, steps_per_execution=3)
+        SMALL.replace(Increment, num_microbatches=2, steps_per_execution=3)
     )
     assert_near(one, several)
 
@@ -124,7 +126,7 @@ def test_each_shard_draws_noise_of_its_own(jit_compile):
         model.layers[-1].set_weights([np.eye(3), np.zeros(3)])
         metric = Seen()
         model.compile("sgd", "mse", metrics=[metric], jit_compile=False)
-        train_in_shards(model, shards, jit_compile=jit_compile)
+        enable_microbatches(model, shards, jit_compile=jit_compile)
         zeros = np.zeros((8, 3), np.float32)
         model.fit(zeros, zeros, batch_size=8, verbose=0)
         assert len({tuple(row) for row in metric.seen.numpy()}) == 8
@@ -142,7 +144,7 @@ def test_sample_weights_count():
         model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(3)])
         model.compile("sgd", "mse", jit_compile=False)
         if shards is not None:
-            train_in_shards(model, shards)
+            enable_microbatches(model, shards)
         history = model.fit(
             x, y, sample_weight=np.arange(8.0), batch_size=8, verbose=0
         )
@@ -152,7 +154,7 @@ def test_sample_weights_count():
 
 
 def test_a_run_learns_in_shards_and_shows_its_graph(tmp_path):
-    changes = {"shards": 2, "jit_compile": True}
+    changes = {"num_microbatches": 2, "jit_compile": True}
     result = train(
         SMALL.replace(Increment, **changes), tmp_path / "run", quiet=True
     )
@@ -178,7 +180,7 @@ def test_regularizers_count():
         keras.utils.set_random_seed(0)
         model = compiled(keras.layers.Dense(4, kernel_regularizer="l2"))
         if shards is not None:
-            train_in_shards(model, shards)
+            enable_microbatches(model, shards)
         history = model.fit(ONES, ONES, verbose=0)
         found.append((model, history.history["loss"]))
     assert_near(found[0][0], found[1][0])
@@ -187,7 +189,7 @@ def test_regularizers_count():
 
 def test_a_model_compiled_again_is_trained_with_what_it_has_now():
     model = compiled(keras.layers.Dense(4))
-    train_in_shards(model, 2).fit(ONES, ONES, verbose=0)
+    enable_microbatches(model, 2).fit(ONES, ONES, verbose=0)
     model.compile(keras.optimizers.SGD(0.0), "mae", jit_compile=False)
     before = model.get_weights()
     history = model.fit(ONES, 100 * ONES, verbose=0)
@@ -201,35 +203,35 @@ def test_frozen_layers_stay():
     frozen = keras.layers.Dense(4, trainable=False)
     model = compiled(frozen, keras.layers.Dense(4))
     before = frozen.get_weights()
-    train_in_shards(model, 2).fit(ONES, 5 * ONES, verbose=0)
+    enable_microbatches(model, 2).fit(ONES, 5 * ONES, verbose=0)
     np.testing.assert_array_equal(frozen.get_weights()[0], before[0])
 
 
 def test_other_models_are_refused():
     model = compiled(keras.layers.BatchNormalization())
     with pytest.raises(InputError, match="forward pass changes variables"):
-        train_in_shards(model, 2).fit(ONES, ONES, verbose=0)
+        enable_microbatches(model, 2).fit(ONES, ONES, verbose=0)
     whole = compiled(keras.layers.Dense(1))
     # Keras does not let it be where TensorFlow is to be deterministic.
     whole._jit_compile = True
     with pytest.raises(InputError, match="with jit_compile=False"):
-        train_in_shards(whole, 2)
-    with pytest.raises(InputError, match="Received: shards=0"):
-        train_in_shards(compiled(keras.layers.Dense(1)), 0)
+        enable_microbatches(whole, 2)
+    with pytest.raises(InputError, match="Received: num_microbatches=0"):
+        enable_microbatches(compiled(keras.layers.Dense(1)), 0)
     with pytest.raises(InputError, match="compiled=False"):
-        train_in_shards(keras.Sequential([keras.Input((4,))]), 2)
+        enable_microbatches(keras.Sequential([keras.Input((4,))]), 2)
     total = keras.losses.MeanSquaredError(reduction="sum")
     with pytest.raises(InputError, match="Received: reduction=sum"):
-        train_in_shards(compiled(keras.layers.Dense(1), loss=total), 2)
+        enable_microbatches(compiled(keras.layers.Dense(1), loss=total), 2)
 
 
 def test_masks_are_for_layers_within():
     masked = compiled(
         keras.layers.Embedding(3, 2, mask_zero=True), keras.layers.LSTM(2)
     )
-    train_in_shards(masked, 2).fit(ONES, ONES[:, :2], verbose=0)
+    enable_microbatches(masked, 2).fit(ONES, ONES[:, :2], verbose=0)
     masked = compiled(keras.layers.Embedding(3, 2, mask_zero=True))
-    train_in_shards(masked, 2)
+    enable_microbatches(masked, 2)
     with pytest.raises(InputError, match="outputs have masks"):
         masked.fit(ONES, np.ones((4, 4, 2)), verbose=0)
 
@@ -238,14 +240,16 @@ def test_it_is_for_one_device(mirrored):
     with mirrored.scope():
         model = compiled(keras.layers.Dense(1))
     with pytest.raises(InputError, match=r"`strategy` must be default .*Mirr"):
-        train_in_shards(model, 2)
+        enable_microbatches(model, 2)
 
 
 def test_a_model_that_counts_steps_is_refused():
-    with pytest.raises(InputError, match="`prove_from` counts steps"):
+    with pytest.raises(InputError, match="`prove_from_epoch` counts steps"):
         get_preset("increment-proved").replace(jit_compile=True)
 
 
 def test_shards_divide_the_batch():
-    with pytest.raises(InputError, match=r"`shards` must divide .*128"):
-        SMALL.replace(shards=3)
+    with pytest.raises(
+        InputError, match=r"`num_microbatches` must divide .*128"
+    ):
+        SMALL.replace(num_microbatches=3)

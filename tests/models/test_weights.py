@@ -5,7 +5,7 @@ import pytest
 from keras_lstm.config import ModelConfig
 from keras_lstm.core.errors import InputError
 from keras_lstm.models.build import build_model
-from keras_lstm.models.weights import read_network, why_not_stock_lstm
+from keras_lstm.models.weights import read_weights, why_not_stock_lstm
 from keras_lstm.tasks.increment import Increment
 
 layers = keras.layers
@@ -22,7 +22,7 @@ def test_the_weights_are_the_layers():
     model = build_model(
         Increment(), ModelConfig(units=5, input_noise=0.1, dropout=0.1)
     )
-    network = read_network(model, 2)
+    network = read_weights(model, 2)
     assert network.per_step
     assert network.output_shape == (2,)
     assert [lstm.units for lstm in network.lstms] == [5, 5]
@@ -34,12 +34,12 @@ def test_the_weights_are_the_layers():
 
 def test_the_digest_is_of_every_weight():
     model = build_model(Increment(), ModelConfig(units=2, num_layers=1))
-    digests = {read_network(model, 2).digest()}
+    digests = {read_weights(model, 2).digest()}
     weights = model.get_weights()
     for array in weights:
         array.flat[-1] = np.nextafter(array.flat[-1], np.float32(9))
         model.set_weights(weights)
-        digests.add(read_network(model, 2).digest())
+        digests.add(read_weights(model, 2).digest())
     assert len(digests) == 1 + len(weights)
 
 
@@ -47,7 +47,7 @@ def test_one_hot_is_an_embedding_too():
     one_hot = layers.CategoryEncoding(3, output_mode="one_hot")
     model = chain(one_hot, lstm(), layers.Dense(2))
     np.testing.assert_array_equal(
-        read_network(model, 2).embedding, np.eye(2, 3)
+        read_weights(model, 2).embedding, np.eye(2, 3)
     )
 
 
@@ -91,7 +91,7 @@ def test_a_layer_that_is_not_understood_is_named(make_parts, name):
     keras.utils.clear_session()
     model = chain(*make_parts(), layers.Dense(2))
     with pytest.raises(InputError, match=f"layer `{name}`") as error:
-        read_network(model, 2)
+        read_weights(model, 2)
     assert "\n" not in str(error.value)
 
 
@@ -159,7 +159,7 @@ def test_an_lstm_with_one_more_weight_is_not_stock():
 def test_logits_only():
     model = chain(embedding(), lstm(), layers.Dense(2, "softmax", name="last"))
     with pytest.raises(InputError, match=r"layer `last` .*no Dense layer of l"):
-        read_network(model, 2)
+        read_weights(model, 2)
 
 
 def test_a_side_branch_is_named():
@@ -169,13 +169,13 @@ def test_a_side_branch_is_named():
     joined = layers.Concatenate(name="joined")([x, y])
     model = keras.Model(inputs, layers.Dense(2)(joined))
     with pytest.raises(InputError, match=r"layer `joined` \(Concatenate\)"):
-        read_network(model, 2)
+        read_weights(model, 2)
 
 
 def test_too_few_layers_are_listed():
     model = chain(layers.Embedding(2, 3, name="only"))
     with pytest.raises(InputError, match="Received: only"):
-        read_network(model, 2)
+        read_weights(model, 2)
 
 
 def simple(inputs):
@@ -184,7 +184,7 @@ def simple(inputs):
 
 def understood(model):
     try:
-        read_network(model, 2)
+        read_weights(model, 2)
     except InputError:
         return False
     return True

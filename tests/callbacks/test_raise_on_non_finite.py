@@ -2,9 +2,9 @@ import keras
 import numpy as np
 import pytest
 
-from keras_lstm.callbacks.stop_at_non_finite import (
+from keras_lstm.callbacks.raise_on_non_finite import (
     NonFiniteError,
-    StopAtNonFinite,
+    RaiseOnNonFinite,
 )
 
 
@@ -17,7 +17,7 @@ def fit(targets, epochs=1, callbacks=(), loss="mse"):
         epochs=epochs,
         shuffle=False,
         verbose=0,
-        callbacks=[StopAtNonFinite(), *callbacks],
+        callbacks=[RaiseOnNonFinite(), *callbacks],
     )
 
 

@@ -84,7 +84,7 @@ def test_a_search_in_somebodys_own_script(tmp_path):
 
 def test_numbers_that_go_wrong_are_the_worst_result():
     wrong = SMALL.replace(
-        Increment, learning_rate=1e38, clipnorm=None, epochs=1
+        Increment, learning_rate=1e38, global_clipnorm=None, epochs=1
     )
     hp = keras_tuner.HyperParameters()
     hypermodel = LSTMHyperModel(wrong)

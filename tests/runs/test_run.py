@@ -70,7 +70,7 @@ def test_json_is_all_that_standard_output_gets(wrong_run, capsys):
     written = json.loads((wrong_run / "verify-6.json").read_text())
     assert printed == written
     report = json.loads((wrong_run / "report.json").read_text())
-    for key in ("num_wrong", "min_margin", "by_run_length", "checked"):
+    for key in ("num_wrong", "min_margin", "by_hold_length", "checked"):
         assert printed[key] == report[key]
 
 

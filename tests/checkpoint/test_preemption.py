@@ -6,7 +6,10 @@ import threading
 
 import pytest
 
-from keras_lstm.checkpoint.preemption import Interrupted, Interruption
+from keras_lstm.checkpoint.preemption import (
+    PreemptionHandler,
+    TrainingInterrupted,
+)
 
 
 @pytest.mark.parametrize(
@@ -14,13 +17,13 @@ from keras_lstm.checkpoint.preemption import Interrupted, Interruption
 )
 def test_the_first_signal_is_a_request(signum, code, capsys):
     before = signal.getsignal(signum)
-    with Interruption() as interruption:
-        interruption.check()
-        assert not interruption.requested
+    with PreemptionHandler() as preemption:
+        preemption.check()
+        assert not preemption.requested
         os.kill(os.getpid(), signum)
-        assert interruption.requested
-        with pytest.raises(Interrupted) as info:
-            interruption.check()
+        assert preemption.requested
+        with pytest.raises(TrainingInterrupted) as info:
+            preemption.check()
     assert info.value.code == code
     name = signal.Signals(signum).name
     assert info.value.signal_name == name
@@ -33,8 +36,8 @@ def test_the_first_signal_is_a_request(signum, code, capsys):
 def test_the_second_signal_ends_at_once(first, second):
     code = (
         "import os, sys\n"
-        "from keras_lstm.checkpoint.preemption import Interruption\n"
-        "with Interruption():\n"
+        "from keras_lstm.checkpoint.preemption import PreemptionHandler\n"
+        "with PreemptionHandler():\n"
         "    for signum in map(int, sys.argv[1:]):\n"
         "        print(signum, flush=True)\n"
         "        os.kill(os.getpid(), signum)\n"
@@ -51,9 +54,9 @@ def test_outside_the_main_thread_nothing_changes():
     handlers = []
 
     def work():
-        with Interruption() as interruption:
+        with PreemptionHandler() as preemption:
             handlers.append(signal.getsignal(signal.SIGTERM))
-            interruption.check()
+            preemption.check()
 
     thread = threading.Thread(target=work)
     thread.start()
