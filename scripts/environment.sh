@@ -1,8 +1,8 @@
-# Makes .venv and keeps it up to date. Sourced by scripts/keras-lstm and
+# Create .venv and keep it up to date. Sourced by scripts/keras-lstm and
 # scripts/test; `ensure_environment GROUP` takes `run`, `dev` or `slow`.
 
-# Prints the first Python of a supported version, or says in one line which
-# versions are fine and where it looked.
+# Print the first Python of a supported version, or one line that names the
+# supported versions and the candidates.
 find_python() {
     local candidate candidates=(python3 python3.13 python3.12 python3.11 python) found="" rule='import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))'
     if [ -n "${KERAS_LSTM_PYTHON:-}" ]; then candidates=("$KERAS_LSTM_PYTHON"); fi
@@ -13,7 +13,7 @@ find_python() {
         fi
         found+="$candidate ($("$candidate" --version 2>/dev/null || echo 'not found')), "
     done
-    echo "keras-lstm needs Python 3.11, 3.12 or 3.13. Looked at: ${found%, }. Name another with KERAS_LSTM_PYTHON=/path/to/python." >&2
+    echo "keras-lstm needs Python 3.11, 3.12 or 3.13. Tried: ${found%, }. Choose another with KERAS_LSTM_PYTHON=/path/to/python." >&2
     return 2
 }
 
@@ -25,7 +25,7 @@ ensure_environment() {
         return
     fi
     python=$(find_python) || return
-    # One installation at a time; whoever waited finds the work done.
+    # One installation at a time; a process that waited finds it done.
     exec 9>"$root/.venv.lock"
     if command -v flock >/dev/null 2>&1; then flock 9; fi
     if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; then
@@ -40,21 +40,21 @@ install_environment() {
     if [ "$group" = run ]; then extras=""; fi
     local pip=("$root/.venv/bin/python" -m pip --quiet --disable-pip-version-check)
     echo "keras-lstm: installing into .venv (a few minutes, once)" >&2
-    # A .venv that was moved, or whose Python is gone, is made again.
+    # A .venv that was moved, or whose Python is gone, is created again.
     if ! "$root/.venv/bin/python" -m pip --version >/dev/null 2>&1 || ! grep -qsF "$root/.venv" "$root/.venv/bin/pip"; then
         "$python" -m venv --clear "$root/.venv" >&2 || {
             echo "keras-lstm: '$python -m venv' failed; on Debian and Ubuntu install python3-venv." >&2
             return 2
         }
     fi
-    # Dependency groups need pip 25.1, newer than what Python 3.11 brings.
+    # Dependency groups need pip 25.1; Python 3.11 comes with an older one.
     (
         cd "$root" &&
             "${pip[@]}" install --constraint constraints.txt pip &&
             "${pip[@]}" install --constraint constraints.txt --editable ".$extras" &&
             if [ "$group" != run ]; then "${pip[@]}" install --constraint constraints.txt --group "$group"; fi
     ) >&2 || {
-        echo "keras-lstm: the installation failed; the lines above say why. Run this again to go on." >&2
+        echo "keras-lstm: the installation failed; see the lines above. Run the command again to continue." >&2
         return 1
     }
 }

@@ -1,10 +1,10 @@
-"""Starts a command as several workers on this machine, to try things.
+"""Start a command as several workers on this machine, for experiments.
 
 Command: python scripts/local_cluster.py [--workers N] COMMAND [ARGUMENT ...]
 
-Each worker gets a TF_CONFIG of its own, on free ports of the loopback
-interface; its lines are shown with its number before them. When one fails, the
-others have a minute to see it. Nothing is left running. Exit code: that of the
+Each worker gets its own TF_CONFIG, on free ports of the loopback interface;
+its lines are printed with its number in front. After one fails, the others
+have a minute to notice. No process is left running. Exit code: that of the
 first worker that failed, else 0.
 """
 
@@ -25,7 +25,7 @@ SECONDS_TO_END = 10.0
 
 
 def configurations(num_workers: int) -> list[str]:
-    """A TF_CONFIG for each worker, on ports that are free now."""
+    """Return a TF_CONFIG for each worker, on ports that are free now."""
     with contextlib.ExitStack() as stack:
         addresses = []
         for _ in range(num_workers):
@@ -46,7 +46,7 @@ def configurations(num_workers: int) -> list[str]:
 def start(
     command: Sequence[str], num_workers: int
 ) -> list[subprocess.Popen[str]]:
-    """Starts the workers; each has its error lines among its output."""
+    """Start the workers, with standard error merged into their output."""
     return [
         subprocess.Popen(
             list(command),
@@ -54,7 +54,7 @@ def start(
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            # A group of its own: what a wrapper has started ends with it.
+            # In its own process group, a wrapper ends with its children.
             start_new_session=True,
         )
         for configuration in configurations(num_workers)
@@ -62,13 +62,13 @@ def start(
 
 
 def show(index: int, process: subprocess.Popen[str]) -> None:
-    """Prints a worker's lines as they come."""
+    """Print a worker's lines as they arrive."""
     for line in process.stdout or ():
         print(f"[{index}] {line}", end="", flush=True)
 
 
 def end(processes: Sequence[subprocess.Popen[str]]) -> None:
-    """Ends what still runs; gives it some seconds for a checkpoint."""
+    """End the workers still running, with time to write a checkpoint."""
     signal_all(processes, signal.SIGTERM)
     since = time.monotonic()
     while any(process.poll() is None for process in processes):
@@ -83,14 +83,14 @@ def end(processes: Sequence[subprocess.Popen[str]]) -> None:
 def signal_all(
     processes: Sequence[subprocess.Popen[str]], signum: signal.Signals
 ) -> None:
-    """Sends a signal to all that the workers have started."""
+    """Send a signal to the workers and all their children."""
     for process in processes:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signum)
 
 
 def wait(processes: Sequence[subprocess.Popen[str]]) -> int:
-    """Waits until all have ended, or one failed and a minute has gone by."""
+    """Wait until all end, or a minute after a failure; return the code."""
     failed, since = 0, 0.0
     while True:
         codes = [process.poll() for process in processes]
@@ -104,14 +104,14 @@ def wait(processes: Sequence[subprocess.Popen[str]]) -> int:
 
 
 def main() -> None:
-    """Starts the workers, shows what they say, ends them."""
+    """Start the workers, print their output and end them."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("command", nargs=argparse.REMAINDER)
     arguments = parser.parse_args()
     if arguments.workers < 1 or not arguments.command:
-        parser.error("needs at least 1 worker, and a command")
-    # Ended like Ctrl-C: through `finally`.
+        parser.error("--workers must be at least 1, and COMMAND must be given")
+    # SIGTERM ends the script like Ctrl-C: through `finally`.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     processes = start(arguments.command, arguments.workers)
     shown = [

@@ -45,7 +45,10 @@ ROOMS = (
 CONFIG_MODULES = ("config", "config_file", "presets")
 # These only re-export what a room has.
 THIN_NAMESPACES = ("errors", "losses", "metrics")
-NAMESPACES = ("callbacks", "distribute", "proof", "tasks", *THIN_NAMESPACES)
+NAMESPACES = (
+    *("callbacks", "checkpoint", "distribute", "models", "monitoring"),
+    *("proof", "tasks", *THIN_NAMESPACES),
+)
 NUM_TOP_NAMES = range(15, 26)
 
 TRUSTED = ("certificate", "propagation", "intervals")

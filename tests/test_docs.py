@@ -8,6 +8,7 @@ import re
 import subprocess
 import types
 
+import house
 import pytest
 
 import keras_lstm
@@ -69,13 +70,17 @@ def test_some_modules_have_examples():
 def test_the_readmes_tree_is_what_is_on_the_disk():
     text = (ROOT / "README.md").read_text()
     (tree,) = re.findall(r"^```text\n(.*?)^```", text, re.M | re.S)
-    listed, folders = set(), []
+    listed, folder = set(), ""
     for line in tree.splitlines():
-        indent = len(line) - len(line.lstrip())
-        name = line.split()[0]
-        folders = [*folders[: indent // 2], name]
-        if not name.endswith("/"):
-            listed.add("".join(folders))
+        name, description = (
+            line.split(maxsplit=1) if " " in line else (line, "")
+        )
+        if not line.startswith(" "):
+            folder = name
+        else:
+            assert description, name
+            name = folder + name
+        listed.add(name)
     tracked = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,
@@ -83,11 +88,33 @@ def test_the_readmes_tree_is_what_is_on_the_disk():
         text=True,
         check=True,
     ).stdout.split()
-    # Tests mirror the package; the rest needs no explanation.
-    told = ("keras_lstm/", "scripts/", "docs/")
-    expected = {name for name in tracked if name.startswith(told)}
-    expected = {name for name in expected if not name.endswith(".png")}
-    assert listed == expected | {"constraints.txt", "pyproject.toml"}
+    folders = {
+        "/".join(parts[:depth]) + "/"
+        for parts in (name.split("/") for name in tracked)
+        for depth in (1, 2)
+        if len(parts) > depth and parts[0] not in (".ci", ".github")
+    }
+    told = {name for name in folders if name.count("/") == 1}
+    for name in ("keras_lstm/", "scripts/"):
+        told |= {each for each in folders if each.startswith(name)}
+    config = {f"keras_lstm/{name}.py" for name in house.CONFIG_MODULES}
+    assert listed == told | config
+
+
+def test_the_readme_is_short_and_links_what_there_is():
+    for name, longest in (("README.md", 250), ("CONTRIBUTING.md", 100)):
+        text = (ROOT / name).read_text()
+        assert len(text.splitlines()) <= longest
+        links = re.findall(r"\]\(([^)#:]+)\)", text)
+        assert links
+        for link in links:
+            assert (ROOT / link).exists(), link
+
+
+def test_contributing_tells_every_room_in_order():
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    rooms = re.findall(r"^\| `([a-z_]+)(?:/|\.py)", text, re.M)
+    assert rooms == list(house.ROOMS)
 
 
 @pytest.mark.parametrize("name", sorted(PRESETS))

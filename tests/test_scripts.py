@@ -122,19 +122,19 @@ def test_the_benchmark_measures_in_turns(monkeypatch, capsys):
     monkeypatch.setitem(benchmark.CASES, "turns", lambda: contenders)
     monkeypatch.setattr(sys, "argv", ["benchmark.py", "turns", "--rounds", "3"])
     benchmark.main()
-    # Warming up, and three rounds, every other one in the opposite order.
+    # A warm-up, and three rounds, every other one in the opposite order.
     assert "".join(name[0] for name in calls) == "ototto" + "ot"
     rows = capsys.readouterr().out.splitlines()
     assert rows[-1].startswith("| two |")
     assert rows[-1].endswith("1.00 |")
 
 
-# The scripts that make .venv, on a copy whose Pythons are made up.
+# The scripts that create .venv, on a copy with fake Pythons.
 
 
 @pytest.fixture
 def checkout(tmp_path):
-    """A checkout in which `python3` is a stand-in that notes its calls."""
+    """Return a checkout in which a fake `python3` records its calls."""
     root = tmp_path / "a checkout"
     (root / "scripts").mkdir(parents=True)
     for name in ("environment.sh", "keras-lstm"):
@@ -246,7 +246,7 @@ def test_activations_are_measured():
         for function in ("tanh", "sigmoid")
         for path in ("vectors", "remainders")
     ]
-    # Of 21,475 patterns, those that are neither infinite nor NaN.
+    # 21,475 patterns, of which some are infinite or NaN.
     assert all(21_000 < row["numbers"] < 21_475 for row in rows)
     assert all(0 < row["largest_error"] < 2**-21 for row in rows)
 
@@ -261,7 +261,7 @@ def test_activations_are_measured_closely():
 
 
 def test_the_peers_take_turns(tmp_path):
-    """Without PyTorch and JAX, which have environments of their own."""
+    """PyTorch and JAX are left out: they have their own environments."""
     sys.path.insert(0, str(BENCHMARKS))
     import comparison
 

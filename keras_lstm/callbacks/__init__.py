@@ -1,4 +1,4 @@
-"""Keras callbacks, one a file."""
+"""Keras callbacks, one per file."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""Trains on what is wrong until nothing is."""
+"""Training on a model's errors until it makes none."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,47 +14,69 @@ from keras_lstm.tasks.datasets import check_endless
 from keras_lstm.tasks.transducer import TransducerTask
 from keras_lstm.verification.verify import Verification, verify
 
-# Batches may be made this many steps before they are trained on. What is
-# found wrong is mixed in from so many steps later, so that every batch is the
-# same however far ahead the pipeline happens to be.
+# Batches may be made up to this many steps before they are trained on. New
+# counterexamples are mixed in only this many steps later, so that batches do
+# not depend on how far ahead the pipeline happens to be.
 _STEPS_AHEAD = 8
 
 
 class Counterexamples(keras.callbacks.Callback):
-    """Checks every input at an epoch's end, and feeds back what is wrong.
+    """Train on the inputs that the model gets wrong until there are none.
 
-    A share of each following batch becomes wrong inputs and their neighbours:
-    inputs whose run (for increment, the carry) is as long, with other symbols
-    after it. Training stops when nothing is wrong.
+    At the end of an epoch, `verify` checks the model on every input of the
+    task. If all predictions are right, `model.stop_training` is set to True and
+    training ends. Otherwise the inputs with wrong predictions, the
+    counterexamples, are mixed into the following batches.
+
+    In each batch, a fraction `fraction` of the rows is replaced. A replaced row
+    is, with equal probability, a counterexample or a neighbour of one: an input
+    in the domain with the same symbols up to and including the one that ends
+    the hold (for increment, the carry), and random symbols after it. New
+    counterexamples take effect 8 steps after the check, so that prefetching
+    does not change the batches.
+
+    Pass the result of `mix` to `fit` as its dataset, and the callback as well.
 
     Args:
-        task: a sequence task with at most 2^24 sequences.
-        share: how much of a batch is replaced.
-        start_from_epoch: the first epoch after which to check, from 0.
-        every_epochs: check after each so many epochs from there.
-        capacity: how many wrong inputs to feed back, the worst first.
-        seed: what is mixed in depends on this alone.
-        on_check: called with each result.
+        task: the sequence task that the model learns, with at most 2^24
+            sequences.
+        fraction: fraction of each batch to replace, above 0 and at most 1.
+            Defaults to 0.5.
+        start_from_epoch: first epoch after which to check, counted from 0.
+            Defaults to 0.
+        every_epochs: number of epochs from one check to the next. Defaults
+            to 1.
+        capacity: maximum number of counterexamples to mix in. Those with the
+            smallest margins are chosen. Defaults to 4096.
+        seed: seed of the rows that are mixed in. Defaults to 0.
+        on_check: function called after each check, with the epoch, counted
+            from 0, and the `Verification`. Defaults to None.
 
     Attributes:
-        stopped_epoch: the epoch after which nothing was wrong, from 0; None
-            while something is.
+        stopped_epoch: epoch in which the callback stopped training, counted
+            from 0; None if it did not.
 
     Raises:
-        InputError: a domain too large to check.
+        InputError: if `task` has more than 2^24 sequences, or another argument
+            is out of range.
 
     Example:
 
     ```python
     feedback = Counterexamples(task, start_from_epoch=5)
-    model.fit(feedback.mix(dataset), callbacks=[feedback], ...)
+    model.fit(
+        feedback.mix(dataset),
+        epochs=100,
+        steps_per_epoch=50,
+        callbacks=[feedback],
+    )
     ```
     """
 
     def __init__(
         self,
         task: TransducerTask,
-        share: float = 0.5,
+        fraction: float = 0.5,
         start_from_epoch: int = 0,
         every_epochs: int = 1,
         capacity: int = 4096,
@@ -64,13 +86,13 @@ class Counterexamples(keras.callbacks.Callback):
         super().__init__()
         if task.num_sequences > MAX_FED_BACK_INPUTS:
             raise InputError(
-                f"`num_bits` must leave at most {MAX_FED_BACK_INPUTS} inputs "
-                f"to check during training. Received: num_bits={task.num_bits}"
+                f"`task` must have at most {MAX_FED_BACK_INPUTS} inputs to "
+                f"check during training. Received: num_bits={task.num_bits}"
             )
-        if not 0.0 < share <= 1.0:
+        if not 0.0 < fraction <= 1.0:
             raise InputError(
-                "`share` must be above 0 and at most 1. Received: "
-                f"share={share}"
+                "`fraction` must be above 0 and at most 1. Received: "
+                f"fraction={fraction}"
             )
         for name, value, least in (
             ("start_from_epoch", start_from_epoch, 0),
@@ -83,15 +105,15 @@ class Counterexamples(keras.callbacks.Callback):
                     f"Received: {name}={value}"
                 )
         self.task = task
-        self.share = share
+        self.fraction = fraction
         self.start_from_epoch = start_from_epoch
         self.every_epochs = every_epochs
         self.capacity = capacity
         self.on_check = on_check
         self.stopped_epoch: int | None = None
         self._key = [derive_seed(seed, "counterexamples"), 0]
-        # Two pools: the newest, and the one before it, which is used until
-        # `_valid_from`.
+        # There are two pools: the newest, and the previous one, which is used
+        # until step `_valid_from`.
         with tf.device("CPU:0"):
             self._symbols = tf.Variable(
                 tf.zeros([2, capacity, task.num_bits], tf.int32)
@@ -100,7 +122,7 @@ class Counterexamples(keras.callbacks.Callback):
             self._counts = tf.Variable(tf.zeros([2], tf.int32))
             self._newest = tf.Variable(0)
             self._valid_from = tf.Variable(0, dtype=tf.int64)
-            # The first step that each input, as a number, was mixed for.
+            # For each input, as a number: the first step whose batch has it.
             self._first_steps = tf.Variable(
                 tf.fill([task.num_symbols**task.num_bits], tf.int64.max)
             )
@@ -109,15 +131,20 @@ class Counterexamples(keras.callbacks.Callback):
     def mix(
         self, dataset: tf.data.Dataset, start_step: int = 0
     ) -> tf.data.Dataset:
-        """The dataset, with what is wrong mixed in as the training goes on.
+        """Mix counterexamples into the batches of a dataset.
 
         Args:
-            dataset: pairs of symbols and targets, `(batch_size, num_bits)`,
-                without end.
-            start_step: which step its first batch is for.
+            dataset: an endless dataset of pairs of symbols and targets, each
+                of shape `(batch_size, num_bits)`.
+            start_step: the step, counted from 0, that trains on the first
+                batch. Pass it if `dataset` starts at a later step, as with
+                `ExactResume.dataset`. Defaults to 0.
+
+        Returns:
+            The dataset to pass to `fit`, with the same shapes.
 
         Raises:
-            InputError: the dataset ends.
+            InputError: if `dataset` is not endless.
         """
         check_endless(dataset, "dataset")
         options = tf.data.Options()
@@ -129,11 +156,11 @@ class Counterexamples(keras.callbacks.Callback):
         return mixed.with_options(options)
 
     def num_distinct(self) -> int:
-        """How many different inputs have been trained on."""
+        """Return the number of distinct inputs that were trained on."""
         return int(np.sum(self._first_steps.numpy() < self._steps))
 
     def get_state(self) -> dict[str, Any]:
-        """What a training that is resumed needs to know."""
+        """Return the callback's state, for `ExactResume`."""
         pools = {
             name: variable.numpy() for name, variable in self._pools().items()
         }
@@ -145,8 +172,8 @@ class Counterexamples(keras.callbacks.Callback):
         }
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Goes on from `get_state`."""
-        # Version 0.1 called them runs.
+        """Restore the state that `get_state` returned."""
+        # Version 0.1 saved them as `run_lengths`.
         state = {"hold_lengths": state.get("run_lengths"), **state}
         for name, variable in self._pools().items():
             variable.assign(state[name])
@@ -158,11 +185,11 @@ class Counterexamples(keras.callbacks.Callback):
         self._keep_trained(trained.astype(bool))
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
-        """Forgets where an earlier `fit` stopped."""
+        """Reset `stopped_epoch`."""
         self.stopped_epoch = None
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
-        """Keeps what was learned for a second `fit`, whose steps start anew."""
+        """Keep the counterexamples for another `fit`, with steps from 0."""
         self._keep_trained(self._first_steps < self._steps)
         self._steps = 0
         self._valid_from.assign(0)
@@ -170,13 +197,13 @@ class Counterexamples(keras.callbacks.Callback):
     def on_train_batch_end(
         self, batch: int, logs: dict[str, float] | None = None
     ) -> None:
-        """Counts the step."""
+        """Count the step."""
         self._steps += self.model.steps_per_execution
 
     def on_epoch_end(
         self, epoch: int, logs: dict[str, float] | None = None
     ) -> None:
-        """Checks every input; stops, or feeds back what is wrong."""
+        """Check every input; stop training, or add counterexamples."""
         epochs = epoch - self.start_from_epoch
         if epochs < 0 or epochs % self.every_epochs:
             return
@@ -186,7 +213,7 @@ class Counterexamples(keras.callbacks.Callback):
         if not result.num_wrong:
             self.stopped_epoch = epoch
             self.model.stop_training = True
-        # A pool that is not in use yet must not be replaced.
+        # A new pool must not be replaced before it is in use.
         elif self._steps >= int(self._valid_from.numpy()):
             self._feed_back(result)
 
@@ -233,20 +260,20 @@ class Counterexamples(keras.callbacks.Callback):
             [rows], pick_key, 0, tf.maximum(count, 1), tf.int32
         )
         wrong = tf.gather(self._symbols[pool], pick)
-        runs = tf.gather(self._hold_lengths[pool], pick)[:, tf.newaxis]
+        hold_lengths = tf.gather(self._hold_lengths[pool], pick)[:, tf.newaxis]
         fresh = tf.random.stateless_uniform(
             tf.shape(symbols), fresh_key, 0, self.task.num_symbols, tf.int32
         )
-        in_run = tf.range(self.task.num_bits) <= runs
-        neighbours = tf.where(in_run, wrong, fresh)
+        in_hold = tf.range(self.task.num_bits) <= hold_lengths
+        neighbours = tf.where(in_hold, wrong, fresh)
         _, in_domain = self.task.transduce(neighbours)
-        as_is = tf.random.stateless_uniform([rows], kind_key) < 0.5
-        as_is |= ~in_domain
-        mixed = tf.where(as_is[:, tf.newaxis], wrong, neighbours)
+        unchanged = tf.random.stateless_uniform([rows], kind_key) < 0.5
+        unchanged |= ~in_domain
+        mixed = tf.where(unchanged[:, tf.newaxis], wrong, neighbours)
         replaced = tf.cast(
-            tf.round(self.share * tf.cast(rows, tf.float32)), tf.int32
+            tf.round(self.fraction * tf.cast(rows, tf.float32)), tf.int32
         )
-        # From the end: what sampling has put into the first rows stays.
+        # Replace the last rows: sampling may put special inputs first.
         chosen = (tf.range(rows) >= rows - replaced) & (count > 0)
         symbols = tf.where(chosen[:, tf.newaxis], mixed, symbols)
         targets = tf.where(

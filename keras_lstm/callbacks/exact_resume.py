@@ -1,4 +1,4 @@
-"""Goes on with a training that was stopped, as if it never had been."""
+"""Exact continuation of a training that was stopped."""
 
 import itertools
 import math
@@ -26,43 +26,51 @@ from keras_lstm.tasks.datasets import check_endless
 
 
 class ExactResume(keras.callbacks.Callback):
-    """Writes checkpoints during `fit`, and starts from the newest of them.
+    """Write checkpoints during `fit`, and resume exactly from the newest.
 
-    A training that was stopped at any moment, by `kill -9` too, goes on when
-    the same script runs again: on the same machine, thread count and versions
-    its weights, metrics, callbacks and random numbers are bit for bit those of
-    a training never stopped. One folder is for one training: where all epochs
-    are done, `fit` returns at once.
+    If training is stopped at any moment, even by `kill -9`, run the same script
+    again to resume it. With the same machine, thread count and versions, the
+    weights, metrics, callback states and random numbers are then, bit for bit,
+    those of a training that was never stopped. Use one folder per training: if
+    all its epochs are done, `fit` restores the weights and returns at once.
 
-    Keras's `BackupAndRestore` does this between epochs, without the state of
-    callbacks and random layers, and not from within an epoch: `fit` cannot
-    begin there. This lets it run over the steps that are done without doing
-    them. What is resumed within an epoch needs `dataset`; without it, and with
-    several workers, of which one writes, checkpoints are written between
-    epochs only.
+    Keras's `BackupAndRestore` resumes only at the start of an epoch, and does
+    not restore the state of callbacks and random layers. This callback also
+    resumes within an epoch: `fit` then skips the steps that are done. That
+    requires a dataset made by `dataset`. Without it, and with more than one
+    worker, checkpoints are written between epochs only.
 
-    Give it to `fit` as the first callback, and build the model first.
+    Build the model before `fit`, and place this callback before those in
+    `callbacks`.
 
     Args:
-        folder: where the checkpoints are; for nothing else.
-        callbacks: those, among the ones given to `fit`, whose state is kept:
-            Keras's own, and all with `get_state()`, which returns a mapping of
-            numbers, texts and NumPy arrays, and `set_state(state)`. They do
-            not see the steps that are run over.
-        every_steps: write one after so many optimizer steps; None for no rule
-            by steps.
-        every_seconds: write one after so long; None for no rule by time.
-        monitor: the entry of `logs` by which the best epoch is kept, the one
-            where it is lowest.
-        preemption: asked after each step whether to stop.
-        verbose: whether to say, on standard error, where `fit` goes on.
+        folder: path of the folder for the checkpoints. Use it for nothing else.
+        callbacks: the callbacks passed to `fit` whose state to save. Supported
+            are Keras's `EarlyStopping`, `ModelCheckpoint`, `ReduceLROnPlateau`
+            and `SwapEMAWeights`, and all with `get_state()`, which returns a
+            mapping of numbers, strings and NumPy arrays, and
+            `set_state(state)`. They do not see skipped steps. Defaults to ().
+        every_steps: number of optimizer steps between checkpoints. If None,
+            only `every_seconds` applies. Defaults to None.
+        every_seconds: time between checkpoints, in seconds. If None, only
+            `every_steps` applies. Defaults to 30.0.
+        monitor: entry of `logs` whose lowest value marks the best epoch, of
+            which a checkpoint is kept as well; the loss if there is no such
+            entry. Defaults to "val_loss".
+        preemption: handler that is checked after each step. After a signal, a
+            checkpoint is written, if that is possible at this step, and
+            `TrainingInterrupted` is raised. Defaults to None.
+        verbose: 0 or 1. With 1, print the checkpoint that `fit` resumes from to
+            standard error. Defaults to 1.
 
     Attributes:
-        step: optimizer steps done.
-        resumed_step: the step that `fit` started from; None for the first.
+        step: number of optimizer steps done.
+        resumed_step: step that `fit` resumed from; None if it did not resume.
 
     Raises:
-        InputError: bad arguments, and in `fit` a folder of another training.
+        InputError: if `every_steps` or `every_seconds` is not above 0. During
+            `fit`, if the model is not built, or the checkpoint does not match
+            the model, the callbacks or the arguments of `fit`.
 
     Example:
 
@@ -71,7 +79,7 @@ class ExactResume(keras.callbacks.Callback):
     dataset = resume.dataset(
         lambda step: make_dataset(split, 128, training=True, start_step=step)
     )
-    model.fit(dataset, callbacks=[resume], steps_per_epoch=50, ...)
+    model.fit(dataset, epochs=20, steps_per_epoch=50, callbacks=[resume])
     ```
     """
 
@@ -103,29 +111,32 @@ class ExactResume(keras.callbacks.Callback):
         self.step = 0
         self._checkpoints = CheckpointFolder(pathlib.Path(folder))
         self._callbacks = list(callbacks)
-        self._interruption = preemption
-        # Given by `dataset`.
+        self._preemption = preemption
+        # Set by `dataset`.
         self._within_epochs = False
         self._found: Checkpoint | None = None
 
     @property
     def last_checkpoint(self) -> pathlib.Path | None:
-        """The newest checkpoint that is whole; None while there is none."""
+        """Path of the newest intact checkpoint; None if there is none yet."""
         return self._checkpoints.last
 
     def dataset(
         self, from_step: Callable[[int], tf.data.Dataset]
     ) -> tf.data.Dataset:
-        """The dataset to give to `fit`, from where it goes on.
+        """Make the dataset for `fit`, starting at the step to resume from.
 
         Args:
-            from_step: makes the dataset, without end, from a step on: what
-                its first batch would be if so many had been drawn before.
-                `lambda step: whole.skip(step)` does for one that always comes
-                in the same order.
+            from_step: function from a number of steps to an endless dataset
+                without its first batches, one for each of these steps. For a
+                dataset that always has the same order, pass `dataset.skip`.
+
+        Returns:
+            The dataset to pass to `fit`.
 
         Raises:
-            InputError: the dataset ends.
+            InputError: if the dataset is not endless, or if `folder` has
+                checkpoints but none of them is intact.
         """
         self._found = self._checkpoints.newest()
         self._within_epochs = True
@@ -133,17 +144,17 @@ class ExactResume(keras.callbacks.Callback):
         if self._found is not None:
             step, state = self._found.step, self._found.state
             if state["calls"]:
-                # The last call is done once more, see `SkippedSteps`.
+                # `SkippedSteps` trains on the last call again.
                 step -= state["steps_per_execution"]
         return check_endless(from_step(step), "from_step")
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
-        """Looks for a checkpoint, and has `fit` begin in its epoch."""
+        """Read the newest checkpoint, and make `fit` start in its epoch."""
         model = self.model
         if not model.built:
             raise InputError(
                 "`model` must be built before `fit`: give it an Input. "
-                f"Received: {model.name}, not built"
+                f"Received: model={model.name}, which is not built"
             )
         if not model.optimizer.built:
             with model.distribute_strategy.scope():
@@ -152,7 +163,7 @@ class ExactResume(keras.callbacks.Callback):
             self._found = self._checkpoints.newest()
         self._calls = self.step = 0
         self._epoch = -1
-        # The first one of a training never stopped; `fit` may be given it.
+        # The epoch that the whole training starts with: `initial_epoch`.
         self._first_epoch: int | None = None
         self._skipped: SkippedSteps | None = None
         self._lowest = math.inf
@@ -169,66 +180,68 @@ class ExactResume(keras.callbacks.Callback):
         state = self._found.state
         if state["calls"] and not self._within_epochs:
             raise InputError(
-                "`fit` needs a dataset made by `ExactResume.dataset`: the "
-                f"checkpoint is from within an epoch. Received: "
-                f"{self.last_checkpoint}"
+                "`fit` must get a dataset made by `ExactResume.dataset`, "
+                "because the checkpoint was written within an epoch. "
+                f"Received: {self.last_checkpoint}"
             )
         self._check_same_model(state)
         epochs = self.params["epochs"]
         if state["calls"] and state["epoch"] >= epochs:
             raise InputError(
-                f"`epochs` must be at least {state['epoch'] + 1}, to end the "
-                f"epoch of {self.last_checkpoint}. Received: epochs={epochs}"
+                f"`epochs` must be at least {state['epoch'] + 1}, to finish "
+                f"the epoch of {self.last_checkpoint}. Received: "
+                f"epochs={epochs}"
             )
         if self.verbose:
             print_status(f"going on from {self.last_checkpoint}")
             if not self._within_epochs:
                 print_status(
-                    f"at the start of epoch {state['epoch'] + 1}: going on "
-                    "within one needs `ExactResume.dataset`"
+                    f"at the start of epoch {state['epoch'] + 1}: resuming "
+                    "within an epoch needs `ExactResume.dataset`"
                 )
-        # As Keras's BackupAndRestore does it.
+        # As in Keras's BackupAndRestore.
         model._initial_epoch = epochs if state["stopped"] else state["epoch"]
 
     def on_epoch_begin(
         self, epoch: int, logs: dict[str, float] | None = None
     ) -> None:
-        """Goes on from the checkpoint; or, between epochs, writes one."""
+        """Restore the checkpoint, or write one if it is due."""
         self._end_skipping()
         self._epoch = epoch
         if self._found is not None:
-            self._go_on()
+            self._resume()
             return
         if self._first_epoch is None:
             self._first_epoch = epoch
         self._calls = 0
         if self.params["steps"]:
-            # Keras rounds an epoch up to whole executions.
+            # Keras rounds the steps of an epoch up to whole executions.
             calls = -(-self.params["steps"] // self.model.steps_per_execution)
             calls *= epoch - self._first_epoch
             self.step = calls * self.model.steps_per_execution
-        self._note_best()
+        self._keep_best()
         self._write_or_stop(may_write=True)
 
     def on_train_batch_begin(
         self, batch: int, logs: dict[str, float] | None = None
     ) -> None:
-        """Writes a checkpoint where one is due.
+        """Write a checkpoint if one is due.
 
-        Here all callbacks have seen the steps before, and none this one.
+        At this point all callbacks have seen the previous step, and none has
+        seen this one.
         """
         if self._skipped is not None:
             if not self._skipped.num_left:
                 self._end_skipping()
         elif self._calls:
-            # Each worker has metrics of its own, of which one would be kept.
+            # Each worker has its own metrics; a checkpoint holds only one's.
             several = is_multi_worker(self.model.distribute_strategy)
             self._write_or_stop(self._within_epochs and not several)
 
     def on_train_batch_end(
         self, batch: int, logs: dict[str, float] | None = None
     ) -> None:
-        """Counts the step."""
+        """Count the step."""
         if self._skipped is None:
             self._calls += 1
             self.step += self.model.steps_per_execution
@@ -236,7 +249,7 @@ class ExactResume(keras.callbacks.Callback):
     def on_epoch_end(
         self, epoch: int, logs: dict[str, float] | None = None
     ) -> None:
-        """Notes whether this epoch is the best."""
+        """Check whether this epoch is the best."""
         logs = logs or {}
         value = float(logs.get(self.monitor, logs.get("loss", math.inf)))
         if value < self._lowest:
@@ -244,41 +257,41 @@ class ExactResume(keras.callbacks.Callback):
         self._raw = None
         optimizer = self.model.optimizer
         if getattr(optimizer, "inner_optimizer", optimizer).use_ema:
-            # At its end `fit` puts the averages in the place of the weights.
+            # At the end of `fit`, Keras replaces the weights by averages.
             self._raw = self._values(self.model.trainable_variables)
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
-        """Writes down that the training is done."""
+        """Write the checkpoint of the finished training."""
         trainable = self.model.trainable_variables
         if self._found is not None:
-            self._go_on()
+            self._resume()
         elif self._epoch >= 0:
             if self._raw is not None:
                 self._assign(trainable, self._raw)
             self._epoch += 1
             self._calls = 0
-            self._note_best()
+            self._keep_best()
             self._write(stopped=self.model.stop_training)
         self.model.optimizer.finalize_variable_values(trainable)
         self._seconds_before, self._began = self.seconds, None
-        # For a later `fit`, which is another training.
+        # A later `fit` of this model is another training.
         self.model._initial_epoch = None
 
     @property
     def seconds(self) -> float:
-        """Time spent in `fit`, by those that came before as well."""
+        """Time spent in `fit`, in seconds, before resuming included."""
         if self._began is None:
             return self._seconds_before
         return self._seconds_before + time.monotonic() - self._began
 
     def _write_or_stop(self, may_write: bool) -> None:
-        stop = self._interruption is not None and self._interruption.requested
-        if may_write and (stop or self._due()):
+        stop = self._preemption is not None and self._preemption.requested
+        if may_write and (stop or self._is_due()):
             self._write()
-        if self._interruption is not None:
-            self._interruption.check()
+        if self._preemption is not None:
+            self._preemption.check()
 
-    def _due(self) -> bool:
+    def _is_due(self) -> bool:
         if self._written_step is None:
             return True
         steps = self.step - self._written_step
@@ -288,8 +301,8 @@ class ExactResume(keras.callbacks.Callback):
             or (self.every_seconds and steps and seconds >= self.every_seconds)
         )
 
-    def _note_best(self) -> None:
-        """Keeps the state after the best epoch until it is written."""
+    def _keep_best(self) -> None:
+        """Hold a checkpoint of the best epoch until the next write."""
         if self._improved:
             self._improved = False
             self._best = self._checkpoint(stopped=False)
@@ -327,11 +340,11 @@ class ExactResume(keras.callbacks.Callback):
         )
 
     def _variables(self, with_metrics: bool) -> dict[str, list[Any]]:
-        """All that a step changes; between epochs metrics hold nothing."""
+        """Return the variables to save; metrics only within an epoch."""
         parts = {
             "model": self.model.variables,
             "optimizer": self.model.optimizer.variables,
-            # Keras does not count them among the model's variables.
+            # `model.variables` does not include them.
             "stateful layers": [
                 state
                 for layer in self.model._flatten_layers()
@@ -349,15 +362,15 @@ class ExactResume(keras.callbacks.Callback):
                 [(value.shape, value.dtype) for value in values]
                 for values in state["variables"].get(part, [])
             ]
-            own = [
+            current = [
                 [(value.shape, value.dtype) for value in values]
                 for values in self._values(variables)
             ]
-            if saved != own:
+            if saved != current:
                 raise InputError(
-                    f"`folder` must hold checkpoints of this training. "
-                    f"Received: {self.last_checkpoint}, with other variables "
-                    f"in its {part}"
+                    f"`folder` must contain checkpoints of this training. "
+                    f"Received: {self.last_checkpoint}, with different "
+                    f"variables in its {part}"
                 )
         expected = state["steps_per_execution"]
         steps = self.model.steps_per_execution
@@ -370,22 +383,22 @@ class ExactResume(keras.callbacks.Callback):
         saved_callbacks = [name for name, _ in state["callbacks"]]
         if saved_callbacks != callbacks:
             raise InputError(
-                "`callbacks` must be those of the checkpoint: "
-                f"{saved_callbacks}. Received: {callbacks}"
+                "`callbacks` must be of the types saved in the checkpoint: "
+                f"{saved_callbacks}. Received: callbacks={callbacks}"
             )
 
-    def _go_on(self) -> None:
-        """Takes up the state; within an epoch, runs over the steps done."""
+    def _resume(self) -> None:
+        """Restore the checkpoint; within an epoch, skip the steps done."""
         found, self._found = cast(Checkpoint, self._found), None
         state = found.state
         self.resumed_step = self.step = self._written_step = found.step
         self._epoch, self._calls = state["epoch"], state["calls"]
         self._first_epoch, self._lowest = state["first_epoch"], state["lowest"]
         self._seconds_before = state["seconds"]
-        for callback, (_, remembered) in zip(
+        for callback, (_, callback_state) in zip(
             self._callbacks, state["callbacks"], strict=True
         ):
-            set_callback_state(callback, remembered)
+            set_callback_state(callback, callback_state)
         history = self.model.history
         history.epoch = state["epochs_seen"]
         history.history = state["history"]
@@ -409,7 +422,7 @@ class ExactResume(keras.callbacks.Callback):
             self._assign(variables, saved[part])
 
     def _values(self, variables: Sequence[Any]) -> list[list[np.ndarray]]:
-        """Each variable's value on each replica of this process."""
+        """Return each variable's value on each replica of this process."""
         local = self.model.distribute_strategy.experimental_local_results
         return [
             [np.array(value) for value in local(variable.value)]

@@ -1,4 +1,4 @@
-"""Keeps history.csv up to date."""
+"""A CSV file of the metrics of each epoch."""
 
 import csv
 import io
@@ -11,13 +11,40 @@ from keras_lstm.core.files import write_text
 
 
 class HistoryWriter(keras.callbacks.Callback):
-    """Writes a CSV file with a row per epoch, whole after each of them.
+    """Write the metrics of each epoch to a CSV file.
 
-    It holds no wall-clock times, so that two runs that do the same write the
-    same file.
+    The file has a row per epoch: its number, counted from 1, and all entries
+    of `logs`. A value that an epoch lacks is left empty, so metrics may appear
+    in later epochs only.
+
+    Unlike Keras's `CSVLogger`, it replaces the whole file after each epoch, so
+    that a reader never sees half a row, and continues the file of a training
+    that `ExactResume` resumes. The file contains no times: two runs with the
+    same results write the same bytes.
 
     Args:
-        path: the file.
+        path: path of the CSV file. A file that exists is replaced.
+
+    Example:
+
+    >>> import pathlib, tempfile
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "history.csv"
+    >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    >>> model.compile(keras.optimizers.SGD(0.0), "mse")
+    >>> model.layers[0].set_weights([np.ones((1, 1)), np.zeros(1)])
+    >>> history = model.fit(
+    ...     np.ones((4, 1)),
+    ...     np.full((4, 1), 3.0),
+    ...     epochs=2,
+    ...     shuffle=False,
+    ...     verbose=0,
+    ...     callbacks=[HistoryWriter(path)],
+    ... )
+    >>> print(path.read_text())
+    epoch,loss
+    1,4.0
+    2,4.0
+    <BLANKLINE>
     """
 
     def __init__(self, path: pathlib.Path) -> None:
@@ -25,26 +52,26 @@ class HistoryWriter(keras.callbacks.Callback):
         self.path = path
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
-        """Forgets an earlier `fit`."""
+        """Clear the rows of an earlier `fit`."""
         self._rows: list[dict[str, float]] = []
 
     def get_state(self) -> dict[str, Any]:
-        """What a training that is resumed needs to know."""
+        """Return the callback's state, for `ExactResume`."""
         return {"rows": self._rows}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Goes on from `get_state`."""
+        """Restore the state that `get_state` returned."""
         self._rows = state["rows"]
 
     def on_epoch_end(
         self, epoch: int, logs: dict[str, float] | None = None
     ) -> None:
-        """Writes the file anew, with this epoch's row."""
+        """Add the epoch's row and write the file."""
         self._rows.append({"epoch": epoch + 1} | (logs or {}))
         self._write()
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
-        """Writes it where a training that is resumed was done already."""
+        """Write the file; needed if a resumed training has no epochs left."""
         self._write()
 
     def _write(self) -> None:

@@ -1,4 +1,4 @@
-"""Shows a training's progress on standard error."""
+"""Training progress on standard error."""
 
 import time
 from typing import Any
@@ -9,14 +9,26 @@ from keras_lstm.core.console import ProgressBar, duration, percent
 
 
 class ProgressLogger(keras.callbacks.Callback):
-    """A progress bar on a terminal; elsewhere a line per epoch, or more often.
+    """Show training progress on standard error.
 
-    Give `verbose=0` to `fit` with it.
+    On a terminal, a progress bar shows the epoch, the loss and the remaining
+    time. There and elsewhere, such as in a log file, a line is printed per
+    epoch, or every `log_every_steps` steps. An accuracy is printed as 100%
+    only if it is exactly 1.
+
+    Pass `verbose=0` to `fit` to turn off Keras's own progress bar.
 
     Args:
-        log_every_steps: a line each time this many steps are done, counted
-            over all epochs; None for one per epoch.
-        quiet: show nothing.
+        log_every_steps: number of optimizer steps between two lines, counted
+            across epochs. If None, a line is printed per epoch instead.
+            Defaults to None.
+        quiet: whether to show nothing. Defaults to False.
+
+    Example:
+
+    ```python
+    model.fit(dataset, verbose=0, callbacks=[ProgressLogger()])
+    ```
     """
 
     def __init__(
@@ -25,12 +37,13 @@ class ProgressLogger(keras.callbacks.Callback):
         super().__init__()
         self.log_every_steps = log_every_steps
         self.quiet = quiet
-        # Opened in `on_train_begin`: KerasTuner copies callbacks.
+        # Created in `on_train_begin`: KerasTuner copies callbacks, and a bar
+        # cannot be copied.
         self._bar: ProgressBar
         self._open = False
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
-        """Starts the bar and the clock."""
+        """Start the progress bar and the clock."""
         self._steps = self._epoch = 0
         self._started = time.monotonic()
         self._epochs_here = 0
@@ -41,21 +54,21 @@ class ProgressLogger(keras.callbacks.Callback):
     def on_epoch_begin(
         self, epoch: int, logs: dict[str, float] | None = None
     ) -> None:
-        """Notes which epoch it is."""
+        """Set the epoch that the bar shows."""
         self._epoch = epoch + 1
 
     def get_state(self) -> dict[str, Any]:
-        """What a training that is resumed needs to know."""
+        """Return the callback's state, for `ExactResume`."""
         return {"epoch": self._epoch, "steps": self._steps}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Goes on from `get_state`."""
+        """Restore the state that `get_state` returned."""
         self._epoch, self._steps = state["epoch"], state["steps"]
 
     def on_train_batch_end(
         self, batch: int, logs: dict[str, float] | None = None
     ) -> None:
-        """Moves the bar."""
+        """Update the bar, and print a line if one is due."""
         before = self._steps
         self._steps += self.model.steps_per_execution
         epochs, steps = self.params["epochs"], self.params["steps"]
@@ -70,7 +83,7 @@ class ProgressLogger(keras.callbacks.Callback):
     def on_epoch_end(
         self, epoch: int, logs: dict[str, float] | None = None
     ) -> None:
-        """Prints the epoch's line."""
+        """Print the epoch's line, unless lines are printed by steps."""
         self._epochs_here += 1
         if self.log_every_steps:
             return
@@ -83,11 +96,11 @@ class ProgressLogger(keras.callbacks.Callback):
         )
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
-        """Ends the bar."""
+        """Close the progress bar."""
         self.close()
 
     def close(self) -> None:
-        """Ends the bar, where `fit` did not get to its end as well."""
+        """Close the progress bar; call it if `fit` raised an exception."""
         if self._open:
             self._open = False
             self._bar.__exit__(None, None, None)

@@ -1,4 +1,4 @@
-"""Ends a training when the model is proved."""
+"""Early stopping at a proof."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,16 +11,38 @@ from keras_lstm.tasks.transducer import TransducerTask
 
 
 class StopAtProof(keras.callbacks.Callback):
-    """Looks for a proof after each epoch, and stops `fit` when there is one.
+    """Stop training when the model is proved right for every length.
+
+    At the end of each epoch, `find_proof` searches for a proof that the model
+    is right for every sequence of symbols, however long. If it finds one,
+    `model.stop_training` is set to True and training ends.
+
+    Train with `ProofRegularization`: an ordinary network is not provable this
+    way, even if all its predictions are right.
 
     Args:
-        task: the machine.
-        start_from_epoch: counted from 0; before it nothing is looked for.
-        on_search: called with the epoch and what came of it.
+        task: the sequence task that the model learns.
+        start_from_epoch: first epoch after which to search, counted from 0.
+            Defaults to 0.
+        on_search: function called after each search, with the epoch, counted
+            from 0, and the `ProofSearch`. Defaults to None.
 
     Attributes:
-        search: what came of the last search; None before the first.
-        stopped_epoch: counted from 0; None if there was no proof.
+        search: result of the last search, a `ProofSearch`; None before the
+            first. `search.proof` is the proof; None if none was found.
+        stopped_epoch: epoch in which the callback stopped training, counted
+            from 0; None if it did not.
+
+    Raises:
+        InputError: during `fit`, if `find_proof` does not support the model.
+
+    Example:
+
+    ```python
+    stop = StopAtProof(task, start_from_epoch=6)
+    training_model.fit(dataset, epochs=16, callbacks=[stop])
+    check_proof(model, task, stop.search.proof)
+    ```
     """
 
     def __init__(
@@ -37,11 +59,11 @@ class StopAtProof(keras.callbacks.Callback):
         self.stopped_epoch: int | None = None
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
-        """Forgets an earlier training."""
+        """Reset `search` and `stopped_epoch`."""
         self.search = self.stopped_epoch = None
 
     def get_state(self) -> dict[str, Any]:
-        """What a training that is resumed needs to know."""
+        """Return the callback's state, for `ExactResume`."""
         if self.search is None:
             return {"search": None, "stopped_epoch": None}
         proof = self.search.proof
@@ -51,7 +73,7 @@ class StopAtProof(keras.callbacks.Callback):
         return {"search": search, "stopped_epoch": self.stopped_epoch}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Goes on from `get_state`."""
+        """Restore the state that `get_state` returned."""
         self.stopped_epoch = state["stopped_epoch"]
         self.search = None
         if state["search"] is not None:
@@ -62,7 +84,7 @@ class StopAtProof(keras.callbacks.Callback):
     def on_epoch_end(
         self, epoch: int, logs: dict[str, float] | None = None
     ) -> None:
-        """Looks for a proof."""
+        """Search for a proof, and stop training if there is one."""
         if epoch < self.start_from_epoch:
             return
         self.search = find_proof(self.model, self.task)

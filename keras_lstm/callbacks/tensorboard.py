@@ -1,4 +1,4 @@
-"""What TensorBoard shows of a training, beyond what Keras writes."""
+"""TensorBoard summaries beyond those of Keras."""
 
 import pathlib
 import time
@@ -16,42 +16,60 @@ if TYPE_CHECKING:
 
     from keras_lstm.monitoring.diagnostics import Diagnostics
 
-# What asking and drawing may take of the training's time.
-_SHARE_TO_ASK = 0.01
-_SHARE_TO_DRAW = 0.01
-# What drawing takes, before it is known.
-_SECONDS_TO_DRAW = 0.5
+# Maximum fractions of the training time.
+_SCALARS_FRACTION = 0.01
+_FIGURES_FRACTION = 0.01
+# Estimate for the first figures, before any are timed.
+_FIGURES_SECONDS = 0.5
 
 
 class TensorBoard(keras.callbacks.TensorBoard):
-    """Keras's, and what makes an LSTM understood.
+    """Keras's TensorBoard callback, with diagnostics of LSTMs.
 
-    Beside Keras's scalars, after each epoch: the gradient's norm, examples per
-    second, the time of a step, split into waiting for input and computing
-    where the dataset is from `watch`. With diagnostics: accuracy by carry
-    length or rows read, pictures of what happens inside, wrong answers, points
-    for the Projector. The Graphs tab gets the train step, HParams the values
-    given.
+    In addition to Keras's summaries, it writes for each tab of TensorBoard:
 
-    Asking takes at most 1% of the training's time, drawing as much: after short
-    epochs they are left out. Pictures are drawn after epochs 1, 2, 4, 8, ... at
-    most, and at the end.
+    - Scalars: after each epoch, the mean and the largest gradient norm before
+      clipping, the examples per second, and the seconds per step. For a dataset
+      from `watch`, the latter are split into waiting for input and computing.
+      With `diagnostics`, also the accuracy by carry length (for images, by the
+      number of rows read).
+    - Images, with `diagnostics`: accuracies by epoch, activations and, for
+      images, mistakes and the confusion matrix.
+    - Text, with `diagnostics`: wrong predictions of a sequence task.
+    - Projector, with `diagnostics`: token embeddings and hidden states.
+    - Graphs: the train step, which Keras 3 does not write.
+    - HParams: the values in `hparams`, next to the metrics.
 
-    It is called what Keras's is called because KerasTuner gives folders and
-    HParams of their own to callbacks of this name only.
+    After an epoch, diagnostics are skipped if scalars would exceed 1% of the
+    training time so far, or images and text another 1%. Images and text are
+    written at most after epochs 1, 2, 4, 8, and so on. At the end of training,
+    all diagnostics are written.
+
+    The class has the same name as Keras's because KerasTuner gives a separate
+    folder and HParams per trial only to callbacks of this name.
 
     Args:
-        log_dir: where everything goes.
-        diagnostics: what to ask the model, see `make_diagnostics`.
-        hparams: values for the HParams tab, by name.
-        write_graph: whether to write the train step's graph.
-        **options: Keras's own, such as `profile_batch`.
+        log_dir: path of the folder for the event files. Defaults to "logs".
+        diagnostics: diagnostics of the model, such as `SequenceDiagnostics` or
+            `ImageDiagnostics`; see `make_diagnostics`. If None, only those
+            summaries are written that need no task. Defaults to None.
+        hparams: mapping of names to values for the HParams tab. Defaults to
+            None.
+        write_graph: whether to write the graph of the train step. Defaults to
+            True.
+        **options: further arguments of `keras.callbacks.TensorBoard`, such as
+            `profile_batch`.
 
     Example:
 
     ```python
     board = TensorBoard("logs/mine", SequenceDiagnostics(task))
-    model.fit(board.watch(dataset), callbacks=[board], ...)
+    model.fit(
+        board.watch(dataset),
+        epochs=16,
+        steps_per_epoch=100,
+        callbacks=[board],
+    )
     ```
     """
 
@@ -66,18 +84,25 @@ class TensorBoard(keras.callbacks.TensorBoard):
         super().__init__(log_dir, write_graph=False, **options)
         self.diagnostics = diagnostics
         self.hparams = dict(hparams or {})
-        # Keras 3 writes none: its train function is no `tf.function`.
+        # Keras 3 cannot write it: its train function is not a `tf.function`.
         self._writes_step_graph = write_graph
         self._clock = _StepClock()
         self._norms: GradientNorms | None = None
-        self._drawn = 0
+        self._epochs_at_figures = 0
         self._clear()
 
     def watch(self, dataset: tf.data.Dataset) -> tf.data.Dataset:
-        """The dataset, with the time noted that each batch is waited for.
+        """Measure how long training waits for each batch of a dataset.
 
-        From the beginning of a step until its batch is there. For training on
-        one device, one step at a time: others fetch batches ahead.
+        The waiting time of a step lasts from its beginning until its batch has
+        arrived. Measuring it requires training on one device with
+        `steps_per_execution=1`; otherwise batches are fetched ahead of a step.
+
+        Args:
+            dataset: the dataset to train on.
+
+        Returns:
+            The dataset to pass to `fit`, with the same elements.
         """
         arrived = self._clock.arrived
 
@@ -90,7 +115,7 @@ class TensorBoard(keras.callbacks.TensorBoard):
 
         is_tuple = isinstance(dataset.element_spec, tuple)
         options = tf.data.Options()
-        # Behind this nothing may be fetched ahead.
+        # A prefetch after this point would hide the waiting time.
         options.experimental_optimization.inject_prefetch = False
         without_autograph = tf.autograph.experimental.do_not_convert(
             note_arrival
@@ -98,51 +123,52 @@ class TensorBoard(keras.callbacks.TensorBoard):
         return dataset.map(without_autograph).with_options(options)
 
     def set_model(self, model: keras.Model) -> None:
-        """Has the optimizer note gradients, before the train step is traced."""
+        """Make the optimizer record gradient norms."""
         super().set_model(model)
         self._norms = None
         if getattr(model, "optimizer", None) is None:
             return
         self._norms, first = record_gradient_norm(model.optimizer)
         if first:
+            # A train step traced before does not record them.
             model.train_function = None
 
     def get_state(self) -> dict[str, Any]:
-        """What a training that is resumed needs to know."""
+        """Return the callback's state, for `ExactResume`."""
         diagnostics = (
             {} if self.diagnostics is None else self.diagnostics.get_state()
         )
-        return {"diagnostics": diagnostics, "drawn": self._drawn}
+        return {"diagnostics": diagnostics, "drawn": self._epochs_at_figures}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Goes on from `get_state`."""
-        self._drawn = state["drawn"]
+        """Restore the state that `get_state` returned."""
+        self._epochs_at_figures = state["drawn"]
         if self.diagnostics is not None:
-            # Version 0.1 called it a probe.
+            # Version 0.1 saved them as `probe`.
             name = "diagnostics" if "diagnostics" in state else "probe"
             self.diagnostics.set_state(state[name])
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
-        """Starts the clocks."""
+        """Reset the state of an earlier `fit`, and start the clocks."""
         super().on_train_begin(logs)
-        self._drawn = 0
-        self._last_epoch = self._last_asked = -1
+        self._epochs_at_figures = 0
+        self._last_epoch = self._last_scalars_epoch = -1
         self._traced = False
         if self.diagnostics is not None:
             self.diagnostics.forget()
         self._graph_written = not self._writes_step_graph
-        self._asking = _Share(_SHARE_TO_ASK, 0.0)
-        self._drawing = _Share(_SHARE_TO_DRAW, _SECONDS_TO_DRAW)
+        self._scalars_budget = _TimeBudget(_SCALARS_FRACTION, 0.0)
+        self._figures_budget = _TimeBudget(_FIGURES_FRACTION, _FIGURES_SECONDS)
         self._clear()
         self._hparams_written = not self.hparams
 
     def on_train_batch_begin(
         self, batch: int, logs: dict[str, float] | None = None
     ) -> None:
-        """Starts the step's clock."""
+        """Start the step's clock."""
         super().on_train_batch_begin(batch, logs)
         if self._norms is not None and not self._steps:
-            # What was noted before is not of this epoch's steps.
+            # Norms recorded so far are not of this epoch.
             self._norms.clear()
         if self._traced and not self._timed_steps:
             self._examples_before = self._count_examples()
@@ -152,15 +178,15 @@ class TensorBoard(keras.callbacks.TensorBoard):
     def on_train_batch_end(
         self, batch: int, logs: dict[str, float] | None = None
     ) -> None:
-        """Stops the step's clock."""
+        """Stop the step's clock."""
         steps, seconds = self.model.steps_per_execution, self._clock.stop()
         self._steps += steps
-        # The first one is traced.
+        # The first call includes the tracing.
         if self._traced:
             self._timed_steps += steps
             self._seconds += seconds
         self._traced = True
-        # Keras makes summaries of each step that it then does not write.
+        # Otherwise Keras makes summaries of each step and never writes them.
         if (
             self.update_freq != "epoch"
             or self.write_steps_per_second
@@ -169,16 +195,16 @@ class TensorBoard(keras.callbacks.TensorBoard):
             super().on_train_batch_end(batch, logs)
 
     def on_test_begin(self, logs: dict[str, float] | None = None) -> None:
-        """Sums up the epoch before Keras forgets how many examples it had."""
+        """Summarize the epoch before Keras resets its number of examples."""
         super().on_test_begin(logs)
-        self._sum_up()
+        self._summarize()
 
     def on_epoch_end(
         self, epoch: int, logs: dict[str, float] | None = None
     ) -> None:
-        """Writes what the epoch came to."""
+        """Write the epoch's summaries."""
         super().on_epoch_end(epoch, logs)
-        self._sum_up()
+        self._summarize()
         self._last_epoch = epoch
         with self._train_writer.as_default():
             for name, value in self._measured.items():
@@ -193,29 +219,39 @@ class TensorBoard(keras.callbacks.TensorBoard):
             self._write_hparams(logs or {})
         if self.diagnostics is None:
             return
-        if self._asking.is_due():
-            self._ask(self.diagnostics, epoch)
-        if epoch + 1 >= 2 * self._drawn and self._drawing.is_due():
-            self._draw(self.diagnostics, epoch)
+        if self._scalars_budget.is_due():
+            self._write_scalars(self.diagnostics, epoch)
+        if (
+            epoch + 1 >= 2 * self._epochs_at_figures
+            and self._figures_budget.is_due()
+        ):
+            self._write_figures(self.diagnostics, epoch)
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
-        """Draws the model as it is at the end."""
+        """Write the diagnostics of the final model."""
         epoch = self._last_epoch
         if self.diagnostics is not None and epoch >= 0:
-            if self._last_asked < epoch:
-                self._ask(self.diagnostics, epoch)
-            self._draw(self.diagnostics, epoch)
+            if self._last_scalars_epoch < epoch:
+                self._write_scalars(self.diagnostics, epoch)
+            self._write_figures(self.diagnostics, epoch)
             from keras_lstm.monitoring.projector import write_projector
 
             write_projector(
                 pathlib.Path(self.log_dir), self.diagnostics.points(self.model)
             )
         super().on_train_end(logs)
-        # What is written later gets files of its own.
+        # `write_figure` and `write_text` then open new files.
         self._writers: dict[str, Any] = {}
 
     def write_figure(self, name: str, figure: "Figure", step: int = 0) -> None:
-        """Adds a picture of one's own, during `fit` or after."""
+        """Write a figure to the Images tab, during `fit` or after it.
+
+        Args:
+            name: name of the figure.
+            figure: the Matplotlib figure.
+            step: the step to show it at, such as an epoch, counted from 0.
+                Defaults to 0.
+        """
         from keras_lstm.monitoring.pictures import pixels
 
         with self._root_writer.as_default():
@@ -223,7 +259,14 @@ class TensorBoard(keras.callbacks.TensorBoard):
         self._root_writer.flush()
 
     def write_text(self, name: str, text: str, step: int = 0) -> None:
-        """Adds a text of one's own, in Markdown, during `fit` or after."""
+        """Write text to the Text tab, during `fit` or after it.
+
+        Args:
+            name: name of the text.
+            text: the text, in Markdown.
+            step: the step to show it at, such as an epoch, counted from 0.
+                Defaults to 0.
+        """
         with self._root_writer.as_default():
             tf.summary.text(name, text, step=step)
         self._root_writer.flush()
@@ -235,7 +278,7 @@ class TensorBoard(keras.callbacks.TensorBoard):
         return self._writers["root"]
 
     def _write_hparams(self, logs: dict[str, float]) -> None:
-        """The values, and which scalars to show beside them."""
+        """Write the values, and the names of the metrics to show with them."""
         metrics = []
         for name in logs:
             group = "validation" if name.startswith("val_") else "train"
@@ -255,27 +298,27 @@ class TensorBoard(keras.callbacks.TensorBoard):
             )
             hparams_api.hparams(values, pathlib.Path(self.log_dir).name)
 
-    def _ask(self, diagnostics: "Diagnostics", epoch: int) -> None:
-        with self._asking, self._root_writer.as_default():
+    def _write_scalars(self, diagnostics: "Diagnostics", epoch: int) -> None:
+        with self._scalars_budget, self._root_writer.as_default():
             for name, value in diagnostics.scalars(self.model, epoch).items():
                 tf.summary.scalar(name, value, step=epoch)
-        self._last_asked = epoch
+        self._last_scalars_epoch = epoch
 
-    def _draw(self, diagnostics: "Diagnostics", epoch: int) -> None:
-        with self._drawing:
+    def _write_figures(self, diagnostics: "Diagnostics", epoch: int) -> None:
+        with self._figures_budget:
             for name, figure in diagnostics.figures(self.model).items():
                 self.write_figure(name, figure, epoch)
             for name, text in diagnostics.texts(self.model).items():
                 self.write_text(name, text, epoch)
-        self._drawn = epoch + 1
+        self._epochs_at_figures = epoch + 1
 
     def _clear(self) -> None:
-        """Forgets the epoch's sums."""
+        """Reset the sums of the epoch."""
         self._steps = self._timed_steps = 0
         self._seconds = 0.0
         self._measured: dict[str, float] = {}
 
-    def _sum_up(self) -> None:
+    def _summarize(self) -> None:
         if not self._steps or self._measured:
             return
         if self._norms is not None and (norms := self._norms.take()):
@@ -287,7 +330,7 @@ class TensorBoard(keras.callbacks.TensorBoard):
         if examples > 0:
             self._measured["examples_per_second"] = examples / self._seconds
         seconds = self._seconds / self._timed_steps
-        # Of several steps in one call only the first begin is seen.
+        # With several steps per call, only the first one's start is known.
         if (
             self.model.steps_per_execution == 1
             and self._clock.arrivals == self._timed_steps
@@ -298,7 +341,7 @@ class TensorBoard(keras.callbacks.TensorBoard):
         self._measured["step_seconds/total"] = seconds
 
     def _count_examples(self) -> float:
-        """Those that the loss has been averaged over in this epoch."""
+        """Return the number of examples in the epoch's loss so far."""
         for metric in self.model.metrics:
             if metric.name == "loss":
                 return float(keras.ops.convert_to_numpy(metric.count))
@@ -306,13 +349,14 @@ class TensorBoard(keras.callbacks.TensorBoard):
 
 
 class _StepClock:
-    """Times steps, and adds up how long their batches are waited for.
+    """Clock for steps and for the time they wait for their batches.
 
-    TensorFlow's own clock refuses to be read where it is to be deterministic.
+    `tf.timestamp` cannot be used: it fails if TensorFlow has to be
+    deterministic.
 
     Attributes:
-        waited: seconds, since the clock was cleared.
-        arrivals: batches, likewise.
+        waited: time spent waiting since the last `clear`, in seconds.
+        arrivals: number of batches that arrived since the last `clear`.
     """
 
     def __init__(self) -> None:
@@ -321,7 +365,7 @@ class _StepClock:
         self.clear()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "_StepClock":
-        """The same: the pipeline calls this one, whoever copies callbacks."""
+        """Return this clock: the pipeline calls it, not a callback's copy."""
         return self
 
     def clear(self) -> None:
@@ -333,36 +377,38 @@ class _StepClock:
         self._running = True
 
     def stop(self) -> float:
-        """The seconds since the start."""
+        """Stop the clock and return the seconds since its start."""
         self._running = False
         return time.perf_counter() - self._began
 
     def arrived(self, _: Any) -> None:
-        """Called by the pipeline; between steps it counts for nothing."""
+        """Count a batch; called by the pipeline. Ignored between steps."""
         if self._running:
             self.waited += time.perf_counter() - self._began
             self.arrivals += 1
 
 
-class _Share:
-    """Keeps work to a share of the time since now.
+class _TimeBudget:
+    """Limit of repeated work to a fraction of the time since now.
+
+    The first time is not counted, because it includes tracing and the import of
+    modules.
 
     Args:
-        share: below 1.
-        seconds: what the work takes the first time, which does not count: it
-            is traced, modules are loaded.
+        fraction: fraction of the time, below 1.
+        seconds: estimate of the time that the work takes, in seconds.
     """
 
-    def __init__(self, share: float, seconds: float) -> None:
-        self._share = share
+    def __init__(self, fraction: float, seconds: float) -> None:
+        self._fraction = fraction
         self._last = seconds
         self._total: float | None = None
         self._began = time.monotonic()
 
     def is_due(self) -> bool:
-        """Whether the work would keep to its share."""
+        """Return whether the work would stay within the budget."""
         elapsed = time.monotonic() - self._began
-        return (self._total or 0.0) + self._last <= self._share * elapsed
+        return (self._total or 0.0) + self._last <= self._fraction * elapsed
 
     def __enter__(self) -> None:
         self._started = time.monotonic()

@@ -1,4 +1,4 @@
-"""A training's whole state on disk, and stopping in time."""
+"""Checkpoints of a training's whole state, and stopping on a signal."""
 
 import lazy_loader
 

@@ -1,11 +1,11 @@
-"""What callbacks remember from one step to the next."""
+"""State that callbacks carry from one step to the next."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import keras
 
-# Of Keras's own; others say so with `get_state` and `set_state`.
+# Keras's own callbacks have no `get_state` and `set_state`.
 _ATTRIBUTES: dict[type, tuple[str, ...]] = {
     keras.callbacks.EarlyStopping: (
         *("best", "best_epoch", "best_weights", "stopped_epoch", "wait"),
@@ -20,24 +20,40 @@ _ATTRIBUTES: dict[type, tuple[str, ...]] = {
 
 
 def get_callback_state(callback: keras.callbacks.Callback) -> dict[str, Any]:
-    """What a callback has to remember; nothing if it does not say."""
+    """Return a callback's state.
+
+    Args:
+        callback: any callback.
+
+    Returns:
+        The result of its `get_state()`, or the stateful attributes of one of
+        Keras's own callbacks, by name. Empty for other callbacks.
+    """
     if hasattr(callback, "get_state"):
         return dict(callback.get_state())
-    return {name: getattr(callback, name, None) for name in _names(callback)}
+    return {
+        name: getattr(callback, name, None)
+        for name in _state_attributes(callback)
+    }
 
 
 def set_callback_state(
     callback: keras.callbacks.Callback, state: dict[str, Any]
 ) -> None:
-    """Has a callback remember what `get_callback_state` gave."""
+    """Restore the state of a callback.
+
+    Args:
+        callback: a callback of the same type.
+        state: the result of `get_callback_state`.
+    """
     if hasattr(callback, "set_state"):
         callback.set_state(state)
         return
-    for name in _names(callback):
+    for name in _state_attributes(callback):
         setattr(callback, name, state[name])
 
 
-def _names(callback: keras.callbacks.Callback) -> Sequence[str]:
+def _state_attributes(callback: keras.callbacks.Callback) -> Sequence[str]:
     for kind, names in _ATTRIBUTES.items():
         if isinstance(callback, kind):
             return names

@@ -1,7 +1,7 @@
-"""Checkpoints: a training's whole state at one step, a file each.
+"""Checkpoints: files that each hold a training's whole state at one step.
 
-A file is the SHA-256 of what follows, 32 bytes, and then the arrays in the
-safetensors format, with the rest of the state as JSON in its metadata.
+A file begins with the SHA-256 digest of the rest, 32 bytes. The rest is the
+arrays in the safetensors format, with the other state as JSON in its metadata.
 """
 
 import dataclasses
@@ -28,18 +28,19 @@ _BEST = "best.ckpt"
 
 @dataclasses.dataclass(frozen=True)
 class Checkpoint:
-    """The state of a training.
+    """State of a training after one step.
 
     Args:
-        step: optimizer steps done.
-        state: the state; mappings, lists, numbers, texts and NumPy arrays.
+        step: number of optimizer steps done.
+        state: mappings with string keys, lists, numbers, strings, booleans,
+            None and NumPy arrays, nested.
     """
 
     step: int
     state: dict[str, Any]
 
     def to_bytes(self) -> bytes:
-        """The file, without the digest."""
+        """Return the content of the file, without the digest."""
         arrays: dict[str, np.ndarray] = {}
         state = _pack(self.state, arrays, "")
         text = json.dumps(
@@ -49,21 +50,27 @@ class Checkpoint:
 
 
 class CheckpointError(Exception):
-    """A file is no whole checkpoint."""
+    """Raised if a file is not an intact checkpoint."""
 
 
 def read_checkpoint(path: pathlib.Path) -> Checkpoint:
-    """Reads a file.
+    """Read a checkpoint from a file.
+
+    Args:
+        path: the file.
+
+    Returns:
+        The checkpoint.
 
     Raises:
-        CheckpointError: it is damaged, or cannot be read.
-        InputError: a newer version of this package wrote it.
+        CheckpointError: if the file is damaged or cannot be read.
+        InputError: if a newer version of this package wrote the file.
     """
     try:
         content = memoryview(path.read_bytes())
         if hashlib.sha256(content[_DIGEST:]).digest() != content[:_DIGEST]:
             raise CheckpointError(f"{path} is damaged")
-        # What the digest covers is as it was written: no more checks.
+        # The digest vouches for the rest of the file: no further checks.
         size = int.from_bytes(content[_DIGEST : _DIGEST + 8], "little")
         header = json.loads(bytes(content[_DIGEST + 8 :][:size]))
         saved = json.loads(header["__metadata__"]["checkpoint"])
@@ -81,10 +88,10 @@ def read_checkpoint(path: pathlib.Path) -> Checkpoint:
 
 
 class CheckpointFolder:
-    """The checkpoints of one training: the last two, and the best.
+    """Checkpoints of one training: the last two, and the best.
 
     Args:
-        folder: where they are; made with the first of them.
+        folder: the folder of the files; created by the first `write`.
     """
 
     def __init__(self, folder: pathlib.Path) -> None:
@@ -93,21 +100,24 @@ class CheckpointFolder:
 
     @property
     def last(self) -> pathlib.Path | None:
-        """The last one that was written or read here; None if none was."""
+        """Path of the last checkpoint written or read; None before that."""
         return self._kept[-1] if self._kept else None
 
     def write(self, checkpoint: Checkpoint, best: Checkpoint | None) -> None:
-        """Adds one, and removes those before the one before it.
+        """Write a checkpoint, and delete all but the last two.
 
         Args:
-            checkpoint: it.
-            best: the best one so far, if that is another than before.
+            checkpoint: the checkpoint to add.
+            best: the best checkpoint so far; None if it has not changed since
+                the last call.
 
         Raises:
-            OSError: they cannot be written. What was there is still whole.
+            OSError: if a file cannot be written. Existing checkpoints stay
+                intact.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        # The best first: the last then never knows of one that is not there.
+        # In this order, the last checkpoint never records a best epoch whose
+        # file is missing.
         if best is not None:
             _write(self.folder / _BEST, best)
         path = self.folder / f"step-{checkpoint.step:09}.ckpt"
@@ -118,12 +128,17 @@ class CheckpointFolder:
                 old.unlink(missing_ok=True)
 
     def newest(self) -> Checkpoint | None:
-        """The newest that is whole; None where there is none at all.
+        """Read the newest intact checkpoint.
 
-        What is damaged is reported on standard error.
+        Damaged files are reported on standard error and skipped. The best
+        checkpoint is tried last.
+
+        Returns:
+            The checkpoint; None if the folder has no checkpoints.
 
         Raises:
-            InputError: there are some, but none is usable.
+            InputError: if all checkpoints are damaged, or a newer version of
+                this package wrote one.
         """
         paths = sorted(self.folder.glob(_STEPS), reverse=True)
         if (self.folder / _BEST).exists():
@@ -136,12 +151,12 @@ class CheckpointFolder:
                 problems.append(str(error))
                 continue
             for problem in problems:
-                print_status(f"{problem}; going back to {path.name}")
+                print_status(f"{problem}; falling back to {path.name}")
             self._kept = [path]
             return found
         if problems:
             raise InputError(
-                "`checkpoints` must hold one that is whole. Received: "
+                "`folder` must contain an intact checkpoint. Received: "
                 f"{'; '.join(problems)}"
             )
         return None
@@ -153,11 +168,11 @@ def _write(path: pathlib.Path, checkpoint: Checkpoint) -> None:
 
 
 def _pack(value: Any, arrays: dict[str, np.ndarray], key: str) -> Any:
-    """The value as JSON can hold it; its arrays go to `arrays`."""
+    """Convert a value for JSON, and move its arrays to `arrays`."""
     if isinstance(value, np.ndarray):
         value = np.asarray(value, order="C")
         if value.dtype == ml_dtypes.bfloat16:
-            # Not a type that safetensors gives back to NumPy.
+            # safetensors cannot load this type into NumPy.
             arrays[key] = value.view(np.uint16)
             return {_BFLOAT16: key}
         arrays[key] = value

@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT, answered when the step is done."""
+"""SIGTERM and SIGINT, handled at the end of a step."""
 
 import os
 import signal
@@ -10,10 +10,13 @@ from keras_lstm.core.console import print_status
 
 
 class TrainingInterrupted(SystemExit):
-    """Ends the process as the signal would have: exit code 128 + its number.
+    """Exit the process with the signal's exit code, 128 plus its number.
 
     Args:
-        signum: the signal.
+        signum: number of the signal that was received.
+
+    Attributes:
+        signal_name: name of the signal, such as "SIGTERM".
     """
 
     def __init__(self, signum: int) -> None:
@@ -22,36 +25,40 @@ class TrainingInterrupted(SystemExit):
 
 
 class PreemptionHandler:
-    """Turns the first SIGTERM or SIGINT (Ctrl-C) into a request.
+    """Turn the first SIGTERM or SIGINT (Ctrl-C) into a request to stop.
 
-    Whoever does the work asks between two pieces of it. A second signal ends
-    the process at once. Outside the main thread, where Python has no signal
-    handlers, nothing is changed.
+    Within the `with` block, the first signal only sets `requested`; call
+    `check` wherever the work can stop safely. A second signal ends the process
+    at once. On exit from the block, the previous signal handlers are restored.
+    Outside the main thread, where Python allows no signal handlers, signals
+    keep their effect.
+
+    Pass it to `ExactResume` to write a checkpoint before `fit` stops.
 
     Example:
 
     ```python
     with PreemptionHandler() as preemption:
-        for piece in work:
-            do(piece)
+        for batch in dataset:
+            model.train_on_batch(*batch)
             preemption.check()
     ```
     """
 
     def __init__(self) -> None:
         self._signum: int | None = None
-        self._before: dict[int, Any] = {}
+        self._old_handlers: dict[int, Any] = {}
 
     @property
     def requested(self) -> bool:
-        """Whether a signal has come."""
+        """Whether a signal has been received."""
         return self._signum is not None
 
     def check(self) -> None:
-        """Ends the work if that is asked for.
+        """Stop if a signal has been received.
 
         Raises:
-            TrainingInterrupted: it is.
+            TrainingInterrupted: if a signal has been received.
         """
         if self._signum is not None:
             raise TrainingInterrupted(self._signum)
@@ -59,7 +66,9 @@ class PreemptionHandler:
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
             for signum in (signal.SIGTERM, signal.SIGINT):
-                self._before[signum] = signal.signal(signum, self._note)
+                self._old_handlers[signum] = signal.signal(
+                    signum, self._on_signal
+                )
         return self
 
     def __exit__(
@@ -68,10 +77,10 @@ class PreemptionHandler:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for signum, handler in self._before.items():
+        for signum, handler in self._old_handlers.items():
             signal.signal(signum, handler)
 
-    def _note(self, signum: int, frame: FrameType | None) -> None:
+    def _on_signal(self, signum: int, frame: FrameType | None) -> None:
         if self.requested:
             signal.signal(signum, signal.SIG_DFL)
             os.kill(os.getpid(), signum)

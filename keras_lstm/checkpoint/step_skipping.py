@@ -1,34 +1,34 @@
-"""A `fit` that begins within an epoch."""
+"""A way to start `fit` within an epoch."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 
-# What callbacks have seen already, of an epoch that is taken up within.
+# Hooks that were called for the skipped steps before the training stopped.
 _HOOKS = ("on_epoch_begin", "on_train_batch_begin", "on_train_batch_end")
 
 
 class SkippedSteps:
-    """Has `fit` run over the first steps of an epoch without doing them.
+    """Make `fit` skip the first steps of an epoch.
 
-    Keras cannot begin within an epoch: its `BackupAndRestore` saves the batch
-    and does not read it back. This puts another train function in the place
-    of the model's for so many calls, and keeps callbacks from seeing them. No
-    batches are drawn, but one: the last call is done, so that Keras makes all
-    the variables that it makes in a first step. What it changes is then put
-    right by `restore`.
+    Keras cannot start within an epoch: its `BackupAndRestore` saves the batch
+    index but never reads it back. This class replaces the model's train
+    function for `num_calls` calls and hides these calls from `callbacks`. Only
+    the last call draws a batch and trains on it, because Keras creates some
+    variables in its first step. `restore` then undoes the effects of that
+    step.
 
-    Make it in `on_epoch_begin`, before the callbacks concerned.
+    Create it in `on_epoch_begin`, before `callbacks` receive that hook.
 
     Args:
-        model: that `fit` trains.
-        num_calls: how many calls of the train function to run over, at least 1.
-        callbacks: those that are not to see them.
-        restore: called after the last.
+        model: the model that `fit` trains.
+        num_calls: number of calls of the train function to skip, at least 1.
+        callbacks: callbacks that must not see the skipped calls.
+        restore: function called after the last skipped call.
 
     Attributes:
-        num_left: how many are still to be run over.
+        num_left: number of calls that are still to be skipped.
     """
 
     def __init__(
@@ -40,14 +40,14 @@ class SkippedSteps:
     ) -> None:
         self.num_left = num_calls
         train_function = model.train_function
-        # A callback may have hooks of its own, as LambdaCallback has.
+        # A hook may be an attribute of the instance, as in LambdaCallback.
         self._hooks = [
             (callback, name, vars(callback).get(name))
             for callback in callbacks
             for name in _HOOKS
         ]
 
-        def run_over(iterator: Any) -> Any:
+        def skip_call(iterator: Any) -> Any:
             self.num_left -= 1
             if self.num_left:
                 return {}
@@ -56,18 +56,18 @@ class SkippedSteps:
             restore()
             return model.get_metrics_result()
 
-        model.train_function = run_over
+        model.train_function = skip_call
         for callback, name, _ in self._hooks:
-            setattr(callback, name, _see_nothing)
+            setattr(callback, name, _do_nothing)
 
     def end(self) -> None:
-        """Lets the callbacks see steps again."""
-        for callback, name, own in self._hooks:
-            if own is None:
+        """Restore the hooks of the callbacks."""
+        for callback, name, original in self._hooks:
+            if original is None:
                 delattr(callback, name)
             else:
-                setattr(callback, name, own)
+                setattr(callback, name, original)
 
 
-def _see_nothing(*arguments: Any, **named: Any) -> None:
-    """Stands in for a hook."""
+def _do_nothing(*arguments: Any, **named: Any) -> None:
+    """Do nothing, in place of a hook."""

@@ -4,7 +4,7 @@ import pathlib
 
 from keras_lstm.core.errors import InputError
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 
 def check_version(version: object, argument: str, path: pathlib.Path) -> None:

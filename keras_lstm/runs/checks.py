@@ -1,4 +1,4 @@
-"""What is asked of a finished run: verify, prove, evaluate."""
+"""Checks of a finished run: verify, prove, evaluate."""
 
 import json
 import pathlib
@@ -31,28 +31,30 @@ from keras_lstm.verification.verify import (
     verify,
 )
 
-# Where no proof is found, wrong inputs are looked for at these lengths too.
+# Without a proof, inputs of these lengths are checked for failures too.
 _LENGTHS_TO_FAIL_AT = (64, 1024)
 
 
 def verify_run(
     run: Run, num_bits: int | None = None
 ) -> tuple[TransducerTask, Verification, dict[str, Any]]:
-    """Checks a run's model, and writes what came out into its folder.
+    """Check a run's model and write the result into the run folder.
 
-    `verify-<num_bits>.json` is the result; the wrong answers go to
-    `failures.csv`, or to `failures-<num_bits>.csv` where the length is not
-    the one the model was trained on. `report.json` stays as it is.
+    The result goes to `verify-<num_bits>.json`, and the wrong predictions to
+    `failures.csv`, or to `failures-<num_bits>.csv` if the model was trained
+    on another length. `report.json` is not changed.
 
     Args:
         run: the run.
-        num_bits: the length to check; by default the run's own.
+        num_bits: the length to check; None for the run's own.
 
     Returns:
-        The task of that length, the result, and what was written.
+        The task at that length, the result, and the contents of
+        `verify-<num_bits>.json`.
 
     Raises:
-        InputError: no sequence task, or a length that the head does not allow.
+        InputError: if the run's task is not a sequence task, or the model's
+            head does not support the length.
     """
     task = run.machine_to_verify(num_bits)
     walked = MAX_WALKED_INPUTS
@@ -82,20 +84,21 @@ def verify_run(
 def prove_run(
     run: Run,
 ) -> tuple[ProofSearch, list[Verification], dict[str, Any]]:
-    """Looks for a proof that a run's model is right for every length.
+    """Search for a proof that a run's model is right for every length.
 
-    What is found is written to `proof.json`. Where nothing is, wrong inputs
-    are looked for, of the run's own length and of greater ones.
+    A proof is written to `proof.json`. Without one, the model is checked at
+    the run's own length and at greater ones, until a check finds a failure.
 
     Args:
         run: the run.
 
     Returns:
-        The search; without a proof the checks, up to the first that found
-        something wrong; and both as JSON can hold them.
+        The search; the checks, none if there is a proof; and both as a
+        mapping for JSON.
 
     Raises:
-        InputError: no sequence task, or a model that cannot be proved.
+        InputError: if the run's task is not a sequence task, or
+            `find_proof` does not support the model.
     """
     task = run.machine_to_prove()
     with ProgressBar("proving") as bar:
@@ -112,16 +115,16 @@ def prove_run(
     if search.proof is not None:
         write_text(run.folder.proof, search.proof.to_json())
         return search, checks, report
-    # One that is there is about other weights.
+    # An older proof is about other weights.
     run.folder.proof.unlink(missing_ok=True)
     for num_bits in (task.num_bits, *_LENGTHS_TO_FAIL_AT):
         try:
-            asked = task.of_length(num_bits)
-        # Of some domains too few inputs are left at such a length.
+            machine = task.of_length(num_bits)
+        # Some domains have too few inputs of such a length.
         except InputError:
             continue
         with ProgressBar(f"checking {num_bits} bits") as bar:
-            check = verify(run.model, asked, progress=bar.update)
+            check = verify(run.model, machine, progress=bar.update)
         checks.append(check)
         if check.num_wrong:
             break
@@ -136,7 +139,7 @@ def prove_run(
 def evaluate_run(
     run: Run, **data_options: str | None
 ) -> tuple[Task, dict[str, Any], list[list[str]]]:
-    """Measure a run's model on a test split, each example asked once.
+    """Measure a run's model on each example of a test split.
 
     Args:
         run: the run.
@@ -144,10 +147,11 @@ def evaluate_run(
 
     Returns:
         The task; `evaluation_details`, with the options that name the data;
-        and sketches of the mistakes.
+        and sketches of the most confident mistakes.
 
     Raises:
-        InputError: if it has no test split, or the data does not fit.
+        InputError: if the task has no test split, or the data does not fit
+            the model.
     """
     task = run.task_to_evaluate(**data_options)
     test = require_test(task, task.splits(run.config.seed))
@@ -162,7 +166,7 @@ def evaluate_run(
 
 
 def failures_path(run: SavedRun, num_bits: int) -> pathlib.Path:
-    """Return the file that lists what is wrong at a length."""
+    """Return the path of the list of failures at a length."""
     if num_bits == run.machine.num_bits:
         return run.folder.failures
     return run.folder.failures_at(num_bits)

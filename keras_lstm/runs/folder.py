@@ -1,7 +1,6 @@
-"""A run folder: the names of its files, its lock, and what it may be used for.
+"""A run folder: the names of its files, its lock, and its checks.
 
-No TensorFlow is needed here: what cannot be done in a folder is refused
-before that is loaded.
+This module needs no TensorFlow: a folder is refused before that is loaded.
 """
 
 import contextlib
@@ -22,9 +21,9 @@ from keras_lstm.runs.report import Report, StopReason, stop_text
 from keras_lstm.tasks.increment import Increment
 from keras_lstm.tasks.registry import task_name
 
-# Written before the configuration is.
+# The checkpoint that is written before the configuration.
 _FIRST = "step-000000000.ckpt"
-# Options that make no difference to what a run comes to.
+# Options that do not affect a run's result.
 _FREE = ("checkpoint_every_steps", "checkpoint_every_seconds")
 
 
@@ -32,7 +31,7 @@ class RunFolder:
     """The files of a run, by name.
 
     Args:
-        path: the folder; it need not be there yet.
+        path: the folder; it need not exist yet.
     """
 
     def __init__(self, path: pathlib.Path) -> None:
@@ -47,26 +46,27 @@ class RunFolder:
         self.checkpoints = self.path / "checkpoints"
 
     def verification(self, num_bits: int) -> pathlib.Path:
-        """The file of a later check."""
+        """Return the path of a later check's result."""
         return self.path / f"verify-{num_bits}.json"
 
     def failures_at(self, num_bits: int) -> pathlib.Path:
-        """The file of wrong answers at a length that was not trained on."""
+        """Return the path of the failures at a length not trained on."""
         return self.path / f"failures-{num_bits}.csv"
 
     @property
     def is_begun(self) -> bool:
-        """Whether a run was begun here."""
+        """True if a run was started in the folder."""
         return self.config.exists()
 
     def check(self, resume: bool) -> None:
-        """Refuse what is no folder, and what holds a run unless resumed.
+        """Refuse a path that is not a folder's, or whose run is not resumed.
 
         Args:
-            resume: whether a run that is there is to be resumed.
+            resume: whether a run in the folder is to be resumed.
 
         Raises:
-            InputError: if it is such.
+            InputError: if the path is not a folder's, or the folder holds a
+                run and `resume` is false.
             PermissionError: if the folder cannot be written to.
         """
         try:
@@ -81,11 +81,11 @@ class RunFolder:
             raise
         except OSError as error:
             raise InputError(
-                f"`run_dir` must be a path of a folder. Received: {error}"
+                f"`run_dir` must be the path of a folder. Received: {error}"
             ) from None
         if held and not resume:
             raise InputError(
-                "`run_dir` must not hold a run yet, without `resume`. "
+                "`run_dir` must not hold a run yet, unless `resume` is given. "
                 f"Received: run_dir={self.path}, with {', '.join(held)}"
             )
         if not is_folder:
@@ -99,18 +99,19 @@ class RunFolder:
 
     @contextlib.contextmanager
     def opened(self, resume: bool) -> Iterator[None]:
-        """Lock the folder for this process; make it where it is missing.
+        """Lock the run folder; create it if it is missing.
 
         Args:
-            resume: whether a run that is there is to be resumed.
+            resume: whether a run in the folder is to be resumed.
 
         Raises:
-            InputError: see `check`; or if another process uses the folder.
+            InputError: if `check` refuses the folder, or another process has
+                locked it.
             PermissionError: if the folder cannot be written to.
         """
         self.check(resume)
         with locked(self.path):
-            # Another process may have been faster.
+            # Another process may have started a run before the lock.
             self.check(resume)
             for folder in (self.path, self.checkpoints):
                 remove_temporary(folder)
@@ -120,13 +121,13 @@ class RunFolder:
         """Read the configuration that a run was started with.
 
         Args:
-            argument: what error messages call the folder.
+            argument: the name of the folder in error messages.
 
         Returns:
             The configuration; None if there is none.
 
         Raises:
-            InputError: if `config.yaml` is damaged.
+            InputError: if `config.yaml` is damaged or incomplete.
         """
         try:
             text = self.config.read_text("utf-8")
@@ -134,7 +135,7 @@ class RunFolder:
             return None
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(
-                f"`{argument}` must hold a config.yaml that can be read. "
+                f"`{argument}` must hold a readable config.yaml. "
                 f"Received: {argument}={self.path} ({error})"
             ) from None
         try:
@@ -143,23 +144,24 @@ class RunFolder:
             raise InputError(f"{self.config}: {error}") from None
         if file.preset is None or file.task is None:
             raise InputError(
-                f"`{argument}` must hold a whole config.yaml. Received: "
+                f"`{argument}` must hold a complete config.yaml. Received: "
                 f"{argument}={self.path}"
             )
         preset = get_preset(file.preset, file.task)
         return preset.replace(file.task, **file.values)
 
     def read_report(self, argument: str = "run_dir") -> Report | None:
-        """Read what a finished run has reported.
+        """Read the report of a finished run.
 
         Args:
-            argument: what error messages call the folder.
+            argument: the name of the folder in error messages.
 
         Returns:
-            The report; None for a run that is not finished.
+            The report; None if the run is not finished.
 
         Raises:
-            InputError: if `report.json` is damaged, or of a newer version.
+            InputError: if `report.json` is damaged, or was written by a newer
+                version.
         """
         try:
             mapping: dict[str, Any] = json.loads(self.report.read_text("utf-8"))
@@ -176,22 +178,22 @@ class RunFolder:
         ) as error:
             reason = " ".join(str(error).split())
             raise InputError(
-                f"`{argument}` must hold a report.json that can be read. "
+                f"`{argument}` must hold a readable report.json. "
                 f"Received: {argument}={self.path} "
                 f"({type(error).__name__}: {reason})"
             ) from None
 
     def finished_reason(self, config: Config) -> str | None:
-        """Check that a run may be resumed with a configuration.
+        """Return why nothing is left to train, if the run is finished.
 
         Args:
-            config: the run's own, or one with more epochs.
+            config: the run's own configuration, or one with more epochs.
 
         Returns:
-            None if there is something to do; else why there is not.
+            The reason; None if the run can be started or resumed.
 
         Raises:
-            InputError: if the run was started with another configuration.
+            InputError: if the run was started with other options.
         """
         saved = self.read_config()
         if saved is None:
@@ -205,7 +207,7 @@ class RunFolder:
         ]
         if changed:
             raise InputError(
-                "`resume` goes on with the run's own options; only `epochs` "
+                "`resume` must keep the run's own options; only `epochs` "
                 f"may grow. Received: {', '.join(changed)}"
             )
         report = self.read_report()
@@ -221,29 +223,31 @@ class RunFolder:
     def check_checkpoints(self) -> None:
         """Refuse a folder whose checkpoints and configuration do not agree.
 
-        What a run was killed over before it had a configuration is removed.
+        If a run was killed before its configuration was written, its first
+        checkpoint is removed.
 
         Raises:
-            InputError: if there is one without the other.
+            InputError: if there is a configuration without a checkpoint, or a
+                later checkpoint without a configuration.
         """
         found = list(self.checkpoints.glob("*.ckpt"))
         if self.is_begun and not found:
             raise InputError(
-                "`run_dir` must hold a checkpoint to go on from. Received: "
+                "`run_dir` must hold a checkpoint to resume from. Received: "
                 f"run_dir={self.path}"
             )
         if self.is_begun:
             return
         if any(path.name != _FIRST for path in found):
             raise InputError(
-                "`run_dir` must hold the config.yaml that its checkpoints are "
-                f"of. Received: run_dir={self.path}"
+                "`run_dir` must hold the config.yaml of its checkpoints. "
+                f"Received: run_dir={self.path}"
             )
         for path in found:
             path.unlink()
 
     def remove_results(self) -> None:
-        """Remove what was said about weights that are to be replaced."""
+        """Remove the reports on weights that are about to be replaced."""
         checks = [*self.path.glob("verify-*.json")]
         checks += self.path.glob("failures*.csv")
         for path in (self.report, self.proof, *checks):
@@ -251,7 +255,7 @@ class RunFolder:
 
 
 def default_run_dir(config: Config, kind: str = "") -> pathlib.Path:
-    """Return a folder named from the preset, the seed and the time."""
+    """Return a folder named after the preset, the seed and the time."""
     now = datetime.datetime.now().astimezone()
     name = f"{config.preset}-seed{config.seed}-{now:%Y%m%d-%H%M%S-%f}"
     name = f"{kind}-{name}" if kind else name
@@ -260,6 +264,6 @@ def default_run_dir(config: Config, kind: str = "") -> pathlib.Path:
 
 
 def config_fingerprint(config: Config) -> str:
-    """Return all options that make a difference to what a run comes to."""
+    """Return the options that affect a run's result, as text."""
     options = config.to_flat().items()
     return ", ".join(f"{k}={v}" for k, v in options if k not in _FREE)

@@ -1,11 +1,11 @@
-"""What `report.json` holds, typed."""
+"""The typed contents of `report.json`."""
 
 import dataclasses
 import enum
 import json
 from typing import Any, Self
 
-# Fields that only some runs have; the others leave them out.
+# Fields that only some runs have; other reports omit them.
 _OPTIONAL = (
     *("method", "min_margin_input", "by_hold_length"),
     *("test_first_num_examples", "test_first_num_wrong"),
@@ -14,7 +14,7 @@ _OPTIONAL = (
 
 
 class StopReason(enum.StrEnum):
-    """Why a training stopped."""
+    """Reason why training stopped."""
 
     ALL_EPOCHS = "all_epochs"
     CALLBACK = "callback"
@@ -30,7 +30,7 @@ _REASONS = {
     StopReason.NOTHING_WRONG: "nothing was wrong",
     StopReason.PROVED: "it is proved",
 }
-# What version 0.1 wrote; it named the monitor as well.
+# Version 0.1 wrote these texts; in one it named the monitor.
 _REASONS_IN_0_1 = {text: reason for reason, text in _REASONS.items()}
 _RENAMED = {
     "by_run_length": "by_hold_length",
@@ -42,7 +42,14 @@ _FULL_ACCURACY_IN_0_1 = " was exactly 1"
 
 @dataclasses.dataclass(frozen=True)
 class Seconds:
-    """How long the parts of a run took, in seconds."""
+    """Time taken by each part of a run, in seconds.
+
+    Args:
+        import_: importing packages.
+        build: making the model and the dataset.
+        train: `fit`, over all resumptions.
+        check: the final check.
+    """
 
     import_: float
     build: float
@@ -51,7 +58,7 @@ class Seconds:
 
     @property
     def total(self) -> float:
-        """All of them."""
+        """Sum of all parts."""
         return self.import_ + self.build + self.train + self.check
 
     def to_mapping(self) -> dict[str, float]:
@@ -68,39 +75,43 @@ class Seconds:
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """What a finished run came to.
+    """Result of a finished run.
 
     Args:
         task: the name by which `get_task` finds the task.
         preset: the name of the preset.
-        seed: of the run.
-        checked: "all inputs", "test split", or the kinds sampled.
-        num_examples: inputs checked.
-        num_wrong: those with any output wrong.
-        sequence_accuracy: share of the inputs that are right.
-        token_accuracy: share of the outputs that are right.
+        seed: the run's seed.
+        checked: "all inputs", "test split", or the kinds of inputs sampled.
+        num_examples: number of inputs checked.
+        num_wrong: number of checked inputs with any wrong output.
+        sequence_accuracy: fraction of the inputs with all outputs right.
+        token_accuracy: fraction of the outputs that are right.
         min_margin: the smallest margin; None if it is not finite.
-        test_num_examples: inputs that were held out; None if none were.
-        test_num_wrong: those of them that are wrong.
-        training_examples: examples trained on, repeats counted.
-        distinct_training_examples: different ones; None if not countable.
-        optimizer_steps: steps of the optimizer.
-        epochs: epochs run.
-        validation_accuracy: sequence accuracy after the last epoch.
-        stopped_because: why the training stopped.
-        resumed_from_step: the step it was resumed from, if it was.
-        proved: whether it is proved for every length.
-        num_parameters: of the model.
-        seconds: how long the parts took.
-        versions: of Python and the packages.
-        method: how inputs were checked.
-        min_margin_input: where the smallest margin occurs, most significant
-            first.
-        by_hold_length: counts by run length.
-        test_first_num_examples: of the first test examples, see `test_first`.
-        test_first_num_wrong: those of them that are wrong.
-        proof_boxes: boxes of the proof.
-        proof_margin: the margin that is proved.
+        test_num_examples: number of held-out inputs; None if there are none.
+        test_num_wrong: number of held-out inputs with any wrong output.
+        training_examples: number of examples trained on, counting repeats.
+        distinct_training_examples: number of different ones; None if there
+            are too many to count.
+        optimizer_steps: number of optimizer steps.
+        epochs: number of epochs run.
+        validation_accuracy: sequence accuracy on the validation split after
+            the last epoch; None without such a split.
+        stopped_because: why training stopped.
+        resumed_from_step: the step that the run was resumed from; None if it
+            was not.
+        proved: whether the model is proved right for every length.
+        num_parameters: number of the model's parameters.
+        seconds: time taken by each part of the run.
+        versions: versions of Python and the packages, by name.
+        method: how the inputs were checked.
+        min_margin_input: the input with the smallest margin, most significant
+            symbol first.
+        by_hold_length: a mapping of counts for each hold length.
+        test_first_num_examples: number of first test examples that are also
+            counted alone, see the option `test_first`.
+        test_first_num_wrong: number of those with any wrong output.
+        proof_boxes: number of boxes in the proof.
+        proof_margin: the proved margin.
     """
 
     task: str
@@ -134,7 +145,7 @@ class Report:
     proof_margin: float | None = None
 
     def to_mapping(self) -> dict[str, Any]:
-        """Return the fields as JSON holds them."""
+        """Return the fields as a mapping for JSON."""
         mapping = {
             field.name: getattr(self, field.name)
             for field in dataclasses.fields(self)
@@ -155,18 +166,18 @@ class Report:
 
     @classmethod
     def from_mapping(cls, mapping: dict[str, Any]) -> Self:
-        """Read what `to_mapping` gave, in this version or an earlier one.
+        """Restore a report from the mapping of this or an earlier version.
 
         Args:
             mapping: the parsed `report.json`.
 
         Returns:
-            The report. Fields that are not known are left out.
+            The report, without unknown fields.
 
         Raises:
             KeyError: if a field is missing.
-            TypeError: if a field has another type.
-            ValueError: if a field has no such value.
+            TypeError: if a field has the wrong type.
+            ValueError: if a field has an invalid value.
         """
         mapping = {_RENAMED.get(name, name): mapping[name] for name in mapping}
         values = {
@@ -183,11 +194,11 @@ class Report:
 
 
 def stop_text(reason: StopReason, monitor: str | None) -> str:
-    """Return why a training stopped, in words.
+    """Return the reason why training stopped, in words.
 
     Args:
-        reason: why.
-        monitor: the option of that name.
+        reason: the reason.
+        monitor: the run's option `monitor`.
     """
     if reason is StopReason.FULL_ACCURACY and monitor is not None:
         return f"{monitor}{_FULL_ACCURACY_IN_0_1}"

@@ -1,4 +1,4 @@
-"""What a finished training writes into its folder, and says."""
+"""Results of a finished run, as files and as text."""
 
 import contextlib
 import dataclasses
@@ -24,15 +24,15 @@ from keras_lstm.verification.reporting import proof_text
 
 @dataclasses.dataclass(frozen=True)
 class TrainResult:
-    """What a run came to.
+    """Result of a run.
 
     Args:
-        run_dir: where its files are.
+        run_dir: the run folder.
         model: the trained model, uncompiled, as it was saved.
-        history: what `fit` returned, by metric: a value per epoch.
-        final: what was checked and what was wrong.
-        proof: the last search for a proof, where one was asked for.
-        report: what `report.json` holds.
+        history: the history of `fit`: by metric, a value per epoch.
+        final: the final check.
+        proof: the last search for a proof; None if there was none.
+        report: the contents of `report.json`.
     """
 
     run_dir: pathlib.Path
@@ -44,12 +44,12 @@ class TrainResult:
 
     @property
     def check(self) -> Any:
-        """The check itself: a `Verification` or an `Evaluation`."""
+        """Result of the final check, a `Verification` or an `Evaluation`."""
         return self.final.result
 
 
 def versions() -> dict[str, str]:
-    """Return the versions that a report names."""
+    """Return the versions of Python and the packages, by name."""
     return {
         "python": platform.python_version(),
         "tensorflow": tf.__version__,
@@ -59,14 +59,14 @@ def versions() -> dict[str, str]:
 
 
 def write_results(folder: RunFolder, result: TrainResult) -> None:
-    """Put all files of a result in their places, or none.
+    """Write all files of a result, or none.
 
     Args:
-        folder: where they go.
-        result: what they hold.
+        folder: the run folder.
+        result: the result to write.
 
     Raises:
-        OSError: if they cannot be written.
+        OSError: if a file cannot be written.
     """
     with contextlib.ExitStack() as stack:
 
@@ -76,8 +76,8 @@ def write_results(folder: RunFolder, result: TrainResult) -> None:
         def write(path: pathlib.Path, text: str) -> None:
             place(path).write_text(text, encoding="utf-8")
 
-        # The last to be made is the first to be moved: a report is about
-        # files that are there.
+        # Files are moved into place in reverse order, so the report comes
+        # last: the files that it describes exist.
         write(folder.report, result.report.to_json())
         if result.final.failures is not None:
             write(folder.failures, result.final.failures)
@@ -90,12 +90,12 @@ def write_results(folder: RunFolder, result: TrainResult) -> None:
 
 
 def show_results(board: Any, config: Config, result: TrainResult) -> None:
-    """Add to TensorBoard what a run came to.
+    """Add a run's result to TensorBoard.
 
     Args:
         board: the run's `TensorBoard` callback.
-        config: of the run.
-        result: what it came to.
+        config: the run's configuration.
+        result: the run's result.
     """
     last = result.report.epochs - 1
     machine, search = get_machine(config.task), result.proof
@@ -103,12 +103,12 @@ def show_results(board: Any, config: Config, result: TrainResult) -> None:
         figure = plot_proof(result.model, machine, search.proof)
         board.write_figure("proof", figure, last)
     text = outcome_text(config, result)
-    # Four spaces keep Markdown from reading it.
+    # Four spaces make it a code block in Markdown.
     board.write_text("result", textwrap.indent(text, "    "), last)
 
 
 def outcome_text(config: Config, result: TrainResult) -> str:
-    """Return what was proved, if that was asked for, and what was wrong."""
+    """Return the outcome of the proof search, if any, and of the check."""
     machine = get_machine(config.task)
     if machine is None or result.proof is None:
         return result.final.text
@@ -116,7 +116,7 @@ def outcome_text(config: Config, result: TrainResult) -> str:
 
 
 def result_text(config: Config, result: TrainResult) -> str:
-    """Return a finished run's result, for standard output."""
+    """Return a finished run's result as text for standard output."""
     report, seconds = result.report, result.report.seconds
     distinct = report.distinct_training_examples
     reason = stop_text(report.stopped_because, config.training.monitor)

@@ -14,12 +14,12 @@ from keras_lstm.runs.saved_run import SavedRun, read_run
 
 @dataclasses.dataclass(frozen=True)
 class Run(SavedRun):
-    """What a run folder holds.
+    """A finished run, with its model.
 
     Args:
-        run_dir: the folder.
-        config: how it was trained.
-        report: what `report.json` says.
+        run_dir: the run folder.
+        config: the run's configuration.
+        report: the run's report.
         model: the trained model, uncompiled.
     """
 
@@ -27,15 +27,19 @@ class Run(SavedRun):
 
 
 def load_run(run_dir: pathlib.Path, argument: str = "run_dir") -> Run:
-    """Read a run folder.
+    """Load a finished run from its folder.
 
     Args:
-        run_dir: the folder.
-        argument: what error messages call it.
+        run_dir: the run folder.
+        argument: the name of the folder in error messages.
+
+    Returns:
+        The run.
 
     Raises:
-        InputError: if it holds no finished run, one of a newer version, or a
-            model that cannot be loaded or is another.
+        InputError: if the folder holds no finished run, a run of a newer
+            version, or a model that cannot be loaded or does not match the
+            configuration.
     """
     saved = read_run(run_dir, argument)
     model = load_model(run_dir, argument)
@@ -49,14 +53,18 @@ def load_run(run_dir: pathlib.Path, argument: str = "run_dir") -> Run:
 
 
 def load_model(run_dir: pathlib.Path, argument: str = "run_dir") -> keras.Model:
-    """Loads a run's model, in safe mode.
+    """Load a run's model in Keras's safe mode.
 
     Args:
-        run_dir: the run's folder.
-        argument: what error messages call it.
+        run_dir: the run folder.
+        argument: the name of the folder in error messages.
+
+    Returns:
+        The model, uncompiled.
 
     Raises:
-        InputError: there is none, or it cannot be read.
+        InputError: if there is no model, it cannot be loaded, or it has a
+            Lambda layer.
     """
     path = RunFolder(run_dir).model
     if not path.is_file():
@@ -67,21 +75,21 @@ def load_model(run_dir: pathlib.Path, argument: str = "run_dir") -> keras.Model:
         )
     try:
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
-    # Keras raises what the broken part of the file happens to cause.
+    # Keras raises whatever error the damaged part of the file causes.
     except Exception as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"`{path}` cannot be loaded: {reason}") from None
-    # Safe mode lets those pass that name a function.
+    # Safe mode admits Lambda layers that name a function.
     for layer in model._flatten_layers():
         if isinstance(layer, keras.layers.Lambda):
             raise InputError(
                 f"`{path}` cannot be loaded: layer `{layer.name}` is a Lambda "
-                "layer, which may run any code"
+                "layer, which may run arbitrary code"
             )
     return model
 
 
 def _shapes(model: keras.Model) -> list[Any]:
-    """What tells a model of one configuration from one of another."""
+    """Return the shapes that tell models of different options apart."""
     weights = [tuple(weight.shape) for weight in model.weights]
     return [model.input_shape, model.output_shape, weights]

@@ -1,6 +1,7 @@
-"""A finished run as its folder tells of it, before its model is loaded.
+"""A finished run, read from its folder without the model.
 
-What cannot be asked of a run is refused here, where no TensorFlow is needed.
+This module needs no TensorFlow: requests that do not fit a run are refused
+before that is loaded.
 """
 
 import dataclasses
@@ -20,12 +21,12 @@ from keras_lstm.tasks.transducer import (
 
 @dataclasses.dataclass(frozen=True)
 class SavedRun:
-    """What a run folder holds, without the model.
+    """A finished run, without its model.
 
     Args:
-        run_dir: the folder.
-        config: how it was trained.
-        report: what `report.json` says.
+        run_dir: the run folder.
+        config: the run's configuration.
+        report: the run's report.
     """
 
     run_dir: pathlib.Path
@@ -34,20 +35,20 @@ class SavedRun:
 
     @property
     def folder(self) -> RunFolder:
-        """Its files."""
+        """The run folder and the names of its files."""
         return RunFolder(self.run_dir)
 
     @property
     def any_length(self) -> bool:
-        """Whether its model reads sequences of any length."""
+        """True if the model reads sequences of any length."""
         return self.config.model.head == "per_step"
 
     @property
     def machine(self) -> TransducerTask:
-        """The machine that defines its task.
+        """The finite-state machine that defines the run's task.
 
         Raises:
-            InputError: if none does.
+            InputError: if the task is not a sequence task.
         """
         task = self.config.task
         return require_machine(
@@ -57,14 +58,14 @@ class SavedRun:
         )
 
     def machine_to_verify(self, num_bits: int | None) -> TransducerTask:
-        """Return the machine for inputs of a length.
+        """Return the machine at a length to verify.
 
         Args:
-            num_bits: the length; None for the one that was trained on.
+            num_bits: the length; None for the one trained on.
 
         Raises:
-            InputError: if no machine defines the task, or the head does not
-                allow the length.
+            InputError: if the task is not a sequence task, or the model's
+                head does not support the length.
         """
         trained = self.machine.num_bits
         if num_bits not in (None, trained) and not self.any_length:
@@ -75,11 +76,11 @@ class SavedRun:
         return self.machine.of_length(num_bits or trained)
 
     def machine_to_prove(self) -> TransducerTask:
-        """Return the machine that a proof is about.
+        """Return the machine to prove the model right for.
 
         Raises:
-            InputError: if no machine defines the task, or the model does not
-                answer at every time step.
+            InputError: if the task is not a sequence task, or the model does
+                not predict at every time step.
         """
         machine = self.machine
         if not self.any_length:
@@ -93,12 +94,12 @@ class SavedRun:
         """Return the task whose test split is measured.
 
         Args:
-            **data_options: of the task's `data_options`, those to replace;
-                None for the run's own.
+            **data_options: new values for some of the task's `data_options`;
+                None keeps the run's own.
 
         Raises:
-            InputError: if a machine defines the task, or it has no such
-                options, or they name data of another shape.
+            InputError: if the task is a sequence task or lacks one of the
+                options, or the data has another shape than the model reads.
         """
         task = self.config.task
         if get_machine(task) is not None:
@@ -116,21 +117,25 @@ class SavedRun:
             shown = ", ".join(f"{k}={v}" for k, v in given.items())
             raise InputError(
                 f"`{next(iter(given))}` must have {task.example_label}s of "
-                f"{task.input_shape}, as the model reads them. Received: "
-                f"{shown}, with {other.input_shape}"
+                f"{task.input_shape}, the model's input shape. Received: "
+                f"{shown}, of {other.input_shape}"
             )
         return other
 
 
 def read_run(run_dir: pathlib.Path, argument: str = "run_dir") -> SavedRun:
-    """Read a run folder, without the model.
+    """Read a finished run from its folder, without the model.
 
     Args:
-        run_dir: the folder.
-        argument: what error messages call it.
+        run_dir: the run folder.
+        argument: the name of the folder in error messages.
+
+    Returns:
+        The run.
 
     Raises:
-        InputError: if it holds no finished run, or one of a newer version.
+        InputError: if the folder holds no finished run, or a run of a newer
+            version.
     """
     folder = RunFolder(run_dir)
     report = folder.read_report(argument)

@@ -1,4 +1,4 @@
-"""Images turned, scaled, sheared and moved a little, a batch at a time."""
+"""Random affine augmentation of batches of images."""
 
 from typing import Any
 
@@ -12,18 +12,23 @@ def random_affine(
     shear: float,
     shift: float,
 ) -> Any:
-    """Each image through an affine map of its own, about its middle.
+    """Apply a random affine map about the center to each image.
 
-    Bilinear; what comes from outside an image is 0. A TensorFlow function of
-    its arguments: the same key gives the same images.
+    Interpolation is bilinear; pixels from outside an image are 0. The result
+    depends on the arguments alone: the same key gives the same images.
 
     Args:
         images: `(batch_size, rows, columns)`, float32.
         key: seed of the maps, int64 of shape `(2,)`.
-        rotation: largest angle, in radians, either way.
-        scale: largest natural logarithm of the factor, either way.
-        shear: how far at most a row moves, per row away from the middle.
-        shift: how far at most an image moves, in pixels, along each axis.
+        rotation: largest angle in radians, in either direction.
+        scale: largest absolute natural logarithm of the scaling factor.
+        shear: largest shift of a row in pixels, per row of distance from the
+            center, in either direction.
+        shift: largest shift of an image in pixels, along each axis, in either
+            direction.
+
+    Returns:
+        The changed images, of the same shape and type.
     """
     import tensorflow as tf
 
@@ -33,7 +38,7 @@ def random_affine(
         tf.stack([5, tf.shape(images)[0]]), key, -1.0, 1.0
     )
     angle, stretch, slope, down, right = tf.unstack(drawn * limits)
-    # Where each pixel of the result comes from.
+    # These maps lead from a pixel of the result to its source.
     cosine = tf.cos(angle) * tf.exp(-stretch)
     sine = tf.sin(angle) * tf.exp(-stretch)
     by_row = cosine * slope - sine

@@ -10,10 +10,10 @@ from keras_lstm.core.errors import InputError
 from keras_lstm.core.seeds import derive_seed
 from keras_lstm.tasks.task import Split
 
-# Of functions without Python that has to be turned into a graph, which takes a
-# while. A task's own may have some.
+# For functions without Python control flow: AutoGraph takes time and would
+# change nothing. The functions of a custom task may need it.
 _without_autograph = tf.autograph.experimental.do_not_convert
-# Batches made while a step is computed.
+# Batches made ahead while a training step runs.
 _PREFETCHED = 4
 
 
@@ -25,29 +25,29 @@ def make_dataset(
     seed: int = 0,
     start_step: int = 0,
 ) -> tf.data.Dataset:
-    """Makes the input pipeline of a split.
+    """Make the input pipeline of a split.
 
-    Every batch is made whole, from a vector of indices that depends on `seed`
-    and the step alone.
+    Each batch is made in one call of `split.batch`, from indices that depend
+    on `seed` and the step alone.
 
     Args:
         split: the examples.
-        batch_size: examples in a batch, over all replicas together.
-        training: if true, batches without end: each pass in another order,
-            every batch full, the one at the end of a pass filled up from the
-            next, inputs augmented if the split says how. Otherwise every
-            example once, in order; the last batch may be smaller.
-        seed: the order of a training split, and how it is augmented, depend
-            on this alone.
-        start_step: the batches of a training split from this one on, counted
-            from 0; those before it are not made.
+        batch_size: examples per batch, over all replicas together.
+        training: if true, endless full batches: each pass has another order,
+            the last batch of a pass is filled up from the next pass, and
+            inputs are augmented if the split has an `augment`. If false,
+            every example once, in order; the last batch may be smaller.
+        seed: determines the order of a training split and its augmentation.
+        start_step: first batch of a training dataset, counted from 0; the
+            batches before it are skipped without being made.
 
     Returns:
         Pairs of inputs, `(batch_size, *input_shape)`, and targets,
         `(batch_size, *output_shape)`.
 
     Raises:
-        InputError: a training split has fewer examples than a batch.
+        InputError: if `split` is endless and `training` is false, or
+            `batch_size` exceeds the examples of a training split.
 
     Example:
 
@@ -59,7 +59,10 @@ def make_dataset(
     """
     if split.num_examples is None:
         if not training:
-            raise InputError("`split` has no end and can only be trained on")
+            raise InputError(
+                "`training` must be true for a split that has no end. "
+                "Received: training=False"
+            )
         start = start_step * batch_size
         end = sys.maxsize - batch_size
         starts = tf.data.Dataset.range(start, end, batch_size)
@@ -76,7 +79,7 @@ def make_dataset(
     if training and split.augment is not None:
         dataset = _augmented(dataset, split.augment, seed, start_step)
     options = tf.data.Options()
-    # Of each batch every worker makes the whole and keeps its part.
+    # Every worker makes each batch whole and keeps its part of it.
     options.experimental_distribute.auto_shard_policy = (
         tf.data.experimental.AutoShardPolicy.DATA
     )
@@ -85,11 +88,16 @@ def make_dataset(
 
 
 def without_autotuning(dataset: tf.data.Dataset) -> tf.data.Dataset:
-    """The dataset, whose iterators end at once.
+    """Return the dataset with autotuning off, so that iterators end at once.
 
-    The end of an iterator waits for TensorFlow's tuner of pipelines to look
-    up, which it does less and less often: after a training of some minutes
-    every 60 s.
+    Deleting an iterator waits for the autotuner's next period, and the
+    periods grow: after some minutes of training they last 60 s.
+
+    Args:
+        dataset: any dataset.
+
+    Returns:
+        The dataset with the option set.
     """
     options = tf.data.Options()
     options.autotune.enabled = False
@@ -97,10 +105,14 @@ def without_autotuning(dataset: tf.data.Dataset) -> tf.data.Dataset:
 
 
 def check_fills_a_batch(split: Split, batch_size: int) -> None:
-    """Refuses a training split with fewer examples than a batch.
+    """Refuse a training split with fewer examples than a batch.
+
+    Args:
+        split: the training split.
+        batch_size: examples per batch.
 
     Raises:
-        InputError: it has.
+        InputError: if `batch_size` exceeds the number of examples.
     """
     if split.num_examples is not None and batch_size > split.num_examples:
         raise InputError(
@@ -110,17 +122,18 @@ def check_fills_a_batch(split: Split, batch_size: int) -> None:
 
 
 def check_endless(dataset: tf.data.Dataset, argument: str) -> tf.data.Dataset:
-    """Refuses a dataset that ends.
+    """Refuse a dataset that ends.
 
     Args:
-        dataset: what `make_dataset` makes for training is as good as endless.
-        argument: what error messages call it.
+        dataset: the dataset. At least 2^31 batches, as `make_dataset` makes
+            for training, or an unknown number count as endless.
+        argument: the argument's name in the error message.
 
     Returns:
         The dataset.
 
     Raises:
-        InputError: it ends.
+        InputError: if the dataset has fewer batches.
     """
     if 0 <= int(dataset.cardinality()) < 2**31:
         raise InputError(
@@ -148,7 +161,7 @@ def _augmented(
 def _shuffled(
     num_examples: int, batch_size: int, seed: int, start_step: int
 ) -> tf.data.Dataset:
-    """Indices for passes without end, each in an order of its own."""
+    """Return batches of indices for endless passes, each in its own order."""
     key = tf.constant(derive_seed(seed, "order"), tf.int64)
     start = start_step * batch_size
 
@@ -160,7 +173,7 @@ def _shuffled(
     def epoch_batches(epoch: Any) -> tf.data.Dataset:
         following = order(epoch + 1)[:batch_size]
         indices = tf.concat([order(epoch), following], 0)
-        # The batch before the first one here began in the pass before.
+        # The previous pass's last batch took the first indices of this one.
         first = tf.math.floormod(-epoch * num_examples, batch_size)
         first = tf.maximum(first, start - epoch * num_examples)
         starts = tf.data.Dataset.range(first, num_examples, batch_size)

@@ -1,4 +1,4 @@
-"""Inputs that a network is likely to fail on, for domains too large to list."""
+"""Inputs that networks are likely to fail on, for domains too large to list."""
 
 from typing import Any
 
@@ -15,39 +15,47 @@ def set_hold_lengths(
     inputs: npt.NDArray[Any],
     hold_lengths: npt.NDArray[np.integer[Any]],
 ) -> npt.NDArray[Any]:
-    """Inputs whose runs have the lengths that are asked for.
+    """Return the inputs, changed to have the given hold lengths.
 
     Args:
-        task: with symbols that keep its start state and others that leave it.
-        inputs: random ones, `(num_examples, num_bits)`.
-        hold_lengths: below `num_bits`, `(num_examples,)`.
+        task: a task with `hold_symbols` and `leave_symbols`.
+        inputs: random symbols, `(num_examples, num_bits)`.
+        hold_lengths: number of symbols for which the machine stays in its
+            start state, from 0 to `num_bits - 1`, `(num_examples,)`.
 
     Returns:
-        The inputs, changed up to the end of the run, of the same shape.
+        The inputs, `(num_examples, num_bits)`: random hold symbols, then a
+        random leave symbol, then the rest unchanged.
     """
     hold, leave = (
         np.array(symbols, inputs.dtype)
         for symbols in (task.hold_symbols, task.leave_symbols)
     )
     steps = np.arange(inputs.shape[-1])
-    runs = hold_lengths[:, np.newaxis]
+    lengths = hold_lengths[:, np.newaxis]
     held = hold[inputs % len(hold)]
     left = leave[inputs % len(leave)]
-    inputs = np.where(steps < runs, held, inputs)
-    return np.where(steps == runs, left, inputs)
+    inputs = np.where(steps < lengths, held, inputs)
+    return np.where(steps == lengths, left, inputs)
 
 
 def hard_inputs(
     task: TransducerTask,
 ) -> tuple[npt.NDArray[np.signedinteger[Any]], str]:
-    """Inputs that a network is likely to fail on, and what they are.
+    """Return inputs that a network is likely to fail on.
+
+    Args:
+        task: the task, at the length of the inputs.
 
     Returns:
-        The inputs, `(num_examples, num_bits)`, all in the domain, and their
-        kinds in words.
+        The inputs, `(num_examples, num_bits)`, all different and in the
+        domain; and a description of their kinds for reports.
+
+    Raises:
+        InputError: if none of the inputs is in the domain.
     """
     length, num_symbols = task.num_bits, task.num_symbols
-    # There are many of them: as small as the symbols allow.
+    # The array is large, so use the smallest type that holds the symbols.
     dtype = np.min_scalar_type(-num_symbols)
     rng = np.random.default_rng(derive_seed(0, "kinds"))
     steps = np.arange(length)
@@ -59,8 +67,8 @@ def hard_inputs(
     parts = [random(1024)]
     kinds = ["uniformly random"]
     if task.hold_symbols and task.leave_symbols:
-        runs = np.repeat(steps, contexts)
-        parts.append(set_hold_lengths(task, random(len(runs)), runs))
+        lengths = np.repeat(steps, contexts)
+        parts.append(set_hold_lengths(task, random(len(lengths)), lengths))
         kinds.append(
             f"every {task.hold_label} length from 0 to {length - 1:,}, each in "
             f"up to {contexts} random contexts"
@@ -87,7 +95,7 @@ def hard_inputs(
     inputs = inputs[task.in_domain(task.states(inputs)[:, -1])]
     if not len(inputs):
         raise InputError(
-            "`domain_states` admits too few inputs for any to be found. "
+            "`domain_states` must admit at least one of the inputs to check. "
             f"Received: num_bits={length}"
         )
     rows = np.ascontiguousarray(inputs).view(

@@ -1,9 +1,9 @@
-"""Reader of the IDX file format, in which MNIST and its relatives come.
+"""Reader of the IDX file format, in which MNIST and similar data come.
 
 The format (http://yann.lecun.com/exdb/mnist/): two zero bytes, one byte for
 the type of the values, one for the number of dimensions, a big-endian 32-bit
 size for each dimension, then the values. Only unsigned bytes (type 8) are
-read, which is what these datasets hold.
+supported, the type that these datasets use.
 """
 
 import gzip
@@ -19,31 +19,32 @@ import numpy.typing as npt
 from keras_lstm.core.errors import InputError
 
 _UNSIGNED_BYTE = 8
-# What deflate reaches at most, https://zlib.net/zlib_tech.html.
+# The largest compression ratio of deflate, https://zlib.net/zlib_tech.html.
 _MAX_COMPRESSION = 1032
 _CHUNK_BYTES = 2**20
 
 
 class IdxError(InputError):
-    """A file that is not the IDX file it should be."""
+    """An unreadable or malformed IDX file."""
 
 
 def read_idx(path: pathlib.Path, num_dimensions: int) -> npt.NDArray[np.uint8]:
-    """Reads an IDX file of unsigned bytes, gzip-compressed or not.
+    """Read an IDX file of unsigned bytes, gzip-compressed or not.
 
-    No more memory is taken than the file has values for, whatever its header
-    promises.
+    Memory is allocated for the values that the file contains, whatever its
+    header promises.
 
     Args:
         path: the file.
-        num_dimensions: how many dimensions it must have.
+        num_dimensions: the number of dimensions that the file must have.
 
     Returns:
         The values, in the shape that the header gives.
 
     Raises:
-        IdxError: the file cannot be read, is no such file, or is longer or
-            shorter than its header says.
+        IdxError: if the file cannot be read, is not an IDX file of unsigned
+            bytes with `num_dimensions` dimensions, or is longer or shorter
+            than its header states.
     """
     try:
         size = path.stat().st_size
@@ -77,12 +78,16 @@ def _read(
         raise IdxError(f"`{path}` ends within its header")
     shape = [int(size) for size in np.frombuffer(header, ">u4", offset=4)]
     expected = math.prod(shape)
-    promised = f"{' x '.join(map(str, shape))} values"
+    declared = f"{' x '.join(map(str, shape))} values"
     if not expected:
-        raise IdxError(f"`{path}` promises {promised} in its header: none")
+        raise IdxError(
+            f"`{path}` must hold values. Received: a header that declares "
+            f"{declared}"
+        )
     if expected > limit:
         raise IdxError(
-            f"`{path}` promises {promised} in its header, more than it holds"
+            f"`{path}` must hold the values that its header declares. "
+            f"Received: {declared}, more than fit the file"
         )
     values = io.BytesIO()
     while chunk := file.read(min(_CHUNK_BYTES, expected + 1 - values.tell())):
@@ -90,6 +95,7 @@ def _read(
     if values.tell() != expected:
         held = "more" if values.tell() > expected else f"{values.tell()}"
         raise IdxError(
-            f"`{path}` promises {promised} in its header and holds {held}"
+            f"`{path}` must hold the {declared} that its header declares. "
+            f"Received: {held}"
         )
     return np.frombuffer(values.getbuffer(), np.uint8).reshape(shape)

@@ -1,4 +1,4 @@
-"""Images from files that people have: NumPy, IDX, PNG, JPEG."""
+"""Images from NumPy, IDX, PNG and JPEG files."""
 
 import pathlib
 import warnings
@@ -27,7 +27,7 @@ class ImageNotation(Notation):
 
     Args:
         shape: rows and columns that the model reads.
-        white: the value of white in files of bytes.
+        white: value of a white pixel in `.npy` and IDX files of bytes.
     """
 
     reads_lines = False
@@ -37,7 +37,7 @@ class ImageNotation(Notation):
         self._white = white
 
     def read(self, text: str) -> list[Query]:
-        """Read a file of one image or several."""
+        """Read a file of one or more images."""
         images = read_images(pathlib.Path(text), self._shape, self._white)
         several = len(images) > 1
         return [
@@ -62,22 +62,23 @@ class ImageNotation(Notation):
 def read_images(
     path: pathlib.Path, shape: tuple[int, ...], white: float
 ) -> npt.NDArray[np.float32]:
-    """Reads one file of images.
+    """Read a file of images.
 
     Args:
-        path: a `.npy` file of one image or several, bytes or numbers from 0 to
-            1; an IDX file, compressed or not; or a PNG or JPEG picture, whose
-            colours are made grey. What is written is white on black, as in
-            MNIST.
+        path: a `.npy` file of one or more images, bytes or numbers from 0 to
+            1; an IDX file, gzip-compressed or not; or a PNG or JPEG picture,
+            which is converted to grey. The foreground must be white on
+            black, as in MNIST.
         shape: rows and columns that the model reads.
-        white: the value of white in a file of bytes, other than a picture.
+        white: value of a white pixel in `.npy` and IDX files of bytes.
 
     Returns:
-        From 0 to 1, `(images, rows, columns)`.
+        Pixels from 0 (black) to 1 (white), `(num_images, rows, columns)`.
 
     Raises:
-        InputError: no such file, or images of another size.
-    """
+        InputError: if the file cannot be read, has another format, or its
+            images have another size or values outside the range.
+    """  # noqa: DOC501 - `_wrong_size` returns an `InputError`.
     try:
         with path.open("rb") as file:
             start = file.read(6)
@@ -92,7 +93,7 @@ def read_images(
     elif start.startswith(_IDX):
         values = read_idx(path, 3)
     else:
-        # The size is looked at before anything is decoded.
+        # This checks the size before it decodes anything.
         values, white = _read_picture(path, shape), 255.0
     if values.ndim == 2:
         values = values[np.newaxis]
@@ -126,7 +127,7 @@ def _read_picture(path: pathlib.Path, shape: tuple[int, ...]) -> Any:
     except UnidentifiedImageError:
         raise InputError(
             "`input` must be a .npy, IDX, PNG or JPEG file. Received: "
-            f"{path}, which is none"
+            f"{path}, in none of these formats"
         ) from None
     except Image.DecompressionBombError as error:
         raise InputError(f"`input` {path} is too large: {error}") from None
@@ -135,16 +136,16 @@ def _read_picture(path: pathlib.Path, shape: tuple[int, ...]) -> Any:
 
 
 def _grey(picture: Any) -> Any:
-    """Bytes from 0 to 255; what is transparent is black."""
+    """Return bytes from 0 to 255; transparent pixels are black."""
     from PIL import Image
 
     if picture.mode.startswith("I"):
-        # 16 bits, which Pillow would cut off at 255.
+        # 16-bit values, which Pillow would clip at 255.
         return np.asarray(np.asarray(picture) // 257, np.uint8)
     if picture.has_transparency_data:
-        seen = picture.convert("RGBA")
+        foreground = picture.convert("RGBA")
         black = Image.new("RGBA", picture.size, (0, 0, 0, 255))
-        picture = Image.alpha_composite(black, seen)
+        picture = Image.alpha_composite(black, foreground)
     return np.asarray(picture.convert("L"))
 
 

@@ -1,4 +1,4 @@
-"""Images read row by row: each row a time step, each pixel a feature."""
+"""Images read row by row: a row is a time step, a pixel is a feature."""
 
 import dataclasses
 import functools
@@ -20,7 +20,7 @@ from keras_lstm.tasks.task import Split, Splits, Task
 _Images = npt.NDArray[np.uint8]
 _Labels = npt.NDArray[np.uint8]
 
-# The names under which MNIST and Fashion-MNIST are published.
+# The file names under which MNIST and Fashion-MNIST are published.
 _FILES = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
     "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
@@ -30,30 +30,31 @@ _FILES = {
 @dataclasses.dataclass(frozen=True)
 class _Dataset:
     shape: tuple[int, int]
+    # The value of a white pixel.
     white: float
-    """The value of a white pixel."""
     num_validation: int
 
 
 _DATASETS = {
-    # 55,000 / 5,000, as the tutorial's reader cuts them.
+    # 55,000 to train on and 5,000 to validate on, as in TensorFlow's tutorial.
     "mnist": _Dataset((28, 28), 255.0, 5000),
     "fashion_mnist": _Dataset((28, 28), 255.0, 5000),
     "digits": _Dataset((8, 8), 16.0, 180),
 }
 _NUM_CLASSES = 10
 _NUM_DIGITS_TEST = 360
-# From black to white. Two rows of an image share a line of text.
+# From black to white.
 _SHADES = " .:-=+*#%@"
 
 
 @dataclasses.dataclass(frozen=True)
 class ImageRows(Task):
-    """Name the class of an image that is read from its first row to its last.
+    """Classify an image that is read from its first row to its last.
 
-    Inputs are `(rows, columns)` = `(timesteps, features)`, pixels scaled to
-    [0, 1]; targets are class numbers. The validation part is cut from the end
-    of the training files; the test files are for the final figure only.
+    Inputs are `(rows, columns)`, which are `(timesteps, features)`, pixels
+    scaled to [0, 1]; targets are class numbers, `()`. The validation split is
+    the end of the training files; the test files are used for the final
+    figure only.
     """
 
     name = "image-rows"
@@ -65,42 +66,43 @@ class ImageRows(Task):
 
     dataset: str = option(
         "mnist",
-        "which images; digits ships with scikit-learn and needs no network",
+        "image dataset; digits ships with scikit-learn and needs no network",
         choices=tuple(_DATASETS),
     )
     data_dir: str | None = option(
         None,
-        "folder of the IDX files, or with a subfolder of the dataset's name "
-        "that holds them; by default the environment's KERAS_LSTM_DATA_DIR, "
-        "else a download by Keras",
+        "folder of the IDX files, or of a subfolder with the dataset's name "
+        "that holds them; by default the environment variable "
+        "KERAS_LSTM_DATA_DIR, then a download by Keras",
     )
     test_first: int | None = option(
         None,
-        "also report how many of this many first test images are right",
+        "also report the result on this many first test images separately",
         minimum=1,
     )
 
     rotation: float = option(
         0.0,
-        "augmentation: turn training images by up to this, in radians",
+        "augmentation: largest random rotation of training images, in radians",
         minimum=0.0,
         maximum=3.2,
     )
     scale: float = option(
         0.0,
-        "augmentation: scale them by a factor of up to e to this, or down",
+        "augmentation: largest random scaling, up or down, as the natural "
+        "logarithm of the factor",
         minimum=0.0,
         maximum=1.0,
     )
     shear: float = option(
         0.0,
-        "augmentation: shear them by up to this much of a pixel per row",
+        "augmentation: largest random shear, in pixels per row",
         minimum=0.0,
         maximum=1.0,
     )
     shift: float = option(
         0.0,
-        "augmentation: move them by up to this many pixels",
+        "augmentation: largest random shift along each axis, in pixels",
         minimum=0.0,
         maximum=28.0,
     )
@@ -112,7 +114,7 @@ class ImageRows(Task):
 
     @property
     def num_classes(self) -> int:
-        """Ten, in each of the datasets."""
+        """Ten, for every dataset."""
         return _NUM_CLASSES
 
     @property
@@ -131,11 +133,11 @@ class ImageRows(Task):
         return self.test_first
 
     def notation(self, any_length: bool) -> Notation:
-        """Return that of image files."""
+        """Return the notation of image files."""
         return ImageNotation(self.input_shape, self.white)
 
     def sketch(self, inputs: npt.NDArray[Any]) -> list[str]:
-        """Return lines of characters that are the brighter the fuller."""
+        """Return the image as characters, a line for each two rows."""
         rows = inputs[: len(inputs) // 2 * 2]
         halved = rows.reshape(-1, 2, rows.shape[1]).mean(1)
         shades = np.minimum(halved * len(_SHADES), len(_SHADES) - 1)
@@ -143,14 +145,21 @@ class ImageRows(Task):
 
     @property
     def white(self) -> float:
-        """The value of a white pixel in the dataset's files."""
+        """Value of a white pixel in the dataset's files."""
         return _DATASETS[self.dataset].white
 
     def splits(self, seed: int) -> Splits:
-        """The dataset's own training and test images; `seed` changes nothing.
+        """Return the dataset's own training and test images.
+
+        Args:
+            seed: unused: the splits are the same for every seed.
+
+        Returns:
+            The three splits.
 
         Raises:
-            InputError: the files are not there, or not what they should be.
+            InputError: if the files cannot be found, downloaded or read, or
+                hold other data than the dataset's.
         """
         (images, labels), test = self._load()
         cut = len(images) - _DATASETS[self.dataset].num_validation
@@ -158,7 +167,8 @@ class ImageRows(Task):
             raise InputError(
                 f"`dataset` {self.dataset} needs more than "
                 f"{_DATASETS[self.dataset].num_validation} training images, "
-                f"which are for validation. Received: {len(images)}"
+                "the number that is taken for validation. Received: "
+                f"{len(images)}"
             )
         train = self._split(images[:cut], labels[:cut])
         return Splits(
@@ -209,19 +219,19 @@ class ImageRows(Task):
         shape = self.input_shape
         if images.shape[1:] != shape:
             raise InputError(
-                f"`dataset` {self.dataset} has images of {shape[0]} x "
+                f"`dataset` {self.dataset} must have images of {shape[0]} x "
                 f"{shape[1]} pixels. Received: "
                 f"{' x '.join(map(str, images.shape[1:]))}"
             )
         if not len(labels) or labels.max() >= _NUM_CLASSES:
             raise InputError(
-                f"`dataset` {self.dataset} has labels from 0 to "
+                f"`dataset` {self.dataset} must have labels from 0 to "
                 f"{_NUM_CLASSES - 1}. Received: "
                 f"{labels.max() if len(labels) else 'no labels'}"
             )
 
     def _folder(self) -> pathlib.Path | None:
-        """The folder of the IDX files; None if there is none to look in."""
+        """Return the folder of the IDX files; None to download them."""
         given = self.data_dir or os.environ.get("KERAS_LSTM_DATA_DIR")
         if not given:
             return None
@@ -229,7 +239,7 @@ class ImageRows(Task):
             folder = pathlib.Path(given).expanduser()
         except RuntimeError as error:
             raise InputError(
-                f"`data_dir` must be a folder: {error} Received: "
+                f"`data_dir` must be a folder ({error}). Received: "
                 f"data_dir={given}"
             ) from None
         name = _FILES["train"][0]
@@ -251,13 +261,13 @@ class ImageRows(Task):
         module = getattr(keras.datasets, self.dataset)
         try:
             return module.load_data()
-        # The download reports its failures as plain `Exception`.
+        # Keras reports a failed download as a plain `Exception`.
         except Exception as error:
             raise InputError(
-                f"`dataset` {self.dataset} was not found here and could not "
-                "be downloaded: name the folder of its IDX files with "
-                "--data-dir or KERAS_LSTM_DATA_DIR, or use --dataset digits. "
-                f"Received: {' '.join(str(error).split())}"
+                f"`dataset` {self.dataset} was not found on this machine and "
+                "could not be downloaded: set --data-dir or "
+                "KERAS_LSTM_DATA_DIR to the folder of its IDX files, or use "
+                f"--dataset digits. Received: {' '.join(str(error).split())}"
             ) from None
 
 
@@ -273,8 +283,8 @@ def _read_pair(
     images, labels = read_idx(images_path, 3), read_idx(labels_path, 1)
     if len(images) != len(labels):
         raise IdxError(
-            f"`{labels_path}` must hold a label for each of the {len(images)} "
-            f"images. Received: {len(labels)} labels"
+            f"`{labels_path}` must hold one label for each of the "
+            f"{len(images)} images. Received: {len(labels)} labels"
         )
     return images, labels
 
@@ -284,7 +294,8 @@ def _load_digits() -> tuple[tuple[_Images, _Labels], tuple[_Images, _Labels]]:
     from sklearn.model_selection import train_test_split
 
     digits = load_digits()
-    # The file is ordered by writer: cut it the same way for every seed.
+    # Its images are ordered by writer, so shuffle them before the cut, and
+    # alike for every seed, so that results compare.
     images, test_images, labels, test_labels = train_test_split(
         digits.images.astype(np.uint8),
         digits.target.astype(np.uint8),

@@ -1,4 +1,4 @@
-"""Increment, and its small relatives."""
+"""Increment, and other small tasks on binary numbers."""
 
 from typing import ClassVar
 
@@ -6,17 +6,17 @@ from keras_lstm.tasks.transducer import TransducerTask
 
 
 class Increment(TransducerTask):
-    """A number plus 1: 0111 (7) becomes 1000 (8).
+    """Add 1 to a number: 0111 (7) becomes 1000 (8).
 
-    Bits are read least significant first, the way the carry travels:
+    Bits are read least significant first, in the direction of the carry:
 
     | state | reads | writes | goes to |
     | --- | --- | --- | --- |
     | 0, carry | 1 | 0 | carry |
     | 0, carry | 0 | 1 | done |
-    | 1, done | 0 or 1 | what it read | done |
+    | 1, done | 0 or 1 | the bit read | done |
 
-    The domain leaves out all ones, whose answer would not fit.
+    The domain excludes the number of all ones, whose target would not fit.
     """
 
     name = "increment"
@@ -30,9 +30,9 @@ class Increment(TransducerTask):
 
 
 class Decrement(TransducerTask):
-    """A number minus 1: 1000 (8) becomes 0111 (7).
+    """Subtract 1 from a number: 1000 (8) becomes 0111 (7).
 
-    State 0 borrows, state 1 is done. The domain leaves out zero.
+    State 0 borrows, state 1 is done. The domain excludes zero.
     """
 
     name = "decrement"
@@ -46,9 +46,9 @@ class Decrement(TransducerTask):
 
 
 class Parity(TransducerTask):
-    """At each bit, whether the ones so far are odd: 0110 becomes 0010.
+    """Tell at each bit if the ones so far are odd in number: 0110 becomes 0010.
 
-    State 0 is even, state 1 odd. Every input is in the domain.
+    State 0 is even, state 1 is odd. Every input is in the domain.
     """
 
     name = "parity"
@@ -61,11 +61,11 @@ class Parity(TransducerTask):
 
 
 class Add(TransducerTask):
-    """The sum of two numbers: 0011 + 0110 (3 + 6) becomes 1001 (9).
+    """Add two numbers: 0011 + 0110 (3 + 6) becomes 1001 (9).
 
     A symbol is a pair of bits, one of each number: 0 for 0 and 0, 1 for 1 and
     0, 2 for 0 and 1, 3 for 1 and 1. State 1 carries. Every input is in the
-    domain; a carry out of the last bits is lost.
+    domain; a carry out of the most significant bits is dropped.
     """
 
     name = "add"

@@ -1,4 +1,9 @@
-"""The contract between a task and everything else."""
+"""The contract between a task and everything else.
+
+To add a kind of task, subclass `Task` in one file; its docstring lists what
+the subclass must define and what it may override. For a task that a
+finite-state machine defines, subclass `TransducerTask` instead.
+"""
 
 import abc
 import dataclasses
@@ -16,16 +21,22 @@ from keras_lstm.tasks.notation import ArrayNotation, Notation, SymbolNotation
 class Split:
     """A set of examples, addressed by index.
 
+    `make_dataset` turns a split into batches.
+
     Args:
-        num_examples: how many there are; None for a stream without end that
-            is drawn from the seed.
-        batch: called inside a tf.data pipeline with an int64 tensor of shape
-            `(batch_size,)`, consecutive indices for a stream and any for the
-            rest; returns the inputs, `(batch_size, *input_shape)`, and the
-            targets, `(batch_size, *output_shape)`.
-        augment: for training only, called there with inputs and a key, int64
-            of shape `(2,)`, that is another at each step; returns inputs
-            changed by chance. None for none.
+        num_examples: number of examples, addressed from 0; None for an
+            endless stream that is drawn from the seed.
+        batch: returns the examples at an int64 tensor of indices, of shape
+            `(batch_size,)`: the inputs, `(batch_size, *input_shape)`, int32
+            for symbols and float32 for features, and the targets,
+            `(batch_size, *output_shape)`, int32. Traced into a tf.data
+            pipeline, and also called eagerly. The indices of a stream are
+            consecutive; those of a finite split may be any.
+        augment: returns randomly changed inputs of the same shape and type,
+            given the inputs of a batch and an int64 key of shape `(2,)` that
+            differs at every step. Traced into the pipeline of training
+            batches only; the result must depend on the arguments alone. None
+            for no augmentation.
     """
 
     num_examples: int | None
@@ -35,13 +46,14 @@ class Split:
 
 @dataclasses.dataclass(frozen=True)
 class Splits:
-    """What a task trains on, chooses by, and is measured on at the end.
+    """The examples of a task: to train, to validate and to test on.
 
     Args:
-        train: the examples to learn from.
-        validation: the examples that callbacks may look at; None for none.
-        test: the examples kept for the final figure; None where every input
-            is checked instead.
+        train: the examples to train on.
+        validation: the examples to measure after each epoch, which callbacks
+            may see; None for none.
+        test: the examples held out for the final figure. None only for a
+            `TransducerTask`, whose models are checked on every input.
     """
 
     train: Split
@@ -51,24 +63,80 @@ class Splits:
 
 @dataclasses.dataclass(frozen=True)
 class Task(Options, abc.ABC):
-    """What is learned. A subclass's fields are its options.
+    """Base class of tasks: what is learned, and the examples of it.
 
-    A kind of task is one file: shapes and examples have to be given; the rest
-    of this contract, which training, checking, prediction, tuning and export
-    ask, has defaults that suit labelled sequences of symbols or features. A
-    task that a finite-state machine defines derives from `TransducerTask`.
+    A new kind of task is one subclass in one file. Decorate it with
+    `@dataclasses.dataclass(frozen=True)` and declare its fields with
+    `option(...)`: each becomes a command-line flag and a key of
+    `config.yaml`, and is checked when an instance is made. Checks across
+    options belong in `__post_init__`, which must call that of `super()`.
+
+    A subclass must define `name` and `default_preset`; `num_symbols`,
+    `num_classes`, `input_shape` and `output_shape`; and `splits`, with a test
+    split. It may override the other members, whose defaults suit a finite set
+    of labelled sequences, of symbols or of features. Each member below names
+    the part of the package that uses it; no code outside `tasks/` checks a
+    task's class.
+
+    Import TensorFlow inside the methods that need it: the command line makes
+    tasks to check options before it loads TensorFlow.
+
+    `keras-lstm train my_module:MyTask` trains a task from any module. To give
+    it a short name, add it to `TASKS` in `tasks/registry.py`.
 
     Attributes:
-        name: what the command line calls it.
-        default_preset: the preset it is trained with where none is named.
-        objectives: what a search may minimize for it; the first is the
-            default.
-        data_options: options that name the data, which `evaluate` may
-            replace.
-        example_label: what an example is called in texts.
-        step_label: what a time step is called there.
-        inputs_are_images: whether an input, `(rows, columns)` of numbers from
-            0 to 1, can be shown as a picture.
+        name: required; the task's name for the command line, in reports, and
+            of its models: lower-case letters, digits, `-` and `_`.
+        default_preset: required; the preset to train with if none is given
+            and none has the task's name. A preset accepts every task whose
+            `default_preset` equals that of its own task.
+        objectives: the objectives that `tune` accepts, a choice of
+            "accuracy" (of validation), "cost" and "smallest"; the first is
+            the default.
+        data_options: names of the options that select the data. `evaluate`
+            may replace them, and states the value of the first.
+        example_label: noun for an example in the results of a check; an "s"
+            is appended for the plural.
+        step_label: noun for a time step in the results of `evaluate`;
+            likewise.
+        inputs_are_images: true if an input is `(rows, columns)` of numbers
+            from 0 to 1, which TensorBoard can show as an image.
+
+    Example:
+
+    >>> from keras_lstm.core.options import option
+    >>> from keras_lstm.core.seeds import derive_seed
+    >>> @dataclasses.dataclass(frozen=True)
+    ... class First(Task):
+    ...     "Name the first of a sequence of three different symbols."
+    ...     name = "first"
+    ...     default_preset = "image-rows"
+    ...     num_symbols = 3
+    ...     num_classes = 3
+    ...     output_shape = ()
+    ...     length: int = option(7, "symbols in a sequence", minimum=1)
+    ...
+    ...     @property
+    ...     def input_shape(self):
+    ...         return (self.length,)
+    ...
+    ...     def splits(self, seed):
+    ...         rng = np.random.default_rng(derive_seed(seed, "symbols"))
+    ...         shape = (900, self.length)
+    ...         symbols = rng.integers(3, size=shape, dtype=np.int32)
+    ...         parts = symbols[:500], symbols[500:700], symbols[700:]
+    ...         return Splits(*map(self._split, parts))
+    ...
+    ...     def _split(self, symbols):
+    ...         import tensorflow as tf
+    ...         def batch(indices):
+    ...             inputs = tf.gather(symbols, indices)
+    ...             return inputs, inputs[:, 0]
+    ...         return Split(len(symbols), batch)
+    >>> splits = First(length=5).splits(seed=0)
+    >>> inputs, targets = splits.test.batch(np.arange(4))
+    >>> inputs.shape, targets.shape
+    (TensorShape([4, 5]), TensorShape([4]))
     """
 
     name: ClassVar[str]
@@ -79,15 +147,20 @@ class Task(Options, abc.ABC):
     step_label: ClassVar[str] = "step"
     inputs_are_images: ClassVar[bool] = False
 
+    # Required. `build_model` derives the layers from the first four.
+
     @property
     @abc.abstractmethod
     def num_symbols(self) -> int | None:
-        """How many different input tokens there are; None for features."""
+        """Number of different input symbols; None if inputs are features.
+
+        Symbols are embedded; features go to the network unchanged.
+        """
 
     @property
     @abc.abstractmethod
     def num_classes(self) -> int:
-        """How many different values an output can take."""
+        """Number of classes that an output is one of: 0 to this minus 1."""
 
     @property
     @abc.abstractmethod
@@ -97,55 +170,81 @@ class Task(Options, abc.ABC):
     @property
     @abc.abstractmethod
     def output_shape(self) -> tuple[int, ...]:
-        """Shape of one target: `(timesteps,)`, or `()` for one label."""
+        """Shape of one target: `(timesteps,)`, or `()` for one label.
+
+        The per_step head, which reads sequences of any length, needs
+        `(timesteps,)`; one label needs the last_state head.
+        """
 
     @abc.abstractmethod
     def splits(self, seed: int) -> Splits:
         """Return the task's examples.
 
+        Training, resuming and evaluation each call this with the run's seed:
+        the same options and seed must give the same examples.
+
         Args:
-            seed: what is drawn or cut by chance depends on this alone.
+            seed: the only source of randomness; pass it through
+                `derive_seed`.
 
         Returns:
-            The parts to train, validate and test on.
+            The training, validation and test splits. Without a test split
+            only a `TransducerTask` can be trained.
 
         Raises:
             InputError: if the data cannot be read.
         """
 
-    # What the options alone tell, so that rules are checked before any data
-    # is read.
+    # Facts about `splits` that the options alone determine. `Config` uses
+    # them to refuse bad options before any data is read.
 
     @property
     def draws_without_end(self) -> bool:
-        """Whether training examples are drawn from a stream without end."""
+        """True if the training split is endless (default: false).
+
+        `Config` then requires `steps_per_epoch`.
+        """
         return False
 
     @property
     def num_training_examples(self) -> int | None:
-        """How many training examples there are, if options alone tell."""
+        """Size of the training split; None (the default) if unknown.
+
+        `Config` refuses a larger `batch_size`; where it is unknown, training
+        does so once the data is read.
+        """
         return None
 
     @property
     def has_validation(self) -> bool:
-        """Whether there is a validation part."""
+        """True (the default) if there is a validation split.
+
+        If false, `Config` refuses to monitor `val_sequence_accuracy`.
+        """
         return True
 
     @property
     def num_first_tested(self) -> int | None:
-        """How many of the first test examples are reported apart, if any."""
+        """Number of first test examples to report separately.
+
+        The final check uses it, to compare with results published for part
+        of a test set. None (the default) for no such figure.
+        """
         return None
 
-    # What people write and read.
+    # Text that people write and read.
 
     def notation(self, any_length: bool) -> Notation:
-        """Return how inputs and outputs are written.
+        """Return the text form of inputs and outputs.
+
+        Used by `predict`. By default, symbols are numbers separated by
+        spaces, and features come from `.npy` files.
 
         Args:
             any_length: whether the model reads sequences of any length.
 
         Returns:
-            The notation that `predict` uses.
+            The notation.
         """
         if self.num_symbols is None:
             return ArrayNotation(self.input_shape)
@@ -153,31 +252,44 @@ class Task(Options, abc.ABC):
         return SymbolNotation(self.num_symbols, steps)
 
     def sketch(self, inputs: npt.NDArray[Any]) -> list[str]:
-        """Return lines of text that show one input; none for features.
+        """Return an input as lines of text.
+
+        Used by `evaluate`, to show the most confident mistakes. By default,
+        symbols are one line of numbers, and features are not shown.
 
         Args:
-            inputs: `input_shape`.
+            inputs: one input, `input_shape`.
+
+        Returns:
+            The lines; empty to show nothing.
         """
         if self.num_symbols is None:
             return []
         return [" ".join(map(str, inputs.tolist()))]
 
+    # Exported models.
+
     @property
     def input_label(self) -> str:
-        """What an exported model's input is called."""
+        """Name of an exported model's input tensor: "symbols" or "rows"."""
         return "rows" if self.num_symbols is None else "symbols"
 
     def random_inputs(
         self, rng: np.random.Generator, shape: tuple[int, ...]
     ) -> npt.NDArray[Any]:
-        """Draw inputs, to compare models with.
+        """Return random inputs to compare an exported model on.
+
+        Used by `export_model`, which refuses a model whose outputs differ
+        from those of Keras. Override it if inputs have another range.
 
         Args:
-            rng: where they are drawn from.
-            shape: `(batch_size, timesteps)`, with the features for features.
+            rng: the generator to draw from.
+            shape: `(batch_size, timesteps)` for symbols,
+                `(batch_size, timesteps, features)` for features.
 
         Returns:
-            Symbols as int32, or float32 numbers from 0 to 1, of that shape.
+            Inputs of this shape: int32 symbols, or float32 features from 0
+            to 1.
         """
         if self.num_symbols is None:
             return rng.random(shape, np.float32)

@@ -1,1 +1,1 @@
-"""From a configuration to a checked model."""
+"""Training: from a configuration to a checked model."""

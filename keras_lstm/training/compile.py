@@ -1,4 +1,4 @@
-"""What to fit, from a configuration: model, loss, optimizer, learning rate."""
+"""The model to fit, built and compiled from a configuration."""
 
 import keras
 
@@ -20,18 +20,18 @@ from keras_lstm.tasks.transducer import get_machine
 
 
 def compiled_model(config: Config, splits: Splits | None = None) -> keras.Model:
-    """Builds and compiles what is to be fitted.
+    """Build and compile the model to fit.
 
     Args:
-        config: its model, its strategy, its training.
-        splits: the task's, where they are at hand.
+        config: the run's configuration.
+        splits: the task's examples; None to make them here.
 
     Returns:
-        The model: the layers of `build_model`, and behind them such as only
+        The model: the layers of `build_model`, followed by layers that only
         add to the loss.
 
     Raises:
-        InputError: parts of the configuration do not go together.
+        InputError: if parts of the configuration do not fit together.
     """
     training = config.training
     splits = splits or config.task.splits(config.seed)
@@ -54,18 +54,25 @@ def compiled_model(config: Config, splits: Splits | None = None) -> keras.Model:
 
 
 def count_steps_per_epoch(training: TrainingConfig, splits: Splits) -> int:
-    """How many steps an epoch has.
+    """Return the number of steps in an epoch.
+
+    Args:
+        training: the options of the training.
+        splits: the task's examples.
+
+    Returns:
+        `steps_per_epoch`; if that is None, one pass over the training split.
 
     Raises:
-        InputError: neither the configuration nor the data says, or one call's
-            steps do not divide an epoch's.
+        InputError: if `steps_per_epoch` is None and the training split has no
+            end, or `steps_per_execution` does not divide the number.
     """
     steps = training.steps_per_epoch
     if steps is None:
         if splits.train.num_examples is None:
             raise InputError(
-                "`steps_per_epoch` must be given where training inputs are "
-                "drawn without end. Received: steps_per_epoch=None"
+                "`steps_per_epoch` must be given if training inputs are drawn "
+                "without end. Received: steps_per_epoch=None"
             )
         steps = -(-splits.train.num_examples // training.batch_size)
     if steps % training.steps_per_execution:
@@ -79,7 +86,7 @@ def count_steps_per_epoch(training: TrainingConfig, splits: Splits) -> int:
 def _with_additions(
     model: keras.Model, config: Config, steps_per_epoch: int
 ) -> keras.Model:
-    """Return the model with what the configuration adds to the loss."""
+    """Return the model with the layers that only add to the loss."""
     training = config.training
     machine = get_machine(config.task)
     added: keras.layers.Layer

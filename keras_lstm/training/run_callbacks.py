@@ -1,4 +1,4 @@
-"""The callbacks of a run, and why it stopped, from its configuration."""
+"""The callbacks of a run, made from its configuration."""
 
 import dataclasses
 import pathlib
@@ -32,12 +32,13 @@ from keras_lstm.verification.verify import Verification
 
 @dataclasses.dataclass(frozen=True)
 class ProgressOptions:
-    """How a run shows what it does.
+    """Options of a run's progress display.
 
     Args:
         log_every_steps: see `ProgressLogger`.
-        profile_steps: the first and the last step to profile for TensorBoard.
-        quiet: show no progress.
+        profile_steps: the first and the last step to profile for TensorBoard;
+            None for no profile.
+        quiet: whether to show no progress.
     """
 
     log_every_steps: int | None = None
@@ -50,13 +51,13 @@ class RunCallbacks:
     """The callbacks of a run.
 
     Args:
-        resume: writes checkpoints, and starts from the newest.
-        board: TensorBoard.
+        resume: writes checkpoints, and resumes from the newest.
+        board: writes TensorBoard's event files.
         logger: shows progress.
-        stop: stops at full accuracy, where that is asked for.
-        feedback: feeds back what is wrong, where that is asked for.
-        prover: stops at a proof, where that is asked for.
-        in_order: all of them, as `fit` is given them.
+        stop: stops at full accuracy; None if not configured.
+        feedback: feeds back counterexamples; None if not configured.
+        prover: stops at a proof; None if not configured.
+        in_order: all callbacks, in the order in which `fit` gets them.
     """
 
     resume: ExactResume
@@ -68,7 +69,7 @@ class RunCallbacks:
     in_order: list[keras.callbacks.Callback]
 
     def stop_reason(self, all_epochs: bool) -> StopReason:
-        """Return why the training stopped.
+        """Return the reason why training stopped.
 
         Args:
             all_epochs: whether all epochs were run.
@@ -95,16 +96,19 @@ def make_callbacks(
     """Make the callbacks of a run.
 
     Args:
-        config: of the run.
+        config: the run's configuration.
         splits: the task's examples.
-        folder: where they write.
-        checkpoints: the folder of the checkpoints; all workers read it.
-        callbacks: the user's own, which come last.
-        preemption: asked after each step whether to stop.
-        progress: what is shown.
+        folder: the run folder to write to.
+        checkpoints: the folder of the checkpoints, which all workers read.
+        callbacks: the user's callbacks, which come last.
+        preemption: tells after each step whether a signal has come.
+        progress: options of the progress display.
+
+    Returns:
+        The callbacks.
 
     Raises:
-        InputError: if the data has not got what an option needs.
+        InputError: if the data lacks a split that an option needs.
     """
     training = config.training
     stop = _make_stop(config, splits)
@@ -120,31 +124,35 @@ def make_callbacks(
     averaging = (
         keras.callbacks.SwapEMAWeights() if training.ema_fraction else None
     )
-    # What looks at validation sees the averaged weights: they come first.
+    # Averaging comes first: callbacks that check see the averaged weights.
     core_callbacks = [
         callback
         for callback in (averaging, stop, feedback, prover)
         if callback is not None
     ]
     history = HistoryWriter(folder.history)
-    remembered = [*core_callbacks, history, logger, board, *callbacks]
+    stateful = [*core_callbacks, history, logger, board, *callbacks]
     resume = ExactResume(
         checkpoints,
-        remembered,
+        stateful,
         training.checkpoint_every_steps,
         training.checkpoint_every_seconds,
         preemption=preemption,
         verbose=not progress.quiet,
     )
     writer = _config_writer(folder, config)
-    in_order = [RaiseOnNonFinite(), resume, writer, *remembered]
+    in_order = [RaiseOnNonFinite(), resume, writer, *stateful]
     return RunCallbacks(resume, board, logger, stop, feedback, prover, in_order)
 
 
 def _config_writer(
     folder: RunFolder, config: Config
 ) -> keras.callbacks.Callback:
-    """Write `config.yaml` after the first checkpoint, which it stands for."""
+    """Return a callback that writes `config.yaml`.
+
+    It writes after the first checkpoint: a configuration in a run folder says
+    that there is something to resume.
+    """
     path, text = folder.config, config.to_yaml()
 
     def write(epoch: int, logs: dict[str, float] | None) -> None:
@@ -155,7 +163,10 @@ def _config_writer(
 
 
 def _hparams(config: Config) -> dict[str, Any]:
-    """What tells runs apart in a table: what the preset does not say too."""
+    """Return the options that tell runs apart in TensorBoard's table.
+
+    These are a few main options, and all that differ from the preset.
+    """
     always = ("preset", "units", "num_layers", "learning_rate", "seed")
     preset = get_preset(config.preset, type(config.task)).to_flat()
     return {
@@ -169,10 +180,10 @@ def _make_stop(config: Config, splits: Splits) -> StopAtFullAccuracy | None:
     training = config.training
     if training.monitor is None:
         return None
-    # A task of one's own may say otherwise than it does.
+    # A custom task may declare a validation split and then give none.
     if training.monitor.startswith("val_") and splits.validation is None:
         raise InputError(
-            "`monitor` needs a validation part, which this task has not got. "
+            "`monitor` needs a validation part, which this task lacks. "
             f"Received: monitor={training.monitor}"
         )
     return StopAtFullAccuracy(

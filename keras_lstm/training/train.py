@@ -60,14 +60,14 @@ from keras_lstm.verification.final_check import (
 )
 from keras_lstm.verification.reporting import proof_report
 
-# What TensorFlow raises when another worker has died.
+# Errors that TensorFlow raises when another worker has died.
 _GONE = (
     tf.errors.AbortedError,
     tf.errors.CancelledError,
     tf.errors.DeadlineExceededError,
     tf.errors.UnavailableError,
 )
-# Beyond this, counting the distinct inputs would cost more than it tells.
+# Beyond this, counting the distinct inputs takes too long.
 _MAX_COUNTED_EXAMPLES = 2**22
 
 
@@ -84,34 +84,34 @@ def train(
     quiet: bool = False,
     import_seconds: float = 0.0,
 ) -> TrainResult:
-    """Train, check and report.
+    """Train a model, check it and write a report.
 
     The same configuration gives the same weights, bit for bit, on the same
-    machine, thread count and versions, however often the run was stopped and
-    resumed: TensorFlow is told to use deterministic operations, for the rest
-    of the process.
+    machine, thread count and versions, however often the run was resumed:
+    TensorFlow uses deterministic operations for the rest of the process.
 
     Args:
-        config: what to do.
-        run_dir: where the run's files go, by default `default_run_dir`.
-        model: a compiled model with the layers of `build_model`, by name; by
-            default `compiled_model(config)`.
-        resume: resume the run in `run_dir`, or begin where there is none.
+        config: the run's configuration.
+        run_dir: the run folder; None for `default_run_dir`.
+        model: a compiled model with the layers of `build_model`, by name;
+            None for `compiled_model(config)`.
+        resume: whether to resume the run in `run_dir`, if it holds one.
         init_from: a run folder whose weights to start from.
-        callbacks: given to `fit` beside the run's own.
+        callbacks: custom callbacks, which `fit` gets after the run's own.
         log_every_steps: see `ProgressLogger`.
-        profile_steps: the first and the last step to profile for TensorBoard.
-        quiet: show no progress.
-        import_seconds: what importing took, for the report.
+        profile_steps: see `ProgressOptions`.
+        quiet: whether to show no progress.
+        import_seconds: the time taken by imports, in seconds, for the report.
 
     Returns:
-        The checked model and the report.
+        The result: the trained model, its final check and the report.
 
     Raises:
         InputError: if the configuration cannot be run, before any training.
-        RunError: if the loss or a weight stops being finite.
+        RunError: if the loss or a weight is not finite, or another worker has
+            died.
         OSError: if a file cannot be written.
-        TrainingInterrupted: if SIGTERM or SIGINT comes.
+        TrainingInterrupted: if SIGTERM or SIGINT is received.
     """
     began = time.perf_counter()
     tf.config.experimental.enable_op_determinism()
@@ -123,7 +123,7 @@ def train(
     with _failures_in_one_line(), _open(shared, resume, is_chief) as folder:
         strategy = _get_strategy(shared, config, resume)
         splits = _get_splits(config)
-        fitted = compiled_model(config, splits) if model is None else model
+        fitted = _model_to_fit(config, splits, model)
         _start_from(init_from, shared, fitted)
         with _handle_preemption(shared, config) as preemption:
             parts = make_callbacks(
@@ -139,7 +139,7 @@ def train(
             proof = _check_proof(result, config, parts)
             final = _check(result, config, splits, quiet, preemption, folder)
             preemption.check()
-        # What was trained before a resume counts as well.
+        # Training before a resumption counts as well.
         seconds = Seconds(
             *(import_seconds, built - began, parts.resume.seconds),
             check=time.perf_counter() - trained,
@@ -155,18 +155,18 @@ def train(
 
 @contextlib.contextmanager
 def _failures_in_one_line() -> Iterator[None]:
-    """Say what TensorFlow means where a disk is full or a worker has died."""
+    """Put TensorFlow's errors for a full disk or a dead worker in one line."""
     try:
         yield
     except tf.errors.OpError as error:
         if "tfevents" in error.message:
             reason = error.message.splitlines()[0]
-            raise OSError(f"TensorBoard's file: {reason}") from None
+            raise OSError(f"TensorBoard's event file: {reason}") from None
         if not (in_multi_worker_cluster() and isinstance(error, _GONE)):
             raise
         raise RunError(
-            f"another worker is gone ({type(error).__name__}): look at its "
-            "last lines, and start all of them again, with --resume"
+            f"another worker is gone ({type(error).__name__}): see its "
+            "last lines, and restart all workers with --resume"
         ) from None
 
 
@@ -174,7 +174,7 @@ def _failures_in_one_line() -> Iterator[None]:
 def _open(
     folder: RunFolder, resume: bool, is_chief: bool
 ) -> Iterator[RunFolder]:
-    """Lock the run folder; workers other than the chief get one that goes."""
+    """Lock the run folder; workers but the chief get a temporary one."""
     if is_chief:
         with folder.opened(resume):
             folder.check_checkpoints()
@@ -188,7 +188,7 @@ def _open(
 def _handle_preemption(
     folder: RunFolder, config: Config
 ) -> Iterator[PreemptionHandler]:
-    """Stop after a step where a signal comes, and say how to resume."""
+    """Stop training after a signal, and print how to resume."""
     try:
         with PreemptionHandler() as preemption:
             yield preemption
@@ -204,10 +204,10 @@ def _handle_preemption(
 def _get_strategy(
     folder: RunFolder, config: Config, resume: bool
 ) -> tf.distribute.Strategy:
-    """Get the strategy, when all workers are there and agree."""
-    if resume and (why_not := folder.finished_reason(config)):
-        raise InputError(why_not)
-    # TensorFlow must not have done anything before this.
+    """Return the strategy, once all workers are present and agree."""
+    if resume and (reason := folder.finished_reason(config)):
+        raise InputError(reason)
+    # No TensorFlow operation may run before the strategy exists.
     strategy = get_strategy(config.training.strategy)
     assert_same_on_all_workers(strategy, config_fingerprint(config))
     check_batch_size(config.training.batch_size, strategy)
@@ -221,10 +221,20 @@ def _get_splits(config: Config) -> Splits:
     return splits
 
 
+def _model_to_fit(
+    config: Config, splits: Splits, model: keras.Model | None
+) -> keras.Model:
+    """Return the given model, which must fit the result, or a new one."""
+    if model is None:
+        return compiled_model(config, splits)
+    _without_training_layers(model, config)
+    return model
+
+
 def _start_from(
     init_from: pathlib.Path | None, folder: RunFolder, model: keras.Model
 ) -> None:
-    """Copy the weights of another run, unless this one has begun."""
+    """Copy the weights of another run, unless this run is resumed."""
     if init_from is not None and not folder.is_begun:
         copy_weights(load_run(init_from, "init_from").model, model, "init_from")
 
@@ -235,7 +245,7 @@ def _make_dataset(
     parts: RunCallbacks,
     strategy: tf.distribute.Strategy,
 ) -> tf.data.Dataset:
-    """Make the training dataset, from the step that `fit` starts from."""
+    """Make the training dataset, beginning at the step where `fit` starts."""
 
     def from_step(step: int) -> tf.data.Dataset:
         dataset = make_dataset(
@@ -290,7 +300,7 @@ def _fit(
 def _without_training_layers(
     fitted: keras.Model, config: Config
 ) -> keras.Model:
-    """Return the model uncompiled, on one device, without what was added."""
+    """Return the model uncompiled, on one device, without training layers."""
     result = build_model(config.task, config.model)
     copy_weights(fitted, result)
     return result
@@ -299,9 +309,9 @@ def _without_training_layers(
 def _check_proof(
     model: keras.Model, config: Config, parts: RunCallbacks
 ) -> ProofSearch | None:
-    """Return the last search, without its proof if that does not hold here.
+    """Return the last search, without its proof if that no longer holds.
 
-    Callbacks of one's own may have changed the weights after it was found.
+    Custom callbacks may have changed the weights after the proof was found.
     """
     machine = get_machine(config.task)
     search = None if parts.prover is None else parts.prover.search
@@ -381,7 +391,7 @@ def _make_result(
 
 
 def _count_distinct(config: Config, splits: Splits, steps: int) -> int | None:
-    """How many different inputs were trained on; None if too many to count."""
+    """Return the number of different training inputs; None if too many."""
     num_examples = steps * config.training.batch_size
     if splits.train.num_examples is not None:
         return min(num_examples, splits.train.num_examples)

@@ -1,4 +1,4 @@
-"""The folder of a search: what it may hold before one begins there."""
+"""The folder of a search: the names of its files, and its checks."""
 
 import json
 import pathlib
@@ -12,7 +12,7 @@ from keras_lstm.core.errors import InputError
 from keras_lstm.runs.folder import RunFolder
 from keras_lstm.tuning.settings import Search
 
-# KerasTuner's own folder, and what its files must hold, by name.
+# KerasTuner's own folder, and the keys that its files must have, by name.
 PROJECT = "keras_tuner"
 _STATE_KEYS = {
     "oracle.json": {"ongoing_trials", "hyperparameters", "start_order"},
@@ -22,7 +22,7 @@ _SETTINGS = "search.yaml"
 
 
 def settings_path(folder: pathlib.Path) -> pathlib.Path:
-    """Return where a search's settings are written."""
+    """Return the path of a search's settings."""
     return folder / _SETTINGS
 
 
@@ -34,24 +34,24 @@ def trial_dir(folder: pathlib.Path, trial_id: str) -> pathlib.Path:
 def check_folder(
     folder: pathlib.Path, search: Search, resume: bool, overwrite: bool
 ) -> None:
-    """Refuse a folder in which a search may not begin or be resumed.
+    """Refuse a folder in which a search may not be started or resumed.
 
     Args:
-        folder: where the search's files go.
-        search: what is to be searched there.
+        folder: the search folder.
+        search: the search to run there.
         resume: whether a search in the folder may be resumed.
         overwrite: whether a search in the folder may be removed.
 
     Raises:
-        InputError: if the path is not a folder's, or the folder holds a
-            search and neither is allowed, or another search, or damaged
-            files, or something else.
+        InputError: if the path is not a folder's; if the folder holds a
+            search and neither `resume` nor `overwrite` is true; or if it
+            holds another search, damaged files or anything else.
         PermissionError: if the folder cannot be written to.
     """
-    # A run in it is something else, see below.
+    # With `resume`, this checks the path alone; the contents follow below.
     RunFolder(folder).check(resume=True)
     if not settings_path(folder).exists():
-        # A worker may be there before the chief.
+        # A worker may have started before the chief.
         names = {path.name for path in folder.glob("*")} - {".lock", PROJECT}
         if names or (folder / PROJECT / "oracle.json").exists():
             raise InputError(
@@ -61,8 +61,8 @@ def check_folder(
         return
     if not (resume or overwrite):
         raise InputError(
-            "`run_dir` must not hold a search yet, without `resume` or "
-            f"`overwrite`. Received: run_dir={folder}"
+            "`run_dir` must not hold a search yet, unless `resume` or "
+            f"`overwrite` is given. Received: run_dir={folder}"
         )
     if not overwrite:
         check_same_search(folder, search)
@@ -72,21 +72,27 @@ def check_folder(
 def check_same_search(folder: pathlib.Path, search: Search) -> None:
     """Refuse a folder that holds another search.
 
+    Args:
+        folder: the search folder, which holds settings.
+        search: the search to run there.
+
     Raises:
-        InputError: if it does.
+        InputError: if the settings in the folder are not those of `search`.
     """
     held = settings_path(folder)
     if _settings_of(held.read_text("utf-8")) != _settings_of(search.to_yaml()):
         raise InputError(
-            "a search is gone on with, or worked for, with the same task, "
-            f"options and search space. Received: others than in {held}"
+            "`run_dir` must hold a search with the same task, options and "
+            f"search space. Received: other settings in {held}"
         )
 
 
 def _settings_of(text: str) -> Any:
-    """Return what the settings of a search mean, in today's names.
+    """Parse the settings of a search, and translate old names of options.
 
-    None where they are no settings, which no search's are.
+    Returns:
+        The settings; None for text that holds none, so that it differs from
+        the settings of every search.
     """
     try:
         settings = yaml.safe_load(text)
@@ -100,7 +106,7 @@ def _settings_of(text: str) -> Any:
 
 
 def _check_states(folder: pathlib.Path) -> None:
-    """Refuse a folder in which KerasTuner could not read its own files."""
+    """Refuse a folder in which KerasTuner's own files are damaged."""
     damaged, whole = [], []
     for path in sorted((folder / PROJECT).glob("**/*.json")):
         try:
@@ -112,18 +118,24 @@ def _check_states(folder: pathlib.Path) -> None:
                 whole.append(path.parent.name.removeprefix("trial_"))
     if damaged:
         raise InputError(
-            f"KerasTuner's {', '.join(damaged)} cannot be read. Trials that "
-            f"could be: {', '.join(whole) or 'none'}; their runs are in "
-            f"{folder / 'trials'}. Use overwrite to begin anew"
+            f"KerasTuner's {', '.join(damaged)} cannot be read. Readable "
+            f"trials: {', '.join(whole) or 'none'}; their runs are in "
+            f"{folder / 'trials'}. Use `overwrite` to start again"
         )
 
 
 def read_state(path: pathlib.Path) -> dict[str, Any]:
-    """Read a file of KerasTuner's.
+    """Read one of KerasTuner's files.
+
+    Args:
+        path: the file.
+
+    Returns:
+        The parsed file.
 
     Raises:
         ValueError: if the file is damaged.
-        OSError: if it cannot be read.
+        OSError: if the file cannot be read.
     """
     state = json.loads(path.read_text("utf-8"))
     keys = _STATE_KEYS.get(path.name, set())
@@ -133,7 +145,7 @@ def read_state(path: pathlib.Path) -> dict[str, Any]:
 
 
 def remove_search(folder: pathlib.Path) -> None:
-    """Remove a search's files, but not the folder's lock."""
+    """Remove a search's files, except the folder's lock."""
     for name in (_SETTINGS, "trials.csv", "best.yaml"):
         (folder / name).unlink(missing_ok=True)
     for name in (PROJECT, "trials", "hparams"):

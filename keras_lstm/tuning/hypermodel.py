@@ -1,4 +1,4 @@
-"""What KerasTuner searches: a configuration, some of whose options vary."""
+"""A KerasTuner hypermodel: a configuration, some of whose options vary."""
 
 import pathlib
 import tempfile
@@ -17,36 +17,37 @@ from keras_lstm.training.train import train
 from keras_lstm.tuning.scores import FAILED, score, trial_metrics
 from keras_lstm.tuning.settings import SPACE, LogRange, Search
 
-# So many inputs are checked in a second or two.
+# Checking this many inputs takes a second or two.
 _MAX_CHECKED = 2**22
 
 
 class LSTMHyperModel(keras_tuner.HyperModel):
-    """A configuration, some of whose options are searched.
+    """Hypermodel of a configuration, some of whose options are searched.
 
-    A trial is a whole run: trained until it is exact or all epochs are done,
-    and checked. The score that KerasTuner minimises tells apart models that
-    all reach 100%:
+    A trial is a whole run: a model is trained until it is exact or all epochs
+    are done, and then checked. KerasTuner minimizes a score that also ranks
+    models that all reach 100%. An objective is one of the task's `objectives`:
 
-    - "cost": training examples until nothing was wrong, of all inputs, which
-      are checked after each epoch (up to 2^22 of them); a model with something
-      wrong comes after all that have nothing wrong, by how many are wrong;
-    - "smallest": parameters instead of examples;
-    - "accuracy": one minus the validation accuracy, for images.
+    - "cost": number of training examples until no input is wrong. All inputs,
+      if they are at most 2^22, are checked after each epoch. Models with wrong
+      inputs rank after all exact ones, by the number of wrong inputs.
+    - "smallest": as "cost", with parameters instead of training examples.
+    - "accuracy": one minus the validation accuracy.
 
-    Examples, parameters and wrong answers count as logarithms to base 2; 40 is
-    added where something is wrong. A trial whose numbers go wrong scores 128.
+    For the first two, the score is a logarithm to base 2: of the examples or
+    parameters of an exact model, else of the number of wrong inputs, plus 40.
+    A trial whose loss or weights do not stay finite scores 128.
 
     Use it with `keras_tuner.Objective("score", "min")`.
 
     Args:
-        config: the options that are not searched.
-        search: the names of those that are, among `SEARCHABLE`.
-        objective: see above; by default the task's first.
+        config: the configuration, with the options that are not searched.
+        search: the names of the searched options, among `SEARCHABLE`.
+        objective: see above; None for the task's first.
 
     Raises:
-        InputError: if an option cannot be searched, or the task does not have
-            the objective.
+        InputError: if an option cannot be searched, none is named, or the
+            task does not support the objective.
 
     Example:
 
@@ -67,7 +68,7 @@ class LSTMHyperModel(keras_tuner.HyperModel):
         objective: str | None = None,
     ) -> None:
         super().__init__()
-        # The rules on these stand there.
+        # `Search` checks the arguments.
         checked = Search(config, tuple(search), objective or "")
         self.config = checked.config
         self.search = checked.names
@@ -95,16 +96,17 @@ class LSTMHyperModel(keras_tuner.HyperModel):
 
         Args:
             hp: the values of the trial.
-            model: the model that `build` made with them.
-            run_dir: where to keep the run, and to resume it if it was
-                stopped; None to keep nothing.
-            epochs: the largest number of epochs, if not the configuration's.
-            callbacks: given to `fit` too.
-            **options: other arguments of KerasTuner's, not used.
+            model: the model that `build` made with these values.
+            run_dir: the folder in which to keep the run, and to resume it if
+                it was stopped; None to keep no files.
+            epochs: the largest number of epochs; None for the
+                configuration's.
+            callbacks: custom callbacks for `fit`.
+            **options: other arguments from KerasTuner, which are ignored.
 
         Returns:
-            "score", to be minimised, and "num_wrong", "training_examples",
-            "num_parameters", "seconds".
+            "score", to be minimized, and "num_wrong", "training_examples",
+            "num_parameters" and "seconds"; for a failed run, "score" alone.
         """
         config = self.config_of(hp)
         if epochs is not None:
@@ -112,8 +114,8 @@ class LSTMHyperModel(keras_tuner.HyperModel):
         callbacks = list(callbacks)
         machine = _machine_to_check(config)
         if machine is not None:
-            # The cost is what it takes until nothing is wrong, not until a
-            # sample is right; nothing is fed back.
+            # The cost is counted until no input is wrong, not until a sample
+            # is right. This callback stops there; it feeds nothing back.
             config = config.replace(monitor=None)
             callbacks.insert(0, Counterexamples(machine, capacity=1))
         with tempfile.TemporaryDirectory() as temporary:
@@ -126,14 +128,14 @@ class LSTMHyperModel(keras_tuner.HyperModel):
                     callbacks=callbacks,
                     quiet=True,
                 ).report
-            # A learning rate too high, for example: a result, the worst.
+            # A learning rate may be too high: that is the worst result.
             except RunError:
                 return {"score": FAILED}
         return {"score": score(report, self.objective), **trial_metrics(report)}
 
 
 def _choose(hp: keras_tuner.HyperParameters, name: str) -> Any:
-    """Let KerasTuner choose the value of an option."""
+    """Return the value that KerasTuner chooses for an option."""
     values = SPACE[name]
     if isinstance(values, LogRange):
         return hp.Float(name, values.low, values.high, sampling="log")
@@ -141,9 +143,9 @@ def _choose(hp: keras_tuner.HyperParameters, name: str) -> Any:
 
 
 def _machine_to_check(config: Config) -> TransducerTask | None:
-    """Return the machine whose every input is to be checked each epoch."""
+    """Return the machine to check on every input each epoch, if any."""
     training, machine = config.training, get_machine(config.task)
-    # Each of these stops a training by itself.
+    # Each of these options stops training by itself.
     stops = (training.counterexamples_from_epoch, training.prove_from_epoch)
     if machine is None or stops != (None, None):
         return None

@@ -23,11 +23,12 @@ class Trial:
     """A trial and its result.
 
     Args:
-        name: KerasTuner's number for it.
+        name: KerasTuner's ID of the trial.
         values: the values tried, by option name.
-        score: what KerasTuner minimised; None while the trial is not done.
-        report: the run's report; None if its numbers went wrong.
-        config: the whole configuration.
+        score: the score that KerasTuner minimizes; None until the trial is
+            done.
+        report: the run's report; None if the run failed or is not finished.
+        config: the configuration with the trial's values.
     """
 
     name: str
@@ -38,12 +39,12 @@ class Trial:
 
     @property
     def metrics(self) -> dict[str, float]:
-        """The figures that tables show, by name."""
+        """Figures for a table of trials, by name; empty without a report."""
         return {} if self.report is None else trial_metrics(self.report)
 
 
 def read_trials(folder: pathlib.Path, search: Search) -> list[Trial]:
-    """Read all trials of a search: best first, those not done last."""
+    """Read all trials of a search: best first, unfinished ones last."""
     trials = []
     for path in sorted((folder / PROJECT).glob("trial_*/trial.json")):
         state = read_state(path)
@@ -63,7 +64,7 @@ def read_trials(folder: pathlib.Path, search: Search) -> list[Trial]:
 
 
 def _order(trial: Trial, search: Search) -> tuple[float, ...]:
-    """Return what trials are sorted by: at the same cost, by their size."""
+    """Return the sort key of a trial; at the same cost, size decides."""
     if trial.score is None or trial.report is None:
         return (1, float(trial.score is None))
     size = trial.metrics["num_parameters"]
@@ -89,7 +90,7 @@ def write_results(
 
 
 def _write_hparams(folder: pathlib.Path, trials: Sequence[Trial]) -> None:
-    # The rest of this module needs no TensorFlow.
+    # Imported here: the rest of this module needs no TensorFlow.
     import tensorflow as tf
     from tensorboard.plugins.hparams import api as hparams
 
@@ -104,7 +105,7 @@ def _write_hparams(folder: pathlib.Path, trials: Sequence[Trial]) -> None:
 def _events(
     folder: pathlib.Path, trials: Sequence[Trial]
 ) -> Iterator[tuple[str, Trial]]:
-    """Yield an emptied folder for each trial that is done."""
+    """Yield each finished trial and its folder, cleared of event files."""
     for trial in trials:
         path = folder / "hparams" / trial.name
         for old in path.glob("events.*"):
@@ -114,7 +115,7 @@ def _events(
 
 
 def table(search: Search, trials: Sequence[Trial]) -> str:
-    """Return the trials as people read them, in the order given."""
+    """Return a text table of the trials, in the order given."""
     columns = ("wrong", "examples", "parameters", "seconds")
     rows = [["trial", *search.names, "result", *columns]]
     for trial in trials:
@@ -141,7 +142,7 @@ def table(search: Search, trials: Sequence[Trial]) -> str:
 
 
 def outcome_text(report: Report | None, objective: str) -> str:
-    """Return the result of a trial that is done, as people read it."""
+    """Return the result of a finished trial, in words."""
     if report is None:
         return "its numbers went wrong"
     num_wrong, cost = rank(report, objective)

@@ -1,12 +1,12 @@
-"""What trials are ranked by."""
+"""Ranks and scores of trials."""
 
 import math
 
 from keras_lstm.runs.report import Report
 
-# Scores are logarithms, so that KerasTuner's models of them tell exact trials
-# apart beside others. From here on something is wrong; 2^40 examples are more
-# than anybody trains on.
+# Scores are logarithms, so that exact trials remain distinct to KerasTuner's
+# models even next to wrong ones. From `WRONG` on, something is wrong: nobody
+# trains on 2^40 examples.
 WRONG = 40.0
 FAILED = 128.0
 
@@ -22,7 +22,7 @@ def trial_metrics(report: Report) -> dict[str, float]:
 
 
 def rank(report: Report, objective: str) -> tuple[int, float]:
-    """Return what a run is ranked by: wrong answers, then the cost."""
+    """Return the rank of a run: the number of wrong inputs, then the cost."""
     if objective == "accuracy":
         accuracy = report.validation_accuracy
         return 0, 1.0 if accuracy is None else 1.0 - float(accuracy)
@@ -34,10 +34,10 @@ def rank(report: Report, objective: str) -> tuple[int, float]:
 
 
 def score(report: Report, objective: str) -> float:
-    """Return the one number that KerasTuner minimises.
+    """Return the score of a run, which KerasTuner minimizes.
 
-    It orders trials as `rank` does, as nearly as float32 can, which is what
-    KerasTuner's processes tell one another.
+    Scores order trials as `rank` does, within the precision of float32: that
+    is how KerasTuner's processes exchange them.
     """
     num_wrong, cost = rank(report, objective)
     if objective == "accuracy":

@@ -25,27 +25,29 @@ def run(
 ) -> list[Trial]:
     """Run a search to its end and write its results.
 
-    Check the folder with `check_folder` first: here it is made and locked
-    before it is checked.
+    Call `check_folder` first: this function creates and locks the folder
+    before it checks it.
 
-    Where KerasTuner's variables make this process the chief, the trials are
-    run by its workers.
+    If KerasTuner's variables make this process the chief, its workers run the
+    trials.
 
     Args:
-        folder: where the search's files go.
-        search: what to search.
-        resume: resume the search in the folder.
-        overwrite: remove the search in the folder.
+        folder: the search folder.
+        search: the search to run.
+        resume: whether to resume the search in the folder.
+        overwrite: whether to remove the search in the folder.
 
     Returns:
         The trials, best first.
 
     Raises:
-        InputError: see `check_folder`.
-        TrainingInterrupted: if SIGTERM or SIGINT comes.
+        InputError: if `check_folder` refuses the folder, another process has
+            locked it, or a trial's configuration cannot be run.
+        RunError: if several trials fail in a row.
+        TrainingInterrupted: if SIGTERM or SIGINT is received.
     """
     with locked(folder), PreemptionHandler() as preemption:
-        # Another process may have been faster than the first check.
+        # Another process may have started a search before the lock.
         check_folder(folder, search, resume, overwrite)
         if overwrite:
             remove_search(folder)
@@ -59,15 +61,19 @@ def run(
 
 
 def run_trials(folder: pathlib.Path, search: Search) -> None:
-    """Run trials until there are no more; as the chief, have them run.
+    """Run all trials of a search; as the chief, let the workers run them.
+
+    Args:
+        folder: the search folder.
+        search: the search to run.
 
     Raises:
-        InputError: if the folder is of another search, or no trial can be
-            run.
-        RunError: if one trial after the other fails.
+        InputError: if the folder holds another search, or a trial's
+            configuration cannot be run.
+        RunError: if several trials fail in a row.
     """
     tuner = make_tuner(folder, search)
-    # A worker waits here for the chief, who writes down what is searched.
+    # A worker waits here until the chief has written the settings.
     tuner.oracle.get_space()
     check_same_search(folder, search)
     try:
@@ -75,7 +81,7 @@ def run_trials(folder: pathlib.Path, search: Search) -> None:
             tuner.search(verbose=0)
     except keras_tuner.errors.FatalError as error:
         raise InputError(str(error)) from None
-    # KerasTuner gives up after some failures in a row.
+    # KerasTuner gives up after several failures in a row.
     except RuntimeError as error:
         reason = str(error).strip().splitlines()
         raise RunError(f"the search gave up: {reason[-1]}") from None

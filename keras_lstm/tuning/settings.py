@@ -11,11 +11,11 @@ from keras_lstm.core.options import check_known
 
 @dataclasses.dataclass(frozen=True)
 class LogRange:
-    """Numbers between two bounds, drawn uniformly by their logarithms.
+    """Numbers between two bounds, drawn log-uniformly.
 
     Args:
-        low: the smallest.
-        high: the largest.
+        low: the smallest number.
+        high: the largest number.
     """
 
     low: float
@@ -34,28 +34,28 @@ SPACE: dict[str, tuple[float, ...] | LogRange] = {
 }
 SEARCHABLE = tuple(SPACE)
 OBJECTIVES = ("cost", "smallest", "accuracy")
-# KerasTuner's.
+# KerasTuner's search algorithms.
 ALGORITHMS = ("grid", "random", "hyperband", "bayesian")
 
 
 @dataclasses.dataclass(frozen=True)
 class Search:
-    """What is searched, and how.
+    """Options, objective and algorithm of a search.
 
     Args:
-        config: the options that are not searched.
-        names: the options that are, among `SEARCHABLE`.
-        objective: what is minimised, one of the task's `objectives`; empty
-            for the first of them.
+        config: the configuration, with the options that are not searched.
+        names: the names of the searched options, among `SEARCHABLE`.
+        objective: one of the task's `objectives`, to be minimized; empty for
+            the first of them.
         algorithm: "grid", "random", "hyperband" or "bayesian".
-        max_trials: the largest number of trials; None for all there are
-            ("grid") or 10 ("random", "bayesian"). "hyperband" makes its own
+        max_trials: the largest number of trials; None for all combinations
+            ("grid") or 10 ("random", "bayesian"). "hyperband" derives the
             number from `epochs`.
-        seed: the algorithm's.
+        seed: the algorithm's seed.
 
     Raises:
         InputError: if an option cannot be searched, none is named, the task
-            does not have the objective, the algorithm is unknown, or
+            does not support the objective, the algorithm is unknown, or
             `max_trials` is given with "hyperband" or is below 1.
     """
 
@@ -68,7 +68,7 @@ class Search:
 
     def __post_init__(self) -> None:
         for name in self.names:
-            check_known(name, SEARCHABLE, "option that can be searched")
+            check_known(name, SEARCHABLE, "searchable option")
         if not self.names:
             raise InputError("`search` must name an option. Received: none")
         if not self.objective:
@@ -85,15 +85,15 @@ class Search:
             )
         if self.algorithm == "hyperband":
             raise InputError(
-                "`max_trials` must be left out with hyperband, which makes "
+                "`max_trials` must be left out with hyperband, which derives "
                 "the number of trials from `epochs`. Received: "
                 f"max_trials={self.max_trials}"
             )
 
     def to_yaml(self) -> str:
-        """Return what tells this search from another.
+        """Return the settings that identify this search, as YAML.
 
-        `max_trials` is not part of it: a search may be given more trials.
+        `max_trials` is not among them: a resumed search may run more trials.
         """
         return yaml.safe_dump(
             {
@@ -108,15 +108,18 @@ class Search:
 
 
 def check_objective(config: Config, objective: str) -> None:
-    """Refuse an objective that the task does not have.
+    """Refuse an objective that the task does not support.
+
+    Args:
+        config: the configuration whose options are searched.
+        objective: the name of the objective.
 
     Raises:
-        InputError: if `objective` is not among the task's.
+        InputError: if `objective` is not among the task's `objectives`.
     """
     check_known(objective, OBJECTIVES, "objective")
     if objective not in config.task.objectives:
         raise InputError(
-            "`objective` must be cost or smallest for a sequence task, "
-            f"accuracy for images. Received: objective={objective}, "
-            f"task={config.task.name}"
+            f"`objective` must be {' or '.join(config.task.objectives)} for "
+            f"{config.task.name}. Received: objective={objective}"
         )

@@ -1,4 +1,4 @@
-"""KerasTuner's tuners, each of whose trials is a run in a folder of its own."""
+"""KerasTuner's tuners, each of whose trials is a run in its own folder."""
 
 import contextlib
 import functools
@@ -46,7 +46,7 @@ def make_tuner(folder: pathlib.Path, search: Search) -> keras_tuner.Tuner:
                     run_dir=trial_dir(folder, trial.trial_id),
                     epochs=values.values.get("tuner/epochs"),
                 )
-            # No other trial would fare better.
+            # Every other trial would fail in the same way.
             except InputError as error:
                 raise keras_tuner.errors.FatalError(str(error)) from None
 
@@ -68,15 +68,15 @@ def make_tuner(folder: pathlib.Path, search: Search) -> keras_tuner.Tuner:
             **options,
         )
     if search.algorithm == "grid":
-        _remember_grid(tuner.oracle)
+        _restore_grid(tuner.oracle)
     return tuner
 
 
-def _remember_grid(oracle: Any) -> None:
-    """Tell a grid's oracle which combinations it has tried.
+def _restore_grid(oracle: Any) -> None:
+    """Restore which combinations the oracle of a grid search has tried.
 
-    KerasTuner 1.4 does not write that down, so that a grid search that is
-    reloaded takes itself for finished.
+    KerasTuner 1.4 does not save them, so a reloaded grid search considers
+    itself finished.
     """
     tried = sorted(
         getattr(oracle, "start_order", ()),
@@ -94,7 +94,7 @@ def _remember_grid(oracle: Any) -> None:
 
 
 def _outcome(folder: pathlib.Path, search: Search, trial: Any) -> str:
-    """Return the values and the result of a trial, as people read them."""
+    """Return the values and the result of a trial, in words."""
     chosen = {
         name: trial.hyperparameters.values.get(name) for name in search.names
     }

@@ -13,18 +13,20 @@ from keras_lstm.core.console import print_status
 from keras_lstm.core.errors import InputError, RunError
 from keras_lstm.runs.folder import RunFolder
 
-# A worker that ends so often without a trial done in between has a reason.
+# A worker that ends this often, with no trial done in between, is not
+# restarted: it would end again.
 _MAX_STARTS = 3
 
 
 def part_in_search() -> Literal["chief", "worker"] | None:
-    """Return what KerasTuner's variables make of this process.
+    """Return this process's part in a search, from KerasTuner's variables.
 
     Returns:
-        "chief" or "worker"; None where they are not set.
+        "chief" or "worker"; None if the variables are not set.
 
     Raises:
-        InputError: if one is missing or wrong, or the chief's port is in use.
+        InputError: if a variable is missing or invalid, or the chief's port
+            is in use.
     """
     if "KERASTUNER_ORACLE_IP" not in os.environ:
         return None
@@ -35,19 +37,19 @@ def part_in_search() -> Literal["chief", "worker"] | None:
     ]
     if missing:
         raise InputError(
-            f"{', '.join(missing)} must be set beside KERASTUNER_ORACLE_IP. "
+            f"{', '.join(missing)} must be set with KERASTUNER_ORACLE_IP. "
             "Received: nothing"
         )
     port = str(values["ORACLE_PORT"])
     if not port.isdecimal() or not 0 < int(port) < 2**16:
         raise InputError(
-            "KERASTUNER_ORACLE_PORT must be a port's number. Received: "
+            "KERASTUNER_ORACLE_PORT must be a port number. Received: "
             f"KERASTUNER_ORACLE_PORT={port}"
         )
     if "chief" not in str(values["TUNER_ID"]):
         return "worker"
     with socket.socket() as tried:
-        # As the chief's own: one that was killed leaves the port waiting.
+        # As the chief does: a killed one leaves its port in TIME_WAIT.
         tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             tried.bind((str(values["ORACLE_IP"]), int(port)))
@@ -64,18 +66,18 @@ def run_processes(
 ) -> None:
     """Run a search as KerasTuner's chief and its workers on this machine.
 
-    Workers that die are started again under their own names.
+    Workers that die are restarted under their own names.
 
     Args:
-        folder: the search's.
-        command: starts one of the processes, which finds its part in
-            KerasTuner's variables.
-        workers: how many processes run trials; the cores are shared out
-            between them.
+        folder: the search folder.
+        command: the command that starts each process; KerasTuner's variables
+            tell a process its part.
+        workers: the number of processes that run trials, which share the
+            cores.
 
     Raises:
-        RunError: if the chief dies, or a worker ends again and again.
-        TrainingInterrupted: if SIGTERM or SIGINT comes.
+        RunError: if the chief dies, or a worker ends too often.
+        TrainingInterrupted: if SIGTERM or SIGINT is received.
     """
     with PreemptionHandler() as preemption:
         _watch(_Processes(command, workers), preemption, folder)
@@ -112,18 +114,21 @@ class _Processes:
         }
         if name != "chief":
             environment |= self._threads
-        # The chief prints the result.
+        # Standard output is inherited: the chief prints the result.
         return subprocess.Popen(self._command, env=environment)
 
     def forget_deaths(self) -> None:
-        """Count the starts of workers anew.
+        """Reset the counts of starts.
 
-        A trial is done: the workers that died had not all the same reason.
+        A trial is done, so the deaths so far have no common cause.
         """
         self._starts = dict.fromkeys(self.workers, 1)
 
     def start_again(self, name: str) -> None:
-        """Restart a worker under its own name, for which its trial waits.
+        """Restart a worker under its own name, under which it finds its trial.
+
+        Args:
+            name: the worker's name.
 
         Raises:
             RunError: if the worker has ended too often.
@@ -139,7 +144,7 @@ class _Processes:
         self.workers[name] = self._start(name)
 
     def end(self) -> None:
-        """End the processes that still run."""
+        """End the processes that are still running."""
         processes = [self.chief, *self.workers.values()]
         for process in processes:
             process.terminate()
@@ -170,8 +175,8 @@ def _watch(
             time.sleep(0.2)
         if code:
             raise RunError(
-                f"the chief of the search has died (exit code {code}); go on "
-                "with --resume"
+                f"the chief of the search has died (exit code {code}); "
+                "continue with --resume"
             )
     finally:
         processes.end()

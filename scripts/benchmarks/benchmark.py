@@ -1,15 +1,15 @@
-"""Times things side by side: interleaved, medians of several rounds.
+"""Time contenders side by side: interleaved, medians of several rounds.
 
 Command: python scripts/benchmarks/benchmark.py [CASE] [--rounds N] [--json]
 
 Without a case: this project beside stock Keras, and with `--peers torch,jax`
-beside PyTorch and JAX, in environments that are made on first use
+beside PyTorch and JAX, in environments that are created on first use
 (`comparison.py`).
 
-A case is a function that prepares what is compared and returns it by name;
-everything that happens once (building, tracing) happens before the clock
-starts, in a first call of each. What is called may return the seconds that it
-has measured itself; what runs in processes of its own has no first call.
+A case is a function that prepares the contenders and returns them by name.
+Whatever happens once (building, tracing) happens before the clock starts, in a
+first call of each. A contender may return the seconds that it has measured
+itself; one that starts a process has no first call.
 """
 
 import argparse
@@ -29,25 +29,25 @@ Contender = Callable[[], object]
 BENCHMARKS = pathlib.Path(__file__).parent
 SCRIPTS = BENCHMARKS.parent
 CASES: dict[str, Callable[[], dict[str, Contender]]] = {}
-# Cases whose contenders are processes: nothing is left warm.
+# Cases whose contenders start processes: there is nothing to warm up.
 PROCESSES = ("predict", "search", "strategies")
 
 
 class Seconds(float):
-    """What a contender has measured itself."""
+    """Time that a contender has measured itself, in seconds."""
 
 
 def case(
     function: Callable[[], dict[str, Contender]],
 ) -> Callable[[], dict[str, Contender]]:
-    """Registers a case under its function's name."""
+    """Register a case under its function's name."""
     CASES[function.__name__.replace("_", "-")] = function
     return function
 
 
 @case
 def fit_increment_tutorial() -> dict[str, Contender]:
-    """`fit` of the tutorial's increment, 128 steps of 512."""
+    """Time `fit` of the tutorial's increment, 128 steps of 512."""
     import keras
 
     from keras_lstm.config import ModelConfig
@@ -71,7 +71,7 @@ def fit_increment_tutorial() -> dict[str, Contender]:
     )
     dataset = make_dataset(train, batch_size, training=True)
 
-    # As people write it: arrays, a Sequential model, default settings.
+    # Common usage: arrays, a Sequential model, default settings.
     arrays = next(iter(make_dataset(train, steps * batch_size, training=True)))
     inputs, targets = (array.numpy() for array in arrays)
     size = ModelConfig()
@@ -98,7 +98,7 @@ def fit_increment_tutorial() -> dict[str, Contender]:
 
 @case
 def verify() -> dict[str, Contender]:
-    """All 1,048,575 inputs of the increment preset, trained, checked."""
+    """Time the check of all 1,048,575 inputs of a trained increment."""
     import keras
     import numpy as np
 
@@ -132,7 +132,7 @@ def verify() -> dict[str, Contender]:
 
 @case
 def fit_augmented() -> dict[str, Contender]:
-    """`fit` of the image-rows preset, 60 steps: what augmentation costs."""
+    """Time `fit` of image-rows, 60 steps, with and without augmentation."""
     import dataclasses
 
     import keras
@@ -162,11 +162,9 @@ def fit_augmented() -> dict[str, Contender]:
 
 @case
 def fit_checkpointed() -> dict[str, Contender]:
-    """`fit` of the image-rows preset, 60 steps: what checkpoints cost.
-
-    One is written at the beginning and one at the end, some seconds later:
-    more often than every 30 s, the default.
-    """
+    """Time `fit` of image-rows, 60 steps, with and without checkpoints."""
+    # Two checkpoints are written, at the beginning and some seconds later at
+    # the end: more often than every 30 s, the default.
     import tempfile
 
     import keras
@@ -204,10 +202,7 @@ def fit_checkpointed() -> dict[str, Contender]:
 
 @case
 def tensorboard() -> dict[str, Contender]:
-    """`fit` of increment-last-state, 15 epochs: what its pictures cost.
-
-    Against Keras's callback with scalars alone.
-    """
+    """Time 15 epochs with TensorBoard's pictures, and with scalars alone."""
     import tempfile
 
     import keras
@@ -224,7 +219,7 @@ def tensorboard() -> dict[str, Contender]:
     dataset = make_dataset(train, config.training.batch_size, training=True)
 
     def fit(with_pictures: bool) -> Contender:
-        # Of its own: what is traced notes gradients or does not.
+        # Each needs its own model: a trace records gradients or does not.
         model = build_model(config.task, config.model)
         model.compile(
             keras.optimizers.Adam(0.01),
@@ -258,10 +253,8 @@ def tensorboard() -> dict[str, Contender]:
 
 @case
 def strategies() -> dict[str, Contender]:
-    """60 steps of 512 in one process, with two replicas, by two workers.
-
-    On two cores there is nothing to be gained: it shows the overhead.
-    """
+    """Time 60 steps of 512: one process, two replicas, two workers."""
+    # On two cores nothing can be gained: this shows the overhead.
 
     def fit(name: str) -> Contender:
         script = str(BENCHMARKS / "measure_strategy.py")
@@ -292,11 +285,9 @@ def strategies() -> dict[str, Contender]:
 
 @case
 def search() -> dict[str, Contender]:
-    """Two equal trials of a minute, by one worker and by two.
-
-    From the beginning of the first trial to the end of the last one;
-    what KerasTuner waits before and after is said on standard error.
-    """
+    """Time two equal trials of a minute, by one worker and by two."""
+    # From the start of the first trial to the end of the last one; KerasTuner's
+    # waits before and after are printed to standard error.
     import tempfile
 
     def tune(workers: int) -> Contender:
@@ -340,10 +331,8 @@ def search() -> dict[str, Contender]:
 
 @case
 def predict() -> dict[str, Contender]:
-    """`keras-lstm predict RUN -`: a million lines, and a tenth of them.
-
-    From the shell; the most memory held is said on standard error.
-    """
+    """Time `keras-lstm predict RUN @FILE` on a million lines and a tenth."""
+    # The peak memory is printed to standard error.
     import tempfile
 
     folder = tempfile.TemporaryDirectory()
@@ -369,12 +358,12 @@ def predict() -> dict[str, Contender]:
             _, status, usage = os.wait4(process.pid, 0)
             seconds = time.perf_counter() - start
             if status:
-                raise RuntimeError(f"predict has ended with {status}")
+                raise RuntimeError(f"predict failed with status {status}")
             print(
                 f"{count:,} lines: {usage.ru_maxrss / 1024:,.0f} MiB",
                 file=sys.stderr,
             )
-            # The folder lives as long as this does.
+            # This reference keeps the temporary folder from being removed.
             return Seconds(seconds if folder else 0)
 
         return run
@@ -388,10 +377,8 @@ def predict() -> dict[str, Contender]:
 def measure(
     contenders: dict[str, Contender], rounds: int, warm_up: bool = True
 ) -> dict[str, list[float]]:
-    """Seconds of each contender in each round, after a round for warming up.
-
-    Every other round is in the opposite order.
-    """
+    """Return each contender's seconds in each round, after a warm-up round."""
+    # Rounds alternate in order, so that neither position is favored.
     for run in contenders.values() if warm_up else ():
         run()
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
@@ -408,7 +395,7 @@ def measure(
 
 
 def main() -> None:
-    """Measures a case and prints a table."""
+    """Measure a case and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("case", nargs="?", choices=sorted(CASES))
     parser.add_argument("--rounds", type=int, default=5)
@@ -433,7 +420,7 @@ def main() -> None:
             print(comparison.table(rows, peers))
             if not peers:
                 print(
-                    "\nPyTorch and JAX were not asked for (--peers torch,jax)."
+                    "\nPyTorch and JAX were not measured (--peers torch,jax)."
                 )
         return
     seconds = measure(

@@ -1,8 +1,8 @@
 """This project beside stock Keras, PyTorch and JAX: `benchmark.py` alone.
 
-Each is a process of its own (`peers/`); they take turns, in the opposite order
-every other round, and the table holds medians. What is traced or compiled
-happens before the clock starts, and is a row of its own.
+Each runs in its own process (`peers/`); they take turns, in the opposite order
+every other round, and the table holds medians. Tracing and compiling happen
+before the clock starts, and have their own row.
 """
 
 import dataclasses
@@ -23,11 +23,11 @@ from peers.answering import steps_together
 BENCHMARKS = pathlib.Path(__file__).parent
 ROOT = BENCHMARKS.parents[1]
 OURS = "keras_lstm"
-# What a peer needs beside Python; they get environments of their own.
+# The packages that a peer needs, in an environment of its own.
 PACKAGES = {"torch": ["torch", "numpy"], "jax": ["jax", "optax", "numpy"]}
 BATCHES = (128, 512, 2048, 8192)
 NUM_BITS = (16, 64, 256, 1024)
-# Examples of a measurement: about a second of training.
+# Examples per measurement: about a second of training.
 EXAMPLES = {"increment": 2**16, "image-rows": 2**13}
 ENVIRONMENT = os.environ | {
     "CUDA_VISIBLE_DEVICES": "-1",
@@ -38,7 +38,7 @@ ENVIRONMENT = os.environ | {
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """A line of the table: what was measured, and by name the figures."""
+    """Row of the table: what was measured, its unit, and figures by peer."""
 
     what: str
     unit: str
@@ -66,7 +66,7 @@ class Peer:
     def step_ms(
         self, job: str, model: str, batch_size: int, steps: int
     ) -> float:
-        """Milliseconds of a step; see `peers/answering.py`."""
+        """Return the milliseconds of a step; see `peers/answering.py`."""
         request = {
             "job": job,
             "model": model,
@@ -76,30 +76,30 @@ class Peer:
         print(json.dumps(request), file=self._process.stdin, flush=True)
         line = self._process.stdout.readline()
         if not line:
-            raise RuntimeError(f"{self.name} has ended: {request}")
+            raise RuntimeError(f"{self.name} has ended, after {request}")
         reply = json.loads(line)
         self.first_seconds = reply.get("first_seconds", self.first_seconds)
         return 1000 * reply["seconds"] / steps
 
     def peak_mib(self) -> float:
-        """The most memory that it has held, in MiB."""
+        """Return the peak memory of the process, in MiB."""
         status = pathlib.Path(f"/proc/{self._process.pid}/status").read_text()
         (line,) = (x for x in status.splitlines() if x.startswith("VmHWM"))
         return int(line.split()[1]) / 1024
 
     def end(self) -> None:
-        """Ends it."""
+        """End the process."""
         self._process.kill()
         self._process.communicate()
 
 
 def environment_of(name: str) -> pathlib.Path:
-    """The Python of a peer's environment, which is made on first use."""
+    """Return the Python of a peer's environment; create it on first use."""
     folder = ROOT / ".peers" / name
     python = folder / "bin" / "python"
     done = folder / ".installed"
     if not done.exists():
-        print_status(f"making an environment for {name}")
+        print_status(f"creating an environment for {name}")
         venv.create(folder, clear=True, with_pip=True)
         subprocess.run(
             [str(python), "-m", "pip", "install", "--quiet", *PACKAGES[name]],
@@ -111,14 +111,14 @@ def environment_of(name: str) -> pathlib.Path:
 
 
 def print_status(text: str) -> None:
-    """Progress, on standard error."""
+    """Print progress to standard error."""
     print(text, file=sys.stderr, flush=True)
 
 
 def in_turns(
     measures: dict[str, Callable[[], float]], rounds: int
 ) -> dict[str, float]:
-    """Medians of what is measured in turns."""
+    """Measure in turns, and return the medians."""
     found: dict[str, list[float]] = {name: [] for name in measures}
     for number in range(rounds):
         for name, measure in list(measures.items())[:: -1 if number % 2 else 1]:
@@ -129,7 +129,7 @@ def in_turns(
 def throughput(
     peers: Sequence[Peer], job: str, batches: Sequence[int], rounds: int
 ) -> Iterator[Row]:
-    """Steps of every model and batch size, and before them the first few."""
+    """Yield the times of steps, and of the first few, by model and batch."""
     for model, total in EXAMPLES.items():
         for batch_size in batches:
             label = f"{job} {model}, batch {batch_size:,}"
@@ -148,7 +148,7 @@ def throughput(
 
 
 def checks(peers: Sequence[Peer], rounds: int) -> Iterator[Row]:
-    """All inputs of increment, asked and compared."""
+    """Yield the time of a check of all inputs of increment."""
     print_status("checking all inputs")
     batch_size = 4096
     steps = 2**20 // batch_size
@@ -164,7 +164,7 @@ def checks(peers: Sequence[Peer], rounds: int) -> Iterator[Row]:
 
 
 def pipelines(peers: Sequence[Peer], rounds: int) -> Iterator[Row]:
-    """Input alone."""
+    """Yield the times of the input pipelines alone."""
     for model, total in EXAMPLES.items():
         print_status(f"input {model}")
         measures = {
@@ -179,7 +179,7 @@ def pipelines(peers: Sequence[Peer], rounds: int) -> Iterator[Row]:
 
 
 def memory(names: Sequence[str]) -> Iterator[Row]:
-    """Of fresh processes that have trained a little."""
+    """Yield the peak memory of fresh processes that train a few steps."""
     for model in EXAMPLES:
         print_status(f"memory {model}")
         found = {}
@@ -192,7 +192,7 @@ def memory(names: Sequence[str]) -> Iterator[Row]:
 
 
 def lengths(rounds: int) -> Iterator[Row]:
-    """What longer sequences cost: a fresh process each, batches of 64."""
+    """Yield the costs of longer sequences, in a fresh process each."""
     for num_bits in NUM_BITS:
         print_status(f"{num_bits} bits")
         peer = Peer(OURS)
@@ -208,7 +208,7 @@ def lengths(rounds: int) -> Iterator[Row]:
 
 
 def seconds_of(command: Sequence[str], lines: str = "") -> float:
-    """How long a process takes."""
+    """Return the seconds that a process takes."""
     start = time.perf_counter()
     subprocess.run(
         command,
@@ -223,7 +223,7 @@ def seconds_of(command: Sequence[str], lines: str = "") -> float:
 
 
 def from_the_shell(rounds: int) -> Iterator[Row]:
-    """Start-up, and the time to a verified exact increment."""
+    """Yield the times of start-up, and of a verified exact increment."""
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         count = iter(range(1000))
@@ -275,11 +275,14 @@ def from_the_shell(rounds: int) -> Iterator[Row]:
 
 
 def compare(peers: Sequence[str], rounds: int) -> list[Row]:
-    """Measures everything.
+    """Measure everything.
 
     Args:
-        peers: "torch", "jax", or none.
-        rounds: medians of so many.
+        peers: any of "torch" and "jax".
+        rounds: the number of rounds whose median is taken.
+
+    Returns:
+        The rows of the table.
     """
     names = [OURS, "stock_keras", *peers]
     for name in peers:
@@ -300,7 +303,7 @@ def compare(peers: Sequence[str], rounds: int) -> list[Row]:
 
 
 def table(rows: Sequence[Row], peers: Sequence[str]) -> str:
-    """The rows as a Markdown table."""
+    """Return the rows as a Markdown table."""
     names = [OURS, "stock_keras", *peers]
     lines = [f"| | unit | {' | '.join(names)} | stock : ours |"]
     lines.append(f"| --- | --- |{' ---: |' * (len(names) + 1)}")

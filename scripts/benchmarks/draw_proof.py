@@ -1,6 +1,6 @@
-"""Draws the states of a proved run inside their boxes, as a picture.
+"""Draw the states of a proved run inside their boxes, as a picture.
 
-python scripts/benchmarks/draw_proof.py RUN_DIR docs/proof.png
+Command: python scripts/benchmarks/draw_proof.py RUN_DIR docs/proof.png
 """
 
 import argparse
@@ -13,7 +13,7 @@ from keras_lstm.runs.run import load_run
 
 
 def main() -> None:
-    """Checks the proof once more, and draws it."""
+    """Check the proof again, and draw it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run_dir", type=pathlib.Path)
     parser.add_argument("picture", type=pathlib.Path)

@@ -1,13 +1,12 @@
-"""Kills a training with SIGKILL again and again, and compares its end.
+"""Kill a training run again and again by SIGKILL; compare its result.
 
 Command: python scripts/benchmarks/kill.py [--kills 100] [--seed 0]
     [FLAG VALUE ...]
 
-One training runs to its end. Another, with the same options, is killed at
+One training run is left alone. Another, with the same options, is killed at
 random moments and resumed: while it starts, while it trains, and while it
-writes a checkpoint. When it gets to its end, that has to be the first one's,
-bit for bit. Flags that are not its own go to `keras-lstm train`. Exit code 1
-if anything differs.
+writes a checkpoint. Its result must equal the first one's, bit for bit. All
+other flags are passed to `keras-lstm train`. Exit code: 1 if anything differs.
 """
 
 import argparse
@@ -25,8 +24,8 @@ import numpy as np
 
 from keras_lstm.checkpoint.checkpoints import CheckpointFolder
 
-# Everything that has a state: noise, dropout, a learning rate that falls,
-# Adam, counterexamples, metrics within an epoch.
+# Everything with a state: noise, dropout, a learning-rate schedule, Adam,
+# counterexamples, metrics within an epoch.
 FLAGS = [
     *("increment", "--preset", "increment-last-state", "--num-bits", "10"),
     *("--units", "16", "--batch-size", "64", "--epochs", "20"),
@@ -35,12 +34,12 @@ FLAGS = [
     *("--counterexamples-from-epoch", "2", "--checkpoint-every-steps", "9"),
 ]
 MOMENTS = ("starting", "training", "training", "writing", "writing")
-# Of a report, what may differ.
+# The fields of a report that may differ.
 TIMES = ("seconds", "resumed_from_step", "proof_seconds")
 
 
 def start(run_dir: pathlib.Path, flags: list[str]) -> subprocess.Popen[bytes]:
-    """Starts the training, or goes on with it."""
+    """Start or resume the training."""
     command = [sys.executable, "-m", "keras_lstm", "train", *flags]
     command += ["--run-dir", str(run_dir), "--resume", "--quiet"]
     return subprocess.Popen(
@@ -54,7 +53,7 @@ def kill(
     moment: str,
     rng: np.random.Generator,
 ) -> bool:
-    """Kills the process at a moment; False if it came to its end before."""
+    """Kill the process at a moment; return False if it ended before."""
     whole = run_dir / "checkpoints"
     left = half_written(run_dir)
     before = {path.name for path in whole.glob("step-*.ckpt")}
@@ -62,7 +61,7 @@ def kill(
     writes = int(rng.integers(1, 31))
     began = time.monotonic()
     while process.poll() is None:
-        # Nothing is waited for: every moment is as good as another.
+        # No sleep: the kill may come at any moment.
         if moment == "writing":
             if half_written(run_dir) - left:
                 writes -= 1
@@ -80,12 +79,12 @@ def kill(
 
 
 def half_written(run_dir: pathlib.Path) -> set[str]:
-    """The checkpoints that are being written, or never will be whole."""
+    """Return the names of incomplete checkpoints."""
     return {path.name for path in run_dir.glob("checkpoints/.*.part*")}
 
 
 def same(one: Any, other: Any) -> bool:
-    """Whether two states are the same, bit for bit."""
+    """Return whether two states are the same, bit for bit."""
     if isinstance(one, np.ndarray):
         return (one.dtype, one.shape, one.tobytes()) == (
             *(other.dtype, other.shape, other.tobytes()),
@@ -100,7 +99,7 @@ def same(one: Any, other: Any) -> bool:
 
 
 def outcome(run_dir: pathlib.Path) -> dict[str, Any]:
-    """All that a run comes to, without times."""
+    """Return all results of a run, without times."""
     report = json.loads((run_dir / "report.json").read_text())
     for key in TIMES:
         report.pop(key, None)
@@ -122,7 +121,7 @@ def outcome(run_dir: pathlib.Path) -> dict[str, Any]:
 
 
 def finish(run_dir: pathlib.Path, flags: list[str]) -> dict[str, Any]:
-    """Lets the training come to its end."""
+    """Run the training to its end, and return its results."""
     process = start(run_dir, flags)
     _, stderr = process.communicate()
     if process.returncode:
@@ -132,7 +131,7 @@ def finish(run_dir: pathlib.Path, flags: list[str]) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Kills, resumes, compares."""
+    """Kill, resume and compare."""
     parser = argparse.ArgumentParser(
         description=__doc__.split("\n")[0], allow_abbrev=False
     )

@@ -1,11 +1,11 @@
-"""Measures how far tf.tanh and tf.sigmoid are from tanh and sigmoid.
+"""Measure the errors of tf.tanh and tf.sigmoid on this machine's CPU.
 
-Over all finite float32 numbers, on this machine's CPU. TensorFlow computes
-most of an array with vector instructions and what is left over at its end, up
-to 7 numbers, with others: both are measured, the second on arrays of 7. About
-an hour on 2 cores; `--every K` takes each K-th number only.
+Command: python scripts/benchmarks/measure_activations.py [--every K]
 
-    python scripts/benchmarks/measure_activations.py
+The errors are the largest over all finite float32 numbers. TensorFlow computes
+most of an array with vector instructions, and the remainder at its end, up to
+7 numbers, with others: both are measured, the second on arrays of 7. This
+takes about an hour on 2 cores; `--every K` measures each K-th number only.
 """
 
 import argparse
@@ -27,7 +27,7 @@ ROWS = 4096
 
 
 def main() -> None:
-    """Prints a line of JSON for each function and path; exit 1 if too far."""
+    """Print a line of JSON per function and path; exit with 1 if too far."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--every", type=int, default=1, metavar="K")
     every = parser.parse_args().every
@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def paths(function):
-    """The function on arrays that take the one path or the other."""
+    """Return the function traced for vectors and for remainders."""
     rows = tf.TensorSpec([ROWS, LEFT_OVER], tf.float32)
 
     def vectors(x):
@@ -64,7 +64,7 @@ def paths(function):
 
 
 def measure(function, exact, every, progress):
-    """The largest error, where it is, and the range, over all of float32."""
+    """Return the largest error, its input and the range, over float32."""
     largest, at, least, most, count = 0.0, 0.0, np.inf, -np.inf, 0
     size = ROWS * LEFT_OVER
     for first in range(0, 2**32, size * every):
@@ -80,7 +80,7 @@ def measure(function, exact, every, progress):
         if len(x):
             errors = np.abs(y - exact(x))
             worst = errors.argmax()
-            # Not `max`: a NaN must not be passed over.
+            # Not `max`, which would pass over a NaN.
             if not errors[worst] <= largest:
                 largest, at = float(errors[worst]), float(x[worst])
             least = min(least, float(y.min()))

@@ -1,10 +1,10 @@
-"""Seconds that 60 steps of 512 of the tutorial's increment take in `fit`.
+"""Time 60 steps of `fit`, in batches of 512, of the tutorial's increment.
 
 Command: python scripts/benchmarks/measure_strategy.py
     default|mirrored|multi_worker
 
 `mirrored` is two replicas, on two logical devices of one CPU; `multi_worker`
-needs scripts/local_cluster.py around it. Used by
+must be started by scripts/local_cluster.py. Used by
 scripts/benchmarks/benchmark.py.
 """
 
@@ -24,7 +24,7 @@ from keras_lstm.tasks.datasets import make_dataset
 
 
 def main() -> None:
-    """Trains, and prints the seconds."""
+    """Train, and print the seconds."""
     name = sys.argv[1]
     if name == "mirrored":
         tf.config.set_logical_device_configuration(

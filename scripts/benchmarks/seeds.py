@@ -1,11 +1,11 @@
-"""Runs a preset for several seeds, each in a process of its own: one table.
+"""Run a preset for several seeds, each in its own process, as one table.
 
 Command: python scripts/benchmarks/seeds.py PRESET --seeds 0-9 [--task TASK]
     [--lengths 64,256] [--out DIR] [FLAG VALUE ...]
 
-Flags that are not its own go to `keras-lstm train`. `--lengths` checks each
-model at other lengths too, with `keras-lstm verify`. The table is Markdown, so
-that the docs can show it as it is; `--out` keeps the run folders.
+All other flags are passed to `keras-lstm train`. `--lengths` also checks each
+model at other lengths, with `keras-lstm verify`. The table is Markdown, for
+the docs; `--out` keeps the run folders.
 """
 
 import argparse
@@ -42,7 +42,7 @@ COLUMNS = {
 def run(
     task: str, preset: str, seed: int, folder: pathlib.Path, flags: list[str]
 ) -> dict[str, Any]:
-    """Trains once; the run's report, and the seconds as the shell sees them."""
+    """Train once; return the report, with the seconds of the process."""
     run_dir = folder / f"seed{seed}"
     command = [sys.executable, "-m", "keras_lstm", "train", task]
     command += ["--preset", preset, "--seed", str(seed)]
@@ -60,11 +60,11 @@ def run(
 
 
 def check(run_dir: pathlib.Path, num_bits: str) -> str:
-    """How many are wrong of how many asked at another length."""
+    """Return how many inputs of another length are wrong, of how many."""
     command = [sys.executable, "-m", "keras_lstm", "verify", str(run_dir)]
     command += ["--num-bits", num_bits, "--json"]
     done = subprocess.run(command, stdout=subprocess.PIPE, check=False)
-    # 1 says that something is wrong, which is a result.
+    # Exit code 1 means that something is wrong, which is a result.
     if done.returncode not in (0, 1):
         raise SystemExit(done.returncode)
     result = json.loads(done.stdout)
@@ -72,7 +72,7 @@ def check(run_dir: pathlib.Path, num_bits: str) -> str:
 
 
 def cell(value: Any) -> str:
-    """A value as the table shows it."""
+    """Return a value as text for the table."""
     if isinstance(value, float):
         return f"{value:.4g}"
     if isinstance(value, int):
@@ -81,22 +81,22 @@ def cell(value: Any) -> str:
 
 
 def main() -> None:
-    """Runs the seeds and prints the table."""
+    """Run the seeds and print the table."""
     parser = argparse.ArgumentParser(
         description=__doc__.split("\n")[0], allow_abbrev=False
     )
     parser.add_argument("preset")
-    parser.add_argument("--task", help="another than the preset's own")
-    parser.add_argument("--seeds", default="0-9", help="such as 0-9 or 3")
-    parser.add_argument("--lengths", default="", help="such as 64,256")
+    parser.add_argument("--task", help="a task other than the preset's own")
+    parser.add_argument("--seeds", default="0-9", help="for example 0-9 or 3")
+    parser.add_argument("--lengths", default="", help="for example 64,256")
     parser.add_argument(
-        "--out", type=pathlib.Path, help="keeps the run folders"
+        "--out", type=pathlib.Path, help="keep the run folders here"
     )
     arguments, flags = parser.parse_known_args()
     first, _, last = arguments.seeds.partition("-")
     seeds = range(int(first), int(last or first) + 1)
     if not seeds:
-        parser.error(f"--seeds must name some. Received: {arguments.seeds}")
+        parser.error(f"--seeds must not be empty. Received: {arguments.seeds}")
     preset = get_preset(arguments.preset)
     task = arguments.task or task_name(type(preset.task))
     reports: list[dict[str, Any]] = []
@@ -125,12 +125,12 @@ def main() -> None:
     print(f"|{' ---: |' * len(shown)}")
     for report in reports:
         print(f"| {' | '.join(cell(report.get(k)) for k in shown.values())} |")
-    shares = [report["sequence_accuracy"] for report in reports]
+    accuracies = [report["sequence_accuracy"] for report in reports]
     seconds = [report["shell_seconds"] for report in reports]
     print(
-        f"\nMean accuracy {percent(statistics.mean(shares))}, lowest "
-        f"{percent(min(shares))}; median {statistics.median(seconds):.1f} s, "
-        f"longest {max(seconds):.1f} s."
+        f"\nMean accuracy {percent(statistics.mean(accuracies))}, lowest "
+        f"{percent(min(accuracies))}; median "
+        f"{statistics.median(seconds):.1f} s, longest {max(seconds):.1f} s."
     )
 
 

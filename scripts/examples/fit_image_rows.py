@@ -1,4 +1,4 @@
-"""Image rows in a plain Keras script, from the pieces; no call to `train`.
+"""Learn image rows in a plain Keras script, without `keras_lstm.train`.
 
 Command: python scripts/examples/fit_image_rows.py [DATASET]
 """

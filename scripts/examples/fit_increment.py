@@ -1,4 +1,4 @@
-"""Increment in a plain Keras script, from the pieces; no call to `train`.
+"""Learn increment in a plain Keras script, without `keras_lstm.train`.
 
 Command: python scripts/examples/fit_increment.py [NUM_BITS]
 """

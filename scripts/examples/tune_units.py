@@ -1,4 +1,4 @@
-"""How small can the LSTM be? A search with KerasTuner, in a plain script.
+"""Search for the smallest exact LSTM, with KerasTuner in a plain script.
 
 Command: python scripts/examples/tune_units.py [NUM_BITS] [MAX_TRIALS]
 """
@@ -12,14 +12,14 @@ from keras_lstm import Increment, LSTMHyperModel, get_preset
 
 
 def main() -> None:
-    """Searches, and prints the best first."""
+    """Search, and print the trials, best first."""
     num_bits = int(sys.argv[1]) if len(sys.argv) > 1 else 20
     max_trials = int(sys.argv[2]) if len(sys.argv) > 2 else None
     config = get_preset("increment").replace(Increment, num_bits=num_bits)
     with tempfile.TemporaryDirectory() as folder:
         tuner = keras_tuner.GridSearch(
             LSTMHyperModel(config, search=["units"], objective="smallest"),
-            # The number of parameters, if nothing is wrong.
+            # For exact models, this ranks by the number of parameters.
             keras_tuner.Objective("score", "min"),
             max_trials=max_trials,
             directory=folder,

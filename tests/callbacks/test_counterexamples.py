@@ -43,7 +43,7 @@ def test_nothing_is_mixed_in_before_anything_is_known():
 
 
 def test_wrong_inputs_and_their_neighbours_are_mixed_in():
-    feedback = Counterexamples(TASK, share=0.5, capacity=3)
+    feedback = Counterexamples(TASK, fraction=0.5, capacity=3)
     model = compiled()
     feedback.set_model(model)
     iterator = iter(feedback.mix(plain()))
@@ -55,7 +55,7 @@ def test_wrong_inputs_and_their_neighbours_are_mixed_in():
     for step in range(60):
         symbols, targets = (each.numpy() for each in next(iterator))
         np.testing.assert_array_equal(targets, TASK.targets(symbols))
-        # A batch may have been made this many steps ahead: none is changed.
+        # Batches that may have been made before the check stay unchanged.
         changed = symbols != unmixed[step][0]
         assert not changed[:8].any()
         if step < counterexamples._STEPS_AHEAD:
@@ -121,7 +121,7 @@ def test_a_plain_fit_ends_when_nothing_is_wrong():
     assert found[-1] == 0
     assert all(found[:-1])
     assert verify(model, TASK).num_wrong == 0
-    # Made again without training, the same batches come out.
+    # The plain dataset gives the same batches again without training.
     for symbols, _ in batches(plain(64), 20):
         seen |= set(map(tuple, symbols.tolist()))
     assert len(seen) <= feedback.num_distinct() <= 255
@@ -133,7 +133,7 @@ def test_distinct_inputs_are_counted_exactly():
     mixed = batches(feedback.mix(plain()), 30)
     for step in range(20):
         feedback.on_train_batch_end(step)
-    # Thirty batches were made, twenty of them trained on.
+    # Of the thirty batches made, only twenty were trained on.
     rows = np.concatenate([symbols for symbols, _ in mixed[:20]])
     assert feedback.num_distinct() == len(np.unique(rows, axis=0))
 
@@ -218,4 +218,4 @@ def test_bad_arguments_are_refused():
     with pytest.raises(InputError, match="at most 16777216 inputs to check"):
         Counterexamples(Increment(num_bits=25))
     with pytest.raises(InputError, match="`share` must be above 0"):
-        Counterexamples(TASK, share=0.0)
+        Counterexamples(TASK, fraction=0.0)

@@ -49,12 +49,12 @@ def test_several_steps_in_one_call_are_counted(capfd):
 
 
 def read_to_the_end(terminal):
-    """All that is written to a terminal until its other end is closed."""
+    """Return all text written to a terminal until its other end closes."""
     parts = []
     while True:
         try:
             part = os.read(terminal, 65536)
-        # Linux's way to say that it is closed.
+        # On Linux, reading fails once the other end is closed.
         except OSError:
             part = b""
         if not part:
@@ -80,7 +80,7 @@ def test_a_terminal_gets_a_bar(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("share", "text"),
+    ("fraction", "text"),
     [
         (1.0, "100%"),
         (0.99999999, "99.9999%"),
@@ -89,7 +89,7 @@ def test_a_terminal_gets_a_bar(monkeypatch):
         (0.123456, "12.3456%"),
     ],
 )
-def test_only_exactly_one_is_a_hundred_percent(share, text):
+def test_only_exactly_one_is_a_hundred_percent(fraction, text):
     from keras_lstm.core.console import percent
 
-    assert percent(share) == text
+    assert percent(fraction) == text

@@ -43,7 +43,7 @@ def test_a_weight_that_is_not_finite_ends_the_step():
                 self.model.layers[0].bias.assign([-np.inf])
 
     class Finite(keras.losses.Loss):
-        """Hides what is wrong."""
+        """A loss that is finite for infinite weights."""
 
         def call(self, y_true, y_pred):
             return keras.ops.sigmoid(y_pred)
@@ -53,7 +53,7 @@ def test_a_weight_that_is_not_finite_ends_the_step():
 
 
 def test_keras_terminate_on_nan_still_ends_as_if_all_was_well():
-    """When it raises, this callback is no longer needed."""
+    """If it raises, `RaiseOnNonFinite` is no longer needed."""
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     model.compile("sgd", "mse")
     history = model.fit(

@@ -11,7 +11,7 @@ BELOW_ONE = float(np.nextafter(np.float32(1), np.float32(0)))
 
 
 def drive(callback, values, monitor="val_sequence_accuracy"):
-    """Plays a training whose monitored values are given; epochs run."""
+    """Drive the callback with monitored values; return the epochs run."""
     model = types.SimpleNamespace(stop_training=False)
     callback.set_model(model)
     callback.on_train_begin()
@@ -88,7 +88,7 @@ def test_it_stops_a_fit():
         *data,
         validation_data=data,
         epochs=5,
-        # Another test may have asked for deterministic operations.
+        # Unseeded shuffling fails if another test has enabled determinism.
         shuffle=False,
         verbose=0,
         callbacks=[callback],

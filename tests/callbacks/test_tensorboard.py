@@ -28,7 +28,7 @@ TASK = Increment(num_bits=6)
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """A finished run of increment."""
+    """Finished run of increment."""
     run_dir = tmp_path_factory.mktemp("runs") / "mine"
     config = get_preset("increment").replace(
         Increment,
@@ -119,7 +119,7 @@ def test_pictures_and_texts_are_of_the_model_at_the_end(run):
     }
     for name, pictures in found.items():
         assert pictures[-1][0] == 4, name
-        # Not one colour.
+        # The picture is not blank.
         assert len(np.unique(pictures[-1][1].reshape(-1, 4), axis=0)) > 100
     said = texts(run.run_dir)
     wrong = run.report.num_wrong
@@ -135,7 +135,7 @@ def test_the_graph_is_the_train_step(run):
 
 
 def test_keras_itself_writes_no_graph(tmp_path):
-    """Should this fail, `GradientNorms.graph` is no longer needed."""
+    """If this fails, `GradientNorms.graph` is no longer needed."""
     model().fit(
         dataset(),
         steps_per_epoch=2,
@@ -147,7 +147,7 @@ def test_keras_itself_writes_no_graph(tmp_path):
 
 
 def test_keras_itself_writes_nothing_for_the_projector(tmp_path):
-    """keras#20210: should this fail, `write_projector` may not be needed."""
+    """keras#20210: if this fails, `write_projector` may not be needed."""
     board = keras.callbacks.TensorBoard(tmp_path, embeddings_freq=1)
     model().fit(
         dataset(),
@@ -178,7 +178,7 @@ def test_the_projector_gets_embedding_and_states(run):
     heading, *rows = path.read_text().splitlines()
     assert heading.split("\t") == ["state", "symbol", "step"]
     assert states.shape == (len(rows), 8) == (96 * 6, 8)
-    # The first of six: what has been read tells the state.
+    # The first symbol of six determines the state.
     name, symbol, step = rows[0].split("\t")
     assert (name, symbol, step) in {("carry", "1", "0"), ("done", "0", "0")}
 
@@ -247,7 +247,7 @@ def test_waiting_for_input_is_told_from_computing(tmp_path):
         callbacks=[board],
     )
     found = scalars(tmp_path / "train")
-    # Of each step, but the first, which is traced.
+    # The first step is left out because it includes the tracing.
     assert found["step_seconds/input_wait"][0][1] > 0.025
     assert found["step_seconds/compute"][0][1] > 0
 
@@ -269,7 +269,8 @@ def test_examples_are_counted_on_two_replicas(tmp_path, mirrored, monkeypatch):
         verbose=0,
         callbacks=[board],
     )
-    # Before the second step and after the last; then of a whole epoch.
+    # In the first epoch the count starts at the second step, because the
+    # first is traced; in the second epoch it starts at the first.
     assert counts == [16, 48, 0, 48]
     found = scalars(tmp_path / "train")
     assert len(found["gradient_norm/mean"]) == 2
@@ -305,8 +306,8 @@ def test_what_is_shown_does_not_change_what_is_learned(tmp_path):
     ],
 )
 def test_a_long_training_writes_little(tmp_path, monkeypatch, epochs, drawn):
-    # As if nothing took any time.
-    monkeypatch.setattr(tensorboard._Share, "is_due", lambda self: True)
+    # As if diagnostics took no time.
+    monkeypatch.setattr(tensorboard._TimeBudget, "is_due", lambda self: True)
     fit(
         TensorBoard(tmp_path, SequenceDiagnostics(TASK)), epochs=epochs, steps=1
     )
@@ -321,25 +322,25 @@ def test_a_long_training_writes_little(tmp_path, monkeypatch, epochs, drawn):
 def test_work_keeps_to_its_share(monkeypatch):
     now = [0.0]
     monkeypatch.setattr(tensorboard.time, "monotonic", lambda: now[0])
-    share = tensorboard._Share(0.1, 2.0)
+    budget = tensorboard._TimeBudget(0.1, 2.0)
     now[0] = 19.0
-    assert not share.is_due()
+    assert not budget.is_due()
     now[0] = 20.0
-    assert share.is_due()
+    assert budget.is_due()
 
     def work(seconds):
-        with share:
+        with budget:
             now[0] += seconds
 
-    # The first time does not count.
+    # The first time is not counted.
     work(50.0)
-    assert share.is_due()
+    assert budget.is_due()
     work(4.0)
-    # 4 s done and 4 s to come are a tenth of 80 s.
+    # 4 s spent and another 4 s are a tenth of 80 s.
     now[0] = 79.0
-    assert not share.is_due()
+    assert not budget.is_due()
     now[0] = 80.0
-    assert share.is_due()
+    assert budget.is_due()
 
 
 def test_epochs_seen_before_a_resume_are_kept(tmp_path):
@@ -350,7 +351,7 @@ def test_epochs_seen_before_a_resume_are_kept(tmp_path):
     again.on_train_begin()
     again.set_state(board.get_state())
     assert again.get_state() == board.get_state()
-    assert again.probe.get_state()["epochs"][-1] == 2
+    assert again.diagnostics.get_state()["epochs"][-1] == 2
 
 
 def test_images_are_shown(tmp_path):

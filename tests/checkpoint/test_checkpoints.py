@@ -75,7 +75,7 @@ def test_an_empty_folder_holds_none(tmp_path):
 
 
 def damages(content):
-    """The file truncated, emptied, and with one byte flipped, in many places"""
+    """Yield the file emptied, truncated, with a flipped bit, and extended."""
     yield b""
     rng = np.random.default_rng(0)
     for position in (0, 31, 32, 33, 40, *rng.integers(len(content), size=40)):
@@ -95,7 +95,7 @@ def test_a_damaged_one_is_reported_and_the_one_before_it_used(folder, capsys):
         assert again.newest().step == 10
         assert again.last.name == "step-000000010.ckpt"
         assert capsys.readouterr().err == (
-            f"{newest} is damaged; going back to step-000000010.ckpt\n"
+            f"{newest} is damaged; falling back to step-000000010.ckpt\n"
         )
     newest.write_bytes(content)
     assert CheckpointFolder(folder.folder).newest().step == 15
@@ -105,7 +105,7 @@ def test_when_both_are_damaged_the_best_is_used(folder, capsys):
     for path in folder.folder.glob("step-*"):
         path.write_bytes(path.read_bytes()[:-1])
     assert CheckpointFolder(folder.folder).newest().step == 3
-    assert capsys.readouterr().err.count("going back to best.ckpt") == 2
+    assert capsys.readouterr().err.count("falling back to best.ckpt") == 2
 
 
 def test_a_damaged_one_stays_until_the_next_is_whole(folder):
@@ -121,7 +121,7 @@ def test_a_damaged_one_stays_until_the_next_is_whole(folder):
 def test_none_that_is_usable_is_one_line(folder):
     for path in folder.folder.iterdir():
         path.write_bytes(b"")
-    with pytest.raises(InputError, match="must hold one that is whole") as info:
+    with pytest.raises(InputError, match="must contain an intact") as info:
         CheckpointFolder(folder.folder).newest()
     assert str(info.value).count("is damaged") == 3
     assert "\n" not in str(info.value)

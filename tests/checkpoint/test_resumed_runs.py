@@ -23,7 +23,7 @@ LAST_STATE = {
     "input_noise": 0.3,
     "layer_noise": 0.2,
     "dropout": 0.1,
-    "clipnorm": 0.5,
+    "global_clipnorm": 0.5,
     "schedule": "cosine",
     "learning_rate": 0.02,
     "monitor": None,
@@ -75,7 +75,7 @@ CONFIGS = {
 
 
 def outcome(result):
-    """What must be the same, bit for bit."""
+    """Return the results that must be the same, bit for bit."""
     run_dir = result.run_dir
     report = json.loads((run_dir / "report.json").read_text())
     for key in ("seconds", "resumed_from_step", "proof_seconds"):
@@ -89,7 +89,7 @@ def outcome(result):
 
 
 def run(config, run_dir, stops):
-    """Trains; stopped at each of the stops, and resumed."""
+    """Train, stopping at each of the stops and resuming."""
     for stop in stops:
         with pytest.raises(StopError):
             train(
@@ -102,8 +102,9 @@ def run(config, run_dir, stops):
     return train(config, run_dir, resume=True, callbacks=[Stop()], quiet=True)
 
 
-# Not yet a checkpoint beyond the first; within an epoch, several times; at an
-# epoch's last step; between validation and the next epoch; in the last epoch.
+# The stops are: before the second checkpoint; within an epoch, several times;
+# at an epoch's last step; between validation and the next epoch; in the last
+# epoch.
 STOPS = {
     "last_state": [{"after_steps": 8}, {"after_epoch": 1}, {"after_steps": 17}],
     "last_state, often": [
@@ -147,7 +148,7 @@ def test_two_replicas_go_on_as_if_never_stopped(
 
 
 class Signal(Stop):
-    """Sends a signal to this process after so many steps."""
+    """Send SIGTERM to this process after `after_steps` optimizer steps."""
 
     def on_train_batch_end(self, batch, logs=None):
         if int(self.model.optimizer.iterations.numpy()) == self.after_steps:
@@ -209,7 +210,7 @@ def test_a_run_stopped_in_its_last_check_trains_no_more(tmp_path):
 def test_more_epochs_go_on_where_the_training_ended(tmp_path):
     config = CONFIGS["digits"].replace(ImageRows, schedule="constant")
     longer = config.replace(ImageRows, epochs=5)
-    # The average's share is of all steps: let it be the same.
+    # The fraction is of all steps; scale it to average over as many.
     short = config.replace(ImageRows, epochs=3, ema_fraction=0.2 * 5 / 3)
     whole = train(longer, tmp_path / "whole", quiet=True)
     train(short, tmp_path / "run", quiet=True)

@@ -3,7 +3,7 @@ import numpy as np
 
 
 def test_keras_still_cannot_begin_within_an_epoch(tmp_path):
-    """When it can, `SkippedSteps` is no longer needed."""
+    """If this fails, `SkippedSteps` is no longer needed."""
 
     class StopError(Exception):
         pass
@@ -31,5 +31,5 @@ def test_keras_still_cannot_begin_within_an_epoch(tmp_path):
         return int(model.optimizer.iterations.numpy())
 
     fit([Stop()])
-    # Three steps before, and all five again.
+    # Three steps before the stop, then all five again.
     assert fit([]) == 8

@@ -11,7 +11,7 @@ import pytest
 from keras_lstm.checkpoint.checkpoints import read_checkpoint
 from keras_lstm.cli import main
 
-# As a user's shell, where the command holds TensorFlow's messages back.
+# As in a user's shell, where the command itself hides TensorFlow's messages.
 QUIET = os.environ | {"CUDA_VISIBLE_DEVICES": "-1"}
 QUIET.pop("TF_CPP_MIN_LOG_LEVEL", None)
 LONG = (
@@ -41,7 +41,7 @@ def test_a_process_that_is_stopped(tmp_path, signum, code, capsys):
             for line in process.stderr:
                 if line.startswith("step 10 "):
                     break
-            # A second one in the same folder.
+            # A second process in the same folder.
             assert main([*LONG, "--run-dir", run_dir, "--resume"]) == 2
             assert f"in use by process {process.pid} on " in (
                 capsys.readouterr().err
@@ -65,7 +65,7 @@ def test_a_process_that_is_stopped(tmp_path, signum, code, capsys):
 
 
 def limited(kilobytes, command, failing):
-    """Runs a command that cannot write longer files."""
+    """Run a command that fails to write files above a size."""
     done = subprocess.run(
         [
             *("bash", "-c", f'ulimit -f {kilobytes}; exec "$@"', "bash"),
@@ -126,7 +126,7 @@ def test_a_full_disk_is_one_line_and_nothing_is_lost(tmp_path, capsys):
         path.name for path in before
     }
     more = [*short, "--resume", "--epochs", "4"]
-    # Files of at most 100 KiB: no room for a checkpoint.
+    # A checkpoint is larger than 100 KiB.
     limited(100, more, f"{run_dir}/checkpoints/step-000000024.ckpt")
     assert before == {path: path.read_bytes() for path in before}
     assert main(more) == 0
@@ -164,7 +164,7 @@ def test_without_a_usable_checkpoint_nothing_is_begun(tmp_path, capsys):
     assert main([*short, "--resume"]) == 2
     err = capsys.readouterr().err
     assert err.count("\n") == 1
-    assert "`checkpoints` must hold one that is whole" in err
+    assert "`folder` must contain an intact checkpoint" in err
 
 
 def test_numbers_that_go_wrong_fail_the_run(tmp_path, capsys):

@@ -111,7 +111,7 @@ def test_a_finished_run_has_nothing_left_to_do(run_dir):
     )
     longer = CONFIG.replace(Increment, epochs=5)
     assert RunFolder(run_dir).finished_reason(longer) is None
-    # Killed on the way there, it still has something to do.
+    # Killed before it was that long, it still has epochs left.
     (run_dir / "config.yaml").write_text(longer.to_yaml())
     assert RunFolder(run_dir).finished_reason(longer) is None
     report(run_dir, epochs=5)
@@ -129,12 +129,12 @@ def test_what_has_stopped_because_it_is_right_does_not_go_on(run_dir):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("config.yaml", b"", "a whole config.yaml"),
-        ("config.yaml", b"\xff", "a config.yaml that can be read"),
+        ("config.yaml", b"", "a complete config.yaml"),
+        ("config.yaml", b"\xff", "a readable config.yaml"),
         ("config.yaml", b"preset: [", "must be YAML"),
-        ("report.json", b"", "a report.json that can be read"),
-        ("report.json", b"[1]", "a report.json that can be read"),
-        ("report.json", b"[" * 100_000, "a report.json that can be read"),
+        ("report.json", b"", "a readable report.json"),
+        ("report.json", b"[1]", "a readable report.json"),
+        ("report.json", b"[" * 100_000, "a readable report.json"),
     ],
 )
 def test_a_damaged_file_is_one_line(run_dir, name, content, message):
@@ -160,7 +160,7 @@ def test_configuration_and_checkpoints_belong_together(tmp_path):
     checkpoints = tmp_path / "checkpoints"
     checkpoints.mkdir()
     RunFolder(tmp_path).check_checkpoints()
-    # Killed before there was a configuration: nothing has been trained.
+    # Killed before the configuration was written: nothing was trained.
     (checkpoints / "step-000000000.ckpt").write_text("")
     RunFolder(tmp_path).check_checkpoints()
     assert not list(checkpoints.iterdir())
@@ -170,7 +170,7 @@ def test_configuration_and_checkpoints_belong_together(tmp_path):
     (tmp_path / "config.yaml").write_text("")
     RunFolder(tmp_path).check_checkpoints()
     (checkpoints / "step-000000007.ckpt").unlink()
-    with pytest.raises(InputError, match="must hold a checkpoint to go on"):
+    with pytest.raises(InputError, match="hold a checkpoint to resume from"):
         RunFolder(tmp_path).check_checkpoints()
 
 
@@ -221,5 +221,5 @@ def test_reports_of_version_0_1_are_read(run_dir, text, reason):
 def test_a_report_that_is_none_is_one_line(run_dir, change):
     mapping = REPORT.to_mapping() | change
     (run_dir / "report.json").write_text(json.dumps(mapping))
-    with pytest.raises(InputError, match=r"a report\.json that can be read"):
+    with pytest.raises(InputError, match=r"a readable report\.json"):
         RunFolder(run_dir).read_report()

@@ -15,7 +15,7 @@ from keras_lstm.training.train import train
 
 @pytest.fixture(scope="module")
 def exact_run(tmp_path_factory):
-    """A run that is right at its own length."""
+    """Return the folder of a run that is right at its own length."""
     run_dir = tmp_path_factory.mktemp("exact") / "run"
     config = get_preset("increment").replace(Increment, num_bits=10)
     result = train(config, run_dir, quiet=True)
@@ -25,7 +25,7 @@ def exact_run(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def wrong_run(tmp_path_factory):
-    """A last_state run that is wrong."""
+    """Return the folder of a last_state run that is wrong."""
     run_dir = tmp_path_factory.mktemp("wrong") / "run"
     config = get_preset("increment").replace(
         Increment, num_bits=6, units=8, head="last_state", epochs=1
@@ -106,7 +106,7 @@ def test_another_length_does_not_need_enough_training_examples(tmp_path):
 
 
 def changed(run_dir, tmp_path, name, change):
-    """A copy of a run in which one file is changed."""
+    """Return a copy of a run folder with one file changed."""
     copy = tmp_path / "copy"
     copy.mkdir()
     for path in run_dir.iterdir():
@@ -118,10 +118,10 @@ def changed(run_dir, tmp_path, name, change):
 
 BAD = [
     ("report.json", lambda p: p.unlink(), "must hold a finished run"),
-    ("report.json", lambda p: p.write_text("{"), "that can be read"),
-    ("report.json", lambda p: p.write_text("[]"), "that can be read"),
+    ("report.json", lambda p: p.write_text("{"), "a readable report.json"),
+    ("report.json", lambda p: p.write_text("[]"), "a readable report.json"),
     ("config.yaml", lambda p: p.unlink(), "must hold a finished run"),
-    ("config.yaml", lambda p: p.write_text(""), "a whole config.yaml"),
+    ("config.yaml", lambda p: p.write_text(""), "a complete config.yaml"),
     ("config.yaml", lambda p: p.write_text("model: {u: 1}"), "is no option"),
     ("model.keras", lambda p: p.unlink(), "without model.keras"),
     (

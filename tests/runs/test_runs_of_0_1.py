@@ -1,4 +1,4 @@
-"""Run folders that version 0.1 made are read, resumed and asked."""
+"""Run folders of version 0.1 are read, resumed and evaluated."""
 
 import json
 import pathlib
@@ -17,13 +17,13 @@ DATA = pathlib.Path(__file__).parents[1] / "data"
 
 @pytest.fixture
 def begun(tmp_path):
-    """A run that was stopped within an epoch, after 8 of 15 steps."""
+    """Return a run that was stopped within an epoch, after 8 of 15 steps."""
     return shutil.copytree(DATA / "run-0.1.0-begun", tmp_path / "begun")
 
 
 @pytest.fixture
 def finished(tmp_path):
-    """The same run, never stopped."""
+    """Return the same run, never stopped."""
     return shutil.copytree(DATA / "run-0.1.0-finished", tmp_path / "finished")
 
 
@@ -65,7 +65,7 @@ def test_a_begun_run_is_resumed_and_ends_as_it_would_have(begun, finished):
     assert report["stopped_because"] == "all_epochs"
     for name in ("optimizer_steps", "num_examples", "num_parameters"):
         assert report[name] == whole[name]
-    # Another machine rounds otherwise.
+    # Rounding differs between machines.
     one, other = (load_run(path).model for path in (begun, finished))
     for mine, theirs in zip(
         one.get_weights(), other.get_weights(), strict=True

@@ -40,11 +40,17 @@ def test_genuine_files_are_read(mnist_dir):
         (bytes([0, 0, 8, 1]), "ends within its header"),
         (bytes([0, 0, 9, 1, 0, 0, 0, 0]), "magic number 00000801.*00000901"),
         (bytes([0, 0, 8, 3]) + bytes(12), "magic number 00000801"),
-        (bytes([0, 0, 8, 1, 0, 0, 0, 3, 1, 2]), "promises 3 values.*holds 2"),
-        (bytes([0, 0, 8, 1, 0, 0, 0, 1, 1, 2]), "promises 1 values.*more"),
-        (bytes([0, 0, 8, 1, 255, 255, 255, 255, 1]), "more than it holds"),
+        (
+            bytes([0, 0, 8, 1, 0, 0, 0, 3, 1, 2]),
+            "the 3 values that.*Received: 2",
+        ),
+        (
+            bytes([0, 0, 8, 1, 0, 0, 0, 1, 1, 2]),
+            "the 1 values that.*Received: more",
+        ),
+        (bytes([0, 0, 8, 1, 255, 255, 255, 255, 1]), "more than fit the file"),
         (b"\x1f\x8b" + bytes(20), "cannot be read"),
-        (bytes([0, 0, 8, 1, 0, 0, 0, 0]), "promises 0 values.*none"),
+        (bytes([0, 0, 8, 1, 0, 0, 0, 0]), "a header that declares 0 values"),
     ],
 )
 def test_a_bad_file_is_refused(tmp_path, content, message):
@@ -58,7 +64,7 @@ def test_sizes_that_no_array_can_have_are_refused(tmp_path):
     path = tmp_path / "bad"
     sizes = bytes(4) + b"\xff" * 8
     path.write_bytes(bytes([0, 0, 8, 3]) + sizes)
-    with pytest.raises(IdxError, match="promises 0 x 4294967295"):
+    with pytest.raises(IdxError, match="declares 0 x 4294967295"):
         read_idx(path, 3)
 
 
@@ -72,7 +78,7 @@ def test_a_truncated_compressed_file_is_refused(tmp_path, write_idx):
 
 @pytest.mark.parametrize("compressed", [False, True])
 def test_no_memory_is_taken_for_what_a_header_promises(tmp_path, compressed):
-    # 4 GB promised, and for gzip within what so long a file could hold.
+    # 4 GB; for gzip, a size that a file of this length could hold.
     size = 2**32 - 1 if not compressed else 2**29
     content = bytes([0, 0, 8, 1]) + size.to_bytes(4, "big")
     if compressed:
@@ -81,7 +87,7 @@ def test_no_memory_is_taken_for_what_a_header_promises(tmp_path, compressed):
     path.write_bytes(content)
     tracemalloc.start()
     try:
-        with pytest.raises(IdxError, match="promises"):
+        with pytest.raises(IdxError, match="header declares"):
             read_idx(path, 1)
         assert tracemalloc.get_traced_memory()[1] < 8 * 2**20
     finally:

@@ -14,7 +14,7 @@ from keras_lstm.training.train import train
 
 
 def rates(**values):
-    """The learning rate at each step of ten epochs of 20."""
+    """Return the learning rate at each step of ten epochs of 20 steps."""
     config = get_preset("digits").replace(
         ImageRows, epochs=10, learning_rate=0.5, **values
     )
@@ -29,7 +29,7 @@ def test_the_learning_rate_rises_and_falls():
     assert found[110] == pytest.approx(0.25, abs=1e-6)
     assert found[200] == pytest.approx(0, abs=1e-6)
     assert rates()[0] == 0.5
-    # As the preset was measured.
+    # The values with which the preset was measured.
     training = get_preset("image-rows").training
     assert round(training.warmup_fraction * 30 * 215) == 300
     optimizer = make_optimizer(get_preset("image-rows"), 215)
@@ -73,7 +73,7 @@ def test_an_epoch_is_a_whole_number_of_calls(tmp_path):
     config = get_preset("increment")
     with pytest.raises(InputError, match="must divide the 10 steps of an epoc"):
         config.replace(steps_per_epoch=10, steps_per_execution=3)
-    # How many steps there are, only the data says.
+    # Here only the data determines the number of steps.
     config = get_preset("digits").replace(steps_per_execution=7)
     with pytest.raises(InputError, match="must divide the 20 steps of an epoc"):
         train(config, tmp_path / "run")

@@ -1,4 +1,5 @@
 import csv
+import dataclasses
 import json
 
 import keras
@@ -6,6 +7,8 @@ import numpy as np
 import pytest
 
 from keras_lstm.core.errors import InputError, RunError
+from keras_lstm.models.build import build_model
+from keras_lstm.models.metrics import SequenceAccuracy
 from keras_lstm.presets import get_preset
 from keras_lstm.runs.report import StopReason
 from keras_lstm.tasks.image_rows import ImageRows
@@ -42,7 +45,7 @@ def test_a_run_folder_holds_what_it_should(tmp_path):
     assert report["num_wrong"] == result.check.num_wrong > 0
     assert report["sequence_accuracy"] == (63 - report["num_wrong"]) / 63
     assert report["training_examples"] == 2 * 5 * 128
-    # 1,280 draws from 63 inputs miss none.
+    # 1,280 draws from 63 inputs hit every one.
     assert report["distinct_training_examples"] == 63
     assert (report["optimizer_steps"], report["epochs"]) == (10, 2)
     assert report["stopped_because"] == "all_epochs"
@@ -159,7 +162,7 @@ def test_counterexamples_need_a_sequence_task():
 
 
 def test_early_answers_are_learned_and_the_model_stays_stock(tmp_path):
-    def shares(name, **values):
+    def by_step(name, **values):
         config = get_preset("digits").replace(ImageRows, epochs=12, **values)
         model = train(config, tmp_path / name, quiet=True).model
         loaded = keras.saving.load_model(tmp_path / name / "model.keras")
@@ -167,7 +170,7 @@ def test_early_answers_are_learned_and_the_model_stays_stock(tmp_path):
         assert loaded.output_shape == (None, 10)
         return accuracy_by_step(loaded, config.task.splits(seed=0).test)
 
-    plain, early = shares("plain"), shares("early", early_prediction=1.0)
+    plain, early = by_step("plain"), by_step("early", early_prediction=1.0)
     assert early[5] > plain[5] + 0.1
     assert early[7] > 0.9
 
@@ -175,11 +178,11 @@ def test_early_answers_are_learned_and_the_model_stays_stock(tmp_path):
 def test_averaged_weights_are_what_is_kept(tmp_path):
     config = get_preset("digits").replace(ImageRows, epochs=3, ema_fraction=0.2)
     result = train(config, tmp_path / "run", quiet=True)
-    # What validation saw is what was saved.
+    # The weights that were validated are those that were saved.
     split = config.task.splits(seed=0).validation
     found = evaluate(result.model, split)
-    share = 1 - found.num_wrong / found.num_examples
-    assert result.report.validation_accuracy == pytest.approx(share)
+    fraction = 1 - found.num_wrong / found.num_examples
+    assert result.report.validation_accuracy == pytest.approx(fraction)
     plain = train(
         config.replace(ImageRows, ema_fraction=None), tmp_path / "b", quiet=True
     )
@@ -234,6 +237,52 @@ def test_a_run_starts_from_another_ones_weights(tmp_path):
     with pytest.raises(InputError, match="`init_from` must hold a model"):
         train(small(units=9), tmp_path / "c", init_from=first.run_dir)
     assert not (tmp_path / "c").exists()
+
+
+def compiled(config, units=8):
+    """A model of our own: SGD, and a layer that only training needs."""
+    built = build_model(
+        config.task, dataclasses.replace(config.model, units=units)
+    )
+    outputs = keras.layers.Dropout(0.1, name="ours")(built.output)
+    model = keras.Model(built.input, outputs)
+    model.compile(
+        keras.optimizers.SGD(0.5),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=[SequenceAccuracy()],
+    )
+    return model
+
+
+def test_a_model_of_the_users_own_is_trained(tmp_path):
+    config = small()
+    model = compiled(config)
+    before = [weight.copy() for weight in model.get_weights()]
+    result = train(config, tmp_path / "run", model=model, quiet=True)
+    assert [layer.name for layer in result.model.layers] == [
+        layer.name for layer in build_model(config.task, config.model).layers
+    ]
+    for layer in result.model.layers:
+        own = model.get_layer(layer.name)
+        for one, other in zip(
+            layer.get_weights(), own.get_weights(), strict=True
+        ):
+            np.testing.assert_array_equal(one, other)
+    assert any(
+        (one != other).any()
+        for one, other in zip(before, model.get_weights(), strict=True)
+    )
+
+
+def test_a_model_with_other_layers_is_refused_before_training(tmp_path):
+    config = small()
+    with pytest.raises(InputError, match=r"`model` .* layer `lstm_1` has"):
+        train(config, tmp_path / "run", model=compiled(config, units=9))
+    other = keras.Sequential([keras.Input((6,)), keras.layers.Dense(2)])
+    other.compile("sgd", "mse")
+    with pytest.raises(InputError, match="Received: no such layer"):
+        train(config, tmp_path / "run", model=other)
+    assert not (tmp_path / "run").exists()
 
 
 def test_two_replicas_train_through_the_same_call(

@@ -1,3 +1,5 @@
+import types
+
 import keras
 import keras_tuner
 import pytest
@@ -42,7 +44,7 @@ def test_all_that_can_be_searched_gets_into_the_configuration():
     ("search", "message"),
     [
         (["unit"], "Did you mean `units`"),
-        (["seed"], "`seed` is no option that can be searched"),
+        (["seed"], "`seed` is no searchable option"),
         ([], "`search` must name an option"),
     ],
 )
@@ -75,7 +77,9 @@ def test_a_search_in_somebodys_own_script(tmp_path):
         assert trial.score == metrics.get_best_value("score")
         examples = metrics.get_best_value("training_examples")
         wrong = metrics.get_best_value("num_wrong")
-        report = {"num_wrong": int(wrong), "training_examples": examples}
+        report = types.SimpleNamespace(
+            num_wrong=int(wrong), training_examples=examples, num_parameters=0
+        )
         assert trial.score == score(report, "cost")
     assert seen
     best = tuner.get_best_hyperparameters()[0]

@@ -29,9 +29,9 @@ def test_models_with_nothing_wrong_come_before_all_others():
         (0, 10**11),
         (1, 10),
     ]
-    # As KerasTuner's processes tell one another.
+    # KerasTuner's processes exchange scores as float32.
     assert len(set(np.float32(costs))) == len(costs)
-    # Beside a wrong one, exact ones still differ.
+    # Next to a wrong model, exact ones still differ.
     assert (costs[1] - costs[0]) / (costs[3] - costs[0]) > 0.01
     sizes = [score(each, "smallest") for each in reports]
     assert np.argsort(sizes).tolist() == [2, 1, 0, 3, 4, 5, 6]

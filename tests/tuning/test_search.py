@@ -17,15 +17,15 @@ from keras_lstm.tasks.increment import Increment
 from keras_lstm.tuning.settings import Search
 
 TUNE = ("tune", "increment", "--num-bits", "6", "--epochs", "6")
-# Beside a file called `file`, in a folder that is not a search's.
+# Run in a folder that holds a file `file` and no search.
 BAD_ARGUMENTS = [
     (["--workers", "0"], "`workers` must be an integer of at least 1"),
     (["--max-trials", "x"], "`max_trials` must be an integer"),
     (["--algorithm", "gird"], "Did you mean `grid`"),
-    (["--objective", "accuracy"], "cost or smallest for a sequence task"),
+    (["--objective", "accuracy"], "must be cost or smallest for increm"),
     (["--objective", "coast"], "Did you mean `cost`"),
     (["--search", "unit"], "Did you mean `units`"),
-    (["--search", "units,seed"], "`seed` is no option that can be searched"),
+    (["--search", "units,seed"], "`seed` is no searchable option"),
     (["--resume"], "`resume` needs `run_dir`"),
     (
         ["--resume", "--overwrite", "--run-dir", "x"],
@@ -33,7 +33,7 @@ BAD_ARGUMENTS = [
     ),
     (["--run-dir", "file"], "`run_dir` must be a folder"),
     (["--run-dir", "file/below"], "`run_dir` must be a folder"),
-    (["--run-dir", "x" * 300], "`run_dir` must be a path of a folder"),
+    (["--run-dir", "x" * 300], "`run_dir` must be the path of a folder"),
     (["--run-dir="], "--run-dir: must be a path. Received: nothing"),
     (
         ["--algorithm", "hyperband", "--max-trials", "3"],
@@ -47,11 +47,11 @@ BAD_ARGUMENTS = [
     (["--preset", "incement"], "Did you mean `increment`"),
     (["--strategy", "multi_worker"], "needs the variable TF_CONFIG"),
 ]
-# Without `KERASTUNER_`; "used" is a port that is in use.
+# Names without `KERASTUNER_`; "used" is a port that is in use.
 BAD_VARIABLES = [
     ({"TUNER_ID": "", "ORACLE_PORT": "1"}, "KERASTUNER_TUNER_ID must be"),
     ({"TUNER_ID": "tuner0", "ORACLE_PORT": ""}, "KERASTUNER_ORACLE_PORT m"),
-    ({"TUNER_ID": "tuner0", "ORACLE_PORT": "x"}, "must be a port's number"),
+    ({"TUNER_ID": "tuner0", "ORACLE_PORT": "x"}, "must be a port number"),
     ({"TUNER_ID": "chief", "ORACLE_PORT": "used"}, "must be free for the"),
 ]
 
@@ -66,7 +66,7 @@ def rows(folder):
 
 
 def children(pid):
-    """The processes that a process has started, by KerasTuner's name."""
+    """Return the IDs of a process's children, by KerasTuner's name."""
     found = {}
     for path in pathlib.Path("/proc").glob("[0-9]*"):
         try:
@@ -82,11 +82,11 @@ def children(pid):
 
 
 def wait_until(condition, process, seconds=120):
-    """Waits for something that another process does."""
+    """Wait until a condition holds, while another process runs."""
     end = time.monotonic() + seconds
     while not (found := condition()):
         assert process.poll() is None, "the search has ended"
-        assert time.monotonic() < end, "it did not happen"
+        assert time.monotonic() < end, "the condition has not come true"
         time.sleep(0.02)
     return found
 
@@ -115,7 +115,7 @@ def start():
 
 
 def checkpoints(folder):
-    """Checkpoints of trials in the middle of their training."""
+    """Return the checkpoints of trials that are being trained."""
     return [
         path
         for path in folder.glob("trials/*/checkpoints/step-*")
@@ -144,7 +144,7 @@ def test_a_search_from_beginning_to_end(tmp_path, capsys):
     best = read_config((folder / "best.yaml").read_text(), Increment)
     assert best.values["units"] == int(found[0]["units"])
     assert best.values["num_bits"] == 6
-    # Again: refused, gone on with, of another space, damaged, anew.
+    # Again: refused, resumed, with another space, damaged, overwritten.
     assert main(search) == 2
     assert "must not hold a search yet" in capsys.readouterr().err
     more = [*search, "--resume", "--max-trials", "3"]
@@ -162,7 +162,7 @@ def test_a_search_from_beginning_to_end(tmp_path, capsys):
         err = capsys.readouterr().err
         assert err.count("\n") == 1
         assert f"KerasTuner's {trial} cannot be read" in err
-        assert "Trials that could be: 0, 1;" in err
+        assert "Readable trials: 0, 1;" in err
     trial.write_text(kept)
     oracle = folder / "keras_tuner" / "oracle.json"
     oracle.write_text(oracle.read_text()[:-9])
@@ -170,7 +170,7 @@ def test_a_search_from_beginning_to_end(tmp_path, capsys):
     err = capsys.readouterr().err
     assert err.count("\n") == 1
     assert f"KerasTuner's {oracle} cannot be read" in err
-    assert "Trials that could be: 0, 1, 2" in err
+    assert "Readable trials: 0, 1, 2" in err
     assert main([*search, "--overwrite", "--max-trials", "1"]) == 0
     assert len(rows(folder)) == 1
 
@@ -187,7 +187,7 @@ def test_bad_input_is_one_line(
     assert out == ""
     assert err.count("\n") == 1
     assert message in err
-    # Nothing was begun.
+    # No search was started.
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
@@ -224,13 +224,13 @@ def test_a_search_that_is_stopped_goes_on(tmp_path, start, capsys, how):
     else:
         process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
-    # Nothing is left behind.
+    # No process is left running.
     assert not any(
         pathlib.Path(f"/proc/{pid}").exists() for pid in processes.values()
     )
     if how == "chief":
         assert process.returncode == 1
-        assert "the chief of the search has died (exit code -9); go on" in err
+        assert "the chief of the search has died (exit code -9); cont" in err
     else:
         assert process.returncode == 130
     assert main([*TUNE, *options, "--resume"]) == 0
@@ -240,7 +240,7 @@ def test_a_search_that_is_stopped_goes_on(tmp_path, start, capsys, how):
 
 @pytest.fixture
 def bad_variables():
-    """KerasTuner's variables from a row of `BAD_VARIABLES`."""
+    """Return KerasTuner's variables for a row of `BAD_VARIABLES`."""
     with socket.socket() as used:
         used.bind(("127.0.0.1", 0))
         port = str(used.getsockname()[1])
@@ -290,7 +290,7 @@ def test_bad_usage_is_refused_before_tensorflow_is_loaded(
     held = [
         ([], "`run_dir` must not hold a search yet"),
         (["--resume"], "oracle.json cannot be read"),
-        (["--resume", "--units", "8"], "others than in held/search.yaml"),
+        (["--resume", "--units", "8"], "other settings in held/search.yaml"),
     ]
     cases = [
         *(([*TUNE, *each], {}, text) for each, text in BAD_ARGUMENTS),
@@ -299,7 +299,7 @@ def test_bad_usage_is_refused_before_tensorflow_is_loaded(
             for each, text in held
         ),
         *((TUNE, bad_variables(each), text) for each, text in BAD_VARIABLES),
-        (["tune", "image-rows", "--objective", "cost"], {}, "accuracy for ima"),
+        (["tune", "image-rows", "--objective", "cost"], {}, "be accuracy for"),
         (["tune", "incremnt"], {}, "Did you mean `increment`"),
     ]
     environment = {k: v for k, v in os.environ.items() if k != "TF_CONFIG"}
@@ -344,7 +344,7 @@ def test_every_algorithm_runs_to_its_end(tmp_path, capsys, algorithm):
     assert all(row["score"] for row in found)
     assert len({(row["units"], row["learning_rate"]) for row in found}) > 3
     before = (folder / "trials.csv").read_text()
-    # Finished: nothing is run again.
+    # The search is finished: no trial runs again.
     assert main([*TUNE, *options, "--resume"]) == 0
     assert (folder / "trials.csv").read_text() == before
     capsys.readouterr()
@@ -387,7 +387,7 @@ def test_a_chief_and_a_worker_as_on_several_machines(tmp_path, other):
     codes = [process.returncode for process in started]
     assert codes == [0, 0, 2][: len(names)], worker_err + chief_err
     for _, err in others:
-        assert "others than in" in err
+        assert "other settings in" in err
         assert "Traceback" not in err
     assert out == ""
     assert chief_out.splitlines()[-1] == f"Search folder: {folder}"

@@ -7,6 +7,7 @@ from keras_lstm.presets import get_preset
 from keras_lstm.tasks.image_rows import ImageRows
 from keras_lstm.tasks.increment import Increment
 from keras_lstm.tasks.registry import TASKS
+from keras_lstm.tuning.folder import check_same_search
 from keras_lstm.tuning.settings import (
     OBJECTIVES,
     SEARCHABLE,
@@ -31,8 +32,8 @@ def test_a_task_has_the_objectives_of_its_kind():
 @pytest.mark.parametrize(
     ("config", "objective", "message"),
     [
-        (SMALL, "accuracy", "cost or smallest for a sequence task"),
-        (DIGITS, "cost", "accuracy for images"),
+        (SMALL, "accuracy", "must be cost or smallest for increment"),
+        (DIGITS, "cost", "must be accuracy for image-rows"),
         (SMALL, "coast", "Did you mean `cost`"),
     ],
 )
@@ -48,7 +49,7 @@ def test_an_objective_that_the_task_has_not_got_is_refused(
     [
         ({"names": ("units", "unit")}, "Did you mean `units`"),
         ({"names": ()}, "`search` must name an option"),
-        ({"objective": "accuracy"}, "cost or smallest for a sequence task"),
+        ({"objective": "accuracy"}, "must be cost or smallest for incr"),
         ({"algorithm": "gird"}, "Did you mean `grid`"),
         ({"max_trials": 0}, "`max_trials` must be an integer of at least 1"),
         (
@@ -65,8 +66,36 @@ def test_a_search_that_cannot_be_is_refused(options, message):
 def test_a_search_is_told_from_another_by_its_yaml():
     search = Search(SMALL, SEARCHABLE[:2], "smallest", "random", 4, 7)
     config = textwrap.indent(SMALL.to_yaml(), "  ")
-    # The very bytes: a folder that holds others is refused.
+    # A folder with other settings is refused.
     assert search.to_yaml() == (
         "algorithm: random\nobjective: smallest\n"
         "search:\n- units\n- num_layers\nseed: 7\nconfig:\n" + config
     )
+
+
+def test_settings_with_the_names_of_version_0_1_are_the_same(tmp_path):
+    config = SMALL.replace(global_clipnorm=0.5, warmup_fraction=0.1)
+    search = Search(config)
+    text = search.to_yaml()
+    for now, before in (
+        ("global_clipnorm", "clipnorm"),
+        ("warmup_fraction", "warmup"),
+        ("carry_fraction", "carry_share"),
+        ("num_microbatches", "shards"),
+    ):
+        assert f"{now}: " in text
+        text = text.replace(f"{now}: ", f"{before}: ")
+    (tmp_path / "search.yaml").write_text(text)
+    check_same_search(tmp_path, search)
+    (tmp_path / "search.yaml").write_text(
+        text.replace("shards: 1", "shards: 2")
+    )
+    with pytest.raises(InputError, match="other settings in"):
+        check_same_search(tmp_path, search)
+
+
+@pytest.mark.parametrize("text", ["", "[1]", "config: 3", "a: [", "config: {}"])
+def test_settings_that_are_none_are_refused(tmp_path, text):
+    (tmp_path / "search.yaml").write_text(text)
+    with pytest.raises(InputError, match="other settings in"):
+        check_same_search(tmp_path, Search(SMALL))

@@ -1,8 +1,8 @@
-"""How `benchmark.py` talks to the programs that it compares.
+"""The protocol between `benchmark.py` and the programs that it compares.
 
-Each is a process of its own, some in environments of their own, that waits for
-its turn: a line of JSON asks for some steps, a line of JSON says what they
-took. Models: "increment" (the tutorial's: 20 bits, 2 × 32 units, all answers
+Each program is a process, some in their own environments, that waits for its
+turn: a line of JSON requests some steps, a line of JSON replies with the
+seconds. Models: "increment" (the tutorial's: 20 bits, 2 × 32 units, all outputs
 from the last state) and "image-rows" (28 rows of 28 pixels, 128 units).
 """
 
@@ -15,27 +15,27 @@ from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 
-# Does so many steps, and returns when they are done.
+# Does the given number of steps, and returns when they are done.
 Run = Callable[[int], object]
-# From inputs to logits, however many.
+# Returns the logits of any number of inputs.
 Ask = Callable[[np.ndarray], np.ndarray]
-# Builds what runs: from the model's name and the batch size.
+# Makes a `Run` from the model's name and the batch size.
 Prepare = Callable[[str, int], Run]
 
 
 def steps_together(batch_size: int) -> int:
-    """As many steps are asked for first, and then only multiples of it."""
+    """Return the number of first steps; later requests are multiples of it."""
     return 16 if batch_size <= 512 else 4
 
 
 def answer(jobs: Mapping[str, Prepare]) -> None:
-    """Answers until standard input ends.
+    """Reply to requests until standard input ends.
 
     Args:
-        jobs: by name, what this program can be asked to do.
+        jobs: the jobs that this program supports, by name.
     """
     answers = os.fdopen(os.dup(1), "w")
-    # What libraries print is no answer.
+    # Libraries print to standard output: only replies may go there.
     os.dup2(2, 1)
     prepared: dict[tuple[str, str, int], Run] = {}
     for line in sys.stdin:
@@ -54,7 +54,7 @@ def answer(jobs: Mapping[str, Prepare]) -> None:
 
 
 def checking(model: str, batch_size: int, ask: Ask) -> Run:
-    """Asks all inputs of increment, so many batches of them, and compares."""
+    """Return a run that compares the predictions for inputs of increment."""
     numbers = np.arange(2**20)
     inputs, targets = _bits(numbers), _bits(numbers + 1)
 
@@ -68,7 +68,7 @@ def checking(model: str, batch_size: int, ask: Ask) -> Run:
 
 
 def taking(dataset: Iterable[object]) -> Run:
-    """Takes so many batches of an endless dataset, and does nothing more."""
+    """Return a run that takes batches of an endless dataset, without use."""
 
     def run(steps: int) -> None:
         for _ in itertools.islice(dataset, steps):
@@ -78,7 +78,7 @@ def taking(dataset: Iterable[object]) -> Run:
 
 
 def examples(model: str, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Random ones, of the kinds that the models read."""
+    """Return random inputs and targets for a model."""
     rng = np.random.default_rng(0)
     if model == "increment":
         numbers = rng.integers(2**20 - 1, size=count)
@@ -88,5 +88,5 @@ def examples(model: str, count: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _bits(numbers: np.ndarray) -> np.ndarray:
-    """The lowest 20, least significant first."""
+    """Return the lowest 20 bits, least significant first."""
     return (numbers[:, np.newaxis] // 2 ** np.arange(20) % 2).astype(np.int32)

@@ -13,7 +13,7 @@ EXAMPLES = {"increment": 2**17, "image-rows": 2**15}
 
 
 def layer(key: Any, features: int, units: int) -> dict[str, Any]:
-    """An LSTM layer's weights."""
+    """Make the weights of an LSTM layer."""
     return {
         "kernel": jax.random.normal(key, (features + units, 4 * units)) * 0.1,
         "bias": jnp.zeros(4 * units),
@@ -21,7 +21,7 @@ def layer(key: Any, features: int, units: int) -> dict[str, Any]:
 
 
 def build(model: str) -> dict[str, Any]:
-    """The tutorials' networks."""
+    """Make the weights of a tutorial's network."""
     keys = jax.random.split(jax.random.key(0), 4)
     if model == "increment":
         return {
@@ -36,7 +36,7 @@ def build(model: str) -> dict[str, Any]:
 
 
 def lstm(weights: dict[str, Any], sequences: Any) -> Any:
-    """Outputs after each step; time comes first."""
+    """Return the outputs `(timesteps, batch_size, units)` of a layer."""
     units = weights["bias"].shape[0] // 4
     features = sequences.shape[-1]
     from_input = sequences @ weights["kernel"][:features] + weights["bias"]
@@ -54,7 +54,7 @@ def lstm(weights: dict[str, Any], sequences: Any) -> Any:
 
 
 def logits_of(weights: dict[str, Any], inputs: Any) -> Any:
-    """What the network says."""
+    """Return the network's logits."""
     x = jnp.swapaxes(inputs, 0, 1)
     if "embedding" in weights:
         x = weights["embedding"][x]
@@ -65,7 +65,7 @@ def logits_of(weights: dict[str, Any], inputs: Any) -> Any:
 
 
 def train(name: str, batch_size: int) -> answering.Run:
-    """Steps of Adam, and the accuracy."""
+    """Return a run of training steps with Adam, counting right outputs."""
     inputs, targets = map(jnp.asarray, answering.examples(name, EXAMPLES[name]))
     weights = build(name)
     optimizer = optax.adam(1e-3)
@@ -98,7 +98,7 @@ def train(name: str, batch_size: int) -> answering.Run:
 
 
 def infer(name: str, batch_size: int) -> answering.Run:
-    """Answers, compiled."""
+    """Return a run of compiled predictions."""
     inputs, _ = map(jnp.asarray, answering.examples(name, EXAMPLES[name]))
     weights = build(name)
     ask = jax.jit(logits_of)
@@ -113,7 +113,7 @@ def infer(name: str, batch_size: int) -> answering.Run:
 
 
 def check(name: str, batch_size: int) -> answering.Run:
-    """Brute force."""
+    """Return a brute-force check of all inputs."""
     weights = build(name)
     ask_batch = jax.jit(logits_of)
 

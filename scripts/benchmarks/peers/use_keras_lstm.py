@@ -10,10 +10,8 @@ from keras_lstm.training.compile import compiled_model
 
 
 def config_of(name: str, batch_size: int) -> Config:
-    """The tutorials' presets, with the others' optimizer.
-
-    "increment-64" is the preset increment with 64 bits.
-    """
+    """Return a tutorial's preset, with the optimizer of the other programs."""
+    # "increment-64" is the preset increment with 64 bits.
     if name.startswith("increment-"):
         return get_preset("increment").replace(
             Increment,
@@ -28,7 +26,7 @@ def config_of(name: str, batch_size: int) -> Config:
         optimizer="adam",
         learning_rate=0.001,
         strategy="default",
-        # One for each of two cores, or of 1,024 examples.
+        # One for each of two cores, or for each 1,024 examples.
         num_microbatches=max(2, batch_size // 1024),
         jit_compile=True,
         steps_per_execution=answering.steps_together(batch_size),
@@ -37,7 +35,7 @@ def config_of(name: str, batch_size: int) -> Config:
 
 
 def train(name: str, batch_size: int) -> answering.Run:
-    """`fit` on the project's own dataset."""
+    """Return a run of `fit` on the project's own dataset."""
     config = config_of(name, batch_size)
     splits = config.task.splits(seed=0)
     model = compiled_model(config, splits)
@@ -48,7 +46,7 @@ def train(name: str, batch_size: int) -> answering.Run:
 
 
 def infer(name: str, batch_size: int) -> answering.Run:
-    """`predict` on the project's own dataset, compiled by Keras with XLA."""
+    """Return a run of `predict` on the project's own dataset, with XLA."""
     config = config_of(name, batch_size)
     dataset = make_dataset(
         config.task.splits(seed=0).train, batch_size, training=True
@@ -60,7 +58,7 @@ def infer(name: str, batch_size: int) -> answering.Run:
 
 
 def check(name: str, batch_size: int) -> answering.Run:
-    """`verify` of a trained model: all inputs, however many steps."""
+    """Return a run of `verify` on a trained model: all inputs at once."""
     config = get_preset(name)
     model = compiled_model(config)
     dataset = make_dataset(config.task.splits(seed=0).train, 128, training=True)
@@ -69,7 +67,7 @@ def check(name: str, batch_size: int) -> answering.Run:
 
 
 def input_alone(name: str, batch_size: int) -> answering.Run:
-    """The project's own dataset."""
+    """Return a run through the project's own dataset."""
     config = config_of(name, batch_size)
     dataset = make_dataset(
         config.task.splits(seed=0).train, batch_size, training=True

@@ -1,15 +1,15 @@
-"""Keras as people write it: Sequential, arrays, default settings."""
+"""Keras in common usage: Sequential, arrays, default settings."""
 
 import answering
 import keras
 import tensorflow as tf
 
-# In memory, as much as the longest call takes.
+# Examples in memory: as many as the longest call takes.
 EXAMPLES = {"increment": 2**17, "image-rows": 2**15}
 
 
 def build(model: str) -> keras.Model:
-    """The tutorials' networks."""
+    """Build a tutorial's network."""
     if model == "increment":
         return keras.Sequential(
             [
@@ -31,7 +31,7 @@ def build(model: str) -> keras.Model:
 
 
 def train(name: str, batch_size: int) -> answering.Run:
-    """`fit` on arrays."""
+    """Return a run of `fit` on arrays."""
     inputs, targets = answering.examples(name, EXAMPLES[name])
     model = build(name)
     model.compile(
@@ -48,7 +48,7 @@ def train(name: str, batch_size: int) -> answering.Run:
 
 
 def infer(name: str, batch_size: int) -> answering.Run:
-    """`predict` on arrays."""
+    """Return a run of `predict` on arrays."""
     inputs, _ = answering.examples(name, EXAMPLES[name])
     model = build(name)
     return lambda steps: model.predict(
@@ -57,7 +57,7 @@ def infer(name: str, batch_size: int) -> answering.Run:
 
 
 def check(name: str, batch_size: int) -> answering.Run:
-    """Brute force: `predict` of all inputs."""
+    """Return a brute-force check: `predict` on all inputs."""
     model = build(name)
     return answering.checking(
         name,
@@ -67,7 +67,7 @@ def check(name: str, batch_size: int) -> answering.Run:
 
 
 def input_alone(name: str, batch_size: int) -> answering.Run:
-    """A tf.data pipeline as people write it."""
+    """Return a run through a common tf.data pipeline."""
     arrays = answering.examples(name, EXAMPLES[name])
     dataset = (
         tf.data.Dataset.from_tensor_slices(arrays)

@@ -7,8 +7,8 @@ import torch
 EXAMPLES = {"increment": 2**17, "image-rows": 2**15}
 
 
-class LSTMWeights(torch.nn.Module):
-    """The tutorials' networks."""
+class TutorialModel(torch.nn.Module):
+    """A tutorial's network."""
 
     def __init__(self, model: str) -> None:
         super().__init__()
@@ -22,7 +22,7 @@ class LSTMWeights(torch.nn.Module):
             self.dense = torch.nn.Linear(128, 10)
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Logits, the classes last but for what follows them."""
+        """Return the logits, with the classes at axis 1."""
         if self.is_increment:
             inputs = self.embedding(inputs)
         outputs, _ = self.lstm(inputs)
@@ -31,12 +31,12 @@ class LSTMWeights(torch.nn.Module):
 
 
 def train(name: str, batch_size: int) -> answering.Run:
-    """Steps of Adam, and the accuracy."""
+    """Return a run of training steps with Adam, counting right outputs."""
     inputs, targets = map(
         torch.from_numpy, answering.examples(name, EXAMPLES[name])
     )
     targets = targets.long()
-    model = LSTMWeights(name)
+    model = TutorialModel(name)
     optimizer = torch.optim.Adam(model.parameters())
 
     def run(steps: int) -> None:
@@ -55,10 +55,10 @@ def train(name: str, batch_size: int) -> answering.Run:
 
 
 def infer(name: str, batch_size: int) -> answering.Run:
-    """Answers without gradients."""
+    """Return a run of predictions without gradients."""
     inputs, _ = answering.examples(name, EXAMPLES[name])
     tensors = torch.from_numpy(inputs)
-    model = LSTMWeights(name)
+    model = TutorialModel(name)
 
     def run(steps: int) -> None:
         with torch.inference_mode():
@@ -70,8 +70,8 @@ def infer(name: str, batch_size: int) -> answering.Run:
 
 
 def check(name: str, batch_size: int) -> answering.Run:
-    """Brute force."""
-    model = LSTMWeights(name)
+    """Return a brute-force check of all inputs."""
+    model = TutorialModel(name)
 
     def ask(inputs: np.ndarray) -> np.ndarray:
         with torch.inference_mode():
