@@ -1,9 +1,9 @@
-"""Train LSTMs until they are exactly right; plain Keras pieces to do it with.
+"""Train LSTMs until they are exactly right, with plain Keras pieces.
 
-The names load on first use, so that importing this package costs nothing:
-TensorFlow alone takes seconds. They are listed in `__init__.pyi`; more are in
-`callbacks`, `checkpoint`, `distribute`, `errors`, `losses`, `metrics`,
-`models`, `monitoring`, `proof` and `tasks`.
+Names are loaded on first use, so that importing this package is fast:
+TensorFlow alone takes seconds. They are listed in `__init__.pyi`; the
+namespaces `callbacks`, `checkpoint`, `distribute`, `errors`, `losses`,
+`metrics`, `models`, `monitoring`, `proof` and `tasks` have more.
 """
 
 import lazy_loader

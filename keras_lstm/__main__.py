@@ -1,4 +1,4 @@
-"""`python -m keras_lstm` is the `keras-lstm` command."""
+"""The `keras-lstm` command as `python -m keras_lstm`."""
 
 from keras_lstm.cli import main
 

@@ -1,4 +1,4 @@
-"""A run's whole configuration: every option, checked, to and from YAML."""
+"""Configuration of a run: every option, declared once and checked."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -19,67 +19,59 @@ from keras_lstm.tasks.task import Task
 from keras_lstm.tasks.transducer import get_machine
 
 STRATEGIES = ("auto", "default", "mirrored", "multi_worker")
-# What the command line has flags for beside the options.
+# Command-line flags that are not options of a task, model or training.
 _RESERVED = (
     *("config", "help", "init_from", "log_every_steps", "preset", "quiet"),
     *("print_config", "resume", "run_dir", "seed", "smoke", "task"),
 )
-# All inputs are checked after each epoch: a second or two for so many.
+# Checking this many inputs after each epoch takes a second or two.
 MAX_FED_BACK_INPUTS = 2**24
-_INITIALIZER = (
-    "a Keras initializer, with its value in parentheses if it takes one, "
-    "such as glorot_uniform or truncated_normal(1.0)"
-)
+_INITIALIZER = "Keras initializer, such as zeros or truncated_normal(1.0)"
 
 
 @dataclasses.dataclass(frozen=True)
 class ModelConfig(Options):
-    """The shape of the network and its initial values."""
+    """Shape of the network and its initial values."""
 
     head: str = option(
         "per_step",
-        "per_step answers at every time step; last_state once, from the last "
-        "output",
+        "per_step: predict at every time step; last_state: predict once, from "
+        "the last LSTM output",
         choices=("per_step", "last_state"),
     )
-    units: int = option(
-        32, "size of each LSTM's state", minimum=1, maximum=16384
-    )
-    num_layers: int = option(
-        2, "LSTM layers on top of one another", minimum=1, maximum=64
-    )
+    units: int = option(32, "units of each LSTM", minimum=1, maximum=16384)
+    num_layers: int = option(2, "stacked LSTM layers", minimum=1, maximum=64)
     embedding_dim: int = option(
-        10, "size of a token's embedding", minimum=1, maximum=16384
+        10, "dimension of a symbol's embedding", minimum=1, maximum=16384
     )
     encoder_units: int | None = option(
         None,
-        "size of a causal Conv1D layer with ReLU before the first LSTM; none: "
-        "no such layer",
+        "filters of a causal Conv1D layer with ReLU before the first LSTM "
+        "(none: no such layer)",
         minimum=1,
         maximum=16384,
     )
     encoder_steps: int = option(
         1,
-        "time steps that this layer sees: the one that is read, and those "
-        "before it",
+        "kernel size of that Conv1D layer, in time steps up to the current one",
         minimum=1,
         maximum=4096,
     )
     dropout: float = option(
         0.0,
-        "share dropped before the first and after the last LSTM",
+        "fraction of values dropped before the first and after the last LSTM",
         minimum=0.0,
         below=1.0,
     )
     input_noise: float = option(
         0.0,
-        "standard deviation of the Gaussian noise before the first LSTM",
+        "standard deviation of Gaussian noise before the first LSTM",
         minimum=0.0,
         maximum=1.0,
     )
     layer_noise: float = option(
         0.0,
-        "standard deviation of the Gaussian noise between LSTMs",
+        "standard deviation of Gaussian noise between LSTM layers",
         minimum=0.0,
         maximum=1.0,
     )
@@ -88,14 +80,14 @@ class ModelConfig(Options):
     recurrent_initializer: str = option("orthogonal", _INITIALIZER)
     forget_bias: float = option(
         1.0,
-        "what the forget gates' bias starts at; far below 0 a cell forgets at "
-        "once, and memory has to be a state that the network holds",
+        "initial bias of the forget gates; far below 0, cells forget at once, "
+        "and the recurrent state must hold the memory",
     )
     output_kernel_initializer: str = option("glorot_uniform", _INITIALIZER)
     output_bias_initializer: str = option("zeros", _INITIALIZER)
     precision: str = option(
         "float32",
-        "what the layers compute in; the variables stay float32",
+        "Keras dtype policy of the layers; variables are always float32",
         choices=("float32", "mixed_float16", "mixed_bfloat16"),
     )
 
@@ -108,142 +100,135 @@ class ModelConfig(Options):
 
 @dataclasses.dataclass(frozen=True)
 class TrainingConfig(Options):
-    """How the network is trained."""
+    """Options of the training."""
 
     batch_size: int = option(
-        128,
-        "examples in a step, over all replicas together",
-        minimum=1,
-        maximum=2**20,
+        128, "examples per step, over all replicas", minimum=1, maximum=2**20
     )
-    epochs: int = option(1, "epochs at most", minimum=1)
+    epochs: int = option(1, "maximum number of epochs", minimum=1)
     steps_per_epoch: int | None = option(
-        None, "steps in an epoch; none: one pass over the data", minimum=1
+        None, "steps per epoch (none: one pass over the data)", minimum=1
     )
     optimizer: str = option(
         "adam", "Keras optimizer", choices=("adam", "adamw", "adagrad", "sgd")
     )
-    learning_rate: float = option(
-        0.001, "learning rate, at its highest", above=0.0
-    )
+    learning_rate: float = option(0.001, "peak learning rate", above=0.0)
     schedule: str = option(
         "constant",
-        "constant, or a cosine that falls to zero over all epochs",
+        "learning rate schedule; cosine decays to 0 over all epochs",
         choices=("constant", "cosine"),
     )
     warmup_fraction: float = option(
         0.0,
-        "share of all steps over which the learning rate rises from 0, before "
-        "the cosine",
+        "fraction of all steps in which the learning rate first rises linearly "
+        "from 0 (schedule cosine)",
         minimum=0.0,
         below=1.0,
     )
     global_clipnorm: float | None = option(
-        None, "norm that the whole gradient is clipped to", above=0.0
+        None, "clip the whole gradient to this norm (none: never)", above=0.0
     )
     weight_decay: float | None = option(
         None,
-        "share of each weight taken off at a step, times the learning rate",
+        "fraction of each weight subtracted per step, times the learning rate",
         minimum=0.0,
     )
     label_smoothing: float = option(
         0.0,
-        "share of each target that the loss spreads over all classes",
+        "fraction of each target that the loss spreads over all classes",
         minimum=0.0,
         below=1.0,
     )
     ema_fraction: float | None = option(
         None,
-        "validate with, and keep at the end, the exponential moving average "
-        "of the weights over about this share of all steps; none: the last "
-        "weights",
+        "validate and finish with an exponential moving average of the weights "
+        "over about this fraction of all steps (none: use the last weights)",
         above=0.0,
         maximum=1.0,
     )
     monitor: str | None = option(
         None,
-        "stop when this is exactly 1: val_sequence_accuracy, or "
-        "sequence_accuracy, the running average over the epoch; none: never",
+        "stop when this metric is exactly 1; sequence_accuracy is a running "
+        "average over the training epoch (none: never)",
         choices=("val_sequence_accuracy", "sequence_accuracy"),
     )
     start_from_epoch: int = option(
-        0, "epochs that always run before the monitor may stop", minimum=0
+        0, "epochs before the monitor may stop training", minimum=0
     )
     counterexamples_from_epoch: int | None = option(
         None,
         "from this epoch on, counted from 0, check every input after each "
-        "epoch, feed back what is wrong, and stop when nothing is; none: never",
+        "epoch, train on the wrong ones, and stop when all are right (none: "
+        "never)",
         minimum=0,
     )
     counterexample_fraction: float = option(
-        0.5,
-        "share of a batch that is fed back",
-        above=0.0,
-        maximum=1.0,
+        0.5, "fraction of counterexamples in a batch", above=0.0, maximum=1.0
     )
     early_prediction: float | None = option(
         None,
-        "weight in the loss of answers before the last time step, against the "
-        "last (last_state head, one label per example); none: not trained",
+        "weight of a loss that trains earlier predictions to agree with the "
+        "last (last_state head, one label per example; none: no such loss)",
         above=0.0,
     )
     prove_from_epoch: int | None = option(
         None,
-        "from this epoch on, counted from 0, train the network to stay within "
-        "boxes, look for a proof after each epoch, and stop when there is "
-        "one; none: never",
+        "from this epoch on, counted from 0, train the states to stay within "
+        "boxes, search for a proof after each epoch, and stop when one is "
+        "found (none: never)",
         minimum=0,
     )
     checkpoint_every_steps: int | None = option(
-        None, "write a checkpoint after so many steps; none: by time", minimum=1
+        None, "steps between checkpoints (none: by time)", minimum=1
     )
     checkpoint_every_seconds: float | None = option(
-        30.0,
-        "write a checkpoint after so many seconds; none: not by time",
-        above=0.0,
+        30.0, "seconds between checkpoints (none: by steps)", above=0.0
     )
     strategy: str = option(
         "auto",
-        "where to train: multi_worker on all machines that TF_CONFIG names, "
-        "mirrored on all GPUs of this one, default on one device; auto takes "
-        "the first of these that there is",
+        "train on all workers in TF_CONFIG (multi_worker), all GPUs of this "
+        "machine (mirrored) or one device (default); auto selects the first "
+        "that is available",
         choices=STRATEGIES,
     )
     steps_per_execution: int = option(
         1,
-        "steps in one call, on one device: faster where steps are short; "
-        "callbacks, checkpoints and signals come between calls",
+        "steps per call, on one device: faster if steps are short, but "
+        "callbacks, checkpoints and signals must wait for the end of a call",
         minimum=1,
     )
     num_microbatches: int = option(
         1,
-        "parts of a batch that are computed side by side, on one device: "
-        "faster on a CPU, at best one for each core, or of 1,000 examples; "
-        "learns the same but for rounding, noise, and, without clipnorm, "
-        "how Keras's optimizers square an Embedding's gradients",
+        "parts of a batch to compute in parallel, on one device; on a CPU, one "
+        "per core is fastest, or parts of some 1,000 examples; affects only "
+        "rounding, noise and, without global_clipnorm, how optimizers square "
+        "the gradients of an Embedding",
         minimum=1,
     )
     jit_compile: bool = option(
         False,
-        "compile steps with XLA, on one device: faster on a CPU, after "
-        "seconds of compiling; on a GPU it keeps cuDNN's LSTM from being used",
+        "compile steps with XLA, on one device: faster on a CPU, after some "
+        "seconds of compilation; on a GPU, cuDNN's LSTM is then not used",
     )
 
 
-# Whether a rule is kept; the rule; what was received.
+# True if the rule is kept; the rule; the values received.
 _Rule = tuple[bool, str, str]
 
 
 @dataclasses.dataclass(frozen=True)
 class Config(Options):
-    """A run's configuration.
+    """Configuration of a run.
 
     Args:
-        preset: the name of the preset that it started from.
-        task: what is learned.
-        model: the shape of the network.
-        training: how it is trained.
-        seed: all randomness comes from it.
+        preset: name of the preset that it is based on.
+        task: the task to learn.
+        model: the shape of the network and its initial values.
+        training: the options of the training.
+        seed: seed of all randomness.
+
+    Raises:
+        InputError: if a value, or a combination of values, is not allowed.
     """
 
     preset: str
@@ -251,12 +236,12 @@ class Config(Options):
     model: ModelConfig = ModelConfig()
     training: TrainingConfig = TrainingConfig()
     seed: int = option(
-        0, "all randomness comes from it", minimum=0, maximum=2**31 - 1
+        0, "seed of all randomness", minimum=0, maximum=2**31 - 1
     )
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        # What options ask of one another, as far as no data is needed.
+        # Rules across options, as far as they need no data.
         for rules in (self._rules(), self._rules_by_kind()):
             for is_kept, rule, received in rules:
                 if not is_kept:
@@ -273,8 +258,8 @@ class Config(Options):
         num_examples = task.num_training_examples
         yield (
             not per_step or task.output_shape == task.input_shape[:1],
-            "`head` must be last_state for a task that does not answer at "
-            "every time step",
+            "`head` must be last_state for a task without one target per time "
+            "step",
             f"head={model.head}",
         )
         yield (
@@ -297,7 +282,7 @@ class Config(Options):
         )
         yield (
             training.steps_per_epoch is not None or not task.draws_without_end,
-            "`steps_per_epoch` must be given where training inputs are drawn "
+            "`steps_per_epoch` must be given if training inputs are drawn "
             "without end",
             "steps_per_epoch=None",
         )
@@ -315,7 +300,7 @@ class Config(Options):
         )
         yield (
             training.monitor != "val_sequence_accuracy" or task.has_validation,
-            "`monitor` needs a validation part, which this task has not got",
+            "`monitor` needs a validation part, which this task lacks",
             f"monitor={training.monitor}",
         )
 
@@ -355,7 +340,7 @@ class Config(Options):
             )
             yield (
                 training.ema_fraction is None,
-                "`prove_from_epoch` proves the weights at the end of an epoch, "
+                "`prove_from_epoch` proves the last weights of an epoch, but "
                 "`ema_fraction` keeps others",
                 "both",
             )
@@ -378,15 +363,15 @@ class Config(Options):
         )
 
     def replace(self, task: type[Task] | None = None, /, **values: Any) -> Self:
-        """Return a copy with options changed, whichever part they belong to.
+        """Return a copy with options of any part changed.
 
         Args:
-            task: the class of the copy's task, where it is another; what
-                options the two share are kept.
-            **values: options by name.
+            task: another class for the copy's task, which keeps the values of
+                the options that both classes have; None for the same class.
+            **values: new values by option name.
 
         Raises:
-            InputError: if an option is unknown, or a value is bad.
+            InputError: if an option is unknown, or a value is not allowed.
         """
         task = task or type(self.task)
         owners = option_owners(task)
@@ -412,7 +397,7 @@ class Config(Options):
         )
 
     def to_yaml(self) -> str:
-        """The configuration as YAML, every option written out."""
+        """Return the configuration as YAML, with every option."""
         mapping = {
             "preset": self.preset,
             "seed": self.seed,
@@ -424,7 +409,7 @@ class Config(Options):
         return yaml.safe_dump(mapping, sort_keys=False)
 
     def to_flat(self) -> dict[str, Any]:
-        """All options by name, with the preset and the task's name."""
+        """Return all values by option name, with the preset and the task."""
         names = {"preset": self.preset, "seed": self.seed}
         names["task"] = task_name(type(self.task))
         parts = (self.task, self.model, self.training)
@@ -434,10 +419,16 @@ class Config(Options):
 
 
 def option_owners(task: type[Task]) -> dict[str, tuple[str, type[Options]]]:
-    """The part of `Config` that each option belongs to, by option name.
+    """Return the part of `Config` to which each option belongs.
+
+    Args:
+        task: a class of tasks.
+
+    Returns:
+        By option name: "task", "model" or "training", and the part's class.
 
     Raises:
-        InputError: a task's option has the name of another.
+        InputError: if an option of the task has the name of another flag.
     """
     taken = {
         field.name
@@ -447,8 +438,8 @@ def option_owners(task: type[Task]) -> dict[str, tuple[str, type[Options]]]:
     for field, _, _ in declared_options(task):
         if field.name in taken or field.name in _RESERVED:
             raise InputError(
-                f"`{field.name}` is taken: an option of a task needs a name "
-                f"of its own. Received: task={task.__qualname__}"
+                f"`{field.name}` is taken: an option of a task must have an "
+                f"unused name. Received: task={task.__qualname__}"
             )
     parts = {"task": task, "model": ModelConfig, "training": TrainingConfig}
     return {

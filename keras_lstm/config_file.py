@@ -1,4 +1,4 @@
-"""Configuration files: YAML as `Config.to_yaml` writes it, or a part of it."""
+"""Configuration files: the YAML of `Config.to_yaml`, or a part of it."""
 
 import dataclasses
 from typing import Any
@@ -11,7 +11,7 @@ from keras_lstm.core.options import check_keys, check_known, declared_options
 from keras_lstm.tasks.registry import get_task
 from keras_lstm.tasks.task import Task
 
-# Options as version 0.1 called them.
+# Current names of options, by the names that version 0.1 used.
 _RENAMED = {
     "carry_share": "carry_fraction",
     "test_head": "test_first",
@@ -30,12 +30,12 @@ _RENAMED = {
 
 @dataclasses.dataclass(frozen=True)
 class ConfigFile:
-    """What a configuration file says; it may leave anything out.
+    """Contents of a configuration file, which may be incomplete.
 
     Args:
-        preset: the name of a preset.
-        task: the class of the task.
-        values: options by name, for `Config.replace`.
+        preset: name of a preset; None if the file names none.
+        task: class of the task; None if the file names none.
+        values: values by option name, for `Config.replace`.
     """
 
     preset: str | None
@@ -44,19 +44,22 @@ class ConfigFile:
 
 
 def read_config(text: str, default_task: type[Task]) -> ConfigFile:
-    """Reads YAML as `Config.to_yaml` writes it, or a part of it.
+    """Parse the YAML of `Config.to_yaml`, or a part of it.
 
     Args:
         text: the YAML.
-        default_task: whose options they are where the text names no task.
+        default_task: class of the task whose options the text may set if it
+            names no task.
+
+    Returns:
+        The contents. `Config.replace` checks the values.
 
     Raises:
-        InputError: no YAML, or an unknown key. Values are checked by
-            `Config.replace`.
+        InputError: if the text is not YAML, or has an unknown key.
     """
     try:
         mapping = yaml.safe_load(text) or {}
-    # Bad dates and deep nesting are reported as these.
+    # Invalid dates raise ValueError, deep nesting RecursionError.
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         problem = " ".join(str(error).split())
         raise InputError(
@@ -90,7 +93,7 @@ def read_config(text: str, default_task: type[Task]) -> ConfigFile:
 
 
 def _number(cls: type, name: str, value: Any) -> Any:
-    """A value from YAML, where 1e-3 is a string: YAML wants a point in it."""
+    """Convert a number like 1e-3, which YAML reads as a string, to a float."""
     kinds = {field.name: kind for field, kind, _ in declared_options(cls)}
     if kinds[name] is not float or not isinstance(value, str):
         return value
@@ -101,13 +104,14 @@ def _number(cls: type, name: str, value: Any) -> Any:
 
 
 def translate_options(options: Any) -> Any:
-    """Return a mapping of options with the names that version 0.1 used renamed.
+    """Replace the option names of version 0.1 by the current names.
 
     Args:
-        options: a part of a configuration; what is no mapping stays as it is.
+        options: a part of a configuration.
 
     Returns:
-        A mapping with today's names.
+        A mapping with the current names; `options` itself if it is not a
+        mapping.
     """
     if not isinstance(options, dict):
         return options

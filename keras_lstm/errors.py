@@ -1,4 +1,4 @@
-"""The errors that the command shows in one line."""
+"""Errors that the command line prints as one line."""
 
 from keras_lstm.checkpoint.preemption import (
     TrainingInterrupted as TrainingInterrupted,

@@ -1,7 +1,5 @@
-"""Losses that Keras does not have."""
+"""Losses that Keras lacks."""
 
-from keras_lstm.models import losses as _losses
-
-SmoothedSparseCategoricalCrossentropy = (
-    _losses.SmoothedSparseCategoricalCrossentropy
+from keras_lstm.models.losses import (
+    SmoothedSparseCategoricalCrossentropy as SmoothedSparseCategoricalCrossentropy,  # noqa: E501
 )

@@ -1,4 +1,4 @@
-"""Exact accuracies: 1.0 means that nothing was wrong."""
+"""Accuracies that are 1.0 only if every prediction is right."""
 
 from keras_lstm.models.metrics import SequenceAccuracy as SequenceAccuracy
 from keras_lstm.models.metrics import TokenAccuracy as TokenAccuracy

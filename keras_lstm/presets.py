@@ -1,6 +1,7 @@
-"""Named configurations; each states its source and what to expect.
+"""Named configurations, each with its source and its measured result.
 
-The docstrings' four last lines are what `keras-lstm list` shows.
+`describe` parses the last four entries of each docstring, for `keras-lstm
+list`.
 """
 
 import inspect
@@ -15,19 +16,21 @@ from keras_lstm.tasks.task import Task
 
 
 def increment() -> Config:
-    """Exact on every number, at any length, from a few thousand examples.
+    """Exact increment at any length, from a few thousand examples.
 
-    Answering at every step lets the network carry over to any length. With a
-    forget bias of -8 a cell forgets at once, so that memory is a state which
-    the network holds and which does not drift; noise makes the states
-    distinct.
+    A network that predicts at every step generalizes to any length. With a
+    forget bias of -8, a cell forgets at once, so the recurrent state must hold
+    the memory, where it does not drift. Noise keeps the states distinct.
+
+    Returns:
+        The configuration.
 
     Source: this project; docs/recipes.md says what was tried.
     Command: keras-lstm train increment
     Result: 0 wrong of 1,048,575 for each of the seeds 0-9, from 15,360
         examples (`python scripts/benchmarks/seeds.py increment --seeds 0-9`).
-    Time: 13 s on 2 cores from the shell to the result, 3 of them for
-        importing TensorFlow.
+    Time: 13 s on 2 cores from the shell to the result, of which 3 s import
+        TensorFlow.
     """
     return Config(
         preset="increment",
@@ -47,10 +50,13 @@ def increment() -> Config:
 
 
 def increment_proved() -> Config:
-    """Proved right for numbers of any length, not only checked.
+    """Increment that is proved right for numbers of any length.
 
-    Beside the examples the network is trained on boxes: bounds on its states
-    that it is not to leave. After each epoch a proof is looked for.
+    Besides the examples, the network is trained on boxes: bounds that its
+    states should not leave. After each epoch, a proof is searched for.
+
+    Returns:
+        The configuration.
 
     Source: this project; docs/proof.md explains it.
     Command: keras-lstm train increment --preset increment-proved
@@ -75,7 +81,10 @@ def increment_proved() -> Config:
 
 
 def increment_tutorial() -> Config:
-    """The TensorFlow 1 tutorial on increment as it stands.
+    """Settings of the TensorFlow 1 tutorial on increment.
+
+    Returns:
+        The configuration.
 
     Source: the tutorial: its initial values, optimizer, sizes and stopping
         rule, which looks at the training average.
@@ -105,7 +114,10 @@ def increment_tutorial() -> Config:
 
 
 def increment_last_state() -> Config:
-    """The tutorial's network, exact: it trains on what is still wrong.
+    """The tutorial's network, made exact by training on its errors.
+
+    Returns:
+        The configuration.
 
     Source: the tutorial's model; the training is this project's.
     Command: keras-lstm train increment --preset increment-last-state
@@ -120,7 +132,7 @@ def increment_last_state() -> Config:
         model=ModelConfig(head="last_state"),
         training=TrainingConfig(
             batch_size=512,
-            # 1,945,600 examples at most.
+            # At most 1,945,600 examples.
             epochs=38,
             steps_per_epoch=100,
             learning_rate=0.01,
@@ -132,9 +144,12 @@ def increment_last_state() -> Config:
 
 
 def image_rows() -> Config:
-    """Rows of MNIST, read forwards only, at its best.
+    """Best accuracy on rows of MNIST, read forwards only.
 
-    Source: this project; docs/recipes.md says what each part gives.
+    Returns:
+        The configuration.
+
+    Source: this project; docs/recipes.md says what each part contributes.
     Command: keras-lstm train image-rows
     Result: mean 99.516%, lowest 99.49% of 10,000 test images for the seeds
         0-4 (`python scripts/benchmarks/seeds.py image-rows --seeds 0-4`).
@@ -161,7 +176,7 @@ def image_rows() -> Config:
             global_clipnorm=1.0,
             weight_decay=0.01,
             label_smoothing=0.1,
-            # About 200 steps, a momentum of 0.995.
+            # About 200 steps: a momentum of 0.995.
             ema_fraction=0.031,
             early_prediction=0.3,
         ),
@@ -169,7 +184,10 @@ def image_rows() -> Config:
 
 
 def image_rows_tutorial() -> Config:
-    """The TensorFlow 1 tutorial on MNIST rows as it stands.
+    """Settings of the TensorFlow 1 tutorial on rows of MNIST.
+
+    Returns:
+        The configuration.
 
     Source: https://jasdeep06.github.io/posts/Understanding-LSTM-in-Tensorflow-MNIST/
         whose 97.66% was on the first 128 test images.
@@ -188,7 +206,7 @@ def image_rows_tutorial() -> Config:
             output_bias_initializer="random_normal(1.0)",
         ),
         training=TrainingConfig(
-            # 100,000 examples, to the next full batch.
+            # 100,000 examples, rounded up to full batches.
             batch_size=128,
             steps_per_epoch=782,
             learning_rate=0.001,
@@ -198,6 +216,9 @@ def image_rows_tutorial() -> Config:
 
 def digits() -> Config:
     """Rows of scikit-learn's 8 x 8 digits; needs no network and no files.
+
+    Returns:
+        The configuration.
 
     Source: this project.
     Command: keras-lstm train image-rows --preset digits
@@ -232,15 +253,19 @@ PRESETS: dict[str, Callable[[], Config]] = {
 
 
 def get_preset(name: str, task: type[Task] | None = None) -> Config:
-    """Looks up a preset.
+    """Look up a preset.
 
     Args:
-        name: one of `PRESETS`.
-        task: the task to use it for, where it is not the preset's own; it
-            must be of the same kind.
+        name: a name among `PRESETS`.
+        task: class of the task to use the preset for, with the same
+            `default_preset` as the preset's own task; None for its own task.
+
+    Returns:
+        The configuration.
 
     Raises:
-        InputError: no such preset, or one for another kind of task.
+        InputError: if there is no such preset, or it is for another kind of
+            task.
 
     Example:
 
@@ -260,10 +285,14 @@ def get_preset(name: str, task: type[Task] | None = None) -> Config:
 
 
 def describe(name: str) -> dict[str, str]:
-    """A preset's docstring in parts.
+    """Return the parts of a preset's docstring.
+
+    Args:
+        name: a name among `PRESETS`.
 
     Returns:
-        "summary", "source", "command", "result" and "time".
+        The text of each part: "summary", "source", "command", "result" and
+        "time".
     """
     lines = inspect.cleandoc(PRESETS[name].__doc__ or "").splitlines()
     parts = {"summary": lines[0]}

@@ -1,4 +1,4 @@
-"""What all tests share: two CPU devices, and no GPU messages."""
+"""Fixtures for all tests, and two CPU devices."""
 
 import os
 import pathlib
@@ -13,8 +13,8 @@ from keras_lstm.config import ModelConfig
 from keras_lstm.models.build import build_model
 from keras_lstm.tasks.transducer import TransducerTask
 
-# Two replicas on one machine, for the mirrored strategy. This has to be said
-# before TensorFlow makes its devices.
+# Two devices give the mirrored strategy two replicas on one machine. They must
+# be configured before TensorFlow initializes its devices.
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0],
     [tf.config.LogicalDeviceConfiguration()] * 2,
@@ -23,22 +23,22 @@ tf.config.set_logical_device_configuration(
 
 @pytest.fixture(scope="session")
 def mirrored():
-    """The one mirrored strategy that a process may have."""
+    """Return the only mirrored strategy that a process may have."""
     return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 
 
 @pytest.fixture
 def mnist_dir():
-    """The folder of the genuine MNIST files."""
+    """Return the folder of the real MNIST files; skip the test without it."""
     folder = os.environ.get("KERAS_LSTM_DATA_DIR")
     if not folder or not pathlib.Path(folder, "mnist").is_dir():
-        pytest.skip("KERAS_LSTM_DATA_DIR names no folder with mnist in it")
+        pytest.skip("KERAS_LSTM_DATA_DIR must name a folder that holds mnist")
     return pathlib.Path(folder)
 
 
 @pytest.fixture
 def write_idx():
-    """Writes an IDX file of unsigned bytes."""
+    """Return a function that writes an IDX file of unsigned bytes."""
 
     def write(path, values, magic=None, shape=None):
         values = np.asarray(values, np.uint8)
@@ -53,7 +53,7 @@ def write_idx():
 
 @pytest.fixture
 def write_dataset(write_idx):
-    """Writes made images under the names that MNIST has."""
+    """Return a function that writes random images as MNIST's four files."""
 
     def write(folder, num_train=5200, num_test=50):
         rng = np.random.default_rng(0)
@@ -68,7 +68,7 @@ def write_dataset(write_idx):
 
 
 class Copy(TransducerTask):
-    """A machine with one state."""
+    """Copy the input: a machine with one state."""
 
     name = "copy"
     next_state = ((0, 0),)
@@ -77,7 +77,7 @@ class Copy(TransducerTask):
 
 @pytest.fixture
 def copier():
-    """A network that copies its input, made by hand, and its task."""
+    """Return a network with weights set by hand to copy, and its task."""
     task = Copy(num_bits=10)
     model = build_model(
         task, ModelConfig(units=1, num_layers=1, embedding_dim=1)

@@ -1,4 +1,4 @@
-"""Reads TensorBoard's event files back."""
+"""Readers of TensorBoard's event files."""
 
 import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import (
@@ -24,7 +24,7 @@ def _of_plugin(found, name):
 
 
 def scalars(folder):
-    """By tag, pairs of step and value."""
+    """Return pairs of step and value by tag."""
     return {
         tag: [(step, float(value)) for step, value in values]
         for tag, values in _of_plugin(_load(folder), "scalars")
@@ -32,10 +32,10 @@ def scalars(folder):
 
 
 def images(folder):
-    """By tag, pairs of step and picture."""
+    """Return pairs of step and image by tag."""
     return {
         tag: [
-            # Before the picture itself come its width and height.
+            # The width and the height precede the image itself.
             (step, tf.io.decode_png(value[2]).numpy())
             for step, value in values
         ]
@@ -44,7 +44,7 @@ def images(folder):
 
 
 def texts(folder):
-    """By tag, the last one."""
+    """Return the last text by tag."""
     return {
         tag: values[-1][1].item().decode()
         for tag, values in _of_plugin(_load(folder), "text")
@@ -52,7 +52,7 @@ def texts(folder):
 
 
 def hparams(folder):
-    """By tag, what the plugin wrote."""
+    """Return the bytes that the plugin wrote, by tag."""
     found = _load(folder)
     return {
         tag: found.SummaryMetadata(tag).plugin_data.content
@@ -61,7 +61,7 @@ def hparams(folder):
 
 
 def graph(folder):
-    """The graph; None if there is none."""
+    """Return the graph; None if there is none."""
     found = _load(folder)
     if not found.Tags()["graph"]:
         return None

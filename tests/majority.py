@@ -1,6 +1,6 @@
-"""A kind of task that the package knows nothing of: label sequences of tokens.
+"""A kind of task that the package does not have: labelled token sequences.
 
-One file, as `tasks/` would hold it. `tests/test_third_kind.py` uses it.
+One file, as it would be in `tasks/`, for `tests/cli/test_third_kind.py`.
 """
 
 import dataclasses
@@ -17,7 +17,7 @@ _LETTERS = "abc"
 
 
 class _Letters(SymbolNotation):
-    """Inputs are written as letters, `aabac`."""
+    """Inputs written as letters, such as `aabac`."""
 
     def read(self, text):
         if not text or text.strip(_LETTERS):
@@ -39,26 +39,26 @@ class Majority(Task):
 
     @property
     def num_symbols(self):
-        """Three letters."""
+        """Number of letters."""
         return len(_LETTERS)
 
     @property
     def num_classes(self):
-        """One of them."""
+        """Number of classes, one for each letter."""
         return len(_LETTERS)
 
     @property
     def input_shape(self):
-        """`(length,)`."""
+        """Shape of an input, `(length,)`."""
         return (self.length,)
 
     @property
     def output_shape(self):
-        """`()`: one label."""
+        """Shape of a target, `()`: one label."""
         return ()
 
     def splits(self, seed):
-        """Draw words once, and cut them."""
+        """Draw random words and split them."""
         rng = np.random.default_rng(derive_seed(seed, "words"))
         words = rng.integers(3, size=(1500, self.length), dtype=np.int32)
         counts = (words[:, :, np.newaxis] == np.arange(3)).sum(1)
@@ -67,7 +67,7 @@ class Majority(Task):
         return Splits(*(_split(words[cut], labels[cut]) for cut in cuts))
 
     def notation(self, any_length):
-        """Return that of letters."""
+        """Return the notation as letters."""
         return _Letters(3, None if any_length else self.length)
 
 

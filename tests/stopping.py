@@ -1,14 +1,14 @@
-"""Ends a training on purpose."""
+"""Callback that stops training with an error of its own type."""
 
 import keras
 
 
 class StopError(Exception):
-    """So that nothing else is taken for it."""
+    """Error that no other code raises."""
 
 
 class Stop(keras.callbacks.Callback):
-    """Raises after so many optimizer steps, or as an epoch ends."""
+    """Raise `StopError` after this many optimizer steps, or this epoch."""
 
     def __init__(self, after_steps=None, after_epoch=None):
         super().__init__()

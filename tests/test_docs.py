@@ -111,6 +111,12 @@ def test_the_readme_is_short_and_links_what_there_is():
             assert (ROOT / link).exists(), link
 
 
+def test_the_changelog_begins_with_this_version():
+    text = (ROOT / "CHANGELOG.md").read_text()
+    first = re.findall(r"^## (\S+)", text, re.M)[0]
+    assert first == keras_lstm.__version__
+
+
 def test_contributing_tells_every_room_in_order():
     text = (ROOT / "CONTRIBUTING.md").read_text()
     rooms = re.findall(r"^\| `([a-z_]+)(?:/|\.py)", text, re.M)

@@ -31,7 +31,7 @@ def test_a_preset_keeps_to_the_conditions_of_cudnn(name):
         assert not lstm.unroll
         assert lstm.recurrent_dropout == 0
         assert lstm.use_cudnn == "auto"
-    # A mask would have to be right-padded; there is none.
+    # cuDNN supports only right-padded masks; no preset uses a mask.
     assert not any(getattr(layer, "mask_zero", False) for layer in model.layers)
 
 

@@ -1,6 +1,6 @@
-"""What each worker of a cluster does in tests/test_multi_worker.py.
+"""Program of each worker in tests/distribute/test_multi_worker.py.
 
-Command: python tests/workers.py OUT; writes what it found to OUT.<index>.npz
+`python tests/workers.py OUT` writes its results to OUT.<index>.npz.
 """
 
 import json
@@ -22,7 +22,7 @@ from keras_lstm.tasks.increment import Increment
 
 
 def fit(strategy, enable=True):
-    """50 steps of a model without random layers; the same on any strategy."""
+    """Fit 50 steps of a model that learns the same under any strategy."""
     # 101 examples: the last batch of 32 has 5.
     task = Increment(num_bits=4, validation_examples=101)
     splits = task.splits(seed=0)
@@ -57,7 +57,7 @@ def fit(strategy, enable=True):
 
 
 def fit_sequential(strategy):
-    """Somebody else's model."""
+    """Fit a model that this package did not build."""
     rng = np.random.default_rng(0)
     inputs = rng.normal(size=(96, 5, 3)).astype("float32")
     targets = inputs.sum(1)

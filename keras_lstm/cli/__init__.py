@@ -11,16 +11,16 @@ from keras_lstm.core.errors import InputError, RunError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command.
+    """Run the `keras-lstm` command.
 
     Args:
-        argv: its arguments; by default the process's.
+        argv: the arguments; None for those of the process.
 
     Returns:
-        The exit code: 0 done, 1 something failed, 2 bad usage or input, 130
-        stopped by Ctrl-C.
+        The exit code: 0 for success, 1 for a failure, 2 for bad usage or
+        input, 130 after Ctrl-C.
     """
-    # An arrow that a terminal cannot show is no reason to fail.
+    # Print the arrows of results even if the terminal cannot encode them.
     with contextlib.suppress(AttributeError, ValueError):
         sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]
     try:
@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"keras-lstm: error: {error}", file=sys.stderr)
         return 2
     except BrokenPipeError:
-        # Nobody reads any more; Python would say so once again at its end.
+        # Python would report the closed pipe again when it exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 1
     except (OSError, RunError) as error:

@@ -1,4 +1,4 @@
-"""What each command does."""
+"""Functions that run the subcommands, one for each."""
 
 import argparse
 import json
@@ -22,10 +22,6 @@ from keras_lstm.presets import PRESETS, describe
 from keras_lstm.runs.folder import RunFolder, default_run_dir
 from keras_lstm.runs.saved_run import read_run
 from keras_lstm.tasks.registry import TASKS
-from keras_lstm.tuning.folder import check_folder
-from keras_lstm.tuning.results import table
-from keras_lstm.tuning.settings import Search
-from keras_lstm.tuning.workers import part_in_search, run_processes
 
 
 def list_tasks_command(arguments: argparse.Namespace) -> int:
@@ -60,9 +56,9 @@ def train_command(arguments: argparse.Namespace) -> int:
     if arguments.run_dir is not None and chief:
         RunFolder(arguments.run_dir).check(arguments.resume)
     if arguments.resume:
-        why_not = RunFolder(arguments.run_dir).finished_reason(config)
-        if why_not is not None:
-            print(why_not)
+        reason = RunFolder(arguments.run_dir).finished_reason(config)
+        if reason is not None:
+            print(reason)
             return 0
     began = time.perf_counter()
     if cluster is not None:
@@ -90,6 +86,12 @@ def train_command(arguments: argparse.Namespace) -> int:
 
 def tune_command(arguments: argparse.Namespace) -> int:
     """Run `keras-lstm tune`; return the exit code."""
+    # Other commands need none of this.
+    from keras_lstm.tuning.folder import check_folder
+    from keras_lstm.tuning.results import table
+    from keras_lstm.tuning.settings import Search
+    from keras_lstm.tuning.workers import part_in_search, run_processes
+
     workers = parse_positive(arguments.workers, "workers") or 1
     max_trials = parse_positive(arguments.max_trials, "max_trials")
     if arguments.resume_search and arguments.overwrite:
@@ -111,13 +113,13 @@ def tune_command(arguments: argparse.Namespace) -> int:
         config.seed,
     )
     read_cluster(config.training.strategy)
-    how = {"resume": arguments.resume_search, "overwrite": arguments.overwrite}
+    mode = {"resume": arguments.resume_search, "overwrite": arguments.overwrite}
     part = part_in_search()
-    # A worker may be there before the chief has made the folder.
+    # A worker may start before the chief has created the folder.
     if part != "worker":
-        check_folder(folder, search, **how)
+        check_folder(folder, search, **mode)
     if part is None and workers > 1:
-        # The same again, as the chief and the workers.
+        # Start the chief and the workers with the same command.
         command = [sys.executable, "-m", "keras_lstm", *arguments.argv]
         command += ["--run-dir", str(folder)]
         run_processes(folder, command, workers)
@@ -127,11 +129,11 @@ def tune_command(arguments: argparse.Namespace) -> int:
     if part == "worker":
         run_trials(folder, search)
         return 0
-    trials = run(folder, search, **how)
+    trials = run(folder, search, **mode)
     print(table(search, trials))
     print(f"Search folder: {folder}")
     if all(trial.score is None for trial in trials):
-        raise RunError("no trial has come to its end")
+        raise RunError("no trial has finished")
     return 0
 
 
@@ -200,7 +202,7 @@ def predict_command(arguments: argparse.Namespace) -> int:
     saved = read_run(arguments.run_dir)
     task = saved.config.task
     check_rows(rows, task)
-    # Before TensorFlow is loaded.
+    # Read now: bad arguments are refused before TensorFlow is loaded.
     lines = read_arguments(arguments.inputs, task.notation(saved.any_length))
     with loading_tensorflow():
         from keras_lstm.inference.prediction import predict
@@ -223,7 +225,7 @@ def predict_command(arguments: argparse.Namespace) -> int:
     ):
         for each in batch:
             print(json.dumps(each.fields) if arguments.json else each.text)
-        # Whoever reads along waits for it.
+        # A program that reads the pipe waits for each prediction.
         sys.stdout.flush()
     return 1 if bad else 0
 

@@ -1,4 +1,4 @@
-"""The arguments of each command."""
+"""Command-line arguments of each subcommand."""
 
 import argparse
 from collections.abc import Callable
@@ -15,12 +15,14 @@ from keras_lstm.tasks.registry import TASKS, get_task
 
 
 class _Parser(argparse.ArgumentParser):
+    """Parser that raises `InputError` for bad usage."""
+
     def error(self, message: str) -> NoReturn:
         raise InputError(message)
 
 
 class _StoreOption(argparse.Action):
-    """Keeps the text of an option's flag; its dataclass reads it later."""
+    """Store the text of an option's flag, for `Options.parse`."""
 
     def __call__(
         self,
@@ -33,15 +35,26 @@ class _StoreOption(argparse.Action):
 
 
 def parse_arguments(argv: list[str]) -> argparse.Namespace:
-    """Parse the arguments of the command, without its name."""
+    """Parse the arguments of the command.
+
+    Args:
+        argv: the arguments, without the name of the command.
+
+    Returns:
+        The parsed arguments. `run` is the function to call with them.
+
+    Raises:
+        InputError: if an argument is unknown, missing or malformed.
+    """
     parser = _Parser(
         prog="keras-lstm",
-        description="Train LSTMs until they are exactly right.",
+        description="Train LSTMs until they are exactly right. Run `keras-lstm "
+        "COMMAND --help` for the options of a command.",
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=__version__)
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
-    listing = subparsers.add_parser("list", help="tasks and presets")
+    listing = subparsers.add_parser("list", help="list tasks and presets")
     listing.set_defaults(run=commands.list_tasks_command)
     _add_train(subparsers, argv)
     _add_tune(subparsers, argv)
@@ -56,10 +69,10 @@ def parse_arguments(argv: list[str]) -> argparse.Namespace:
 def _add_train(subparsers: Any, argv: list[str]) -> None:
     parser = subparsers.add_parser(
         "train",
-        help="train, check every input, report",
-        description="Trains a task's model, checks it, and writes a run "
-        "folder. Values come from the preset, then the config file, then the "
-        "flags; the later wins.",
+        help="train a model, check it and write a report",
+        description="Train a model for a task, check it, and write a run "
+        "folder. Options are read from the preset, then from the config file, "
+        "then from the flags; later values win.",
         allow_abbrev=False,
         argument_default=argparse.SUPPRESS,
     )
@@ -67,47 +80,47 @@ def _add_train(subparsers: Any, argv: list[str]) -> None:
     parser.add_argument(
         "task",
         metavar="TASK",
-        help=f"{', '.join(TASKS)}, or module:Class for your own",
+        help=f"{', '.join(TASKS)}, or module:Class for a custom task",
     )
     parser.add_argument(
         "--preset",
-        metavar="P",
+        metavar="NAME",
         default=None,
-        help=f"one of {', '.join(PRESETS)}; by default the task's own",
+        help=f"preset, one of {', '.join(PRESETS)} (default: the task's own)",
     )
     parser.add_argument(
         "--config",
         metavar="FILE",
         type=parse_path,
         default=None,
-        help="a YAML file of options, such as a run's config.yaml",
+        help="YAML file with options, such as a run's config.yaml",
     )
     parser.add_argument(
         "--run-dir",
         metavar="DIR",
         type=parse_path,
         default=None,
-        help="where the run's files go",
+        help="folder for the run's files (default: a new one in logs/TASK)",
     )
     parser.add_argument(
         "--resume",
         action="store_true",
         default=False,
-        help="go on with the run in --run-dir from its last checkpoint, with "
-        "its own options; more --epochs are allowed",
+        help="resume the run in --run-dir from its last checkpoint, with its "
+        "own options except for a higher --epochs; start one if there is none",
     )
     parser.add_argument(
         "--init-from",
         metavar="RUN_DIR",
         type=parse_path,
         default=None,
-        help="start from the weights of an earlier run",
+        help="start from the weights of a finished run",
     )
     parser.add_argument(
         "--log-every-steps",
         metavar="N",
         default=None,
-        help="a line of progress each N steps, not each epoch",
+        help="print progress every N steps instead of every epoch",
     )
     parser.add_argument(
         "--profile-steps",
@@ -116,19 +129,19 @@ def _add_train(subparsers: Any, argv: list[str]) -> None:
         help="profile these steps for TensorBoard, counted from 1",
     )
     parser.add_argument(
-        "--quiet", action="store_true", default=False, help="no progress"
+        "--quiet", action="store_true", default=False, help="show no progress"
     )
     parser.add_argument(
         "--print-config",
         action="store_true",
         default=False,
-        help="print the resolved configuration and stop",
+        help="print the resolved configuration as YAML and exit",
     )
     parser.add_argument(
         "--smoke",
         action="store_true",
         default=False,
-        help="a few steps only, through everything",
+        help="train for only 2 steps, to test a setup",
     )
     _add_options(parser, "train", argv)
 
@@ -136,17 +149,17 @@ def _add_train(subparsers: Any, argv: list[str]) -> None:
 def _add_options(
     parser: argparse.ArgumentParser, command: str, argv: list[str]
 ) -> None:
-    """A flag for every option of a run."""
+    """Add a flag for every option of a run."""
     tasks = dict(TASKS)
-    # A task of one's own brings options of its own.
+    # A custom task may declare options; load it to add their flags.
     if argv[:1] == [command] and len(argv) > 1 and ":" in argv[1]:
         tasks[argv[1]] = get_task(argv[1])
         option_owners(tasks[argv[1]])
     groups = {
-        "options of a run": Config,
-        "options of the model": ModelConfig,
-        "options of the training": TrainingConfig,
-    } | {f"options of {name}": task for name, task in tasks.items()}
+        "run options": Config,
+        "model options": ModelConfig,
+        "training options": TrainingConfig,
+    } | {f"{name} options": task for name, task in tasks.items()}
     added: set[str] = set()
     for title, cls in groups.items():
         group = parser.add_argument_group(title)
@@ -156,7 +169,7 @@ def _add_options(
                 group.add_argument(
                     f"--{field.name.replace('_', '-')}",
                     action=_StoreOption,
-                    metavar="/".join(field.metadata["choices"] or ())
+                    metavar="|".join(field.metadata["choices"] or ())
                     or kind.__name__.upper(),
                     help=field.metadata["help"].replace("%", "%%"),
                 )
@@ -166,13 +179,13 @@ def _add_tune(subparsers: Any, argv: list[str]) -> None:
     parser = subparsers.add_parser(
         "tune",
         help="search hyperparameters",
-        description="Searches options of a run, the size of the LSTM first of "
-        "all, with KerasTuner. Each trial is a whole run. The other options "
-        "come from the preset, the config file and the flags.",
+        description="Search options of a run, such as the size of the LSTM, "
+        "with KerasTuner. Each trial is a complete run. The other options are "
+        "read from the preset, the config file and the flags, as for train.",
         allow_abbrev=False,
         argument_default=argparse.SUPPRESS,
     )
-    # Its trials begin or go on of themselves.
+    # `smoke` and `resume` are flags of `train` that `resolve_config` reads.
     parser.set_defaults(
         run=commands.tune_command,
         options={},
@@ -180,31 +193,59 @@ def _add_tune(subparsers: Any, argv: list[str]) -> None:
         resume=False,
         argv=argv,
     )
-    parser.add_argument("task", metavar="TASK", help=", ".join(TASKS))
-    parser.add_argument("--preset", metavar="P", default=None)
     parser.add_argument(
-        "--config", metavar="FILE", type=parse_path, default=None
+        "task",
+        metavar="TASK",
+        help=f"{', '.join(TASKS)}, or module:Class for a custom task",
+    )
+    parser.add_argument(
+        "--preset",
+        metavar="NAME",
+        default=None,
+        help="preset to start from (default: the task's own)",
+    )
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        type=parse_path,
+        default=None,
+        help="YAML file with options, such as a run's config.yaml",
     )
     parser.add_argument(
         "--run-dir",
         metavar="DIR",
         type=parse_path,
         default=None,
-        help="where the search's files go",
+        help="folder for the search's files (default: a new one in logs/TASK)",
     )
     for flag, metavar, help_text in (
-        ("--search", "NAMES", "options to search, such as units,dropout"),
-        ("--max-trials", "N", "trials at most"),
-        ("--workers", "N", "processes to run trials in"),
-        ("--algorithm", "A", "grid, random, hyperband or bayesian"),
-        ("--objective", "O", "cost or smallest; accuracy for images"),
+        ("--search", "NAMES", "comma-separated options (default: units)"),
+        (
+            "--max-trials",
+            "N",
+            "maximum number of trials (default: all combinations for grid, 10 "
+            "for random and bayesian; hyperband derives it from --epochs)",
+        ),
+        ("--workers", "N", "processes that run trials (default: 1)"),
+        (
+            "--algorithm",
+            "NAME",
+            "grid, random, hyperband or bayesian (default: grid)",
+        ),
+        (
+            "--objective",
+            "NAME",
+            "how to rank trials: cost (training examples until nothing is "
+            "wrong; the default) or smallest for sequence tasks, accuracy for "
+            "all others",
+        ),
     ):
         parser.add_argument(flag, metavar=metavar, help=help_text, default=None)
     for flag, dest, help_text in (
-        ("--resume", "resume_search", "go on with the search in --run-dir"),
+        ("--resume", "resume_search", "resume the search in --run-dir"),
         (
             *("--overwrite", "overwrite"),
-            "remove the search in --run-dir and begin anew",
+            "remove the search in --run-dir and start again",
         ),
     ):
         parser.add_argument(
@@ -218,15 +259,16 @@ def _add_verify(subparsers: Any) -> None:
         subparsers,
         "verify",
         commands.verify_command,
-        "check every input of a trained model",
-        "Checks every input of the domain, or, of a domain too large for "
-        "that, inputs of several kinds, and says which. Exit code 1 if "
-        "anything is wrong.",
+        "check a trained model on every input",
+        "Check a trained model on every input of its task or, if these are "
+        "too many, on samples of several kinds, which are named. The exit code "
+        "is 1 if anything is wrong.",
     )
     parser.add_argument(
         "--num-bits",
         metavar="N",
-        help="another length than the one it was trained on (per_step head)",
+        help="length of the inputs (default: the one trained on; others need "
+        "the per_step head)",
     )
 
 
@@ -236,8 +278,9 @@ def _add_prove(subparsers: Any) -> None:
         "prove",
         commands.prove_command,
         "prove a trained model right for every length",
-        "Looks for a proof that the model is right for sequences of any "
-        "length, and writes it to proof.json. Exit code 1 if none is found.",
+        "Search for a proof that the model is right for sequences of any "
+        "length, and write it to proof.json. The exit code is 1 if none is "
+        "found.",
     )
 
 
@@ -246,16 +289,19 @@ def _add_evaluate(subparsers: Any) -> None:
         subparsers,
         "evaluate",
         commands.evaluate_command,
-        "measure a trained model on test images",
-        "Asks every test image once: accuracy with its 95% interval, the most "
-        "confident mistakes, accuracy by rows read, by class, and the "
+        "measure a trained model on its test split",
+        "Evaluate a trained model on every example of a test split, once, and "
+        "print the accuracy with its 95% confidence interval, the most "
+        "confident mistakes, the accuracy by rows read and by class, and the "
         "confusion matrix.",
     )
     parser.add_argument(
-        "--dataset", metavar="D", help="other images than it was trained on"
+        "--dataset",
+        metavar="NAME",
+        help="dataset of the test images (default: the one trained on)",
     )
     parser.add_argument(
-        "--data-dir", metavar="DIR", help="folder of the IDX files"
+        "--data-dir", metavar="DIR", help="folder that holds the IDX files"
     )
 
 
@@ -264,20 +310,21 @@ def _add_predict(subparsers: Any) -> None:
         subparsers,
         "predict",
         commands.predict_command,
-        "answer inputs with a trained model",
-        "Answers numbers (0b... is binary, 0x... hexadecimal, exactly num_bits "
-        "characters of 0 and 1 are binary, anything else is decimal), or names "
-        "the classes of images. Exit code 1 if a line of a file was bad.",
+        "predict outputs with a trained model",
+        "Predict the output for numbers (0b... is binary, 0x... hexadecimal; "
+        "exactly num_bits characters of 0 and 1 are binary, anything else is "
+        "decimal), or the class of images. The exit code is 1 if a line of a "
+        "file is invalid.",
     )
     parser.add_argument(
         "inputs",
         metavar="INPUT",
         nargs="+",
-        help="a number, @PATH for a file with one on each line, - for "
-        "standard input; or a file of images (.npy, IDX, PNG, JPEG)",
+        help="number, @PATH for a file with one per line, or - for standard "
+        "input; or a file of images (.npy, IDX, PNG, JPEG)",
     )
     parser.add_argument(
-        "--rows", metavar="N", help="answer after N rows of an image"
+        "--rows", metavar="N", help="predict after the first N rows of an image"
     )
 
 
@@ -286,15 +333,16 @@ def _add_export(subparsers: Any) -> None:
         subparsers,
         "export",
         commands.export_command,
-        "write a trained model in another format",
-        "Writes the model for TensorFlow Serving (saved_model), LiteRT or "
-        "ONNX, loads it with the format's own runtime, and compares the "
-        "answers to 1,000 random inputs. Exit code 1 if they differ.",
+        "export a trained model to another format",
+        "Export a trained model for TensorFlow Serving (saved_model), LiteRT "
+        "or ONNX, load it with that format's runtime, and compare the "
+        "predictions for 1,000 random inputs. The exit code is 1 if they "
+        "differ.",
         json_too=False,
     )
     parser.add_argument(
         "--format",
-        metavar="F",
+        metavar="FORMAT",
         required=True,
         help="saved_model, litert or onnx",
     )
@@ -302,11 +350,13 @@ def _add_export(subparsers: Any) -> None:
         "--output",
         metavar="PATH",
         type=parse_path,
-        help="where it goes; by default saved_model, model.tflite or "
-        "model.onnx in the run folder",
+        help="file or folder to write (default: saved_model, model.tflite or "
+        "model.onnx in the run folder)",
     )
     parser.add_argument(
-        "--overwrite", action="store_true", help="replace the one that is there"
+        "--overwrite",
+        action="store_true",
+        help="replace an existing model of the same format",
     )
 
 
@@ -318,12 +368,19 @@ def _add_command_on_run(
     description: str,
     json_too: bool = True,
 ) -> argparse.ArgumentParser:
-    """A command that reads a run folder, and may print JSON."""
+    """Add a command that reads a run folder, and may print JSON."""
     parser: argparse.ArgumentParser = subparsers.add_parser(
         name, help=summary, description=description, allow_abbrev=False
     )
     parser.set_defaults(run=run)
-    parser.add_argument("run_dir", metavar="RUN_DIR", type=parse_path)
+    parser.add_argument(
+        "run_dir",
+        metavar="RUN_DIR",
+        type=parse_path,
+        help="folder of a finished run",
+    )
     if json_too:
-        parser.add_argument("--json", action="store_true", help="print JSON")
+        parser.add_argument(
+            "--json", action="store_true", help="print the result as JSON"
+        )
     return parser

@@ -1,4 +1,4 @@
-"""What the arguments of a command mean."""
+"""Configurations and values from the arguments of a command."""
 
 import argparse
 import pathlib
@@ -13,7 +13,21 @@ from keras_lstm.tasks.task import Task
 
 
 def resolve_config(arguments: argparse.Namespace) -> Config:
-    """Return the configuration: preset, then file, then flags."""
+    """Return the configuration of a run.
+
+    Values come from the preset, or from the run to resume; then from the
+    configuration file; then from the flags. Later values win.
+
+    Args:
+        arguments: the parsed arguments of `train` or `tune`.
+
+    Returns:
+        The configuration.
+
+    Raises:
+        InputError: if a value, a name or the file is invalid, or the task is
+            not that of the preset, the file or the run to resume.
+    """
     task: type[Task] = get_task(arguments.task)
     file = ConfigFile(None, None, {})
     if arguments.config is not None:
@@ -29,7 +43,7 @@ def resolve_config(arguments: argparse.Namespace) -> Config:
             f"`config` is for {file.task.name}. Received: task={arguments.task}"
         )
     name = arguments.preset or file.preset
-    config = _run_to_go_on_with(arguments, task, name)
+    config = _resumed_config(arguments, task, name)
     if config is None:
         config = get_preset(name or _default_preset(task), task)
     owners = option_owners(task)
@@ -49,10 +63,10 @@ def resolve_config(arguments: argparse.Namespace) -> Config:
     return config.replace(**smoke)
 
 
-def _run_to_go_on_with(
+def _resumed_config(
     arguments: argparse.Namespace, task: type[Task], preset: str | None
 ) -> Config | None:
-    """The run's own configuration, where there is one to go on with."""
+    """Return the configuration of the run to resume; None if there is none."""
     if not arguments.resume:
         return None
     if arguments.run_dir is None:
@@ -62,7 +76,7 @@ def _run_to_go_on_with(
         return None
     if type(config.task) is not task or preset not in (None, config.preset):
         raise InputError(
-            "`resume` goes on with the run's own task and preset, "
+            "`resume` must keep the run's own task and preset, "
             f"{task_name(type(config.task))} and {config.preset}. Received: "
             f"task={arguments.task}, preset={preset}"
         )
@@ -70,12 +84,24 @@ def _run_to_go_on_with(
 
 
 def _default_preset(task: type[Task]) -> str:
+    """Return the preset with the task's name, or the task's default."""
     name = getattr(task, "name", "")
     return name if name in PRESETS else task.default_preset
 
 
 def parse_positive(text: str | None, name: str) -> int | None:
-    """Read an integer of at least 1; None for None."""
+    """Parse an integer of at least 1.
+
+    Args:
+        text: the text; None if the flag is not given.
+        name: name of the argument, for the error message.
+
+    Returns:
+        The integer; None for None.
+
+    Raises:
+        InputError: if `text` is not an integer of at least 1.
+    """
     if text is None:
         return None
     try:
@@ -91,7 +117,17 @@ def parse_positive(text: str | None, name: str) -> int | None:
 
 
 def parse_steps(text: str | None) -> tuple[int, int] | None:
-    """Read the first and the last of some steps; None for None."""
+    """Parse the first and the last step of a range, such as "10,20".
+
+    Args:
+        text: the text; None if the flag is not given.
+
+    Returns:
+        The two steps, counted from 1; None for None.
+
+    Raises:
+        InputError: if `text` is not two step numbers from 1, in order.
+    """
     if text is None:
         return None
     first, _, last = text.partition(",")
@@ -108,7 +144,18 @@ def parse_steps(text: str | None) -> tuple[int, int] | None:
 
 
 def parse_path(text: str) -> pathlib.Path:
-    """Return a path; for `argparse`, which says which argument it is."""
+    """Convert an argument to a path, as a `type` of `argparse`.
+
+    Args:
+        text: the argument.
+
+    Returns:
+        The path.
+
+    Raises:
+        argparse.ArgumentTypeError: if `text` is empty. `argparse` adds the
+            name of the argument to the message.
+    """
     if not text:
         raise argparse.ArgumentTypeError("must be a path. Received: nothing")
     return pathlib.Path(text)

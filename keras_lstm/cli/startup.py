@@ -1,4 +1,4 @@
-"""Load TensorFlow quietly and quickly."""
+"""Quiet and fast loading of TensorFlow."""
 
 import contextlib
 import gc
@@ -10,21 +10,22 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def loading_tensorflow() -> Iterator[None]:
-    """Holds messages back while modules that need TensorFlow are imported."""
+    """Speed up and silence the imports of TensorFlow in a `with` block."""
     with startup_messages_held(), _without_garbage_collection():
         yield
         import tensorflow
 
-        # Looking for GPUs is what prints; do it here.
+        # The search for GPUs prints messages, so do it inside this block.
         tensorflow.config.list_logical_devices()
 
 
 @contextlib.contextmanager
 def _without_garbage_collection() -> Iterator[None]:
-    """For what is made here stays: looking it through takes a second."""
+    """Disable garbage collection while modules are imported."""
     if "tensorflow" in sys.modules or not gc.isenabled():
         yield
         return
+    # Imported objects stay for good; scanning them takes a second.
     gc.disable()
     try:
         yield
@@ -35,10 +36,13 @@ def _without_garbage_collection() -> Iterator[None]:
 
 @contextlib.contextmanager
 def startup_messages_held() -> Iterator[None]:
-    """Holds back what TensorFlow prints while it loads, unless it fails.
+    """Discard what TensorFlow prints while it loads, unless that fails.
 
-    The lines come from native code before its log level is read. Whoever has
-    set TF_CPP_MIN_LOG_LEVEL sees them.
+    The messages come from native code that runs before the log level is read.
+    They are shown if TF_CPP_MIN_LOG_LEVEL is set.
+
+    Yields:
+        None, while standard error is redirected.
     """
     if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
         yield

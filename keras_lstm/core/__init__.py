@@ -1,1 +1,1 @@
-"""Knows nothing of the rest: errors, options, seeds, files."""
+"""Errors, options, seeds and files; imports nothing else of the package."""

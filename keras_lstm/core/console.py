@@ -1,29 +1,24 @@
-"""What people see while they wait: a bar on a terminal, lines elsewhere."""
+"""Progress display: a bar on a terminal, lines of text elsewhere."""
 
 import contextlib
 import sys
 import time
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    Progress,
-    TextColumn,
-    TimeRemainingColumn,
-)
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
-# Without a terminal a long wait gets a line this often.
+# Without a terminal, long work prints a line this often.
 _SECONDS_BETWEEN_LINES = 10.0
 
 
 class ProgressBar:
-    """Progress of one piece of long work, on standard error.
+    """Progress of long work, shown on standard error.
 
     Args:
-        label: what is being done.
-        quiet: show nothing.
+        label: name of the work, such as "checking".
+        quiet: whether to show nothing. Defaults to False.
 
     Example:
 
@@ -39,19 +34,12 @@ class ProgressBar:
         self._started = self._last_line = time.monotonic()
         self._bar: Progress | None = None
         if not quiet and sys.stderr.isatty():
-            self._bar = Progress(
-                TextColumn("{task.description}"),
-                BarColumn(),
-                TextColumn("{task.percentage:>3.0f}%  {task.fields[note]}"),
-                TimeRemainingColumn(),
-                console=Console(stderr=True),
-                transient=True,
-            )
+            self._bar = _make_bar()
             self._task = self._bar.add_task(label, total=None, note="")
 
     @property
     def on_terminal(self) -> bool:
-        """Whether there is a bar; if not, only lines are printed."""
+        """True if a bar is shown; otherwise only lines are printed."""
         return self._bar is not None
 
     def __enter__(self) -> Self:
@@ -69,7 +57,13 @@ class ProgressBar:
             self._bar.stop()
 
     def update(self, done: int, total: int, note: str = "") -> None:
-        """Shows that `done` of `total` is done, with a note beside it."""
+        """Show the progress.
+
+        Args:
+            done: number of items done, above 0.
+            total: number of all items.
+            note: text beside the bar. Defaults to "".
+        """
         if self._bar is not None:
             self._bar.update(self._task, completed=done, total=total, note=note)
             return
@@ -83,26 +77,46 @@ class ProgressBar:
         )
 
     def forecast(self, seconds: float) -> None:
-        """Says beforehand how long it will take, where that is long."""
+        """Print the expected duration, in seconds, if it is at least 10 s."""
         if seconds >= _SECONDS_BETWEEN_LINES:
             self.line(f"{self._label}: this takes about {duration(seconds)}")
 
     def line(self, text: str) -> None:
-        """Prints a line that stays."""
+        """Print a line that stays on the screen."""
         if self._bar is not None:
             self._bar.console.print(text, highlight=False, markup=False)
         elif not self._quiet:
             print_status(text)
 
 
+def _make_bar() -> "Progress":
+    # Most commands never show a bar, and importing rich takes a while.
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f}%  {task.fields[note]}"),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    )
+
+
 def print_status(text: str) -> None:
-    """Prints a line to standard error, at once, if anybody reads it."""
+    """Print a line to standard error at once; ignore a closed pipe."""
     with contextlib.suppress(BrokenPipeError):
         print(text, file=sys.stderr, flush=True)
 
 
 def duration(seconds: float) -> str:
-    """A time as people say it."""
+    """Format a duration, given in seconds, in hours, minutes or seconds."""
     for unit, size in (("hours", 3600), ("minutes", 60)):
         if seconds >= 2 * size:
             return f"{seconds / size:.0f} {unit}"
@@ -110,7 +124,14 @@ def duration(seconds: float) -> str:
 
 
 def percent(share: float) -> str:
-    """A share as people read it; "100%" if and only if it is exactly 1."""
+    """Format a fraction as a percentage, "100%" only if it is exactly 1.
+
+    Args:
+        share: the fraction, from 0 to 1.
+
+    Returns:
+        The percentage, rounded down to at most four decimals.
+    """
     if share == 1.0:
         return "100%"
     return (

@@ -1,15 +1,16 @@
-"""The errors that the command shows in one line."""
+"""Errors that the command line prints as one line."""
 
 
 class InputError(ValueError):
-    """Bad input: one line that names the argument, the rule and the value.
+    """Error for invalid input, whose message is one line.
 
-    The command line shows it without a traceback and exits with 2.
+    It names the argument, the rule and the value received. The command line
+    prints it without a traceback and exits with code 2.
     """
 
 
 class RunError(RuntimeError):
-    """A run that failed: one line that says where.
+    """Error for a failed run, whose message is one line.
 
-    The command line shows it without a traceback and exits with 1.
+    The command line prints it without a traceback and exits with code 1.
     """

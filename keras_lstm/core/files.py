@@ -1,4 +1,4 @@
-"""Files that are whole or absent, never half written; and one writer each."""
+"""Atomic writes of files and folders, and locks."""
 
 import contextlib
 import fcntl
@@ -16,19 +16,21 @@ _LOCK = ".lock"
 
 @contextlib.contextmanager
 def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
-    """Gives a temporary path, and moves what was written there into place.
+    """Write a file atomically: the old one stays until the new one is complete.
 
-    The temporary file is in the same folder and has the same suffix. If the
-    block fails, it is removed and what was at `path` stays.
+    Write to the temporary path that the block gets; on leaving the block, the
+    file is moved to `path`. The temporary file is in the same folder and has
+    the same suffix. If the block fails, it is removed, and a file at `path`
+    stays unchanged.
 
     Args:
-        path: where the file belongs.
+        path: the final path of the file.
 
     Yields:
-        Where to write it.
+        The temporary path.
 
     Raises:
-        OSError: it cannot be written; names `path`.
+        OSError: if the file cannot be written; the error names `path`.
     """
     name = f".{path.stem}.{os.getpid()}{_TEMPORARY}{path.suffix}"
     temporary = path.with_name(name)
@@ -40,7 +42,7 @@ def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
     except OSError as error:
         if error.filename not in (None, str(temporary)):
             raise
-        # A failed write does not say of which file.
+        # The error of a failed write does not name the file.
         raise OSError(
             error.errno, error.strerror or str(error), str(path)
         ) from error
@@ -50,10 +52,20 @@ def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
 
 @contextlib.contextmanager
 def replacing_folder(path: pathlib.Path) -> Iterator[pathlib.Path]:
-    """`replacing` for a folder: what is there is kept until the new one is.
+    """Write a folder atomically, as `replacing` writes a file.
 
-    A process that was killed between the two leaves the old one as
-    `.<name>.old`; it is put back when the folder is written to next.
+    Between removing the old folder and moving the new one into place, the old
+    one is `.<name>.old`. If the process is killed then, the next call moves it
+    back.
+
+    Args:
+        path: the final path of the folder.
+
+    Yields:
+        The temporary path, at which to make the folder.
+
+    Raises:
+        OSError: if the folder cannot be written.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}{_TEMPORARY}")
     old = path.with_name(f".{path.name}.old")
@@ -78,19 +90,19 @@ def replacing_folder(path: pathlib.Path) -> Iterator[pathlib.Path]:
 
 
 def write_text(path: pathlib.Path, text: str) -> None:
-    """Writes a text file, whole or not at all."""
+    """Write a text file in UTF-8, atomically."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def write_bytes(path: pathlib.Path, *parts: bytes) -> None:
-    """Writes a file of these parts, whole or not at all."""
+    """Write a file that consists of these parts, atomically."""
     with replacing(path) as temporary, temporary.open("wb") as file:
         file.writelines(parts)
 
 
 def remove_temporary(folder: pathlib.Path) -> None:
-    """Removes what a process that was killed has left half written."""
+    """Remove the temporary files that a killed process left in a folder."""
     for path in folder.glob(f".*{_TEMPORARY}*"):
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
@@ -100,18 +112,21 @@ def remove_temporary(folder: pathlib.Path) -> None:
 
 @contextlib.contextmanager
 def locked(folder: pathlib.Path) -> Iterator[None]:
-    """Lock a folder for this process; make it where it is missing.
+    """Lock a folder for this process; create it if it is missing.
 
-    The operating system gives the lock back when the process ends, however it
-    ends: what a crash leaves behind locks nothing. A folder that was made
-    here, and to which nothing was added, is removed again.
+    The operating system releases the lock when the process ends, even by a
+    crash. If the folder was created here and is still empty at the end, it is
+    removed.
 
     Args:
-        folder: the folder.
+        folder: the folder to lock.
+
+    Yields:
+        None, while the folder is locked.
 
     Raises:
-        InputError: if another process has it.
-        OSError: if the folder cannot be made or written to.
+        InputError: if another process has locked the folder.
+        OSError: if the folder cannot be created or written to.
     """
     above = (folder, *folder.parents)
     made = [path for path in above if not path.exists()]
@@ -126,11 +141,11 @@ def locked(folder: pathlib.Path) -> Iterator[None]:
                 "`run_dir` must not be in use. Received: "
                 f"run_dir={folder}, in use by process {file.read().strip()}"
             ) from None
-        # Whoever had it before may have removed the file in the meantime.
+        # The previous owner may have removed the file in the meantime.
         if not _is_at(path, file.fileno()):
             raise InputError(
                 "`run_dir` must not be in use. Received: "
-                f"run_dir={folder}, which another process has just left"
+                f"run_dir={folder}, which another process has just released"
             )
         file.truncate(0)
         print(os.getpid(), "on", socket.gethostname(), file=file, flush=True)
@@ -145,7 +160,7 @@ def locked(folder: pathlib.Path) -> Iterator[None]:
 
 
 def _is_at(path: pathlib.Path, descriptor: int) -> bool:
-    """Return whether an open file is the one at a path."""
+    """Return whether a descriptor and a path refer to the same file."""
     try:
         return os.path.samestat(path.stat(), os.fstat(descriptor))
     except FileNotFoundError:
@@ -153,7 +168,7 @@ def _is_at(path: pathlib.Path, descriptor: int) -> bool:
 
 
 def _flush(path: pathlib.Path) -> None:
-    """Waits until a file, or a folder's list of files, is on the disk."""
+    """Wait until a file, or a folder's list of files, is on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

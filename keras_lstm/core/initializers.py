@@ -1,11 +1,11 @@
-"""Keras's initializers as options name them, `name` or `name(number)`."""
+"""Keras initializers as options write them: `name` or `name(number)`."""
 
 import math
 import re
 
 from keras_lstm.core.errors import InputError
 
-# A Keras initializer, and what the number in parentheses is to it.
+# For each initializer, the parameter that the number in parentheses sets.
 INITIALIZERS = {
     "constant": "value",
     "glorot_normal": None,
@@ -19,17 +19,18 @@ INITIALIZERS = {
 
 
 def parse_initializer(option: str, text: str) -> tuple[str, float | None]:
-    """Read an initializer, `name` or `name(number)`.
+    """Parse an initializer, written as `name` or `name(number)`.
 
     Args:
-        option: what error messages call it.
-        text: the value of the option.
+        option: name of the option, for error messages.
+        text: value of the option.
 
     Returns:
-        A name among `INITIALIZERS`, and the number where there is one.
+        A name among `INITIALIZERS`, and the number; None if there is none.
 
     Raises:
-        InputError: if it is no such initializer.
+        InputError: if `text` is not such an initializer, or its number is
+            negative or not allowed.
     """
     match = re.fullmatch(r"([a-z_]+)(?:\(([^()]+)\))?", text)
     name = match[1] if match else ""
@@ -42,8 +43,8 @@ def parse_initializer(option: str, text: str) -> tuple[str, float | None]:
     )
     if name not in INITIALIZERS or not takes_number:
         raise InputError(
-            f"`{option}` must be one of {', '.join(INITIALIZERS)}, those "
-            "that take a number with it in parentheses. Received: "
+            f"`{option}` must be one of {', '.join(INITIALIZERS)}, with a "
+            "number in parentheses if it takes one. Received: "
             f"{option}={text}"
         )
     if number is not None and number < 0 and INITIALIZERS[name] != "value":

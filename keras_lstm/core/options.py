@@ -1,4 +1,4 @@
-"""How an option is declared, once, and checked wherever it comes from."""
+"""Options: each declared once, and checked wherever its value comes from."""
 
 import dataclasses
 import difflib
@@ -21,16 +21,17 @@ def option(
     below: float | None = None,
     choices: tuple[str, ...] | None = None,
 ) -> Any:
-    """Declares an option: a dataclass field with its help text and its rule.
+    """Declare an option: a dataclass field with a help text and a rule.
 
     Args:
-        default: the value where none is given.
-        help: what the option does, for `--help`.
-        minimum: the smallest value allowed.
-        maximum: the largest value allowed.
-        above: a bound that the value must exceed.
-        below: a bound that the value must stay under.
-        choices: the values allowed, for a string.
+        default: value if none is given.
+        help: description of the option, for `--help`.
+        minimum: smallest allowed value; None for no such bound, as for the
+            other bounds.
+        maximum: largest allowed value.
+        above: bound that the value must exceed.
+        below: bound that the value must stay below.
+        choices: allowed values of a string; None to allow any.
 
     Returns:
         A `dataclasses.field`.
@@ -48,12 +49,12 @@ def option(
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """Base of the frozen dataclasses whose fields are declared by `option`.
+    """Base class of frozen dataclasses whose fields are declared by `option`.
 
-    Values are checked when an instance is made, so one that exists is valid.
+    Values are checked when an instance is made, so every instance is valid.
 
     Raises:
-        InputError: a value breaks its option's rule.
+        InputError: if a value breaks the rule of its option.
     """
 
     def __post_init__(self) -> None:
@@ -66,10 +67,18 @@ class Options:
 
     @classmethod
     def parse(cls, name: str, text: str) -> Any:
-        """Reads the option `name` from the text of a command-line flag.
+        """Parse the value of a command-line flag.
+
+        Args:
+            name: name of the option.
+            text: text of the value.
+
+        Returns:
+            The value, of the option's type; None for "none" or "null" if the
+            option allows it. Bounds and choices are not checked.
 
         Raises:
-            InputError: the text is not a value of the option's type.
+            InputError: if `text` is not a value of the option's type.
         """
         field, kind, optional = next(
             entry for entry in declared_options(cls) if entry[0].name == name
@@ -78,15 +87,15 @@ class Options:
             return None
         if kind is bool:
             if text.lower() not in ("true", "false"):
-                raise _broken(field, kind, optional, text)
+                raise InputError(_message(field, kind, optional, text))
             return text.lower() == "true"
         try:
             return kind(text)
         except ValueError:
-            raise _broken(field, kind, optional, text) from None
+            raise InputError(_message(field, kind, optional, text)) from None
 
     def to_mapping(self) -> dict[str, Any]:
-        """The options by name, for YAML."""
+        """Return the values by option name, for YAML."""
         return {
             field.name: getattr(self, field.name)
             for field, _, _ in declared_options(type(self))
@@ -96,7 +105,10 @@ class Options:
 def declared_options(
     cls: type,
 ) -> list[tuple[dataclasses.Field[Any], type, bool]]:
-    """The options of a dataclass.
+    """Return the options that a dataclass declares.
+
+    Args:
+        cls: a dataclass.
 
     Returns:
         For each field made by `option`: the field, the type of its value
@@ -115,15 +127,15 @@ def declared_options(
 
 
 def check_keys(cls: type, mapping: Any, where: str) -> None:
-    """Refuses what is not a mapping with options of `cls` as its keys.
+    """Refuse anything but a mapping whose keys are options of `cls`.
 
     Args:
         cls: a dataclass with options.
         mapping: a part of parsed YAML.
-        where: what the mapping is called in it.
+        where: key of this part, for error messages.
 
     Raises:
-        InputError: not a mapping, or a key that is no option.
+        InputError: if `mapping` is not a mapping, or a key is not an option.
     """
     if not isinstance(mapping, Mapping):
         raise InputError(
@@ -135,10 +147,15 @@ def check_keys(cls: type, mapping: Any, where: str) -> None:
 
 
 def check_known(name: Any, names: Iterable[str], what: str) -> None:
-    """Refuses a name that is not among `names`, and suggests the nearest.
+    """Refuse an unknown name, and suggest the nearest known one.
+
+    Args:
+        name: the name to check.
+        names: the known names.
+        what: noun for the known names, for the error message.
 
     Raises:
-        InputError: `name` is none of `names`.
+        InputError: if `name` is not among `names`.
     """
     names = list(names)
     if name in names:
@@ -151,10 +168,11 @@ def check_known(name: Any, names: Iterable[str], what: str) -> None:
 def _check(
     field: dataclasses.Field[Any], kind: type, optional: bool, value: Any
 ) -> Any:
+    """Return a value that keeps its rule, an integer for a float converted."""
     if kind is float and type(value) is int:
         value = float(value)
     if type(value) is not kind:
-        raise _broken(field, kind, optional, value)
+        raise InputError(_message(field, kind, optional, value))
     rule = field.metadata
     if isinstance(value, int | float) and not (
         math.isfinite(value)
@@ -163,15 +181,16 @@ def _check(
         and (rule["above"] is None or value > rule["above"])
         and (rule["below"] is None or value < rule["below"])
     ):
-        raise _broken(field, kind, optional, value)
+        raise InputError(_message(field, kind, optional, value))
     if rule["choices"] is not None and value not in rule["choices"]:
-        raise _broken(field, kind, optional, value)
+        raise InputError(_message(field, kind, optional, value))
     return value
 
 
-def _broken(
+def _message(
     field: dataclasses.Field[Any], kind: type, optional: bool, value: Any
-) -> InputError:
+) -> str:
+    """Return the message for a value that breaks the rule of its option."""
     rule = field.metadata
     if rule["choices"] is not None:
         words = f"one of {_listed(rule['choices'])}"
@@ -197,9 +216,7 @@ def _broken(
     if optional:
         words += ", or none"
     shown = value if isinstance(value, str) else repr(value)
-    return InputError(
-        f"`{field.name}` must be {words}. Received: {field.name}={shown}"
-    )
+    return f"`{field.name}` must be {words}. Received: {field.name}={shown}"
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -1,4 +1,4 @@
-"""One seed for a run, and from it one for each purpose."""
+"""Seeds for each purpose, derived from the one seed of a run."""
 
 import zlib
 
@@ -6,11 +6,11 @@ import numpy as np
 
 
 def derive_seed(seed: int, purpose: str) -> int:
-    """A seed for one purpose, independent of those for all others.
+    """Derive the seed for one purpose, independent of all other purposes.
 
     Args:
-        seed: the run's seed.
-        purpose: what the derived seed is for, such as "lstm_1/kernel".
+        seed: seed of the run.
+        purpose: name of the purpose, such as "lstm_1/kernel".
 
     Returns:
         An integer from 0 to 2^31 - 1, the same for the same arguments on

@@ -1,4 +1,4 @@
-"""The version of this package, and that of files it reads."""
+"""Version of this package, and a check of versions in files."""
 
 import pathlib
 
@@ -8,10 +8,15 @@ __version__ = "0.2.0"
 
 
 def check_version(version: object, argument: str, path: pathlib.Path) -> None:
-    """Refuses what a newer version of this package has written.
+    """Refuse files that a newer version of this package has written.
+
+    Args:
+        version: version that the file states.
+        argument: name of the argument that gave the path, for the message.
+        path: path of the file or its folder.
 
     Raises:
-        InputError: it has.
+        InputError: if `version` is newer than this package.
     """
     if _parts(str(version)) > _parts(__version__):
         raise InputError(

@@ -1,4 +1,4 @@
-"""One device, many, many machines, parts of a batch."""
+"""Training on one device, several devices or machines, and microbatches."""
 
 import lazy_loader
 

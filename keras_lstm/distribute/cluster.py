@@ -1,4 +1,4 @@
-"""The processes that train together, as TF_CONFIG names them."""
+"""The processes that train together, as TF_CONFIG lists them."""
 
 import dataclasses
 import json
@@ -12,11 +12,11 @@ _ADDRESS = re.compile(r"\S+:(\d{1,5})")
 
 @dataclasses.dataclass(frozen=True)
 class Cluster:
-    """What TF_CONFIG says.
+    """Cluster that TF_CONFIG describes.
 
     Args:
-        num_workers: how many processes train together.
-        is_chief: whether this is the one that writes files.
+        num_workers: number of processes that train together.
+        is_chief: whether this process is the one that writes files.
     """
 
     num_workers: int
@@ -24,23 +24,24 @@ class Cluster:
 
 
 def read_cluster(strategy: str) -> Cluster | None:
-    """Reads TF_CONFIG.
+    """Read the cluster from TF_CONFIG.
 
     Args:
-        strategy: a strategy's name, see `get_strategy`.
+        strategy: name of a strategy, see `get_strategy`.
 
     Returns:
-        None where this process trains alone under that strategy.
+        The cluster; None if this process trains alone under `strategy`.
 
     Raises:
-        InputError: TF_CONFIG is malformed, or missing for "multi_worker".
+        InputError: if TF_CONFIG is malformed, or if it is missing and
+            `strategy` is "multi_worker".
     """
     text = os.environ.get("TF_CONFIG")
     if strategy == "multi_worker" and not text:
         raise InputError(
-            "`strategy` multi_worker needs the variable TF_CONFIG, which names "
-            "the workers. Received: none; scripts/local_cluster.py sets it to "
-            "try things on one machine"
+            "`strategy` multi_worker needs the variable TF_CONFIG, which lists "
+            "the workers. Received: none; to experiment on one machine, let "
+            "scripts/local_cluster.py set it"
         )
     if strategy not in ("auto", "multi_worker") or not text:
         return None
@@ -51,15 +52,15 @@ def read_cluster(strategy: str) -> Cluster | None:
         addresses = cluster[kind]
         workers = [*cluster.get("chief", []), *cluster["worker"]]
         problem = (
-            f"task {kind} is none of chief and worker"
+            f"task type {kind} is neither chief nor worker"
             if kind not in ("chief", "worker")
-            else f"index {index} is not one of {len(addresses)}"
+            else f"index {index} is out of range for {len(addresses)} addresses"
             if not 0 <= index < len(addresses)
-            else "parameter servers are not used here"
+            else "parameter servers are not supported"
             if "ps" in cluster
-            else "addresses are host:port"
+            else "addresses must be host:port"
             if not all(map(_is_address, workers))
-            else "two workers have one address"
+            else "two workers have the same address"
             if len(set(workers)) < len(workers)
             else None
         )

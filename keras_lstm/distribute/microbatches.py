@@ -1,4 +1,9 @@
-"""Training steps whose batch is computed in several parts at once."""
+"""Training steps that compute a batch as several microbatches in parallel.
+
+An LSTM is a long chain of small operations. If the operations of a single chain
+are spread over the cores of a CPU, each of them waits for the slowest core;
+with one chain per core, the cores wait for one another once per step.
+"""
 
 from typing import Any
 
@@ -8,41 +13,38 @@ import tensorflow as tf
 
 from keras_lstm.core.errors import InputError
 
-# From one part's seed to the next's: odd, so that no two meet.
+# Difference between the seeds of successive microbatches. It is odd, so that no
+# two of them get the same seed.
 _SEED_STRIDE = 2654435761
 
 
 def enable_microbatches(
     model: keras.Model, num_microbatches: int, *, jit_compile: bool = False
 ) -> keras.Model:
-    """Has `fit` compute each batch in parts, side by side.
+    """Make `fit` compute each batch as parallel microbatches, faster on a CPU.
 
-    An LSTM is a long chain of small operations. One chain whose operations
-    are spread over the cores of a CPU waits for the slowest core at every
-    link; a chain for each core waits once a step. Gradient, loss and metrics
-    are those of the whole batch but for rounding; noise and dropout are drawn
-    for each part. (An Embedding's gradient is summed up for each symbol.
-    Keras leaves that to the optimizer, and those that square gradients, such
-    as Adam, square each summand; only with clipping does it sum.)
+    Gradients, loss and metrics are those of the whole batch up to rounding.
+    Noise and dropout are drawn per microbatch. Gradients of an Embedding are
+    summed per symbol; unless it clips gradients, Keras leaves that to the
+    optimizer, and one that squares them, such as Adam, squares each summand.
 
     Args:
-        model: built and compiled, with `jit_compile=False` and a loss that is
-            a mean over examples, on one device without a strategy. Its
-            forward pass may change seeds and nothing else
-            (BatchNormalization changes its averages).
-        num_microbatches: how many parts, of equal size: it divides the size of
-            every batch, the last one's too (`drop_remainder`). Fastest is
-            one for each core, or more of some 1,000 examples.
-        jit_compile: compile with XLA what a part does, and what follows.
-            (Keras's own `jit_compile` makes one program of a step, in which
-            parts would be computed one after another.)
+        model: a built and compiled model, with `jit_compile=False`, a loss that
+            is a mean over examples, and no strategy; changed in place. Its
+            forward pass may change only seeds (BatchNormalization changes
+            its averages).
+        num_microbatches: number of microbatches, of equal size. It must divide
+            the size of every batch (use `drop_remainder`). One per core is
+            fastest, or more with some 1,000 examples each.
+        jit_compile: whether to compile microbatches, and the update, with XLA.
+            (Keras's own makes one program, which runs them in sequence.)
 
     Returns:
         The same model.
 
     Raises:
-        InputError: the model is not of this kind; what its forward pass does
-            is seen in the first step.
+        InputError: if `model` is unsuitable (its forward pass is checked in
+            the first step), or `num_microbatches` is below 1.
 
     Example:
 
@@ -53,8 +55,8 @@ def enable_microbatches(
     """
     _check(model, num_microbatches, jit_compile)
 
-    # Keras traces this once, and anew where what it calls has changed: the
-    # functions within must be as new.
+    # Keras traces this again if what it calls has changed, as by `compile`; the
+    # inner functions are made here so that they are traced again, too.
     def train_step(batch: Any) -> Any:
         seeds = _seed_states(model)
 
@@ -66,38 +68,40 @@ def enable_microbatches(
             )
 
         @compiled
-        def gradients_of_shard(batch: Any, seed_values: Any) -> Any:
+        def gradients_of_microbatch(batch: Any, seed_values: Any) -> Any:
             return _gradients(model, batch, seeds, seed_values)
 
         @compiled
-        def update_after_shards(
+        def update_after_microbatches(
             batch: Any, gradients: Any, losses: Any, y_preds: Any
         ) -> Any:
             return _update(model, batch, gradients, losses, y_preds)
 
         leaves = [
-            # Of three, `fit` gives None for the weights that are not there.
+            # `fit` passes None for sample weights that are not given.
             [x] * num_microbatches
             if x is None
             else tf.split(x, num_microbatches)
             for x in keras.tree.flatten(batch)
         ]
         found = []
-        for shard, tensors in enumerate(zip(*leaves, strict=True)):
-            part = keras.tree.pack_sequence_as(batch, tensors)
-            change = np.array([shard * _SEED_STRIDE, 0])
-            found.append(gradients_of_shard(part, [x + change for x in seeds]))
+        for index, tensors in enumerate(zip(*leaves, strict=True)):
+            microbatch = keras.tree.pack_sequence_as(batch, tensors)
+            change = np.array([index * _SEED_STRIDE, 0])
+            found.append(
+                gradients_of_microbatch(microbatch, [x + change for x in seeds])
+            )
         gradients, losses, y_preds, drawn = zip(*found, strict=True)
         for seed, value in zip(seeds, drawn[0], strict=True):
             seed.assign(value)
-        return update_after_shards(batch, gradients, losses, y_preds)
+        return update_after_microbatches(batch, gradients, losses, y_preds)
 
     model.train_step = train_step
     return model
 
 
 def _seed_states(model: keras.Model) -> list[keras.Variable]:
-    """What Keras counts as a variable and not as a weight."""
+    """Return the variables that are not weights: the states of the seeds."""
     weights = {id(weight) for weight in model.weights}
     return [x for x in model.non_trainable_variables if id(x) not in weights]
 
@@ -105,15 +109,13 @@ def _seed_states(model: keras.Model) -> list[keras.Variable]:
 def _gradients(
     model: keras.Model, batch: Any, seeds: Any, seed_values: Any
 ) -> tuple[Any, Any, Any, Any]:
-    """A part's gradients, loss and outputs, and its seeds after that.
-
-    Nothing is written: parts that write the same variables would wait for one
-    another.
-    """
+    """Return a microbatch's gradients, loss and outputs, and the next seeds."""
+    # Nothing is assigned: microbatches that assign the same variables would
+    # wait for one another.
     x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)
     weights = model.trainable_weights
     with tf.GradientTape() as tape:
-        # Keras looks for the weights here too, to regularize them.
+        # Keras also reads the weights from this scope to regularize them.
         known = [(weight, weight.value) for weight in weights]
         known += zip(seeds, seed_values, strict=True)
         with keras.StatelessScope(known, collect_losses=True) as scope:
@@ -139,7 +141,7 @@ def _gradients(
 def _update(
     model: keras.Model, batch: Any, gradients: Any, losses: Any, y_preds: Any
 ) -> Any:
-    """What follows the parts: weights and metrics."""
+    """Update the weights and metrics after all microbatches."""
     x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)
     model._loss_tracker.update_state(
         tf.reduce_mean(losses),

@@ -1,4 +1,4 @@
-"""Keras's `fit` on several machines."""
+"""Keras `fit` on several machines."""
 
 from collections.abc import Callable
 from typing import Any
@@ -15,26 +15,31 @@ from keras_lstm.distribute.strategies import (
 
 
 def enable_multi_worker(model: keras.Model) -> keras.Model:
-    """Lets `fit`, `evaluate` and `predict` run under several workers.
+    """Make `fit`, `evaluate` and `predict` work with several workers.
 
-    With Keras 3 they fail under `tf.distribute.MultiWorkerMirroredStrategy`
-    (keras#20585): building takes the mean over workers of a batch, and the
-    metrics, which are scalars, are averaged over an axis that they have not
-    got. This changes how this one model builds, and adds that axis.
+    In Keras 3 they fail under `tf.distribute.MultiWorkerMirroredStrategy`
+    (keras#20585): building averages a batch over the workers, and the metrics,
+    which are scalars, are averaged over an axis that they do not have. This
+    function changes how this model builds, and adds that axis.
 
-    Datasets are to give global batches, each worker the same ones; all but
-    those for `predict` and `evaluate` without end, with `steps_per_epoch`. Set
-    `tf.data.experimental.AutoShardPolicy.DATA`, as `make_dataset` does, and
-    compile with `jit_compile=False`. A loss has to return a value for each
-    example, and `BatchNormalization` needs `synchronized=True`: Keras asks for
-    that with replicas of any kind.
+    Every worker must pass the same datasets, of global batches. Datasets for
+    training must be endless, with `steps_per_epoch`; those for `evaluate` and
+    `predict` may end. Set `tf.data.experimental.AutoShardPolicy.DATA`, as
+    `make_dataset` does, and compile with `jit_compile=False`. A loss must
+    return one value per example, and `BatchNormalization` needs
+    `synchronized=True`: Keras requires this with replicas of any kind.
 
     Args:
-        model: any Keras model, made in the scope of the strategy. Under
-            another strategy nothing is changed.
+        model: any Keras model, made in the scope of the strategy. It is
+            changed in place, unless the strategy is another one.
 
     Returns:
         The same model.
+
+    Raises:
+        InputError: if this process has a multi-worker strategy and `model` was
+            not made in its scope. `fit` raises it if the model is compiled
+            with an option that `check_compiled` refuses.
 
     Example:
 
@@ -68,12 +73,12 @@ def enable_multi_worker(model: keras.Model) -> keras.Model:
             model._symbolic_build(data_batch=data_batch)
 
     model._maybe_symbolic_build = build
-    model.train_step = _with_an_axis(model.train_step)
-    model.test_step = _with_an_axis(model.test_step)
+    model.train_step = _add_axis(model.train_step)
+    model.test_step = _add_axis(model.test_step)
     return model
 
 
-def _with_an_axis(step: Callable[[Any], Any]) -> Callable[[Any], Any]:
+def _add_axis(step: Callable[[Any], Any]) -> Callable[[Any], Any]:
     def run(data: Any) -> Any:
         return keras.tree.map_structure(
             lambda value: tf.expand_dims(value, 0), step(data)

@@ -1,4 +1,4 @@
-"""Where to train: one device, all of a machine's, or several machines."""
+"""Distribution strategies: one device, one machine, or several machines."""
 
 import gc
 import signal
@@ -15,22 +15,26 @@ from keras_lstm.distribute.cluster import read_cluster
 
 
 def get_strategy(name: str = "auto") -> tf.distribute.Strategy:
-    """Gets a distribution strategy by name.
+    """Return a distribution strategy by name.
 
-    Build and compile the model in its `scope()`. A process can have one
-    mirrored strategy: asked again, this returns the same.
+    Build and compile the model in its `scope()`. A process can have only one
+    strategy of each mirrored kind, so later calls return the same object.
 
     Args:
         name: "multi_worker" copies the model to all processes that TF_CONFIG
-            names; ask for it before TensorFlow does anything else.
-            "mirrored" copies it to all GPUs or, where there is none, to all
-            logical CPU devices. "default" trains on one device. "auto" takes
-            "multi_worker" where TF_CONFIG names more than one worker, else
-            "mirrored" where there is a GPU, else "default".
+            names; request it before TensorFlow does anything else. "mirrored"
+            copies it to all GPUs or, without a GPU, to all logical CPU
+            devices. "default" trains on one device. "auto" selects
+            "multi_worker" if TF_CONFIG names more than one worker, else
+            "mirrored" if there is a GPU, else "default". Defaults to "auto".
+
+    Returns:
+        The strategy.
 
     Raises:
-        InputError: an unknown name, a malformed TF_CONFIG, or a process that
-            has a mirrored strategy already.
+        InputError: if `name` is unknown, TF_CONFIG is malformed or missing,
+            multi_worker is requested too late, or the process has a strategy
+            of this kind that was made without this function.
 
     Example:
 
@@ -43,14 +47,14 @@ def get_strategy(name: str = "auto") -> tf.distribute.Strategy:
             f"Received: strategy={name}"
         )
     if read_cluster(name) is not None:
-        return _made_once(
-            tf.distribute.MultiWorkerMirroredStrategy, _joined_cluster
+        return _make_once(
+            tf.distribute.MultiWorkerMirroredStrategy, _join_cluster
         )
     gpus = tf.config.list_logical_devices("GPU")
     if name == "default" or (name == "auto" and not gpus):
         return tf.distribute.get_strategy()
     devices = gpus or tf.config.list_logical_devices("CPU")
-    return _made_once(
+    return _make_once(
         tf.distribute.MirroredStrategy,
         lambda: tf.distribute.MirroredStrategy(
             [device.name for device in devices]
@@ -58,12 +62,11 @@ def get_strategy(name: str = "auto") -> tf.distribute.Strategy:
     )
 
 
-def _joined_cluster() -> tf.distribute.Strategy:
-    """The strategy of several workers, when all of them are there.
-
-    TensorFlow waits for them without end, where Python hears no signal; it
-    takes SIGTERM for itself, but Ctrl-C can end the process at once.
-    """
+def _join_cluster() -> tf.distribute.Strategy:
+    """Wait for all workers and return their strategy."""
+    # TensorFlow waits without a time limit, and Python handles no signals
+    # meanwhile. TensorFlow itself handles SIGTERM, but the default handler of
+    # SIGINT lets Ctrl-C end the process at once.
     in_main = threading.current_thread() is threading.main_thread()
     before = signal.getsignal(signal.SIGINT)
     try:
@@ -72,7 +75,7 @@ def _joined_cluster() -> tf.distribute.Strategy:
         return tf.distribute.MultiWorkerMirroredStrategy()
     except RuntimeError as error:
         raise InputError(
-            "`strategy` multi_worker must be asked for before TensorFlow does "
+            "`strategy` multi_worker must be requested before TensorFlow does "
             f"anything else. Received: {error}"
         ) from None
     finally:
@@ -83,66 +86,70 @@ def _joined_cluster() -> tf.distribute.Strategy:
 def assert_same_on_all_workers(
     strategy: tf.distribute.Strategy, text: str
 ) -> None:
-    """Checks that all workers are about to do the same.
+    """Check that all workers pass the same text.
 
     Args:
-        strategy: with other strategies there is nothing to check.
-        text: what has to be the same on all of them.
+        strategy: any strategy; without several workers, nothing is checked.
+        text: the values that must be the same on all workers.
 
     Raises:
-        InputError: it is not, on all workers alike.
+        InputError: if the texts differ; raised on every worker.
     """
     if not is_multi_worker(strategy):
         return
-    own = zlib.crc32(text.encode()) >> 1
-    value = strategy.run(lambda: tf.constant([own], tf.int32))
+    checksum = zlib.crc32(text.encode()) >> 1
+    value = strategy.run(lambda: tf.constant([checksum], tf.int32))
     if len(set(strategy.gather(value, axis=0).numpy().tolist())) > 1:
         raise InputError(
             "all workers must have the same options and see the same run "
-            f"folder. Received: others than here, where it is {text}"
+            f"folder. Received: different values; this worker has {text}"
         )
 
 
 _INSTEAD = {
-    "gradient_accumulation_steps": ": use a greater batch size instead",
+    "gradient_accumulation_steps": ": use a larger batch size instead",
     "ema_overwrite_frequency": ": use SwapEMAWeights instead",
 }
 _made: dict[type, tf.distribute.Strategy] = {}
 
 
-def _made_once(kind: type, make: Any) -> tf.distribute.Strategy:
+def _make_once(kind: type, make: Any) -> tf.distribute.Strategy:
     if kind not in _made:
-        # A second one fails, or hangs, in the middle of training.
+        # With a second strategy, training fails or hangs midway.
         if any(isinstance(each, kind) for each in gc.get_objects()):
             raise InputError(
-                f"a process can have one {kind.__name__}: use the one that "
-                "was made before, or strategy=default"
+                f"a process can have one {kind.__name__}. Received: a second; "
+                "use the existing one, or strategy=default"
             )
         _made[kind] = make()
     return _made[kind]
 
 
 def is_multi_worker(strategy: tf.distribute.Strategy) -> bool:
-    """Whether other processes train along."""
+    """Return whether a strategy spans several workers."""
     return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
 
 
 def in_multi_worker_cluster() -> bool:
-    """Whether this process has been given a strategy of several workers."""
+    """Return whether this process has made a multi-worker strategy."""
     return tf.distribute.MultiWorkerMirroredStrategy in _made
 
 
 def is_chief(strategy: tf.distribute.Strategy) -> bool:
-    """Whether this process is the one that writes files."""
+    """Return whether this process is the one that writes files."""
     cluster = read_cluster("auto") if is_multi_worker(strategy) else None
     return cluster is None or cluster.is_chief
 
 
 def check_batch_size(batch_size: int, strategy: tf.distribute.Strategy) -> None:
-    """Refuses a batch size that the replicas do not divide.
+    """Check that all replicas get the same number of examples.
+
+    Args:
+        batch_size: number of examples in a batch, over all replicas.
+        strategy: the strategy to train under.
 
     Raises:
-        InputError: some replica would get fewer examples than the others.
+        InputError: if `batch_size` is not a multiple of the number of replicas.
     """
     replicas = strategy.num_replicas_in_sync
     if batch_size % replicas:
@@ -153,22 +160,24 @@ def check_batch_size(batch_size: int, strategy: tf.distribute.Strategy) -> None:
 
 
 def check_compiled(model: keras.Model) -> None:
-    """Refuses what Keras cannot do with more than one replica.
+    """Check that Keras supports a model's options with several replicas.
 
-    Without this it fails in the middle of `fit`, or trains something else
-    (keras#19246, keras#20763, keras#20582).
+    Without this check, `fit` fails midway, or trains differently than on one
+    device (keras#19246, keras#20763, keras#20582).
 
     Args:
-        model: compiled.
+        model: a compiled model.
 
     Raises:
-        InputError: so it is compiled.
+        InputError: if there are several replicas and the model is compiled
+            with `steps_per_execution` above 1, `jit_compile`,
+            `ema_overwrite_frequency` or `gradient_accumulation_steps`.
     """
     replicas = model.distribute_strategy.num_replicas_in_sync
     if replicas == 1:
         return
     optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
-    for name, value, fine in (
+    for name, value, supported in (
         ("steps_per_execution", model.steps_per_execution, 1),
         ("jit_compile", model.jit_compile, False),
         ("ema_overwrite_frequency", optimizer.ema_overwrite_frequency, None),
@@ -178,8 +187,8 @@ def check_compiled(model: keras.Model) -> None:
             None,
         ),
     ):
-        if value != fine:
+        if value != supported:
             raise InputError(
-                f"`{name}` must be {fine} with {replicas} replicas"
+                f"`{name}` must be {supported} with {replicas} replicas"
                 f"{_INSTEAD.get(name, '')}. Received: {name}={value}"
             )

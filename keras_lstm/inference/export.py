@@ -1,4 +1,4 @@
-"""Trained models in other formats, checked by the formats' own runtimes."""
+"""Export of trained models to other formats, checked in their runtimes."""
 
 import dataclasses
 import importlib.util
@@ -21,26 +21,26 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 
 _NUM_CHECKED = 1000
-# Symbols or rows that are asked at once.
+# Time steps computed at once, over all inputs of a batch.
 _MAX_STEPS = 2**18
-# Of the largest logit; what float32 loses in another order of operations.
+# Relative to the largest logit; allows for float32 operations in another order.
 _TOLERANCE = 1e-3
 _OUTPUT = "logits"
 _SIGNATURE = "serving_default"
-# What is in the folder of a SavedModel.
+# Contents of the folder of a SavedModel.
 _SAVED_MODEL = {"assets", "fingerprint.pb", "saved_model.pb", "variables"}
 
 
 @dataclasses.dataclass(frozen=True)
 class Exported:
-    """A model that was exported, and how it compares.
+    """An exported model, and its comparison with the original.
 
     Args:
         path: the file or folder.
-        runtime: what loaded it to compare it.
+        runtime: name of the runtime that it was compared in.
         signature: names, types and shapes of its input and output.
-        num_checked: random inputs that were answered alike.
-        largest_difference: of a logit.
+        num_checked: number of random inputs with the same predictions.
+        largest_difference: largest absolute difference between logits.
     """
 
     path: pathlib.Path
@@ -65,48 +65,53 @@ def export_model(
     overwrite: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Exported:
-    """Writes a model in another format, and compares the two.
+    """Export a model to another format, and compare it with the original.
 
-    The file is loaded by the format's own runtime and asked 1,000 random
-    inputs. Where an answer is not the model's nothing is left behind.
+    The format's own runtime loads the exported model and predicts 1,000
+    random inputs. If a prediction or a logit differs, `path` is not changed.
 
     Args:
-        model: of the task.
-        task: what its inputs are.
+        model: the model to export.
+        task: the model's task.
         format_name: one of `FORMATS`.
-        path: where it goes.
-        overwrite: whether a model of this format may be there.
-        progress: called with how many inputs have been compared, and of how
-            many.
+        path: the file or folder to write.
+        overwrite: whether to replace an existing model of this format.
+        progress: called as `progress(num_compared, num_inputs)`.
+
+    Returns:
+        The exported model, and its comparison with the original.
 
     Raises:
-        InputError: see `check_export`; or a model that does not compute in
-            float32 where the format knows no other.
-        RunError: the model cannot be converted, or does not answer alike.
+        InputError: if `check_export` refuses the arguments, or the format
+            supports float32 only and the model computes in another type.
+        RunError: if the model cannot be converted, or the exported model's
+            outputs differ from the original's.
+        OSError: if `path` cannot be written.
     """
     check_export(format_name, path, overwrite)
     kind = FORMATS[format_name]
     policies = {layer.dtype_policy.name for layer in model.layers}
-    if kind.is_float32 and policies != {"float32"}:
+    others = sorted(policies - {"float32"})
+    if kind.is_float32 and others:
         raise InputError(
-            f"`format` {format_name} takes models that compute in float32. "
-            f"Received: format={format_name}, a model in "
-            f"{max(policies)}"
+            f"`format` {format_name} supports only models that compute in "
+            f"float32. Received: format={format_name}, a model that computes "
+            f"in {', '.join(others)}"
         )
     name = task.input_label
     shape = (kind.batch_size, *model.input_shape[1:])
-    # What a link names is replaced, not the link.
+    # Replaces the target of a link, not the link.
     target = path.resolve()
     target.parent.mkdir(parents=True, exist_ok=True)
     moving = replacing_folder if kind.is_folder else replacing
     with moving(target) as temporary:
         try:
             kind.write(model, _serving(model, shape, name), temporary)
-            ask = kind.load(temporary, name)
-            largest = _compare(model, task, ask, progress)
+            infer = kind.load(temporary, name)
+            largest = _compare(model, task, infer, progress)
         except (OSError, RunError):
             raise
-        # A converter raises whatever it stumbles over.
+        # Converters raise exceptions of any class.
         except Exception as error:
             reason = (str(error).strip() or repr(error)).splitlines()[-1][:200]
             raise RunError(
@@ -125,11 +130,16 @@ def export_model(
 def check_export(
     format_name: str, path: pathlib.Path, overwrite: bool = False
 ) -> None:
-    """Refuses an export before any work.
+    """Refuse bad arguments of an export before any work.
+
+    Args:
+        format_name: one of `FORMATS`.
+        path: the file or folder to write.
+        overwrite: whether to replace an existing model of this format.
 
     Raises:
-        InputError: an unknown format, one whose packages are not installed,
-            or a path that must not be written to.
+        InputError: if the format is unknown, its packages are not installed,
+            or the path must not be written.
     """
     check_known(format_name, FORMATS, "format")
     kind = FORMATS[format_name]
@@ -157,30 +167,30 @@ def check_export(
     if not exists:
         if not above.is_dir():
             raise InputError(
-                f"`output` must be below a folder. Received: output={path}"
+                f"`output` must not be below a file. Received: output={path}"
             )
         return
     if not overwrite:
         raise InputError(
-            "`output` must not be there yet, without `overwrite`. Received: "
+            "`output` must not exist unless `overwrite` is set. Received: "
             f"output={path}"
         )
-    # Nothing else is removed.
+    # Guards against removing anything but a model of this format.
     is_model = target.is_file() and not kind.is_folder
     if target.is_dir() and kind.is_folder:
         names = {each.name for each in target.iterdir()}
         is_model = "saved_model.pb" in names <= _SAVED_MODEL
     if not is_model:
         raise InputError(
-            f"`overwrite` replaces a {format_name} model only. Received: "
-            f"output={path}, which holds something else"
+            f"`output` must be a {format_name} model to be overwritten. "
+            f"Received: output={path}"
         )
 
 
 def _serving(model: "keras.Model", shape: tuple[Any, ...], name: str) -> Any:
     import tensorflow as tf
 
-    # The name of the argument is not seen, that of the specification is.
+    # Signatures take the specification's name, not the argument's.
     spec = tf.TensorSpec(shape, model.inputs[0].dtype, name)
 
     def serve(inputs: Any) -> dict[str, Any]:
@@ -212,7 +222,7 @@ def _write_litert(
         converter = tf.lite.TFLiteConverter.from_saved_model(
             folder, signature_keys=[_SIGNATURE]
         )
-        # Others than these the plain interpreter refuses.
+        # The plain interpreter supports no other operations.
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
         path.write_bytes(converter.convert())
 
@@ -221,48 +231,48 @@ def _write_onnx(model: "keras.Model", serving: Any, path: pathlib.Path) -> None:
     import onnx
     import tf2onnx
 
-    made, _ = tf2onnx.convert.from_function(
+    converted, _ = tf2onnx.convert.from_function(
         serving, input_signature=serving.input_signature
     )
-    for tensor in (*made.graph.input, *made.graph.output):
+    for tensor in (*converted.graph.input, *converted.graph.output):
         dimensions = tensor.type.tensor_type.shape.dim
         for dimension, name in zip(dimensions, ("batch", "time"), strict=False):
             if dimension.dim_param:
                 dimension.dim_param = name
-    onnx.checker.check_model(made)
-    onnx.save(made, path)
+    onnx.checker.check_model(converted)
+    onnx.save(converted, path)
 
 
 # From inputs to logits.
-_Ask = Callable[[Array], Array]
+_Infer = Callable[[Array], Array]
 
 
-def _load_saved_model(path: pathlib.Path, name: str) -> _Ask:
+def _load_saved_model(path: pathlib.Path, name: str) -> _Infer:
     import tensorflow as tf
 
     loaded = tf.saved_model.load(str(path))
 
-    def ask(inputs: Array) -> Array:
+    def infer(inputs: Array) -> Array:
         serve = loaded.signatures[_SIGNATURE]
         return serve(**{name: tf.constant(inputs)})[_OUTPUT].numpy()
 
-    return ask
+    return infer
 
 
-def _load_litert(path: pathlib.Path, name: str) -> _Ask:
+def _load_litert(path: pathlib.Path, name: str) -> _Infer:
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(model_path=str(path))
     run = interpreter.get_signature_runner(_SIGNATURE)
 
-    def ask(inputs: Array) -> Array:
-        answers = [run(**{name: one[np.newaxis]})[_OUTPUT] for one in inputs]
-        return np.concatenate(answers)
+    def infer(inputs: Array) -> Array:
+        logits = [run(**{name: one[np.newaxis]})[_OUTPUT] for one in inputs]
+        return np.concatenate(logits)
 
-    return ask
+    return infer
 
 
-def _load_onnx(path: pathlib.Path, name: str) -> _Ask:
+def _load_onnx(path: pathlib.Path, name: str) -> _Infer:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(
@@ -272,16 +282,18 @@ def _load_onnx(path: pathlib.Path, name: str) -> _Ask:
 
 
 class _Format(NamedTuple):
-    """A format that models are written in.
+    """A format that models are exported to.
 
     Args:
-        file_name: by default, in the run folder.
-        runtime: what runs it.
-        modules: what must be installed beside this package.
-        batch_size: that it takes; None for any.
-        is_float32: whether it takes no other precision.
-        write: from the model and its serving function to the path.
-        load: from the path and the input's name to logits from inputs.
+        file_name: default name in the run folder.
+        runtime: name of the runtime that executes it.
+        modules: extra modules that it requires.
+        batch_size: the only batch size that it supports; None for any.
+        is_float32: whether it supports float32 only.
+        write: writes a model, given the model, its serving function and the
+            path.
+        load: returns a function from inputs to logits, given the path and the
+            input's name.
     """
 
     file_name: str
@@ -290,7 +302,7 @@ class _Format(NamedTuple):
     batch_size: int | None
     is_float32: bool
     write: Callable[["keras.Model", Any, pathlib.Path], None]
-    load: Callable[[pathlib.Path, str], _Ask]
+    load: Callable[[pathlib.Path, str], _Infer]
 
     @property
     def suffix(self) -> str:
@@ -335,42 +347,53 @@ FORMATS = {
 def _compare(
     model: "keras.Model",
     task: Task,
-    ask: _Ask,
+    infer: _Infer,
     progress: Callable[[int, int], None] | None,
 ) -> float:
-    """The largest difference of a logit.
+    """Return the largest absolute difference between logits.
+
+    Args:
+        model: the original.
+        task: the model's task.
+        infer: the exported model.
+        progress: see `export_model`.
+
+    Returns:
+        The difference over 1,000 random inputs.
 
     Raises:
-        RunError: an answer differs.
+        RunError: if the shape of the logits or a prediction differs, or a
+            logit by more than 1e-3 times the largest logit of its batch (by
+            more than 1e-3, if that is below 1).
     """
     import tensorflow as tf
 
     from keras_lstm.models.logits import predictions_of
 
-    # Without a graph each step of a long sequence takes a millisecond.
+    # Eager execution takes a millisecond for each step of a long sequence.
     call = tf.function(
         lambda x: model(x, training=False), reduce_retracing=True
     )
     largest, num_compared = 0.0, 0
     for inputs in _random_inputs(model, task):
         expected = np.asarray(call(tf.constant(inputs)), np.float32)
-        found = np.asarray(ask(inputs))
+        found = np.asarray(infer(inputs))
         if found.shape != expected.shape:
             raise RunError(
-                f"the exported model answers with {found.shape}, where Keras "
-                f"does with {expected.shape}"
+                f"the exported model returns logits of shape {found.shape}, "
+                f"but Keras of shape {expected.shape}"
             )
         difference = float(np.abs(found - expected).max())
         wrong = (predictions_of(found) != predictions_of(expected)).any()
-        # So that NaN is refused too.
+        # `not (difference > limit)` would let NaN pass.
         near = difference <= _TOLERANCE * max(
             1.0, float(np.abs(expected).max())
         )
         if wrong or not near:
             raise RunError(
-                "the exported model does not answer as Keras does: "
-                f"{'another answer, ' if wrong else ''}logits differ by "
-                f"{difference:.1e}"
+                "the exported model differs from Keras: "
+                f"{'predictions differ, ' if wrong else ''}logits differ by "
+                f"up to {difference:.1e}"
             )
         largest = max(largest, difference)
         num_compared += len(inputs)
@@ -380,7 +403,7 @@ def _compare(
 
 
 def _random_inputs(model: "keras.Model", task: Task) -> Iterator[Array]:
-    """1,000 inputs in batches of several sizes; of several lengths, if any."""
+    """Yield 1,000 inputs in batches that vary in size and, if open, length."""
     rng = np.random.default_rng(0)
     steps, *rest = task.input_shape
     is_any_length = model.input_shape[1] is None

@@ -1,4 +1,4 @@
-"""Answers of a finished run to inputs that people give it."""
+"""Predictions of a finished run's model for given inputs."""
 
 import codecs
 import contextlib
@@ -16,24 +16,26 @@ from keras_lstm.tasks.task import Task
 if TYPE_CHECKING:
     import keras
 
-# Inputs asked at once, and time steps.
+# Largest batch: its inputs, and the time steps of all of them.
 _BATCH = 4096
 _BATCH_STEPS = 2**20
+# Up to this many time steps, computing a first batch is faster than tracing.
 _EAGER_STEPS = 256
-# Bytes read at once, and of a line at most.
+# Bytes read at once, and largest size of a line in bytes.
 _MAX_READ = 2**16
 _MAX_LINE = 2**20
 
 
 @dataclasses.dataclass(frozen=True)
 class Line:
-    """One input among others.
+    """An input as it was given.
 
     Args:
-        text: what was written.
-        source: where: "" for the command line.
-        number: the line's number there, from 1.
-        queries: what it holds, where that was read already.
+        text: the text.
+        source: name of the file that it was read from; "" for an argument of
+            the command line.
+        number: the line number in the file, from 1; 0 for an argument.
+        queries: the inputs parsed from the text; empty if not parsed yet.
     """
 
     text: str
@@ -43,12 +45,12 @@ class Line:
 
     @property
     def place(self) -> str:
-        """Where it is, for messages."""
+        """Source and line number for messages; empty for an argument."""
         return f"{self.source}, line {self.number}" if self.source else ""
 
     @property
     def origin(self) -> dict[str, Any]:
-        """Where it is, for JSON."""
+        """Source and line number for JSON; empty for an argument."""
         if not self.source:
             return {}
         return {"source": self.source, "line": self.number}
@@ -56,11 +58,11 @@ class Line:
 
 @dataclasses.dataclass(frozen=True)
 class Prediction:
-    """What a model says to one input.
+    """A model's prediction for one input.
 
     Args:
         text: one line, for people.
-        fields: what JSON holds.
+        fields: the same, for JSON.
     """
 
     text: str
@@ -68,26 +70,29 @@ class Prediction:
 
 
 def read_lines(inputs: Sequence[str]) -> Iterator[list[Line]]:
-    """The inputs that arguments name, as many at once as there are.
+    """Read inputs from arguments, files and standard input.
 
     Args:
-        inputs: each an input, `@PATH` for a file with one on each line, or
-            `-` for standard input. Empty lines are passed over.
+        inputs: each an input, `@PATH` for a file with one input per line, or
+            `-` for standard input. Empty lines are skipped.
+
+    Yields:
+        Lists of inputs, each of as many as are available at once.
 
     Raises:
-        InputError: a file that cannot be read, or holds nothing.
+        InputError: if a file or standard input cannot be read or is empty.
     """
     plain: list[Line] = []
-    for given in inputs:
-        if given != "-" and not given.startswith("@"):
-            plain.append(Line(given.strip()))
+    for argument in inputs:
+        if argument != "-" and not argument.startswith("@"):
+            plain.append(Line(argument.strip()))
             continue
         yield plain
         plain = []
-        name = "standard input" if given == "-" else given[1:]
+        name = "standard input" if argument == "-" else argument[1:]
         empty, number = True, 0
         try:
-            with _opened(given) as file:
+            with _open_input(argument) as file:
                 for texts in _available_lines(file):
                     lines = [
                         Line(text, name, each)
@@ -99,20 +104,20 @@ def read_lines(inputs: Sequence[str]) -> Iterator[list[Line]]:
                     yield lines
         except OSError as error:
             raise InputError(
-                f"`input` must be text that can be read. Received: {name} "
-                f"({error})"
+                f"`input` must be readable. Received: {name} ({error})"
             ) from None
         if empty:
             raise InputError(
-                f"`input` must hold something. Received: {name}, empty"
+                f"`input` must not be empty. Received: {name}, empty"
             )
     yield plain
 
 
 def _available_lines(file: Any) -> Iterator[list[str]]:
-    """The lines of a binary file, as many at once as there are by then.
+    """Yield lists of a binary file's lines, each of as many as are available.
 
-    Whoever writes into a pipe, or types, waits for each answer.
+    A program that writes to a pipe, or a person who types, may wait for each
+    prediction before sending the next line.
     """
     rest = b""
     start = codecs.BOM_UTF8
@@ -129,18 +134,19 @@ def _available_lines(file: Any) -> Iterator[list[str]]:
 
 
 def _text(line: bytes) -> str:
-    # What is no UTF-8 is no number either, and is shown as it is.
+    # Invalid UTF-8 is escaped: the message that refuses the line shows it.
     return line.decode("utf-8", "backslashreplace").strip()
 
 
 @contextlib.contextmanager
-def _opened(given: str) -> Iterator[Any]:
-    if given != "-":
-        with pathlib.Path(given[1:]).open("rb") as file:
+def _open_input(argument: str) -> Iterator[Any]:
+    if argument != "-":
+        with pathlib.Path(argument[1:]).open("rb") as file:
             yield file
     elif sys.stdin is None:
         raise InputError(
-            "`input` - needs standard input. Received: none, it is closed"
+            "`input` must not be - while standard input is closed. Received: "
+            "input=-"
         )
     else:
         yield sys.stdin.buffer
@@ -149,46 +155,47 @@ def _opened(given: str) -> Iterator[Any]:
 def read_arguments(
     inputs: Sequence[str], notation: Notation
 ) -> Iterable[list[Line]]:
-    """Refuse bad arguments before anything is asked, and return the inputs.
+    """Refuse bad arguments before any prediction, and return the inputs.
 
     Args:
-        inputs: lines, see `read_lines`; or paths of files, all of which are
-            read here.
-        notation: the task's.
+        inputs: arguments as for `read_lines`; or, if the notation does not
+            read lines, paths of files, all of which are read here.
+        notation: the task's notation.
 
     Returns:
-        The inputs, as many at once as there are.
+        Batches of inputs; see `read_lines`.
 
     Raises:
-        InputError: if one is no input of the task, or a file is not there.
+        InputError: if an argument is not an input of the task, or a file is
+            missing or empty.
     """
     if not notation.reads_lines:
         return [[Line(x, queries=tuple(notation.read(x))) for x in inputs]]
-    for given in inputs:
-        if given.startswith("@"):
-            _check_file(given)
-        elif given != "-":
-            notation.read(given)
+    for argument in inputs:
+        if argument.startswith("@"):
+            _check_file(argument)
+        elif argument != "-":
+            notation.read(argument)
     return read_lines(inputs)
 
 
-def _check_file(given: str) -> None:
-    path = pathlib.Path(given[1:])
+def _check_file(argument: str) -> None:
+    path = pathlib.Path(argument[1:])
     try:
         found = path.stat()
     except OSError as error:
         raise InputError(
-            f"`input` must be a file after @. Received: {given} "
+            f"`input` must be a file after @. Received: {argument} "
             f"({error.strerror})"
         ) from None
     if stat.S_ISDIR(found.st_mode):
         raise InputError(
-            f"`input` must be a file after @. Received: {given}, a folder"
+            f"`input` must be a file after @. Received: {argument}, a folder"
         )
-    # A pipe has no size.
+    # Only regular files have a size: a pipe's is 0.
     if stat.S_ISREG(found.st_mode) and not found.st_size:
         raise InputError(
-            f"`input` must hold something. Received: {given}, empty"
+            f"`input` must not be empty. Received: {argument}, empty"
         )
 
 
@@ -204,42 +211,49 @@ def predict(
     """Predict inputs in their order, a batch at a time.
 
     Args:
-        model: of the task.
-        task: how inputs and outputs are written.
-        lines: the inputs, see `read_arguments`.
+        model: the model.
+        task: the model's task.
+        lines: batches of inputs; see `read_arguments`.
         any_length: whether the model reads sequences of any length.
-        on_bad_line: called with a line that is no input, and why.
-        rows: predict after so many time steps; None for all.
+        on_bad_line: called with each line that is not an input of the task,
+            and the reason.
+        rows: number of time steps after which to predict; None for all.
 
     Yields:
-        The predictions of the inputs that there are by then.
+        The predictions for the next inputs.
     """
     notation = task.notation(any_length)
-    ask = _asking(model, rows)
-    for some in lines:
-        for first in range(0, len(some), _BATCH):
+    infer = _make_infer(model, rows)
+    for available in lines:
+        for first in range(0, len(available), _BATCH):
             read: list[tuple[Line, Query]] = []
-            for line in some[first : first + _BATCH]:
+            for line in available[first : first + _BATCH]:
                 try:
                     queries = line.queries or notation.read(line.text)
                 except InputError as error:
                     on_bad_line(line, error)
                 else:
                     read += [(line, query) for query in queries]
-            yield list(_predictions(ask, task, notation, read, rows))
+            yield list(_predictions(infer, task, notation, read, rows))
 
 
 def check_rows(rows: int | None, task: Task) -> None:
-    """Refuse a number of rows to predict after that there is not.
+    """Refuse a number of rows that the task's inputs do not have.
+
+    Args:
+        rows: number of rows after which to predict; None for all.
+        task: the task.
 
     Raises:
-        InputError: if the task's inputs have no rows, or fewer.
+        InputError: if `rows` is given and the task's inputs are not images,
+            or have fewer rows.
     """
     if rows is None:
         return
     if task.num_symbols is not None or task.output_shape:
         raise InputError(
-            f"`rows` is for images. Received: a run of {task.name}, rows={rows}"
+            f"`rows` is for images only. Received: task={task.name}, "
+            f"rows={rows}"
         )
     if rows > task.input_shape[0]:
         raise InputError(
@@ -249,40 +263,40 @@ def check_rows(rows: int | None, task: Task) -> None:
 
 
 # From inputs to predictions and confidences.
-_Ask = Callable[[Any], tuple[Any, Any]]
+_Infer = Callable[[Any], tuple[Any, Any]]
 
 
-def _asking(model: "keras.Model", rows: int | None) -> _Ask:
-    """Return a function that asks the model; it is traced when that pays."""
+def _make_infer(model: "keras.Model", rows: int | None) -> _Infer:
+    """Return a function that runs the model, traced if that saves time."""
     import tensorflow as tf
 
     from keras_lstm.models.early_prediction import build_stepwise_model
     from keras_lstm.models.logits import predictions_of
 
-    asked_model = model if rows is None else build_stepwise_model(model)
+    network = model if rows is None else build_stepwise_model(model)
     traced = tf.function(
-        lambda inputs: asked_model(inputs, training=False),
+        lambda inputs: network(inputs, training=False),
         reduce_retracing=True,
         autograph=False,
     )
-    asked = False
+    called = False
 
-    def ask(inputs: Any) -> tuple[Any, Any]:
-        nonlocal asked
-        # Without a graph each step takes a millisecond.
-        worth_it = asked or inputs.shape[1] > _EAGER_STEPS
-        call = traced if worth_it else lambda x: asked_model(x, training=False)
-        asked = True
+    def infer(inputs: Any) -> tuple[Any, Any]:
+        nonlocal called
+        # Eager execution takes a millisecond for each time step.
+        worth_it = called or inputs.shape[1] > _EAGER_STEPS
+        call = traced if worth_it else lambda x: network(x, training=False)
+        called = True
         logits = call(tf.constant(inputs))
         logits = logits if rows is None else logits[:, rows - 1]
-        shares = tf.reduce_max(tf.nn.softmax(logits), -1).numpy()
-        return predictions_of(logits.numpy()), shares
+        confidences = tf.reduce_max(tf.nn.softmax(logits), -1).numpy()
+        return predictions_of(logits.numpy()), confidences
 
-    return ask
+    return infer
 
 
 def _predictions(
-    ask: _Ask,
+    infer: _Infer,
     task: Task,
     notation: Notation,
     read: list[tuple[Line, Query]],
@@ -297,8 +311,8 @@ def _predictions(
         for first in range(0, len(indices), size):
             part = indices[first : first + size]
             queries = [read[index][1] for index in part]
-            said = notation.describe(queries, *ask(notation.encode(queries)))
-            for index, described in zip(part, said, strict=True):
+            texts = notation.describe(queries, *infer(notation.encode(queries)))
+            for index, described in zip(part, texts, strict=True):
                 fields = read[index][0].origin | described.fields
                 if task.num_symbols is None:
                     fields["rows"] = rows or num_steps

@@ -1,4 +1,4 @@
-"""A model that answers while its input is still arriving."""
+"""Predictions while an input is still arriving."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +12,7 @@ from keras_lstm.core.errors import InputError
 from keras_lstm.models.logits import predictions_of
 from keras_lstm.models.weights import why_not_stock_lstm
 
-# What gives at each time step what that step alone makes it give.
+# Layers whose output at a time step depends on that step's input alone.
 _POINTWISE = (
     keras.layers.Activation,
     keras.layers.Dense,
@@ -24,26 +24,27 @@ _POINTWISE = (
     keras.layers.SpatialDropout1D,
 )
 
-# From inputs and state to outputs and state.
+# From inputs and state to outputs and the next state.
 _Step = Callable[[Any, Any], tuple[Any, Any]]
 
 
 class Stream:
-    """Reads inputs as they arrive, and keeps the state between calls.
+    """Model that reads inputs as they arrive and keeps state between calls.
 
-    A model with the per_step head answers every symbol at once, for as long as
-    the stream goes on. One that gives an image's class from its last row says,
-    after every row, which class it is so far. What it answers is what the
-    model answers to the whole sequence.
+    A model with the per_step head predicts after each symbol, in streams of
+    any length. A model that predicts an image's class from its last row
+    predicts the class so far after each row. Each prediction equals the
+    model's for the whole sequence up to that step.
 
     Args:
-        model: a chain of stock layers: LSTM, causal Conv1D, and such as look
-            at one time step alone.
-        num_streams: how many are read side by side; None for one, whose
-            inputs and answers have no axis for it.
+        model: a chain of stock layers: LSTM, causal Conv1D, and layers that
+            process each time step on its own.
+        num_streams: number of sequences to read in parallel; None for one
+            sequence, whose inputs and predictions have no axis for streams.
 
     Raises:
-        InputError: a layer that cannot be asked step by step; it is named.
+        InputError: if `num_streams` is below 1, or a layer, which the message
+            names, cannot be computed step by step.
 
     Example:
 
@@ -64,22 +65,24 @@ class Stream:
             )
         self._num_streams = num_streams
         self._num_symbols: int | None = None
-        rows = num_streams or 1
+        batch_size = num_streams or 1
         self._dtype = model.inputs[0].dtype
-        # Without batch and time.
+        # Without the axes of batch and time.
         self._step_shape = tuple(model.input_shape[2:])
         steps: list[_Step] = []
         self._start: list[Any] = []
-        before = model.inputs[0]
+        previous = model.inputs[0]
         for layer in model.layers:
             if isinstance(layer, keras.layers.InputLayer):
                 continue
-            if layer.input is not before:
-                raise _not_streamed(layer, "it does not follow the one before")
-            before = layer.output
+            if layer.input is not previous:
+                raise _not_streamed(
+                    layer, "its input is not the previous layer's output"
+                )
+            previous = layer.output
             if type(layer) is keras.layers.Embedding:
                 self._num_symbols = int(layer.input_dim)
-            step, start = _step_of(layer, rows)
+            step, start = _step_of(layer, batch_size)
             steps.append(step)
             self._start.append(start)
 
@@ -90,7 +93,7 @@ class Stream:
                 following.append(state)
             return x, following
 
-        shape = (rows, None, *self._step_shape)
+        shape = (batch_size, None, *self._step_shape)
         specs = tf.nest.map_structure(
             lambda state: tf.TensorSpec(state.shape, state.dtype), self._start
         )
@@ -101,11 +104,11 @@ class Stream:
         self.reset()
 
     def reset(self) -> None:
-        """Begins anew, before the first step."""
+        """Reset the state to that before the first time step."""
         self._states = self._start
 
     def feed(self, inputs: npt.ArrayLike) -> npt.NDArray[np.int32]:
-        """Reads one time step or several, and answers.
+        """Read one or several time steps, and predict after each.
 
         Args:
             inputs: one step, `step_shape`, or several, `(steps,
@@ -114,16 +117,27 @@ class Stream:
                 for symbols, `(features,)` for rows.
 
         Returns:
-            The model's answer after each step: `()` or `(steps,)`; for several
-            streams with an axis for them in front.
+            The prediction after each step: `()` or `(steps,)`; for several
+            streams `(num_streams,)` or `(num_streams, steps)`.
 
         Raises:
-            InputError: inputs of another shape, or unknown symbols.
+            InputError: if `inputs` has another shape or unknown symbols.
         """
         return predictions_of(self.feed_logits(inputs))
 
     def feed_logits(self, inputs: npt.ArrayLike) -> npt.NDArray[np.float32]:
-        """`feed`, with the logits of all classes as one more axis."""
+        """Read one or several time steps, and return logits after each.
+
+        Args:
+            inputs: see `feed`.
+
+        Returns:
+            The logits, of the shape that `feed` returns with an axis of
+            `num_classes` appended.
+
+        Raises:
+            InputError: if `inputs` has another shape or unknown symbols.
+        """
         values = np.asarray(inputs)
         self._check(values)
         several = self._num_streams is not None
@@ -148,8 +162,8 @@ class Stream:
         ):
             shape = ", ".join(map(str, (*streams, "steps", *self._step_shape)))
             raise InputError(
-                f"`inputs` must be of shape ({shape}), or without steps. "
-                f"Received: {values.shape}"
+                f"`inputs` must have shape ({shape}), or without steps. "
+                f"Received: inputs of shape {values.shape}"
             )
         if self._num_symbols is not None and not (
             np.issubdtype(values.dtype, np.integer)
@@ -158,22 +172,22 @@ class Stream:
         ):
             raise InputError(
                 "`inputs` must be symbols from 0 to "
-                f"{self._num_symbols - 1}. Received: {values.tolist()}"
+                f"{self._num_symbols - 1}. Received: inputs={values.tolist()}"
             )
 
 
-def _step_of(layer: keras.layers.Layer, rows: int) -> tuple[_Step, Any]:
-    """What a layer does with the next steps, and its state before the first."""
+def _step_of(layer: keras.layers.Layer, batch_size: int) -> tuple[_Step, Any]:
+    """Return a layer's step function, and its state before the first step."""
     if type(layer) is keras.layers.LSTM:
-        return _lstm_step(layer, rows)
+        return _lstm_step(layer, batch_size)
     if type(layer) is keras.layers.Conv1D:
-        return _convolution_step(layer, rows)
+        return _convolution_step(layer, batch_size)
     if type(layer) not in _POINTWISE:
         raise _not_streamed(layer, "it needs the whole sequence")
     return lambda x, state: (layer(x, training=False), state), ()
 
 
-def _lstm_step(lstm: keras.layers.LSTM, rows: int) -> tuple[_Step, Any]:
+def _lstm_step(lstm: keras.layers.LSTM, batch_size: int) -> tuple[_Step, Any]:
     if why := why_not_stock_lstm(lstm, computed_by_keras=True):
         raise _not_streamed(lstm, why)
     config = lstm.get_config() | {
@@ -184,7 +198,7 @@ def _lstm_step(lstm: keras.layers.LSTM, rows: int) -> tuple[_Step, Any]:
     copy = keras.layers.LSTM.from_config(config)
     copy.build(lstm.input.shape)
     copy.set_weights(lstm.get_weights())
-    start = [tf.zeros([rows, lstm.units], lstm.compute_dtype)] * 2
+    start = [tf.zeros([batch_size, lstm.units], lstm.compute_dtype)] * 2
 
     def step(x: Any, state: Any) -> tuple[Any, Any]:
         outputs, *state = copy(x, initial_state=state, training=False)
@@ -194,10 +208,10 @@ def _lstm_step(lstm: keras.layers.LSTM, rows: int) -> tuple[_Step, Any]:
 
 
 def _convolution_step(
-    convolution: keras.layers.Conv1D, rows: int
+    convolution: keras.layers.Conv1D, batch_size: int
 ) -> tuple[_Step, Any]:
     if convolution.padding != "causal" or convolution.strides != (1,):
-        raise _not_streamed(convolution, "it looks ahead")
+        raise _not_streamed(convolution, "it is not causal with stride 1")
     config = convolution.get_config() | {"padding": "valid"}
     copy = keras.layers.Conv1D.from_config(config)
     copy.build(convolution.input.shape)
@@ -205,7 +219,7 @@ def _convolution_step(
     (size,), (dilation,) = convolution.kernel_size, convolution.dilation_rate
     kept = (size - 1) * dilation
     features = convolution.input.shape[-1]
-    start = tf.zeros([rows, kept, features], convolution.compute_dtype)
+    start = tf.zeros([batch_size, kept, features], convolution.compute_dtype)
 
     def step(x: Any, state: Any) -> tuple[Any, Any]:
         x = tf.concat([state, tf.cast(x, state.dtype)], 1)
@@ -218,6 +232,6 @@ def _convolution_step(
 
 def _not_streamed(layer: keras.layers.Layer, why: str) -> InputError:
     return InputError(
-        "`model` must be a chain of layers that can be asked step by step. "
+        "`model` must be a chain of layers that can be computed step by step. "
         f"Received: layer `{layer.name}` ({type(layer).__name__}): {why}"
     )

@@ -1,4 +1,4 @@
-"""Networks, and what they are trained with."""
+"""Networks, and the losses, metrics and optimizers that train them."""
 
 import lazy_loader
 

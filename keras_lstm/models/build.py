@@ -1,4 +1,4 @@
-"""The networks: stock Keras layers, from a task and a configuration."""
+"""Models of stock Keras layers, built from a task and a configuration."""
 
 import math
 
@@ -12,26 +12,27 @@ from keras_lstm.tasks.task import Task
 
 
 def build_model(task: Task, config: ModelConfig, seed: int = 0) -> keras.Model:
-    """Builds an uncompiled model for a task.
+    """Build an uncompiled model for a task.
 
-    Tokens are embedded, features are read as they are, or through a causal
-    Conv1D layer; then come the LSTM
-    layers, the later ones on the whole output sequence of the one before;
-    then a Dense layer, at every time step or on the last output.
+    Symbols are embedded, and features are read directly. A causal Conv1D layer
+    follows if `config.encoder_units` is set. Then come the LSTM layers, each
+    later one reading the whole output sequence of the one before, and a Dense
+    layer, applied at every time step or to the last output.
 
     Args:
-        task: what is learned.
-        config: the shape of the network.
-        seed: initial values, noise and dropout depend on this alone.
+        task: the task to learn.
+        config: the shape of the network and its initial values.
+        seed: seed of the initial values, the noise and the dropout, which
+            depend on nothing else. Defaults to 0.
 
     Returns:
         A functional model from inputs, `(batch_size, *input_shape)`, to
         logits, `(batch_size, *output_shape, num_classes)`. With the per_step
-        head the number of time steps is left open.
+        head, the model reads any number of time steps.
 
     Raises:
-        InputError: a head that cannot give what the task needs, or an unknown
-            initializer.
+        InputError: if `config.head` is per_step and the task does not have
+            one target per time step.
 
     Example:
 
@@ -41,12 +42,12 @@ def build_model(task: Task, config: ModelConfig, seed: int = 0) -> keras.Model:
     per_step = config.head == "per_step"
     if per_step and task.output_shape != task.input_shape[:1]:
         raise InputError(
-            "`head` must be last_state for a task that does not answer at "
-            f"every time step. Received: head={config.head}"
+            "`head` must be last_state for a task without one target per time "
+            f"step. Received: head={config.head}"
         )
     make = _LayerMaker(config, seed)
     inputs = keras.Input(
-        (None,) if per_step else task.input_shape,
+        (None, *task.input_shape[1:]) if per_step else task.input_shape,
         dtype="float32" if task.num_symbols is None else "int32",
         name="inputs",
     )
@@ -74,7 +75,7 @@ def build_model(task: Task, config: ModelConfig, seed: int = 0) -> keras.Model:
 
 
 class _LayerMaker:
-    """Makes the layers of a configuration, each with a seed of its own."""
+    """Maker of a configuration's layers, each with its own seed."""
 
     def __init__(self, config: ModelConfig, seed: int) -> None:
         self._config = config
@@ -150,7 +151,7 @@ class _LayerMaker:
             bias_initializer=self._initializer(
                 "output_bias_initializer", "logits/bias"
             ),
-            # The loss and the margins are computed from these.
+            # The loss and the margins need float32, whatever the precision.
             dtype="float32",
             name="logits",
         )
@@ -159,15 +160,17 @@ class _LayerMaker:
 def copy_weights(
     source: keras.Model, target: keras.Model, argument: str = "model"
 ) -> None:
-    """Copy weights from layer to layer of the same name.
+    """Copy weights between layers of the same name.
 
     Args:
-        source: has at least the layers of `target` that have weights.
-        target: whose weights are set.
-        argument: what error messages call the source.
+        source: the model to copy from. It must have every layer of `target`
+            that has weights, and may have others.
+        target: the model to copy to.
+        argument: the name of `source` in error messages. Defaults to "model".
 
     Raises:
-        InputError: if a layer is missing, or its weights have other shapes.
+        InputError: if a layer is missing in `source`, or has weights of other
+            shapes.
     """
     layers = {layer.name: layer for layer in source.layers}
     for layer in target.layers:
@@ -186,13 +189,14 @@ def copy_weights(
 
 
 def _set_forget_bias(lstm: keras.layers.LSTM, value: float) -> None:
-    """Keras knows 0 and 1 only. Its gates: input, forget, cell, output."""
+    """Set the bias of the forget gates, for which Keras offers only 0 and 1."""
+    # The order of the gates in a bias: input, forget, cell, output.
     kernel, recurrent_kernel, bias = lstm.get_weights()
     bias[lstm.units : 2 * lstm.units] = value
     lstm.set_weights([kernel, recurrent_kernel, bias])
 
 
-# Keras's class for an initializer, and what its number is by default.
+# The Keras class of each initializer, and the default of its number.
 _INITIALIZERS: dict[str, tuple[type[keras.Initializer], float]] = {
     "constant": (keras.initializers.Constant, 0.0),
     "glorot_normal": (keras.initializers.GlorotNormal, 0.0),

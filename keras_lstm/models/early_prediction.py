@@ -1,4 +1,4 @@
-"""Training so that a model may be asked before the last time step."""
+"""Training of models that predict before the last time step."""
 
 from typing import Any
 
@@ -9,16 +9,20 @@ from keras_lstm.core.errors import InputError
 
 
 class EarlyPrediction(keras.layers.Layer):
-    """Passes the last step's logits on; teaches the steps before it to agree.
+    """Pass on the last step's logits, and train earlier steps to agree.
 
-    Put it behind a model that answers after every time step, and train the
-    model that results on one label per example. To the loss is added the
-    cross-entropy of each earlier answer against what the model says at the
-    end (which it does not move), with weights that grow evenly from 0 at the
-    start to `weight` at the end.
+    Apply the layer to the output of a model that predicts at every time step
+    (see `build_stepwise_model`), and train the resulting model on one label per
+    example. The layer adds to the loss the cross-entropy of each earlier
+    prediction against the last one, through which no gradient flows. Step t of
+    T, counted from 1, has the weight `weight * t / T`; the loss is the mean
+    over the examples and the T - 1 earlier steps.
 
     Args:
-        weight: see above.
+        weight: limit of the weights, above 0.
+
+    Raises:
+        InputError: if `weight` is not above 0.
 
     Example:
 
@@ -41,17 +45,21 @@ class EarlyPrediction(keras.layers.Layer):
         self.weight = weight
 
     def call(self, logits: Any, training: bool = False) -> Any:
-        """The last step's logits, `(batch_size, num_classes)`.
+        """Return the last step's logits.
 
         Args:
-            logits: `(batch_size, timesteps, num_classes)`.
-            training: whether to add to the loss.
+            logits: logits at every step, `(batch_size, timesteps,
+                num_classes)`.
+            training: whether to add to the loss. Defaults to False.
+
+        Returns:
+            The logits of the last step, `(batch_size, num_classes)`.
         """
         last = logits[:, -1]
         if training:
-            share = ops.softmax(ops.stop_gradient(last))[:, None]
+            target = ops.softmax(ops.stop_gradient(last))[:, None]
             logs = ops.log_softmax(logits[:, :-1])
-            by_step = -ops.mean(ops.sum(share * logs, -1), 0)
+            by_step = -ops.mean(ops.sum(target * logs, -1), 0)
             steps = logits.shape[1]
             weights = ops.arange(1, steps, dtype="float32") / steps
             self.add_loss(self.weight * ops.mean(weights * by_step))
@@ -59,10 +67,14 @@ class EarlyPrediction(keras.layers.Layer):
 
 
 def build_stepwise_model(model: keras.Model) -> keras.Model:
-    """A copy that answers after every time step, not only the last.
+    """Copy a model so that it predicts at every time step, not only the last.
+
+    Args:
+        model: a model with the last_state head and one label per example.
 
     Returns:
-        A model to logits of shape `(batch_size, timesteps, num_classes)`.
+        A model with a copy of the weights, whose output is the logits at every
+        time step, `(batch_size, timesteps, num_classes)`.
     """
     config = model.get_config()
     lstms = [x for x in config["layers"] if x["class_name"] == "LSTM"]

@@ -4,15 +4,17 @@ from typing import Any
 
 
 def clip_aggregated_gradients(optimizer: Any) -> Any:
-    """Makes an optimizer clip the gradient of the whole batch.
+    """Make an optimizer clip the gradient of the whole batch.
 
-    Keras clips the gradient of each replica's part before they are added up,
-    so that two replicas train something else than one device does. This adds
-    up first. On one device nothing changes.
+    Keras clips the gradient of each replica's part of the batch before it sums
+    them, so training on two replicas differs from training on one device. This
+    function makes the optimizer sum first and then clip. On one device nothing
+    changes.
 
     Args:
         optimizer: a Keras optimizer with `clipnorm`, `global_clipnorm` or
-            `clipvalue`; a `LossScaleOptimizer` too.
+            `clipvalue`, or a `LossScaleOptimizer` around one. It is changed in
+            place.
 
     Returns:
         The same optimizer.
@@ -27,7 +29,8 @@ def clip_aggregated_gradients(optimizer: Any) -> Any:
     """
     inner = getattr(optimizer, "inner_optimizer", optimizer)
     clip = inner._clip_gradients
-    # Looked up when it is called: `record_gradient_norm` comes between.
+    # An attribute that is looked up at each call, because
+    # `record_gradient_norm` may replace it.
     inner._add_up_gradients = inner._all_reduce_sum_gradients
 
     def add_up_and_clip(pairs: Any) -> list[tuple[Any, Any]]:

@@ -1,4 +1,4 @@
-"""The norm of each step's gradient, kept where a callback can read it."""
+"""The norm of each step's gradient, recorded for callbacks to read."""
 
 import re
 from typing import Any
@@ -10,17 +10,21 @@ _ATTRIBUTE = "_gradient_norms"
 
 
 class GradientNorms:
-    """Mean and largest of the norms since they were last taken.
+    """Mean and maximum of the gradient norms since the last `take`.
+
+    Args:
+        strategy: the strategy of the optimizer whose gradients are recorded.
 
     Attributes:
-        graph: the train step as it was traced last; None before that.
-        num_noted: how many there were, when they were last taken.
+        graph: the graph of the last train step that was traced; None if none
+            was.
+        num_noted: number of norms in the last result of `take`.
     """
 
     def __init__(self, strategy: tf.distribute.Strategy) -> None:
         self.graph: Any = None
         with strategy.scope():
-            self._found = tf.Variable(
+            self._totals = tf.Variable(
                 tf.zeros([3]),
                 trainable=False,
                 synchronization=tf.VariableSynchronization.ON_READ,
@@ -30,29 +34,32 @@ class GradientNorms:
         self.clear()
 
     def clear(self) -> None:
-        """Forgets all norms."""
-        self._found.assign(tf.zeros([3]))
-        self._taken: tuple[float, float] | None = None
+        """Discard all norms."""
+        self._totals.assign(tf.zeros([3]))
+        self._last: tuple[float, float] | None = None
         self.num_noted = 0
 
     def take(self) -> tuple[float, float] | None:
-        """The mean and the largest, which start anew.
+        """Return the mean and the maximum of the norms, and start again.
 
-        Where there was none since they were last taken, what was taken then:
-        more than one callback may ask. None where there was none at all.
+        Returns:
+            The mean and the maximum since the last call. If there was no norm
+            since then, the result of that call, so that several callbacks can
+            call this; None if there has been no norm at all.
         """
-        total, count, largest = np.array(self._found.read_value()).tolist()
+        total, count, largest = np.array(self._totals.read_value()).tolist()
         if count:
-            self._found.assign(tf.zeros([3]))
-            self._taken = total / count, largest
+            self._totals.assign(tf.zeros([3]))
+            self._last = total / count, largest
             self.num_noted = int(count)
-        return self._taken
+        return self._last
 
     def add(self, gradients: Any) -> None:
-        """Adds a step's, within the train step."""
+        """Add the norm of a step's gradients. Call this in the train step."""
         graph = tf.compat.v1.get_default_graph()
-        # A branch, where the loss is scaled; a part of a step in shards.
-        while re.search("cond|shard", getattr(graph, "name", "")):
+        # `LossScaleOptimizer` applies gradients in a branch; with microbatches,
+        # the update is a separate function.
+        while re.search("cond|microbatch", getattr(graph, "name", "")):
             graph = graph.outer_graph
         self.graph = graph
         norm = tf.linalg.global_norm(
@@ -62,25 +69,27 @@ class GradientNorms:
                 if gradient is not None
             ]
         )
-        total, count, largest = tf.unstack(self._found.read_value())
-        self._found.assign(
+        total, count, largest = tf.unstack(self._totals.read_value())
+        self._totals.assign(
             tf.stack([total + norm, count + 1.0, tf.maximum(largest, norm)])
         )
 
 
 def record_gradient_norm(optimizer: Any) -> tuple[GradientNorms, bool]:
-    """Has an optimizer note the norm of each gradient before it is clipped.
+    """Make an optimizer record the norm of each gradient before clipping.
 
-    On several replicas it is that of the whole batch, unless Keras clips each
-    replica's part: then it is that of the first replica's
-    (`clip_aggregated_gradients` has Keras clip the whole).
+    On several replicas, the norm is that of the whole batch's gradient. If
+    Keras clips the gradient of each replica's part, it is the norm of the first
+    replica's gradient (`clip_aggregated_gradients` makes Keras clip the whole).
 
     Args:
-        optimizer: a Keras optimizer; a `LossScaleOptimizer` too.
+        optimizer: a Keras optimizer, or a `LossScaleOptimizer` around one. It
+            is changed in place.
 
     Returns:
-        The norms, the same for one optimizer each time, and whether this is
-        the first time: what was traced before does not note them.
+        The norms, the same object for every call with this optimizer, and
+        whether this is the first call. Functions traced before the first call
+        do not record norms.
     """
     inner = getattr(optimizer, "inner_optimizer", optimizer)
     if hasattr(inner, _ATTRIBUTE):
@@ -91,21 +100,21 @@ def record_gradient_norm(optimizer: Any) -> tuple[GradientNorms, bool]:
         if not hasattr(inner, "_add_up_gradients"):
             clip = inner._clip_gradients
 
-            def note_and_clip(gradients: Any) -> Any:
+            def record_and_clip(gradients: Any) -> Any:
                 norms.add(gradients)
                 return clip(gradients)
 
-            inner._clip_gradients = note_and_clip
+            inner._clip_gradients = record_and_clip
             return norms, True
         name = "_add_up_gradients"
     else:
         name = "_all_reduce_sum_gradients"
     add_up = getattr(inner, name)
 
-    def add_up_and_note(pairs: Any) -> Any:
+    def add_up_and_record(pairs: Any) -> Any:
         pairs = list(add_up(pairs))
         norms.add([gradient for gradient, _ in pairs])
         return pairs
 
-    setattr(inner, name, add_up_and_note)
+    setattr(inner, name, add_up_and_record)
     return norms, True

@@ -8,11 +8,14 @@ import tensorflow as tf
 
 
 def margins_of(logits: Any, targets: Any) -> Any:
-    """The target's logit minus the largest other; -inf where one is NaN.
+    """Return the target's logit minus the largest other logit.
 
     Args:
-        logits: `(..., num_classes)`.
+        logits: logits, `(..., num_classes)`.
         targets: class numbers, `(...)`.
+
+    Returns:
+        The margins, `(...)`; -inf where a logit or the difference is NaN.
     """
     chosen = tf.one_hot(targets, logits.shape[-1], True, False)
     right = tf.reduce_max(tf.where(chosen, logits, -np.inf), -1)
@@ -22,10 +25,13 @@ def margins_of(logits: Any, targets: Any) -> Any:
 
 
 def predictions_of(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.int32]:
-    """The class with the largest logit; -1, which is none, where one is NaN.
+    """Return the class with the largest logit.
 
     Args:
-        logits: `(..., num_classes)`.
+        logits: logits, `(..., num_classes)`.
+
+    Returns:
+        Class numbers, `(...)`; -1, which is not a class, where a logit is NaN.
     """
     unknown = np.isnan(logits).any(-1)
     return np.where(unknown, -1, logits.argmax(-1)).astype(np.int32)

@@ -1,4 +1,4 @@
-"""A loss that Keras has for one-hot targets only."""
+"""A loss that Keras offers for one-hot targets only."""
 
 from typing import Any
 
@@ -10,15 +10,15 @@ from keras import ops
 class SmoothedSparseCategoricalCrossentropy(keras.losses.Loss):
     """Cross-entropy of class numbers and logits, with label smoothing.
 
-    Keras's `SparseCategoricalCrossentropy` has no `label_smoothing`
-    up to 3.15 (https://github.com/keras-team/keras/issues/23487, closed since);
-    this is its `CategoricalCrossentropy` on one-hot targets.
+    `SparseCategoricalCrossentropy` has no `label_smoothing` in Keras up to
+    3.15 (https://github.com/keras-team/keras/issues/23487, closed since). This
+    loss applies `CategoricalCrossentropy` to one-hot targets.
 
     Args:
-        label_smoothing: share of each target that is spread evenly over all
+        label_smoothing: fraction of each target to spread evenly over all
             classes, from 0 to 1 (Szegedy et al., 2016, arXiv:1512.00567).
-        name: the loss's name.
-        **kwargs: see `keras.losses.Loss`.
+        name: name of the loss.
+        **kwargs: further arguments of `keras.losses.Loss`.
     """
 
     def __init__(
@@ -31,7 +31,7 @@ class SmoothedSparseCategoricalCrossentropy(keras.losses.Loss):
         self.label_smoothing = label_smoothing
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
-        """The loss of each output, `(batch_size, *output_shape)`."""
+        """Return the loss of each output, `(batch_size, *output_shape)`."""
         return keras.losses.categorical_crossentropy(
             ops.one_hot(y_true, y_pred.shape[-1]),
             y_pred,
@@ -40,6 +40,6 @@ class SmoothedSparseCategoricalCrossentropy(keras.losses.Loss):
         )
 
     def get_config(self) -> dict[str, Any]:
-        """Its arguments."""
+        """Return the constructor's arguments."""
         config = super().get_config()
         return config | {"label_smoothing": self.label_smoothing}

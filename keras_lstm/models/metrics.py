@@ -1,4 +1,4 @@
-"""Exact accuracies: 1.0 means that nothing was wrong."""
+"""Exact accuracies: 1.0 means that nothing is wrong."""
 
 import abc
 from typing import Any
@@ -11,7 +11,7 @@ _BELOW_ONE = float(np.nextafter(np.float32(1), np.float32(0)))
 
 
 class _ExactAccuracy(keras.metrics.Metric, abc.ABC):
-    """Right out of counted, both as integers."""
+    """Right predictions out of all that count, both counted as integers."""
 
     def __init__(self, name: str, dtype: Any = None) -> None:
         super().__init__(name=name, dtype=dtype)
@@ -19,7 +19,7 @@ class _ExactAccuracy(keras.metrics.Metric, abc.ABC):
         self._counted = self._add_counter("counted")
 
     def _add_counter(self, name: str) -> keras.Variable:
-        # Unlike `add_weight`, takes how replicas are put together.
+        # `add_weight` has no `aggregation`, by which replicas are summed.
         return self.add_variable(
             shape=(),
             initializer="zeros",
@@ -31,15 +31,20 @@ class _ExactAccuracy(keras.metrics.Metric, abc.ABC):
     def update_state(
         self, y_true: Any, y_pred: Any, sample_weight: Any = None
     ) -> None:
-        """Counts a batch.
+        """Count the predictions of a batch.
 
         Args:
             y_true: class numbers, `(batch_size, ...)`, or with a last axis
                 of size 1.
             y_pred: logits or probabilities, `(batch_size, ..., num_classes)`.
-                Positions that its Keras mask leaves out do not count.
-            sample_weight: `(batch_size,)` or any shape that starts that of
-                `y_true`; positions of weight zero do not count.
+                Positions where its Keras mask is False do not count.
+            sample_weight: weights, `(batch_size,)` or any shape that the shape
+                of `y_true` starts with. Positions of weight zero do not count;
+                all other weights count the same. Defaults to None.
+
+        Raises:
+            ValueError: if `y_true` does not have the shape of `y_pred` without
+                its last axis.
         """
         mask = getattr(y_pred, "_keras_mask", None)
         y_pred = ops.convert_to_tensor(y_pred)
@@ -70,34 +75,42 @@ class _ExactAccuracy(keras.metrics.Metric, abc.ABC):
 
     @abc.abstractmethod
     def _reduce(self, right: Any, counts: Any) -> tuple[Any, Any]:
-        """What is right and what counts, per position to per thing counted."""
+        """Reduce `right` and `counts` from positions to the units counted."""
 
     def result(self) -> Any:
-        """The share that was right, 0 where nothing was counted.
+        """Return the fraction that is right.
 
-        Exactly 1 if and only if all of it was: a share that float32 would
-        round up to 1 is the number before it.
+        Returns:
+            A float32 scalar; 0 if nothing counts. It is exactly 1 if and only
+            if everything that counts is right: a smaller fraction that would
+            round up to 1 becomes the largest float32 below 1.
         """
         right, counted = self._right.value, self._counted.value
-        share = ops.divide(
+        fraction = ops.divide(
             ops.cast(right, "float64"),
             ops.cast(ops.maximum(counted, 1), "float64"),
         )
-        share = ops.minimum(ops.cast(share, "float32"), _BELOW_ONE)
+        fraction = ops.minimum(ops.cast(fraction, "float32"), _BELOW_ONE)
         whole = ops.logical_and(ops.equal(right, counted), counted > 0)
-        return ops.where(whole, ops.ones_like(share), share)
+        return ops.where(whole, ops.ones_like(fraction), fraction)
 
     def get_config(self) -> dict[str, Any]:
-        """What `from_config` needs."""
+        """Return the constructor's arguments."""
         return {"name": self.name, "dtype": self.dtype}
 
 
 @keras.saving.register_keras_serializable("keras_lstm")
 class SequenceAccuracy(_ExactAccuracy):
-    """Share of the examples that are right in *every* position.
+    """Fraction of the examples that are right at *every* position.
 
-    All axes but the batch are one sequence; with one label per example this
-    is accuracy. A sequence counts once if any of its positions counts.
+    All axes but the first form one sequence. With one label per example, this
+    is the usual accuracy. A sequence counts once, if any of its positions
+    counts.
+
+    Args:
+        name: name of the metric.
+        dtype: dtype of the metric, see `keras.metrics.Metric`. Results are
+            float32 in any case.
 
     Example:
 
@@ -120,7 +133,12 @@ class SequenceAccuracy(_ExactAccuracy):
 
 @keras.saving.register_keras_serializable("keras_lstm")
 class TokenAccuracy(_ExactAccuracy):
-    """Share of the positions that are right.
+    """Fraction of the positions that are right.
+
+    Args:
+        name: name of the metric.
+        dtype: dtype of the metric, see `keras.metrics.Metric`. Results are
+            float32 in any case.
 
     Example:
 

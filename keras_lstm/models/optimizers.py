@@ -1,4 +1,4 @@
-"""Optimizer, loss and learning rate, from a configuration."""
+"""Optimizer, loss and learning rate of a configuration."""
 
 from typing import Any
 
@@ -10,13 +10,24 @@ from keras_lstm.models.losses import SmoothedSparseCategoricalCrossentropy
 
 
 def make_optimizer(config: Config, steps_per_epoch: int) -> Any:
-    """The optimizer, with its learning rate's schedule."""
+    """Make the optimizer, with its learning rate schedule.
+
+    Args:
+        config: the run's configuration.
+        steps_per_epoch: number of steps in an epoch.
+
+    Returns:
+        A Keras optimizer; a `LossScaleOptimizer` for mixed_float16.
+    """
     training = config.training
     optimizer_config: dict[str, Any] = {
         "learning_rate": make_schedule(training, steps_per_epoch),
         "global_clipnorm": training.global_clipnorm,
         "weight_decay": training.weight_decay,
     }
+    # Keras's AdamW refuses None.
+    if training.optimizer == "adamw" and training.weight_decay is None:
+        optimizer_config["weight_decay"] = 0.0
     if training.ema_fraction is not None:
         steps = round(training.ema_fraction * training.epochs * steps_per_epoch)
         optimizer_config["use_ema"] = True
@@ -26,21 +37,30 @@ def make_optimizer(config: Config, steps_per_epoch: int) -> Any:
     )
     if training.global_clipnorm is not None:
         optimizer = clip_aggregated_gradients(optimizer)
-    # Keras does this by itself only where the global policy asks for it.
+    # Keras scales the loss by itself only if the global dtype policy is
+    # mixed_float16.
     if config.model.precision == "mixed_float16":
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
     return optimizer
 
 
 def make_loss(training: TrainingConfig) -> keras.losses.Loss:
-    """The loss of logits against class numbers."""
+    """Make the loss of logits against class numbers."""
     if training.label_smoothing:
         return SmoothedSparseCategoricalCrossentropy(training.label_smoothing)
     return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
 def make_schedule(training: TrainingConfig, steps_per_epoch: int) -> Any:
-    """Return the learning rate: a number, or a schedule of Keras's."""
+    """Make the learning rate schedule.
+
+    Args:
+        training: the options of the training.
+        steps_per_epoch: number of steps in an epoch.
+
+    Returns:
+        A number if the learning rate is constant, else a Keras schedule.
+    """
     if training.schedule == "constant":
         return training.learning_rate
     steps = training.epochs * steps_per_epoch

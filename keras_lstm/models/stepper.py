@@ -1,7 +1,7 @@
-"""A model's own weights, applied one time step at a time.
+"""A model's weights, applied one time step at a time.
 
-What walks a tree of prefixes, or follows very long sequences, needs the state
-between two steps, which `model.predict` does not give.
+Checking a tree of prefixes, or very long sequences, needs the state between two
+steps, which `model.predict` does not return.
 """
 
 import functools
@@ -17,25 +17,24 @@ from keras_lstm.core.errors import InputError
 from keras_lstm.models.logits import margins_of
 from keras_lstm.models.weights import LSTMWeights, read_weights
 
-# Where a margin is closer to zero than rounding may move it, what is computed
-# here and what `predict` computes may differ: the sums are grouped otherwise.
+# A margin closer to zero than this may have the other sign in `predict`, which
+# groups the same sums differently and so rounds differently.
 CLOSE_MARGIN = 1e-4
 
 
 def lstm_cell(z: Any, c: Any, *, split: Any, sigmoid: Any, tanh: Any) -> Any:
     """Apply the equations of a stock LSTM to one time step.
 
-    The array library's functions are arguments: a loop over time is fast in a
-    TensorFlow function or in NumPy, but not in eager TensorFlow.
+    The functions of the array library are arguments, because a loop over time
+    is fast in a TensorFlow function or in NumPy, but not in eager TensorFlow.
 
     Args:
         z: the gates before their activation functions, in the order of a
             stock LSTM's kernel, `(..., 4 * units)`.
         c: the cell state before the step, `(..., units)`.
-        split: the function of this name of NumPy or TensorFlow, whichever `z`
-            and `c` are arrays of.
-        sigmoid: likewise, elementwise.
-        tanh: likewise, elementwise.
+        split: `split` of the library of `z` and `c`, NumPy or TensorFlow.
+        sigmoid: elementwise sigmoid of the same library.
+        tanh: elementwise tanh of the same library.
 
     Returns:
         The input gate, the forget gate, the candidate, the output gate, and
@@ -52,21 +51,27 @@ def lstm_cell(z: Any, c: Any, *, split: Any, sigmoid: Any, tanh: Any) -> Any:
 
 
 class LSTMStepper:
-    """A model's own weights, applied one time step at a time.
+    """A model's weights, applied one time step at a time.
 
-    Make one with `LSTMStepper.of`. The state of a network is a list: for
-    each LSTM layer its h and its c, `(nodes, units)`.
+    Make one with `LSTMStepper.from_model`. A node is a prefix of symbols. The
+    state of the network at several nodes, called cells here, is a list: h and c
+    of the first LSTM layer, then of the second, and so on, each
+    `(nodes, units)`.
+
+    Args:
+        network: the weights of the model.
 
     Attributes:
-        per_step: whether the head answers at every time step.
-        num_weights: how many numbers a time step multiplies by.
+        per_step: whether the head predicts at every time step.
+        num_weights: number of weights that a time step multiplies by.
     """
 
     def __init__(self, network: LSTMWeights) -> None:
         self.per_step = network.per_step
         self._units = tuple(lstm.units for lstm in network.lstms)
         first = network.lstms[0]
-        # The first layer's input is one of few: its product, once for each.
+        # The first layer reads one of few embeddings, so their products with
+        # its kernel are computed only once.
         table = network.embedding @ first.kernel + first.bias
         stacked = itertools.chain.from_iterable(network.lstms[1:])
         flat = [table, first.recurrent_kernel, *stacked]
@@ -78,55 +83,63 @@ class LSTMStepper:
         )
 
     def step(self, cells: list[Any], targets: Any) -> tuple[list[Any], Any]:
-        """Reads every symbol once after each node.
+        """Extend each node by every symbol.
 
         Args:
-            cells: of the nodes.
-            targets: what is right at each child, `(num_symbols * nodes,)`,
-                ordered by symbol, then as the nodes.
+            cells: cells of the nodes, each `(nodes, units)`.
+            targets: target at each child, `(num_symbols * nodes,)`, ordered
+                by symbol, then as the nodes.
 
         Returns:
-            The children's cells and, for the per_step head, their margins,
-            in the same order.
+            The cells of the children, each `(num_symbols * nodes, units)`, in
+            the same order, and for the per_step head their margins,
+            `(num_symbols * nodes,)`.
         """
         return self._functions["step"](self._weights, cells, targets)
 
     def scan(self, symbols: Any, targets: Any) -> tuple[Any, Any, Any]:
-        """Reads whole sequences, for the per_step head.
+        """Read whole sequences, for the per_step head.
 
         Args:
-            symbols: `(num_examples, timesteps)`.
-            targets: what is right, of the same shape.
+            symbols: symbols, `(num_examples, timesteps)`.
+            targets: targets, `(num_examples, timesteps)`.
 
         Returns:
-            How many symbols are wrong, the smallest margin, and whether any
-            margin is close to zero, each `(num_examples,)`.
+            The number of wrong predictions, the smallest margin, and whether
+            any margin is close to zero, each `(num_examples,)`.
         """
         by_step = [np.ascontiguousarray(x.T) for x in (symbols, targets)]
-        return self._functions["follow"](self._weights, *by_step)
+        return self._functions["scan"](self._weights, *by_step)
 
     def leaf_margins(self, cells: list[Any], targets: Any) -> Any:
-        """The margins of whole sequences, for the last_state head.
+        """Return the margins of whole sequences, for the last_state head.
 
         Args:
-            cells: after the last symbol.
-            targets: what is right, `(nodes, num_bits)`.
+            cells: cells after the last symbol, each `(nodes, units)`.
+            targets: targets, `(nodes, num_bits)`.
+
+        Returns:
+            The margins, `(nodes, num_bits)`.
         """
         return self._functions["leaf_margins"](self._weights, cells, targets)
 
     def start(self) -> list[Any]:
-        """Each LSTM layer's h and c before the first symbol."""
+        """Return the cells before the first symbol, each `(1, units)`."""
         return [tf.zeros([1, u]) for u in self._units for _ in range(2)]
 
     @classmethod
     def from_model(
         cls, model: keras.Model, num_symbols: int
     ) -> "LSTMStepper | None":
-        """The network of a model; None if it has layers not understood.
+        """Make a stepper from a model.
 
         Args:
-            model: from symbols to logits.
-            num_symbols: how many different symbols it is asked.
+            model: a model from symbols to logits.
+            num_symbols: number of different symbols that the model reads.
+
+        Returns:
+            The stepper; None if the model is not supported, see
+            `supported_layers`.
         """
         try:
             return cls(read_weights(model, num_symbols))
@@ -135,10 +148,10 @@ class LSTMStepper:
 
 
 def _advance(weights: Any, cells: Any, first: Any) -> list[Any]:
-    """Return the cells after a symbol, given what it adds to the first layer.
+    """Return the cells after a symbol that adds `first` to the first layer.
 
-    An axis that `first` has in front of the nodes' is broadcast to: what the
-    nodes bring along is computed once for all symbols.
+    `first` may have an axis of symbols before that of the nodes. The product
+    of the nodes' state is then computed once for all symbols.
     """
     following: list[Any] = []
     x = None
@@ -163,7 +176,7 @@ def _traced(
     output_shape: tuple[int, ...],
     per_step: bool,
 ) -> dict[str, Any]:
-    """TensorFlow functions for all networks of one shape, traced once."""
+    """Return the TensorFlow functions shared by all networks of one shape."""
 
     def step(weights: Any, cells: Any, targets: Any) -> Any:
         cells = _advance(weights, cells, weights[0][:, tf.newaxis])
@@ -173,7 +186,7 @@ def _traced(
         logits = cells[-2] @ weights[-2] + weights[-1]
         return cells, margins_of(logits, targets)
 
-    def follow(weights: Any, symbols: Any, targets: Any) -> Any:
+    def scan(weights: Any, symbols: Any, targets: Any) -> Any:
         timesteps, rows = tf.unstack(tf.shape(symbols))
 
         def read(t: Any, cells: Any, wrong: Any, least: Any, close: Any) -> Any:
@@ -223,10 +236,10 @@ def _traced(
     rows = tf.TensorSpec([None, None], tf.int32)
     signatures = {
         step: [weights, cells, nodes],
-        follow: [weights, rows, rows],
+        scan: [weights, rows, rows],
         leaf_margins: [weights, cells, rows],
     }
-    # There is no Python to be turned into graphs, which takes a while.
+    # AutoGraph would take time, and there is no Python control flow to convert.
     return {
         function.__name__: tf.function(function, signature, autograph=False)
         for function, signature in signatures.items()

@@ -1,7 +1,7 @@
-"""The weights of a model, where its layers are the ones understood here.
+"""The weights of a model whose layers are all supported here.
 
-What walks a tree of prefixes, or proves something about a network, computes
-with the weights and has to know what the layers do with them.
+Checking a tree of prefixes, and proving a property of a network, compute with
+the weights directly, so every layer's computation must be known.
 """
 
 import dataclasses
@@ -25,18 +25,20 @@ _IDLE_AT_INFERENCE = (
     keras.layers.GaussianNoise,
     keras.layers.SpatialDropout1D,
 )
-# Reasons why a layer is refused.
-_QUANTISED = "its weights are quantised"
-_UNUSUAL = "it is no LSTM with the usual settings"
+# Reasons for which a layer is refused.
+_QUANTIZED = "its weights are quantized"
+_UNUSUAL = "it is not an LSTM with the usual settings"
 
 
 class LayerWeights(NamedTuple):
-    """A stock LSTM layer's; its gates are input, forget, cell, output.
+    """Weights of a stock LSTM layer.
+
+    The last axis holds the input, forget, cell and output gates, in this order.
 
     Args:
-        kernel: `(features, 4 * units)`.
-        recurrent_kernel: `(units, 4 * units)`.
-        bias: `(4 * units,)`.
+        kernel: weights of the input, `(features, 4 * units)`.
+        recurrent_kernel: weights of the state, `(units, 4 * units)`.
+        bias: bias of the gates, `(4 * units,)`.
     """
 
     kernel: Array
@@ -45,22 +47,22 @@ class LayerWeights(NamedTuple):
 
     @property
     def units(self) -> int:
-        """The size of h, and of c."""
+        """Size of h and of c."""
         return len(self.recurrent_kernel)
 
 
 @dataclasses.dataclass(frozen=True)
 class LSTMWeights:
-    """Tokens to vectors, stacked LSTM layers, one Dense layer.
+    """Weights of an Embedding, stacked LSTM layers and a Dense layer.
 
     Args:
         embedding: a row for each symbol, `(num_symbols, embedding_dim)`.
-        lstms: first to last.
-        kernel: the Dense layer's, `(units, num_outputs)`.
-        bias: `(num_outputs,)`.
-        per_step: whether the head answers at every time step.
-        output_shape: of one answer: `(num_classes,)` at each step, or for
-            the last_state head `(num_bits, num_classes)` at the end.
+        lstms: weights of the LSTM layers, first to last.
+        kernel: kernel of the Dense layer, `(units, num_outputs)`.
+        bias: bias of the Dense layer, `(num_outputs,)`.
+        per_step: whether the head predicts at every time step.
+        output_shape: shape of the logits, `(num_classes,)` for each time step,
+            or for the last_state head `(num_bits, num_classes)`.
     """
 
     embedding: Array
@@ -71,12 +73,12 @@ class LSTMWeights:
     output_shape: tuple[int, ...]
 
     def weights(self) -> list[Array]:
-        """All arrays, in the order of the fields."""
+        """Return all arrays, in the order of the fields."""
         stacked = itertools.chain.from_iterable(self.lstms)
         return [self.embedding, *stacked, self.kernel, self.bias]
 
     def digest(self) -> str:
-        """SHA-256 of the weights and their shapes, in hexadecimal."""
+        """Return the SHA-256 hex digest of the weights and their shapes."""
         found = hashlib.sha256()
         for array in self.weights():
             found.update(repr(array.shape).encode())
@@ -87,21 +89,22 @@ class LSTMWeights:
 def supported_layers(
     model: keras.Model, num_symbols: int
 ) -> list[keras.layers.Layer]:
-    """The layers of a model that this module understands, first to last.
+    """Return the layers of a supported model, first to last.
 
     Args:
-        model: a chain of Embedding (or CategoryEncoding, one-hot), LSTM layers
-            and Dense, with any layers between them that do nothing at
-            inference; a Reshape at the end for the last_state head.
-        num_symbols: how many different symbols it is asked.
+        model: a chain of an Embedding (or a one-hot CategoryEncoding), LSTM
+            layers and a Dense layer of logits, with a Reshape at the end for
+            the last_state head. Layers that do nothing at inference may be
+            between them.
+        num_symbols: number of different symbols that the model reads.
 
     Returns:
-        Embedding (or CategoryEncoding), the LSTM layers, Dense, and for the
-        last_state head Reshape.
+        The Embedding (or CategoryEncoding), the LSTM layers, the Dense layer,
+        and for the last_state head the Reshape.
 
     Raises:
-        InputError: it is not such a model; the layer is named.
-    """
+        InputError: if `model` is not such a chain; the message names the layer.
+    """  # noqa: DOC501 (`_unsupported` returns an InputError)
     _check_model(model)
     layers = found = _chain(model)
     per_step = type(layers[-1]) is not keras.layers.Reshape
@@ -115,22 +118,22 @@ def supported_layers(
     encoding, *lstms, dense = layers
     _check_encoding(encoding, num_symbols)
     for layer in (encoding, dense):
-        # Quantised layers have other weights.
+        # A quantized layer has other weights.
         if layer.quantization_mode:
-            raise _not_understood(layer, _QUANTISED)
+            raise _unsupported(layer, _QUANTIZED)
     for lstm in lstms:
         sequences = per_step or lstm is not lstms[-1]
         if why := why_not_stock_lstm(lstm, return_sequences=sequences):
-            raise _not_understood(lstm, why)
+            raise _unsupported(lstm, why)
     if (
         type(dense) is not keras.layers.Dense
         or dense.activation is not keras.activations.linear
         or not dense.use_bias
         or len(dense.weights) != 2
     ):
-        raise _not_understood(dense, "it is no Dense layer of logits")
+        raise _unsupported(dense, "it is not a Dense layer of logits")
     if not per_step and None in model.output_shape[1:]:
-        raise _not_understood(found[-1], "its shape is open")
+        raise _unsupported(found[-1], "its output shape is not fixed")
     return found
 
 
@@ -144,14 +147,16 @@ def why_not_stock_lstm(
 
     Args:
         layer: any layer.
-        computed_by_keras: whether Keras applies the layer, or a copy of it
-            with the state passed in. What the cell computes, and whether the
-            layer is stateful, does not matter then.
-        return_sequences: the setting that the layer must have, and return no
-            state; None if it does not matter what the layer returns.
+        computed_by_keras: whether Keras computes the layer, or a copy of it
+            that is passed the state. The computation of the cell, and whether
+            the layer is stateful, then do not matter. Defaults to False.
+        return_sequences: the value that this setting must have, in which case
+            the layer must not return its state either; None to allow any
+            output. Defaults to None.
 
     Returns:
-        The reason, to be put after "Received: ..."; None if it is one.
+        The reason, a clause to append to "Received: ..."; None if the layer is
+        a stock LSTM.
     """
     if type(layer) is not keras.layers.LSTM:
         return _UNUSUAL
@@ -164,7 +169,7 @@ def why_not_stock_lstm(
     if computed_by_keras:
         return None
     if layer.quantization_mode:
-        return _QUANTISED
+        return _QUANTIZED
     usual = (
         layer.activation is keras.activations.tanh
         and layer.recurrent_activation is keras.activations.sigmoid
@@ -176,14 +181,17 @@ def why_not_stock_lstm(
 
 
 def read_weights(model: keras.Model, num_symbols: int) -> LSTMWeights:
-    """Reads a model's weights.
+    """Read the weights of a supported model.
 
     Args:
-        model: see `supported_layers`.
-        num_symbols: how many different symbols it is asked.
+        model: a model whose layers `supported_layers` returns.
+        num_symbols: number of different symbols that the model reads.
+
+    Returns:
+        The weights, with `num_symbols` rows in the embedding.
 
     Raises:
-        InputError: it is no model of such layers; the layer is named.
+        InputError: if `model` is not supported; the message names the layer.
     """
     layers = supported_layers(model, num_symbols)
     per_step = type(layers[-1]) is not keras.layers.Reshape
@@ -205,11 +213,11 @@ def read_weights(model: keras.Model, num_symbols: int) -> LSTMWeights:
 
 
 def _check_model(model: keras.Model) -> None:
-    """Refuses what the layers alone do not show."""
+    """Refuse models for reasons beyond the chain of layers."""
     if not type(model).__module__.startswith("keras."):
         raise InputError(
             "`model` must be a functional or Sequential Keras model. "
-            f"Received: {type(model).__name__}, whose call may be another"
+            f"Received: {type(model).__name__}, which may override `call`"
         )
     last = model.layers[-1] if model.layers else None
     if (
@@ -220,23 +228,21 @@ def _check_model(model: keras.Model) -> None:
         or model.inputs[0].dtype not in _INPUT_DTYPES
     ):
         raise InputError(
-            "`model` must read integers, or float32, and give what its last "
-            f"layer does. Received: {model.name}"
+            "`model` must read integers or float32, be built, and return the "
+            f"output of its last layer. Received: {model.name}"
         )
     for layer in model.layers:
         parts = [layer, getattr(layer, "cell", layer)]
         if not isinstance(layer, keras.layers.InputLayer) and any(
             part.compute_dtype != "float32" for part in parts
         ):
-            raise _not_understood(layer, "it does not compute in float32")
+            raise _unsupported(layer, "it does not compute in float32")
         if not all(map(_is_plain, layer._inbound_nodes)):
-            raise _not_understood(
-                layer, "it is called with more than its input"
-            )
+            raise _unsupported(layer, "it is called with more than its input")
 
 
 def _is_plain(node: Any) -> bool:
-    """Whether a layer was called with at most its input."""
+    """Return whether a layer was called with at most its input."""
     return len(node.arguments.args) <= 1 and all(
         value is None or isinstance(value, bool)
         for value in node.arguments.kwargs.values()
@@ -244,16 +250,16 @@ def _is_plain(node: Any) -> bool:
 
 
 def _chain(model: keras.Model) -> list[keras.layers.Layer]:
-    """The layers that do something at inference, if each follows the last."""
+    """Return the layers with an effect at inference, if they form a chain."""
     for before, after in itertools.pairwise(model.layers):
-        # Of a layer that is called twice these are of its first call.
+        # For a layer that is called twice, these are from its first call.
         try:
             follows = after.input is before.output
         except AttributeError:
             follows = False
         if not follows:
-            raise _not_understood(
-                after, f"it does not simply follow `{before.name}`"
+            raise _unsupported(
+                after, f"its input is not the output of `{before.name}` alone"
             )
     layers = [
         layer
@@ -262,26 +268,28 @@ def _chain(model: keras.Model) -> list[keras.layers.Layer]:
         and not getattr(layer, "is_identity_at_inference", False)
     ]
     if not layers:
-        raise InputError("`model` must have layers. Received: none")
+        raise InputError(
+            "`model` must have layers with an effect at inference. Received: "
+            "none"
+        )
     return layers
 
 
 def _check_encoding(layer: keras.layers.Layer, num_symbols: int) -> None:
     if type(layer) is keras.layers.CategoryEncoding:
         if layer.output_mode != "one_hot" or layer.num_tokens < num_symbols:
-            raise _not_understood(layer, "it is not one-hot for every symbol")
+            raise _unsupported(layer, "it is not one-hot for every symbol")
     elif (
         type(layer) is not keras.layers.Embedding
         or layer.mask_zero
         or layer.input_dim < num_symbols
         or len(layer.weights) != 1
     ):
-        raise _not_understood(layer, "it is no Embedding of every symbol")
+        raise _unsupported(layer, "it is not an Embedding of every symbol")
 
 
-def _not_understood(layer: keras.layers.Layer, why: str) -> InputError:
+def _unsupported(layer: keras.layers.Layer, why: str) -> InputError:
     return InputError(
-        "`model` must be an Embedding, LSTM layers and a Dense layer, each "
-        f"after the other. Received: layer `{layer.name}` "
-        f"({type(layer).__name__}): {why}"
+        "`model` must be a chain of an Embedding, LSTM layers and a Dense "
+        f"layer. Received: layer `{layer.name}` ({type(layer).__name__}): {why}"
     )

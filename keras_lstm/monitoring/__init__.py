@@ -1,4 +1,4 @@
-"""What a network is doing, as numbers and pictures."""
+"""Diagnostics of a network, as numbers and pictures."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""What happens inside an LSTM layer while it reads."""
+"""Gates and states inside an LSTM layer while it reads."""
 
 import itertools
 from typing import Any
@@ -18,9 +18,13 @@ GATES = ("input gate", "forget gate", "candidate", "output gate")
 
 
 def lstm_layers(model: keras.Model) -> list[keras.layers.LSTM]:
-    """A model's LSTM layers with the usual settings, first to last.
+    """Return a model's LSTM layers with stock settings, first to last.
 
-    None of a model that is not a functional one with one input.
+    Args:
+        model: any model.
+
+    Returns:
+        The layers; none unless `model` is functional and has one input.
     """
     if len(getattr(model, "inputs", None) or []) != 1:
         return []
@@ -36,18 +40,19 @@ def lstm_layers(model: keras.Model) -> list[keras.layers.LSTM]:
 def activations(
     model: keras.Model, layer: keras.layers.LSTM, inputs: Any
 ) -> dict[str, Array]:
-    """Gates and states of an LSTM layer at every time step.
+    """Return the gates and states of an LSTM layer at every time step.
 
-    The layers before it are asked; the layer itself is computed here, because
-    Keras does not give its gates.
+    Keras computes the layers before it. The layer itself is computed here,
+    because Keras does not return its gates.
 
     Args:
-        model: that the layer is in.
-        layer: one of its `lstm_layers`.
-        inputs: of the model, `(batch_size, ...)`.
+        model: model that contains the layer.
+        layer: one of `lstm_layers(model)`.
+        inputs: inputs of the model, `(batch_size, ...)`.
 
     Returns:
-        By name, the `GATES`, "c" and "h": `(batch_size, timesteps, units)`.
+        Mapping from each name in `GATES`, "c" and "h" to an array,
+        `(batch_size, timesteps, units)`.
     """
     before = keras.Model(model.input, layer.input)
     sequences = keras.ops.convert_to_numpy(before(inputs, training=False))
@@ -69,15 +74,16 @@ def activations(
 
 
 def logits_by_step(model: keras.Model, h: Array) -> Array | None:
-    """What the model's Dense layer says after every time step.
+    """Return the logits of the model's Dense layer after every time step.
 
     Args:
-        model: one that answers from its last LSTM layer's last state.
-        h: that layer's at every step, `(batch_size, timesteps, units)`.
+        model: model that predicts from the last state of its last LSTM layer.
+        h: h of that layer at every step, `(batch_size, timesteps, units)`.
 
     Returns:
-        `(batch_size, timesteps, num_classes)`; None if a Dense layer of logits
-        does not simply follow the LSTM.
+        The logits, `(batch_size, timesteps, num_classes)`; None unless the
+        layer after the LSTM, Dropout aside, is a Dense layer of logits and no
+        layer after it has weights.
     """
     layers: list[Any] = list(model.layers)
     after = layers[layers.index(lstm_layers(model)[-1]) + 1 :]
@@ -99,15 +105,15 @@ def logits_by_step(model: keras.Model, h: Array) -> Array | None:
 def most_correlated_unit(
     states: dict[str, Array], labels: npt.NDArray[np.integer[Any]]
 ) -> tuple[str, int, int, float]:
-    """Which unit tells best in which of several states a machine is.
+    """Return the unit that correlates best with a state of a machine.
 
     Args:
-        states: by name, `(batch_size, timesteps, units)`.
+        states: mapping from names to arrays, `(batch_size, timesteps, units)`.
         labels: the machine's state at each step, `(batch_size, timesteps)`.
 
     Returns:
-        The name, the unit, the label that its value is correlated with, and
-        the correlation coefficient (Pearson's); 0 where nothing varies.
+        The name, the unit, the label that its value correlates with, and
+        Pearson's correlation coefficient; 0 if nothing varies.
     """
     best = (next(iter(states)), 0, int(labels.flat[0]), 0.0)
     for (name, values), label in itertools.product(

@@ -1,8 +1,8 @@
-"""Diagnostics of a model while it is trained.
+"""Diagnostics of a model during training.
 
-They know a task. `TensorBoard` asks for them now and then, and shows numbers
-after an epoch, pictures and texts less often, points for the Projector at the
-end.
+Diagnostics are specific to a kind of task. The `TensorBoard` callback requests
+numbers after an epoch, pictures and texts less often, and points for the
+Projector at the end.
 """
 
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -33,23 +33,23 @@ if TYPE_CHECKING:
 _MAX_LENGTHS = 32
 _INPUTS_PER_LENGTH = 16
 _NUM_RANDOM = 128
-# Fewer inputs where they are long.
+# Bounds memory: fewer inputs are used if they are long.
 _MAX_SYMBOLS = 2**17
 _MAX_POSITIONS = 64
 _NUM_IMAGES = 500
-# The Projector slows down with many more.
+# More points slow the Projector down.
 _MAX_POINTS = 1000
-# Every so many inputs are looked into.
-_LOOKED_INTO = 4
+# Activations are computed for every fourth input.
+_ACTIVATIONS_STRIDE = 4
 _MAX_LISTED = 50
 
 
 class Points(NamedTuple):
-    """Vectors for the Projector, and what is known of each.
+    """Vectors for the Projector, and their metadata.
 
     Args:
-        vectors: `(num_points, size)`.
-        columns: by name, a value for each point.
+        vectors: the vectors, `(num_points, size)`.
+        columns: mapping from column names to a value for each point.
     """
 
     vectors: npt.NDArray[np.float32]
@@ -57,41 +57,51 @@ class Points(NamedTuple):
 
 
 class Diagnostics(Protocol):
-    """What `TensorBoard` asks. Each call asks the model anew."""
+    """Interface of diagnostics for the `TensorBoard` callback.
+
+    Each call evaluates the model again.
+    """
 
     def scalars(self, model: keras.Model, epoch: int) -> dict[str, float]:
-        """Numbers after an epoch, which it remembers."""
+        """Return numbers after an epoch, and record them for `figures`."""
 
     def figures(self, model: keras.Model) -> "dict[str, Figure]":
-        """Pictures, of the epochs so far and of the model as it is."""
+        """Return pictures of the epochs so far and of the current model."""
 
     def texts(self, model: keras.Model) -> dict[str, str]:
-        """Markdown."""
+        """Return texts in Markdown."""
 
     def points(self, model: keras.Model) -> dict[str, Points]:
-        """What the Projector shows."""
+        """Return points for the Projector."""
 
     def forget(self) -> None:
-        """Forgets the epochs of an earlier training."""
+        """Discard the records of an earlier training."""
 
     def get_state(self) -> dict[str, Any]:
-        """What it remembers of the epochs so far."""
+        """Return the records of the epochs so far."""
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Goes on from `get_state`."""
+        """Restore the records that `get_state` returned."""
 
 
-class _Inputs:
-    """Inputs of which a model is asked again and again."""
+class _FixedInputs:
+    """Inputs on which models are evaluated repeatedly."""
 
     def __init__(self, inputs: Any) -> None:
         self._inputs = tf.constant(inputs)
         self._model: keras.Model | None = None
 
     def __call__(self, model: keras.Model) -> npt.NDArray[np.float32]:
-        """The model's logits; it is traced once.
+        """Return the model's logits for the inputs.
 
-        `predict` would ask every replica of a strategy for all of them.
+        The model is traced once. `predict` would evaluate all inputs on every
+        replica of a strategy.
+
+        Args:
+            model: the model.
+
+        Returns:
+            The logits, of the shape of the model's output.
         """
         if self._model is not model:
             self._model = model
@@ -102,27 +112,30 @@ class _Inputs:
 
 
 class SequenceDiagnostics:
-    """Asks sequences of every run length; for increment, of every carry.
+    """Diagnostics of a sequence task.
+
+    The model is evaluated on inputs of every hold length, for increment the
+    length of the carry; on up to 32 lengths of long sequences.
 
     Args:
         task: the machine.
-        seed: which inputs are asked.
+        seed: seed of the inputs. Defaults to 0.
     """
 
     def __init__(self, task: TransducerTask, seed: int = 0) -> None:
         self.task = task
         self._inputs = _inputs_by_hold_length(task, seed)
-        self._ask = _Inputs(self._inputs)
+        self._logits_of = _FixedInputs(self._inputs)
         self._targets = task.targets(self._inputs)
         self._hold_lengths = task.hold_length(self._inputs)
-        # Of long sequences some neighbours count together.
+        # In long sequences, neighboring positions are averaged.
         count = min(_MAX_POSITIONS, task.num_bits)
         starts = np.linspace(0, task.num_bits, count, endpoint=False)
         self._positions = starts.astype(int)
         self.forget()
 
     def forget(self) -> None:
-        """Forgets the epochs of an earlier training."""
+        """Discard the records of an earlier training."""
         self._epochs: list[int] = []
         self._by_length: list[list[float]] = []
         self._by_position: list[list[float]] = []
@@ -132,8 +145,8 @@ class SequenceDiagnostics:
         return np.unique(self._hold_lengths).tolist()
 
     def scalars(self, model: keras.Model, epoch: int) -> dict[str, float]:
-        """Sequence accuracy by run length, a number each."""
-        right = predictions_of(self._ask(model)) == self._targets
+        """Return the sequence accuracy for each hold length, and record it."""
+        right = predictions_of(self._logits_of(model)) == self._targets
         whole = right.all(-1)
         by_length = [
             float(whole[self._hold_lengths == length].mean())
@@ -147,12 +160,12 @@ class SequenceDiagnostics:
         name = f"sequence_accuracy_by_{self._hold_label}"
         width = len(str(self.task.num_bits))
         return {
-            f"{name}/{length:0{width}}": share
-            for length, share in zip(self._lengths, by_length, strict=True)
+            f"{name}/{length:0{width}}": fraction
+            for length, fraction in zip(self._lengths, by_length, strict=True)
         }
 
     def figures(self, model: keras.Model) -> "dict[str, Figure]":
-        """Accuracy by run length and by position, and what happens inside."""
+        """Return accuracies by hold length and position, and activations."""
         from keras_lstm.monitoring import pictures
 
         task = self.task
@@ -164,7 +177,7 @@ class SequenceDiagnostics:
                     self._epochs,
                     self._lengths,
                     f"{task.hold_label} length",
-                    f"{task.name}: whole answers right",
+                    f"{task.name}: sequence accuracy",
                 )
             )
             found["token_accuracy_by_position"] = pictures.plot_shares(
@@ -172,7 +185,7 @@ class SequenceDiagnostics:
                 self._epochs,
                 self._positions.tolist(),
                 "position, least significant first",
-                f"{task.name}: symbols right",
+                f"{task.name}: token accuracy",
             )
         layers = lstm_layers(model)
         if layers:
@@ -180,8 +193,8 @@ class SequenceDiagnostics:
         return found
 
     def texts(self, model: keras.Model) -> dict[str, str]:
-        """The wrong answers among those asked, decoded."""
-        logits = self._ask(model)
+        """Return the wrong predictions for the inputs, decoded, worst first."""
+        logits = self._logits_of(model)
         predictions = predictions_of(logits)
         margins = margins_of(tf.constant(logits), self._targets).numpy().min(-1)
         wrong = np.flatnonzero((predictions != self._targets).any(-1))
@@ -204,7 +217,7 @@ class SequenceDiagnostics:
         return {"wrong_answers": f"{heading}\n\n{table}".strip()}
 
     def points(self, model: keras.Model) -> dict[str, Points]:
-        """The token embedding, and the last hidden state after each symbol."""
+        """Return the token embedding, and the last h after each symbol."""
         found = {}
         for layer in model.layers:
             if type(layer) is keras.layers.Embedding:
@@ -235,7 +248,7 @@ class SequenceDiagnostics:
         return found
 
     def get_state(self) -> dict[str, Any]:
-        """What it remembers of the epochs so far."""
+        """Return the records of the epochs so far."""
         return {
             "epochs": self._epochs,
             "by_length": self._by_length,
@@ -243,7 +256,7 @@ class SequenceDiagnostics:
         }
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Goes on from `get_state`."""
+        """Restore the records that `get_state` returned."""
         self._epochs = list(state["epochs"])
         self._by_length = list(state["by_length"])
         self._by_position = list(state["by_position"])
@@ -257,8 +270,8 @@ class SequenceDiagnostics:
     ) -> "Figure":
         from keras_lstm.monitoring import pictures
 
-        inputs = self._inputs[::_LOOKED_INTO]
-        hold_lengths = self._hold_lengths[::_LOOKED_INTO]
+        inputs = self._inputs[::_ACTIVATIONS_STRIDE]
+        hold_lengths = self._hold_lengths[::_ACTIVATIONS_STRIDE]
         states = self.task.states(inputs)[:, 1:]
         found = {x.name: activations(model, x, inputs) for x in layers}
         parts = {
@@ -267,7 +280,7 @@ class SequenceDiagnostics:
             for part in ("h", "c")
         }
         part, unit, state, correlation = most_correlated_unit(parts, states)
-        # A short run, one of half the length, the longest.
+        # Inputs of a short, a medium and the longest hold length.
         order = np.argsort(hold_lengths, kind="stable")
         last = len(order) - 1
         shown = order[[last // 5, last // 2, last]]
@@ -289,7 +302,7 @@ class SequenceDiagnostics:
 def _inputs_by_hold_length(
     task: TransducerTask, seed: int
 ) -> npt.NDArray[np.int32]:
-    """Inputs of up to 32 run lengths; where there are no runs, random ones."""
+    """Return inputs of up to 32 hold lengths; random ones if there are none."""
     rng = np.random.default_rng(derive_seed(seed, "probe"))
     most = max(_MAX_LENGTHS, _MAX_SYMBOLS // task.num_bits)
 
@@ -300,14 +313,14 @@ def _inputs_by_hold_length(
     if task.hold_symbols and task.leave_symbols:
         count = min(_MAX_LENGTHS, task.num_bits)
         lengths = np.linspace(0, task.num_bits - 1, count).astype(int)
-        runs = np.repeat(lengths, min(_INPUTS_PER_LENGTH, most // count))
-        inputs = set_hold_lengths(task, random(len(runs)), runs)
+        repeated = np.repeat(lengths, min(_INPUTS_PER_LENGTH, most // count))
+        inputs = set_hold_lengths(task, random(len(repeated)), repeated)
     else:
         inputs = random(min(_NUM_RANDOM, most))
     inside = inputs[task.in_domain(task.states(inputs)[:, -1])]
     if len(inside):
         return inside
-    # The task knows how to find some in a narrow domain.
+    # The task itself can sample from a narrow domain.
     indices = tf.range(min(_NUM_RANDOM, most), dtype=tf.int64)
     split = task.splits(seed).train
     drawn, _ = split.batch(indices[: split.num_examples])
@@ -315,11 +328,11 @@ def _inputs_by_hold_length(
 
 
 class ImageDiagnostics:
-    """Asks images, and how many rows the answers need.
+    """Diagnostics of a task on images that are read row by row.
 
     Args:
-        split: the images; the first 500 are asked. Not those of the test.
-        num_classes: how many classes there are.
+        split: images, not those of the test split; the first 500 are used.
+        num_classes: number of classes.
     """
 
     def __init__(self, split: Split, num_classes: int) -> None:
@@ -327,17 +340,17 @@ class ImageDiagnostics:
         num_examples = min(_NUM_IMAGES, split.num_examples or _NUM_IMAGES)
         images, targets = split.batch(tf.range(num_examples, dtype=tf.int64))
         self._images = np.asarray(images, np.float32)
-        self._ask = _Inputs(self._images)
+        self._logits_of = _FixedInputs(self._images)
         self._targets = np.asarray(targets, np.int32)
         self.forget()
 
     def forget(self) -> None:
-        """Forgets the epochs of an earlier training."""
+        """Discard the records of an earlier training."""
         self._epochs: list[int] = []
         self._by_row: list[list[float]] = []
 
     def scalars(self, model: keras.Model, epoch: int) -> dict[str, float]:
-        """Accuracy after some numbers of rows."""
+        """Return the accuracy after some numbers of rows; record it for all."""
         by_row = self._accuracy_by_row(model)
         if by_row is None:
             return {}
@@ -347,10 +360,10 @@ class ImageDiagnostics:
         return {f"accuracy_by_rows/{row:02}": by_row[row - 1] for row in rows}
 
     def figures(self, model: keras.Model) -> "dict[str, Figure]":
-        """The most confident mistakes, the confusion matrix, rows read."""
+        """Return mistakes, the confusion matrix and the accuracy by rows."""
         from keras_lstm.monitoring import pictures
 
-        result = Evaluation.of(self._targets, self._ask(model))
+        result = Evaluation.of(self._targets, self._logits_of(model))
         found = {
             "mistakes": pictures.plot_mistakes(result, self._images),
             "confusion": pictures.plot_confusion(result, self.num_classes),
@@ -361,16 +374,16 @@ class ImageDiagnostics:
                 self._epochs,
                 list(range(1, len(self._by_row[0]) + 1)),
                 "rows read",
-                "Right after so many rows",
+                "Accuracy by number of rows read",
             )
         return found
 
     def texts(self, model: keras.Model) -> dict[str, str]:
-        """None: pictures say it."""
+        """Return no texts: the pictures show the mistakes."""
         return {}
 
     def points(self, model: keras.Model) -> dict[str, Points]:
-        """The last hidden state after each row, by class."""
+        """Return the last h after each row, labeled by class."""
         layers = lstm_layers(model)
         if not layers:
             return {}
@@ -392,11 +405,11 @@ class ImageDiagnostics:
         }
 
     def get_state(self) -> dict[str, Any]:
-        """What it remembers of the epochs so far."""
+        """Return the records of the epochs so far."""
         return {"epochs": self._epochs, "by_row": self._by_row}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Goes on from `get_state`."""
+        """Restore the records that `get_state` returned."""
         self._epochs = list(state["epochs"])
         self._by_row = list(state["by_row"])
 
@@ -415,12 +428,15 @@ class ImageDiagnostics:
 def make_diagnostics(
     task: Task, validation: Split | None, seed: int
 ) -> Diagnostics | None:
-    """Return the diagnostics for a task; None where there are none.
+    """Return the diagnostics for a task.
 
     Args:
-        task: what is learned.
-        validation: its examples to look at.
-        seed: which inputs are asked.
+        task: the task that the model learns.
+        validation: the task's validation split; used for images only.
+        seed: seed of the inputs of a sequence task.
+
+    Returns:
+        The diagnostics; None if the task has none.
     """
     machine = get_machine(task)
     if machine is not None:

@@ -1,4 +1,4 @@
-"""Pictures of what a network does."""
+"""Pictures of a network's states, predictions and training."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -25,18 +25,19 @@ _COLORS = ("tab:orange", "tab:blue", "tab:green", "tab:red", "tab:purple")
 def plot_proof(
     model: keras.Model, task: TransducerTask, proof: Proof, seed: int = 0
 ) -> matplotlib.figure.Figure:
-    """States of a network inside the boxes that it is proved not to leave.
+    """Plot states of a network inside the boxes that it is proved to stay in.
 
-    Each dot is the last LSTM layer's h after a symbol of a random sequence, in
-    two of its units: the one that tells the machine's states best apart, and
-    of the others the one over which the boxes spread most. Colors are the
-    machine's states.
+    Dots show the last LSTM layer's h, colored by machine state, in the unit
+    that best separates the states and the one in which boxes spread most.
 
     Args:
         model: the network.
-        task: the machine; `num_bits` symbols are read.
-        proof: its boxes.
-        seed: which sequences are read.
+        task: the machine; sequences have `num_bits` symbols.
+        proof: the proof.
+        seed: seed of the random sequences. Defaults to 0.
+
+    Returns:
+        The figure.
     """
     lstm = [x for x in model.layers if isinstance(x, keras.layers.LSTM)][-1]
     hidden = keras.Model(model.input, lstm.output)
@@ -48,7 +49,7 @@ def plot_proof(
     states = task.states(symbols)[:, 1:].reshape(-1)
     first = -2 * lstm.units
     low, high = (bound[:, first : first + lstm.units] for bound in proof.boxes)
-    x, y = _telling_units((low + high) / 2, high - low, proof.states)
+    x, y = _units_to_plot((low + high) / 2, high - low, proof.states)
 
     figure = matplotlib.figure.Figure(figsize=(7, 5.5), layout="constrained")
     axes: Any = figure.add_subplot()
@@ -80,7 +81,7 @@ def plot_proof(
         read = proof.last_symbols[box]
         label = f"after {read[-1]}" if read else "start"
         label = f"{task.state_name(state)}, {label}"
-        # Boxes that tell more symbols apart lie close together.
+        # Boxes that differ only in earlier symbols lie close together.
         if label in labels:
             continue
         labels.add(label)
@@ -110,18 +111,21 @@ def plot_shares(
     label: str,
     title: str,
 ) -> matplotlib.figure.Figure:
-    """What share is right, by something and by epoch.
+    """Plot accuracies by epoch, in rows of a heatmap.
 
     Args:
-        shares: from 0 to 1, `(rows, epochs)`.
-        epochs: their numbers, from 1; not necessarily all.
-        rows: what each row is for.
-        label: what the rows are.
-        title: what is right.
+        shares: accuracies from 0 to 1, `(rows, epochs)`.
+        epochs: numbers of the epochs, counted from 1; some may be missing.
+        rows: number that labels each row, such as a hold length.
+        label: label of the vertical axis, which names these numbers.
+        title: title of the figure.
+
+    Returns:
+        The figure.
     """
     figure = matplotlib.figure.Figure(figsize=(7, 4.5))
     axes: Any = figure.add_axes((0.1, 0.12, 0.88, 0.8))
-    # What was not asked stays white.
+    # Epochs that were not evaluated stay white.
     shown = np.full((len(rows), max(epochs)), np.nan)
     shown[:, np.asarray(epochs) - 1] = shares
     mesh = axes.pcolormesh(
@@ -138,7 +142,7 @@ def plot_shares(
     axes.set_xlabel("epoch")
     axes.set_ylabel(label)
     axes.set_title(title)
-    figure.colorbar(mesh, ax=axes, label="share right")
+    figure.colorbar(mesh, ax=axes, label="fraction right")
     return figure
 
 
@@ -149,22 +153,26 @@ def plot_activations(
     values: dict[str, npt.NDArray[np.float32]],
     telling: tuple[str, npt.NDArray[np.float32], int, float],
 ) -> matplotlib.figure.Figure:
-    """States and gates while inputs are read, next to the machine's state.
+    """Plot states and gates over time, next to the machine's state.
 
     Args:
         task: the machine.
-        inputs: a column of pictures each, `(inputs, timesteps)`.
-        layer: the LSTM layer's name.
-        values: what `activations` gives for it and the inputs.
-        telling: the unit that tells a state of the machine best: its name,
-            its values, `(inputs, timesteps)`, the state, and the correlation.
+        inputs: symbols, one column of the figure each, `(inputs, timesteps)`.
+        layer: name of the LSTM layer.
+        values: result of `activations` for that layer and the inputs.
+        telling: the unit that correlates best with a state of the machine: its
+            name, its values, `(inputs, timesteps)`, the state, and the
+            correlation coefficient.
+
+    Returns:
+        The figure.
     """
     name, series, state, correlation = telling
     states = task.states(inputs)[:, 1:]
     steps = np.arange(inputs.shape[1])
     largest = float(np.abs(values["c"]).max())
     figure = matplotlib.figure.Figure(figsize=(4 * len(inputs), 8))
-    # A layout that fits itself takes longer than all the rest.
+    # Matplotlib's automatic layouts take longer than everything else here.
     figure.subplots_adjust(0.09, 0.09, 0.98, 0.86, 0.12, 0.04)
     grid: Any = figure.subplots(
         2, len(inputs), sharex=True, squeeze=False, height_ratios=(1, 4)
@@ -206,10 +214,10 @@ def plot_activations(
     grid[0, 0].set_ylabel(name)
     grid[0, -1].legend(loc="center left", fontsize=8)
     figure.suptitle(
-        f"{task.name}: {name} (black) tells best whether the state is "
+        f"{task.name}: {name} (black) best indicates the state "
         f'"{task.state_name(state)}": correlation '
         f"{int(1000 * correlation) / 1000:.3f}\n"
-        f"Below, a line for each unit of {layer}. h: red -1, blue 1; "
+        f"Below: one row per unit of {layer}. h: red -1, blue 1; "
         f"c: red {-largest:.1f}, blue {largest:.1f}; gates: dark 0, yellow 1",
         fontsize=11,
     )
@@ -219,10 +227,11 @@ def plot_activations(
 def _stacked(
     values: dict[str, npt.NDArray[np.float32]], largest: float
 ) -> tuple[npt.NDArray[np.float64], dict[str, float]]:
-    """States and gates, `(units, timesteps)` each, as one image.
+    """Stack states and gates, `(units, timesteps)` each, into one image.
 
     Returns:
-        The image, `(height, timesteps, 4)`, and the middle of each part.
+        The image, `(height, timesteps, 4)`, and the middle of each part along
+        the vertical axis.
     """
     signed, gates = (matplotlib.colormaps[name] for name in ("RdBu", "viridis"))
     scaled = {
@@ -246,11 +255,14 @@ def _stacked(
 def plot_mistakes(
     result: Evaluation, images: npt.NDArray[np.float32]
 ) -> matplotlib.figure.Figure:
-    """The wrong answers of which a model is most certain.
+    """Plot up to 20 wrong predictions, the most confident first.
 
     Args:
-        result: its answers to the images.
-        images: from 0 to 1, `(num_examples, rows, columns)`.
+        result: evaluation of a model on the images.
+        images: pixels from 0 to 1, `(num_examples, rows, columns)`.
+
+    Returns:
+        The figure.
     """
     worst = result.confident_mistakes()[:20]
     figure = matplotlib.figure.Figure(figsize=(8, 7))
@@ -279,7 +291,7 @@ def plot_mistakes(
 def plot_confusion(
     result: Evaluation, num_classes: int
 ) -> matplotlib.figure.Figure:
-    """Right classes down, predictions across; mistakes are coloured."""
+    """Plot right classes against predictions, with mistakes in color."""
     known = result.predictions >= 0
     counts = tf.math.confusion_matrix(
         result.targets[known], result.predictions[known], num_classes
@@ -305,11 +317,14 @@ def plot_confusion(
 
 
 def plot_curves(history: dict[str, list[float]]) -> matplotlib.figure.Figure:
-    """Losses and accuracies of a training, by epoch.
+    """Plot losses and accuracies of a training, by epoch.
 
     Args:
-        history: by metric, a value per epoch; those of the validation part
-            begin with `val_`.
+        history: mapping from metrics to values, one per epoch; the names of
+            validation metrics begin with `val_`.
+
+    Returns:
+        The figure.
     """
     names = [name for name in history if not name.startswith("val_")]
     names = [name for name in names if history[name]]
@@ -331,14 +346,14 @@ def plot_curves(history: dict[str, list[float]]) -> matplotlib.figure.Figure:
 
 
 def pixels(figure: matplotlib.figure.Figure) -> npt.NDArray[np.uint8]:
-    """A figure as an image, `(height, width, 4)`: red, green, blue, alpha."""
+    """Return a figure as RGBA pixels, `(height, width, 4)`."""
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())
 
 
-def _telling_units(centers: Any, widths: Any, states: Any) -> tuple[int, int]:
-    """The unit that tells the states apart, and one that shows the boxes."""
+def _units_to_plot(centers: Any, widths: Any, states: Any) -> tuple[int, int]:
+    """Return the unit that separates the states best, and one to show boxes."""
     means = np.zeros_like(centers)
     for state in np.unique(states):
         means[states == state] = centers[states == state].mean(0)
@@ -351,7 +366,7 @@ def _telling_units(centers: Any, widths: Any, states: Any) -> tuple[int, int]:
 def _all_inside(
     dots: Any, states: Any, proof: Proof, low: Any, high: Any
 ) -> bool:
-    """Whether each dot is in some box beside its state."""
+    """Return whether each dot is in some box of its state."""
     inside = np.zeros(len(dots), np.bool_)
     for box, state in enumerate(proof.states):
         inside |= (

@@ -1,8 +1,8 @@
 """Points for TensorBoard's Projector.
 
-Keras's own `embeddings_freq` writes what the Projector cannot read under
-Keras 3 (https://github.com/keras-team/keras/issues/20210): this writes TSV
-files, which it can.
+Under Keras 3, the Projector cannot read what Keras's own `embeddings_freq`
+writes (https://github.com/keras-team/keras/issues/20210). It can read the TSV
+files written here.
 """
 
 import io
@@ -19,11 +19,11 @@ _FOLDER = "projector"
 
 
 def write_projector(folder: pathlib.Path, found: dict[str, Points]) -> None:
-    """Writes points, and the file that tells the Projector of them.
+    """Write points, and the configuration file that lists them.
 
     Args:
-        folder: one in which TensorBoard finds a run.
-        found: by name.
+        folder: folder of a run's event files.
+        found: points by name.
     """
     config = projector.ProjectorConfig()
     points_folder = folder / _FOLDER
@@ -37,7 +37,7 @@ def write_projector(folder: pathlib.Path, found: dict[str, Points]) -> None:
             "\t".join(map(str, row))
             for row in zip(*columns.values(), strict=True)
         ]
-        # The Projector takes a single column to have no heading.
+        # The Projector expects no heading over a single column.
         heading = ["\t".join(columns)] if len(columns) > 1 else []
         text = "\n".join([*heading, *rows])
         path = points_folder / f"{name}-metadata.tsv"

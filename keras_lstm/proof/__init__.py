@@ -1,4 +1,4 @@
-"""Proofs for every length: search, check, and training towards them."""
+"""Proofs for every length: search, checking, and training for provability."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""Where boxes stand: beside which states of a machine, and after what."""
+"""Layout of boxes: their machine states, last symbols and successors."""
 
 import numpy as np
 import numpy.typing as npt
@@ -9,15 +9,17 @@ from keras_lstm.tasks.transducer import TransducerTask
 def make_boxes(
     task: TransducerTask, num_remembered: int
 ) -> tuple[npt.NDArray[np.int64], list[list[int]], npt.NDArray[np.int64]]:
-    """A box for each state of the machine and each of the last symbols read.
+    """Return a box for each machine state and last symbols read.
+
+    Only combinations that the machine can reach have a box. Reading starts in
+    the first box.
 
     Args:
         task: the machine.
-        num_remembered: how many of the last symbols tell boxes apart.
+        num_remembered: number of last symbols that distinguish boxes.
 
     Returns:
-        `states`, `last_symbols` and `successors` of a `Proof`; the first box
-        is where reading starts.
+        `states`, `last_symbols` and `successors` of a `Proof`.
     """
     places: dict[tuple[int, tuple[int, ...]], int] = {(0, ()): 0}
     successors: list[list[int]] = []

@@ -1,21 +1,29 @@
-"""Right for every length: boxes of states that a network never leaves.
+"""Proofs that a network is right at every length: boxes that it never leaves.
 
-A network that reads symbol by symbol is proved to answer as a machine does,
-for sequences of any length, by boxes: bounds on every h and c, each box beside
-one state of the machine. `check_proof` says what has to hold, and is all that
-has to be trusted; `find_proof` looks for boxes.
+Boxes prove that a network that reads symbol by symbol predicts what a machine
+writes, for sequences of any length. A box is a pair of bounds on every h and
+c, and belongs to one state of the machine. `check_proof` checks the conditions
+that boxes must meet to be a proof; `find_proof` searches for such boxes.
+
+The trusted base is three modules: this one, `propagation` and `intervals`.
+They import neither `search` nor `regularization`, so a proof does not depend
+on how its boxes were found. Outside this folder, the base relies on
+`models/weights.py`, which reads the weights and refuses layers that the
+equations do not cover.
 
 The claim is about the model as `predict` runs it: in float32, on a CPU, not
-compiled by XLA. Assumed are
+compiled by XLA. It assumes
 
-- IEEE 754 arithmetic, rounded to nearest, sums in any order, with or without
-  fused multiply-add, subnormal numbers kept or flushed (`intervals.py`);
-- matrix products by plain sums of products (no Strassen or Winograd, no
-  bfloat16 or TF32: TensorFlow's and oneDNN's defaults on a CPU);
-- `tf.tanh` and `tf.sigmoid` within what
+- IEEE 754 arithmetic, rounded to nearest, with sums in any order, with or
+  without fused multiply-add, and with subnormal numbers kept or flushed to
+  zero (`intervals.py`);
+- matrix products computed as plain sums of products (no Strassen or Winograd,
+  no bfloat16 or TF32: the defaults of TensorFlow and oneDNN on a CPU);
+- errors of `tf.tanh` and `tf.sigmoid` within those that
   `scripts/benchmarks/measure_activations.py` measured for this TensorFlow over
   all finite float32 numbers;
-- Keras's LSTM equations (`keras/src/layers/rnn/lstm.py`), and this module.
+- Keras's LSTM equations (`keras/src/layers/rnn/lstm.py`), and the correctness
+  of the trusted base.
 
 docs/proof.md explains the idea with a picture.
 """
@@ -42,32 +50,32 @@ from keras_lstm.proof.intervals import (
 from keras_lstm.proof.propagation import read_symbol, smallest_margins
 from keras_lstm.tasks.transducer import TransducerTask
 
-# Sums of products of numbers below this stay far from float32's largest.
+# Sums of products of numbers below this stay far from float32's maximum.
 _LARGEST = 2.0**50
 
 
 class ProofError(ValueError):
-    """A proof that does not hold for this model, or is no proof at all."""
+    """Error for a proof that is malformed or does not hold."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Proof:
-    """Boxes of network states, and where each leads.
+    """Boxes of network states, and the box that each symbol leads to.
 
     Args:
-        weights_sha256: of the network that it is about.
-        next_state: the machine's table.
-        output: the machine's table.
-        states: the machine's state beside each box, `(boxes,)`; the first
-            box is where reading starts.
-        last_symbols: what was read last on the way to each box; says where a
-            box comes from, and proves nothing.
-        boxes: bounds on each layer's h and c, one after the other,
+        weights_sha256: SHA-256 of the network's weights, in hexadecimal.
+        next_state: the machine's table of next states.
+        output: the machine's table of outputs.
+        states: the machine state that each box is paired with, `(boxes,)`.
+            Reading starts in the first box.
+        last_symbols: the last symbols read on the way to each box. They
+            describe the box and prove nothing.
+        boxes: bounds on the h and c of each layer in turn,
             `(boxes, 2 * units of all layers)`.
-        successors: the box that reading each symbol leads to,
+        successors: index of the box that reading each symbol leads to,
             `(boxes, num_symbols)`.
-        margins: by how much the right symbol's logit is then at least greater
-            than every other, `(boxes, num_symbols)`.
+        margins: lower bounds on the right symbol's logit minus the largest
+            other after reading each symbol, `(boxes, num_symbols)`.
     """
 
     weights_sha256: str
@@ -80,7 +88,7 @@ class Proof:
     margins: Array
 
     def to_json(self) -> str:
-        """The proof as text, with a checksum of itself."""
+        """Return the proof as JSON, with a checksum of its contents."""
         content = {
             "weights_sha256": self.weights_sha256,
             "next_state": self.next_state,
@@ -108,10 +116,17 @@ class Proof:
 
     @classmethod
     def from_json(cls, text: str) -> "Proof":
-        """Reads what `to_json` wrote.
+        """Read a proof from the text that `to_json` returned.
+
+        Args:
+            text: the JSON text.
+
+        Returns:
+            The proof, as the text claims it: `check_proof` checks it.
 
         Raises:
-            ProofError: it is something else, or was changed.
+            ProofError: if `text` is not such a proof, or its checksum does
+                not match.
         """
         try:
             content = json.loads(text)
@@ -135,35 +150,38 @@ class Proof:
             *(RecursionError, TypeError, ValueError),
         ) as error:
             raise ProofError(
-                f"this is no proof ({type(error).__name__}: {error})"
+                f"this is not a proof ({type(error).__name__}: {error})"
             ) from None
         if checksum != _checksum(content):
-            raise ProofError("this proof was changed: its checksum is another")
+            raise ProofError("this proof was changed: its checksum is wrong")
         return proof
 
 
 def check_proof(
     model: keras.Model, task: TransducerTask, proof: Proof
 ) -> float:
-    """Checks that a proof holds: that a model is right for every length.
+    """Check a proof that a model is right at every length.
 
-    It does if (1) the state before the first symbol is in the first box,
-    (2) from any state in any box, reading any symbol leads into a box beside
-    the machine's next state, and (3) the answer given there is the machine's.
-    By induction over the symbols read, every answer to every sequence is then
-    right. Bounds hold for float32 as it runs: see the top of this module.
+    A proof holds if (1) the state before the first symbol is in the first box,
+    which is paired with the machine's start state, (2) from any state in any
+    box, reading any symbol leads into a box paired with the machine's next
+    state, and (3) the prediction there is the symbol that the machine writes.
+    By induction over the symbols read, every prediction for every sequence is
+    then right. The bounds cover float32 rounding: see the top of this module.
 
     Args:
-        model: from symbols to logits, `(batch_size, timesteps, num_classes)`.
+        model: model from symbols, `(batch_size, timesteps)`, to logits,
+            `(batch_size, timesteps, num_classes)`.
         task: the machine.
-        proof: the boxes.
+        proof: the proof to check.
 
     Returns:
-        The smallest margin.
+        The smallest margin: for every symbol of every sequence, the right
+        logit exceeds all others by at least this.
 
     Raises:
-        ProofError: it does not hold.
-        InputError: the model is not of the kind that this is about.
+        ProofError: if the proof does not hold for `model` and `task`.
+        InputError: if `provable_weights` refuses the model or TensorFlow.
     """
     network = provable_weights(model, task)
     if proof.weights_sha256 != network.digest():
@@ -181,52 +199,63 @@ def check_proof(
         or not _all_in(proof.successors, count)
         or not np.all(boxes.size < _LARGEST)
     ):
-        raise ProofError("this proof has no boxes of such a network's states")
+        raise ProofError(
+            "this proof has arrays of wrong shapes or values out of range"
+        )
 
-    # 1. Reading starts in the first box: every h and c is 0.
+    # 1. The initial state, in which every h and c is 0, is in the first box.
     if not (
         count > 0
         and states[0] == 0
         and np.all(boxes.low[0] <= 0)
         and np.all(boxes.high[0] >= 0)
     ):
-        raise ProofError("the first box does not hold the start")
+        raise ProofError("the first box does not contain the initial state")
 
     for symbol in range(task.num_symbols):
         after = read_symbol(network, boxes, np.full(count, symbol))
 
-        # 2. Whatever is read, the network stays within the boxes.
+        # 2. Whatever symbol is read, the network stays within the boxes.
         successors = proof.successors[:, symbol]
         if not np.array_equal(states[successors], next_state[states, symbol]):
-            raise ProofError(f"reading {symbol}, the machine goes elsewhere")
+            raise ProofError(
+                f"reading {symbol} leads to a box of another machine state"
+            )
         if not (
             np.all(boxes.low[successors] <= after.low)
             and np.all(after.high <= boxes.high[successors])
         ):
-            raise ProofError(f"reading {symbol}, the network leaves its boxes")
+            raise ProofError(
+                f"on reading {symbol}, the network leaves its boxes"
+            )
 
-        # 3. And what it answers there is right, by the margins claimed.
+        # 3. Its predictions there are right, by the margins claimed.
         margins = smallest_margins(network, after, output[states, symbol])
         claimed = proof.margins[:, symbol]
         if not (np.all(claimed > 0) and np.all(claimed <= margins)):
-            raise ProofError(f"reading {symbol}, an answer is not decided")
+            raise ProofError(
+                f"on reading {symbol}, a margin is not above 0, or unproved"
+            )
     return float(proof.margins.min())
 
 
 @functools.cache
 def _check_activations() -> None:
-    """Refuses a TensorFlow whose tanh or sigmoid is worse than allowed for.
+    """Refuse a TensorFlow whose tanh or sigmoid is less accurate than allowed.
 
-    On a sample: `scripts/benchmarks/measure_activations.py` asks all numbers.
+    This checks a sample of the float32 numbers;
+    `scripts/benchmarks/measure_activations.py` measures all of them.
 
     Raises:
-        InputError: it is.
+        InputError: if an error exceeds `TANH_ERROR` or `SIGMOID_ERROR`, or a
+            result is out of range.
     """
     patterns = np.random.default_rng(0).integers(2**32, size=2**18 + 7)
     x = patterns.astype(np.uint32).view(np.float32)
     x = np.concatenate([x[np.isfinite(x)], np.linspace(-20, 20, 2**18 + 5)])
     x = x.astype(np.float32)
-    # What is left over at the end of an array is computed otherwise.
+    # TensorFlow computes the last few numbers of an array with other
+    # instructions than the rest, so rows of 7 are measured as well.
     x = x[: len(x) // 7 * 7]
     rows = [*np.split(x[: 7 * 4096], 4096), x[7 * 4096 :]]
     with tf.device("CPU"):
@@ -243,17 +272,27 @@ def _check_activations() -> None:
         error = np.max(np.abs(y - right))
         if not (error <= allowed and y.min() >= least and y.max() <= 1):
             raise InputError(
-                f"`tf.{name}` must be right to {allowed:.3g}, and from "
+                f"`tf.{name}` must be accurate to {allowed:.3g}, and stay from "
                 f"{least:.0f} to 1, for a proof. Received: an error of "
                 f"{error:.3g} in this TensorFlow"
             )
 
 
 def provable_weights(model: keras.Model, task: TransducerTask) -> LSTMWeights:
-    """The network of a model that a proof can be about.
+    """Return the weights of a model that can be proved.
+
+    Args:
+        model: model from symbols, `(batch_size, timesteps)`, to logits,
+            `(batch_size, timesteps, num_classes)`.
+        task: the machine.
+
+    Returns:
+        The weights of its layers.
 
     Raises:
-        InputError: it is another.
+        InputError: if `model` has unsupported layers or a last_state head, too
+            few classes, or weights that are not finite and below 2^50; or if
+            TensorFlow's tanh or sigmoid is less accurate than allowed.
     """
     _check_activations()
     network = read_weights(model, task.num_symbols)
@@ -264,21 +303,21 @@ def provable_weights(model: keras.Model, task: TransducerTask) -> LSTMWeights:
         )
     if len(network.bias) < task.num_classes:
         raise InputError(
-            f"`model` must have {task.num_classes} classes. Received: "
+            f"`model` must have at least {task.num_classes} classes. Received: "
             f"{len(network.bias)}"
         )
     for weights in network.weights():
         allowed = np.abs(weights) < _LARGEST
         if not allowed.all():
             raise InputError(
-                "`model` must have weights that are finite and below 2^50. "
+                "`model` must have finite weights of magnitude below 2^50. "
                 f"Received: {weights[~allowed][0]}"
             )
     return network
 
 
 def tables_of(task: TransducerTask) -> list[list[list[int]]]:
-    """The machine's tables, as JSON holds them."""
+    """Return the machine's two tables as lists, as JSON holds them."""
     return [
         np.asarray(table).tolist() for table in (task.next_state, task.output)
     ]
@@ -289,7 +328,7 @@ def _checksum(content: Any) -> str:
 
 
 def state_size(network: LSTMWeights) -> int:
-    """Return how many numbers a state has: each layer's h and c."""
+    """Return the size of a network's state: the h and c of each layer."""
     return sum(2 * lstm.units for lstm in network.lstms)
 
 

@@ -1,4 +1,7 @@
-"""Bounds on a network's next states and margins, from bounds on its states."""
+"""Bounds on a network's next states and margins, from bounds on its states.
+
+This module is part of the trusted base of a proof: see `certificate.py`.
+"""
 
 import numpy as np
 import numpy.typing as npt
@@ -20,12 +23,16 @@ from keras_lstm.proof.intervals import (
 def read_symbol(
     network: LSTMWeights, states: Interval, symbols: npt.NDArray[np.int64]
 ) -> Interval:
-    """Bounds on the state after a symbol, from bounds on the one before.
+    """Return bounds on the state after a symbol, from bounds before it.
 
     Args:
         network: the weights.
-        states: `(rows, 2 * units of all layers)`: each layer's h, its c.
-        symbols: what is read in each row, `(rows,)`.
+        states: bounds on the h and c of each layer in turn,
+            `(rows, 2 * units of all layers)`.
+        symbols: the symbol read in each row, `(rows,)`.
+
+    Returns:
+        Bounds on the state after the symbol, of the shape of `states`.
     """
     x = exactly(network.embedding[symbols])
     after: list[Interval] = []
@@ -55,28 +62,30 @@ def read_symbol(
 def smallest_margins(
     network: LSTMWeights, states: Interval, targets: npt.NDArray[np.int64]
 ) -> Array:
-    """By how much at least the right logit is greater than every other.
+    """Return lower bounds on the right logit minus the largest other.
 
     Args:
         network: the weights.
-        states: `(rows, 2 * units of all layers)`, after the symbol.
+        states: bounds on the state after the symbol,
+            `(rows, 2 * units of all layers)`.
         targets: the right class in each row, `(rows,)`.
 
     Returns:
-        `(rows,)`.
+        Lower bounds on the margin, `(rows,)`.
     """
     units = network.lstms[-1].units
     h = Interval(*(bound[:, -2 * units : -units] for bound in states))
     kernel = network.kernel.astype(np.float64)
     bias = network.bias.astype(np.float64)
-    # Of the exact logits the difference is one sum, in which h is the same.
+    # The difference of two exact logits is one sum over the same h: bounding
+    # it directly is tighter than bounding each logit.
     difference = kernel[:, targets].T[:, np.newaxis] - kernel.T
     margins = (
         np.einsum("rn,ron->ro", (h.low + h.high) / 2, difference)
         - np.einsum("rn,ron->ro", (h.high - h.low) / 2, np.abs(difference))
         + (bias[targets][:, np.newaxis] - bias)
     )
-    # Each of the two is rounded by itself.
+    # The two logits are rounded separately.
     rounded = rounding([(h, kernel)], bias)
     rows = np.arange(len(targets))
     margins -= rounded + rounded[rows, targets][:, np.newaxis]

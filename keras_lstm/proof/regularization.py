@@ -1,4 +1,4 @@
-"""Training towards a proof: boxes that the network learns to stay in."""
+"""Training for provability: boxes that the network learns to stay in."""
 
 from typing import Any
 
@@ -13,35 +13,38 @@ from keras_lstm.tasks.transducer import TransducerTask
 
 
 class ProofRegularization(keras.layers.Layer):
-    """Adds to the loss what keeps a network from being proved.
+    """Regularization layer that trains a network to be provable.
 
-    Put it behind a model's logits, which it passes through, and train the
-    model that results; the one given stays as it is and shares the weights.
+    Apply it to a model's logits, which it returns unchanged, and train the
+    resulting model. The original model is not changed; it shares the weights.
 
-    For each state of the machine and each symbol read last there is a box: all
-    states of the network within `radius` of a center, which follows the
-    network. At each training step every box is pushed through the network by
-    interval arithmetic, once for each symbol. To the loss are added
+    For each machine state and last symbol read there is a box: all network
+    states within `radius` of a center, which follows the network. At each
+    training step, every box is propagated through the network by interval
+    arithmetic, once for each symbol. The layer adds to the loss
 
-    - the cross-entropy of the worst answer over each box,
-    - by how much what arrives sticks out of its box, in radii,
-    - and how far the forget gates are open over the boxes: behind an open one
-      bounds on c add up, and no box holds them.
+    - the cross-entropy of the worst-case logits over each box,
+    - the distance by which what arrives sticks out of its box, in radii,
+    - and a penalty on how far the forget gates are open over the boxes: behind
+      an open gate, bounds on c add up until no box holds them.
 
-    Interval bound propagation (Gowal et al., 2018, arXiv:1810.12715), on a
-    network that is fed back its own bounds.
+    This is interval bound propagation (Gowal et al., 2018, arXiv:1810.12715),
+    applied to a network whose bounds are fed back to it.
 
     Args:
-        model: from symbols to logits, `(batch_size, timesteps, num_classes)`:
-            Embedding, LSTM layers and Dense.
+        model: model of Embedding, LSTM and Dense layers, from symbols,
+            `(batch_size, timesteps)`, to logits,
+            `(batch_size, timesteps, num_classes)`.
         task: the machine.
-        radius: half of a box's width, of every h and c.
-        warmup_steps: training steps before anything is added; the network
-            first has to find states that differ.
-        ramp_steps: steps over which the boxes then grow to their width.
+        radius: half the width of a box, for every h and c. Defaults to 0.1.
+        warmup_steps: training steps before the terms are added; the network
+            must first learn distinct states. Defaults to 100.
+        ramp_steps: training steps over which the boxes then grow to their full
+            width. Defaults to 300.
 
     Raises:
-        InputError: layers that this does not understand.
+        InputError: if `model` has unsupported layers or a last_state head, or
+            `radius` is not above 0.
 
     Example:
 
@@ -50,12 +53,12 @@ class ProofRegularization(keras.layers.Layer):
     >>> training_model = keras.Model(model.input, regularization(model.output))
     """
 
-    # At inference; what reads a model's layers leaves this one out.
+    # Code that reads a model's layers skips this one.
     is_identity_at_inference = True
 
-    # How far a center moves towards what arrives, at each step.
+    # Fraction of the way that a center moves towards what arrives, per step.
     _FOLLOW = 0.3
-    # What arrives should leave this share of the radius free.
+    # Fraction of the radius that should stay free around what arrives.
     _SLACK = 0.2
 
     def __init__(
@@ -80,11 +83,11 @@ class ProofRegularization(keras.layers.Layer):
         self.radius = radius
         self.warmup_steps = warmup_steps
         self.ramp_steps = ramp_steps
-        # In a function, where Keras does not take them for layers of its own.
+        # Wrapped in a function so that Keras does not track them as sublayers.
         self._layers_of_model = lambda: layers
         states, _, successors = make_boxes(task, num_remembered=1)
         self._num_boxes = len(states)
-        # From each box by each symbol: to which box, with which answer.
+        # Each row: a box, a symbol, the box it leads to, and the target.
         self._rows = [
             (box, symbol, successors[box, symbol], task.output[state][symbol])
             for box, state in enumerate(states)
@@ -92,7 +95,7 @@ class ProofRegularization(keras.layers.Layer):
         ]
 
     def build(self, input_shape: Any) -> None:
-        """Makes the centers and the count of steps."""
+        """Create the centers and the step counter."""
         _, *lstms, _ = self._layers_of_model()
         self._centers = [
             self.add_weight(
@@ -114,7 +117,7 @@ class ProofRegularization(keras.layers.Layer):
         )
 
     def call(self, logits: Any, training: bool = False) -> Any:
-        """Passes the logits through; in training adds to the loss."""
+        """Return the logits; during training, add the terms to the loss."""
         if training:
             self.add_loss(self._terms())
         return logits
@@ -122,11 +125,11 @@ class ProofRegularization(keras.layers.Layer):
     def _terms(self) -> Any:
         encoding, *lstms, dense = self._layers_of_model()
         done = (self._steps - self.warmup_steps) / self.ramp_steps
-        share = ops.clip(done, 0.0, 1.0)
+        fraction = ops.clip(done, 0.0, 1.0)
         self._steps.assign_add(1.0)
-        sources, symbols, targets, answers = np.array(self._rows).T
-        radius = self.radius * share
-        # The box where reading starts is that one point.
+        sources, symbols, successors, targets = np.array(self._rows).T
+        radius = self.radius * fraction
+        # The first box is a single point: the state where reading starts.
         reach = np.where(sources == 0, 0.0, 1.0)[:, np.newaxis] * radius
         low = high = _encode(encoding, symbols)
         loss = 0.0
@@ -142,26 +145,26 @@ class ProofRegularization(keras.layers.Layer):
             loss += ops.mean(ops.softplus(forget_high + 1.0))
             arrived = [(low, high), (c_low, c_high)]
             for center, bounds in zip(centers, arrived, strict=True):
-                ends = ops.take(center, targets, axis=0)
+                ends = ops.take(center, successors, axis=0)
                 out = ops.maximum(bounds[1] - ends, ends - bounds[0])
                 out = ops.relu(out - (1 - self._SLACK) * radius)
                 loss += ops.mean(out) / self.radius
-                self._follow(center, bounds, targets)
-        worst = _worst_logits(dense, low, high, answers)
+                self._follow(center, bounds, successors)
+        worst = _worst_logits(dense, low, high, targets)
         loss += ops.mean(
             keras.losses.sparse_categorical_crossentropy(
-                answers, worst, from_logits=True
+                targets, worst, from_logits=True
             )
         )
         return ops.where(done > 0, loss, 0.0)
 
-    def _follow(self, center: Any, bounds: Any, targets: Any) -> None:
-        """Moves a center towards the middle of all that arrives in its box."""
-        arrives = targets == np.arange(self._num_boxes)[:, np.newaxis]
+    def _follow(self, center: Any, bounds: Any, successors: Any) -> None:
+        """Move each center towards the middle of what arrives in its box."""
+        arrives = successors == np.arange(self._num_boxes)[:, np.newaxis]
         arrives = arrives[..., np.newaxis]
         low = ops.min(ops.where(arrives, bounds[0], np.inf), axis=1)
         high = ops.max(ops.where(arrives, bounds[1], -np.inf), axis=1)
-        # Nothing arrives where reading starts.
+        # Nothing arrives in the first box, whose center stays 0.
         middle = ops.where(arrives.any(1), (low + high) / 2, 0.0)
         center.assign(center + self._FOLLOW * (middle - center))
 
@@ -173,20 +176,20 @@ def _encode(layer: keras.layers.Layer, symbols: Any) -> Any:
 
 
 def _worst_logits(
-    dense: keras.layers.Dense, low: Any, high: Any, answers: Any
+    dense: keras.layers.Dense, low: Any, high: Any, targets: Any
 ) -> Any:
-    """Each logit at its greatest against the right one, which is 0."""
+    """Return upper bounds on each logit minus the right one."""
     columns = ops.transpose(dense.kernel)
-    difference = columns - ops.take(columns, answers, axis=0)[:, np.newaxis]
+    difference = columns - ops.take(columns, targets, axis=0)[:, np.newaxis]
     middle, reach = (
         bound[:, np.newaxis] for bound in ((low + high) / 2, (high - low) / 2)
     )
     worst = ops.sum(middle * difference + reach * ops.abs(difference), -1)
-    return worst + dense.bias - ops.take(dense.bias, answers)[:, np.newaxis]
+    return worst + dense.bias - ops.take(dense.bias, targets)[:, np.newaxis]
 
 
 def _advance(lstm: keras.layers.LSTM, x: Any, h: Any, c: Any) -> Any:
-    """Bounds on an LSTM layer's next h and c, and on its forget gate's z."""
+    """Return bounds on the next h and c, and an upper one on z_f."""
     middle, reach = lstm.cell.bias, 0.0
     kernels = (lstm.cell.kernel, lstm.cell.recurrent_kernel)
     for (low, high), kernel in zip((x, h), kernels, strict=True):

@@ -1,4 +1,4 @@
-"""A search for boxes that make a proof."""
+"""Search for boxes that make up a proof."""
 
 import dataclasses
 import time
@@ -30,16 +30,17 @@ _ROUNDS_TO_SETTLE = 10
 
 @dataclasses.dataclass(frozen=True)
 class ProofSearch:
-    """What came of looking for a proof.
+    """Result of a search for a proof.
 
     Args:
-        proof: what was found, checked; None if nothing was.
-        margin: over all boxes, and so over all sequences, the right symbol's
-            logit is greater than every other by at least this; 0 without a
+        proof: the proof, already checked; None if none was found.
+        margin: over all boxes, and hence over all sequences, the right
+            symbol's logit exceeds every other by at least this; 0 without a
             proof.
-        reason: why none was found.
-        rounds: how often all boxes were pushed through the network.
-        seconds: how long it took.
+        reason: why no proof was found; empty if one was.
+        rounds: number of times that all boxes were propagated through the
+            network.
+        seconds: duration of the search, in seconds.
     """
 
     proof: Proof | None
@@ -54,21 +55,29 @@ def find_proof(
     task: TransducerTask,
     progress: Callable[[int, int], None] | None = None,
 ) -> ProofSearch:
-    """Looks for a proof that a model is right for sequences of any length.
+    """Search for a proof that a model is right for sequences of any length.
 
-    Starting from the state before the first symbol, boxes are pushed through
-    the network and joined with what arrives, one for each state of the
-    machine and each of the last symbols read, until none grows. Should an
-    answer become undecided, no such boxes exist; then, and where they do not
-    stop growing, boxes that tell more of the symbols read last apart are tried.
+    There is one box for each machine state and last symbol read. Starting from
+    the state before the first symbol, each round propagates the boxes through
+    the network and grows each box to hold what arrives in it, until none grows.
+    If a prediction becomes undecided, no such boxes exist. Then, or if the
+    boxes do not stop growing, the search is repeated with boxes that
+    distinguish more of the last symbols read.
 
     Args:
-        model: from symbols to logits, with the per_step head.
+        model: model with the per_step head, from symbols,
+            `(batch_size, timesteps)`, to logits,
+            `(batch_size, timesteps, num_classes)`.
         task: the machine.
-        progress: called with how many rounds are done, and of how many.
+        progress: function called after a round, with the number of rounds done
+            and their maximum; the count starts again for each set of boxes.
+            Defaults to None.
+
+    Returns:
+        The proof, checked by `check_proof`, or why none was found.
 
     Raises:
-        InputError: the model is not of the kind that this is about.
+        InputError: if `provable_weights` refuses the model or TensorFlow.
     """
     start = time.perf_counter()
     network = provable_weights(model, task)
@@ -89,7 +98,7 @@ def find_proof(
 
 
 class _Search:
-    """Boxes that grow until they hold everything that can be reached."""
+    """Boxes that grow until they hold every state that can be reached."""
 
     def __init__(
         self, network: LSTMWeights, task: TransducerTask, num_remembered: int
@@ -105,7 +114,7 @@ class _Search:
     def run(self, progress: Callable[[int, int], None] | None) -> Proof | None:
         size = state_size(self._network)
         count = len(self.states)
-        # Nothing has arrived yet, but at the start.
+        # NaN marks a box that nothing has reached; only the start is reached.
         low, high = np.full((2, count, size), np.nan)
         low[0] = high[0] = 0.0
         boxes = Interval(low, high)
@@ -139,7 +148,7 @@ class _Search:
         return None
 
     def _push(self, boxes: Interval) -> tuple[list[Interval], str]:
-        """What each symbol leads to, and which answer is not decided."""
+        """Return bounds after each symbol, or which prediction is undecided."""
         reached = np.flatnonzero(~np.isnan(boxes.low[:, 0]))
         inside = Interval(*(bound[reached] for bound in boxes))
         outputs = np.array(self._task.output)
@@ -162,10 +171,10 @@ class _Search:
         return after, ""
 
     def _join(self, boxes: Interval, after: list[Interval]) -> Interval:
-        """The boxes, grown by what arrives in them."""
+        """Return the boxes, grown to hold what arrives in them."""
         low, high = boxes.low.copy(), boxes.high.copy()
         for symbol, bounds in enumerate(after):
-            # A little more, should another machine add up in another order.
+            # Widened slightly: another machine may add in another order.
             arrived = bounds.widened(2.0**-40)
             for box, successor in enumerate(self.successors[:, symbol]):
                 low[successor] = np.fmin(low[successor], arrived.low[box])
@@ -173,7 +182,7 @@ class _Search:
         return Interval(low, high)
 
     def _close(self, boxes: Interval) -> Interval | None:
-        """Boxes that hold these, which nothing leaves; None if not soon."""
+        """Return boxes around these that nothing leaves; None if not found."""
         for _ in range(_ROUNDS_TO_SETTLE):
             after, undecided = self._push(boxes)
             if undecided:
@@ -187,7 +196,7 @@ class _Search:
     def _extrapolate(
         self, boxes: Interval, grown: Interval, ratio: float
     ) -> Interval:
-        """Where the growth would end if it went on to shrink by `ratio`."""
+        """Return the limit of the growth if it keeps shrinking by `ratio`."""
         further = 1.05 * ratio / (1 - ratio)
         return Interval(
             grown.low - further * (boxes.low - grown.low),
@@ -199,8 +208,8 @@ class _Search:
         margins = []
         for symbol in range(self._task.num_symbols):
             after = read_symbol(self._network, boxes, np.full(count, symbol))
-            answers = outputs[self.states, symbol]
-            margins.append(smallest_margins(self._network, after, answers))
+            targets = outputs[self.states, symbol]
+            margins.append(smallest_margins(self._network, after, targets))
         next_state, output = tables_of(self._task)
         return Proof(
             weights_sha256=self._network.digest(),
@@ -210,7 +219,7 @@ class _Search:
             last_symbols=self.last_symbols,
             boxes=boxes,
             successors=self.successors,
-            # And here a little less.
+            # Reduced slightly: another machine may add in another order.
             margins=np.stack(margins, 1) * (1 - 1e-9),
         )
 

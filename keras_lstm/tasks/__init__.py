@@ -1,4 +1,4 @@
-"""What is learned, and its data."""
+"""Tasks: what is learned, and its data."""
 
 import lazy_loader
 

@@ -83,9 +83,9 @@ def hard_inputs(
         np.where(steps % 2 == 0, constant, other),
     ]
     kinds.append("constant, constant but the last, alternating")
-    for run in (length // 8, length // 2):
-        starts = np.linspace(0, length - run, 32).astype(int)[:, np.newaxis]
-        inside = (starts <= steps) & (steps < starts + run)
+    for width in (length // 8, length // 2):
+        starts = np.linspace(0, length - width, 32).astype(int)[:, np.newaxis]
+        inside = (starts <= steps) & (steps < starts + width)
         parts += [
             np.where(inside, dtype.type(symbol), random(len(starts)))
             for symbol in range(num_symbols)

@@ -2,7 +2,6 @@
 
 import pathlib
 import warnings
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,10 +10,8 @@ import numpy.typing as npt
 from keras_lstm.core.errors import InputError
 from keras_lstm.tasks.idx import read_idx
 from keras_lstm.tasks.notation import (
-    Described,
     Notation,
     Query,
-    describe_labels,
     read_npy,
 )
 
@@ -44,19 +41,6 @@ class ImageNotation(Notation):
             Query(text, image, len(image), index if several else None)
             for index, image in enumerate(images)
         ]
-
-    def encode(self, queries: Sequence[Query]) -> npt.NDArray[Any]:
-        """Stack the images."""
-        return np.stack([query.value for query in queries])
-
-    def describe(
-        self,
-        queries: Sequence[Query],
-        predictions: npt.NDArray[np.int32],
-        confidences: npt.NDArray[np.float32],
-    ) -> list[Described]:
-        """Write each class with its probability."""
-        return describe_labels(queries, predictions, confidences)
 
 
 def read_images(

@@ -36,7 +36,7 @@ class _Dataset:
 
 
 _DATASETS = {
-    # 55,000 to train on and 5,000 to validate on, as in TensorFlow's tutorial.
+    # 5,000 of 60,000, as many as TensorFlow 1's `read_data_sets` took.
     "mnist": _Dataset((28, 28), 255.0, 5000),
     "fashion_mnist": _Dataset((28, 28), 255.0, 5000),
     "digits": _Dataset((8, 8), 16.0, 180),
@@ -71,13 +71,13 @@ class ImageRows(Task):
     )
     data_dir: str | None = option(
         None,
-        "folder of the IDX files, or of a subfolder with the dataset's name "
-        "that holds them; by default the environment variable "
+        "folder that holds the IDX files, itself or in a subfolder with the "
+        "dataset's name; by default the environment variable "
         "KERAS_LSTM_DATA_DIR, then a download by Keras",
     )
     test_first: int | None = option(
         None,
-        "also report the result on this many first test images separately",
+        "number of first test images to report separately as well",
         minimum=1,
     )
 

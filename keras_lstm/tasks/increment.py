@@ -46,7 +46,7 @@ class Decrement(TransducerTask):
 
 
 class Parity(TransducerTask):
-    """Tell at each bit if the ones so far are odd in number: 0110 becomes 0010.
+    """Compute at each bit the parity of the ones so far: 0110 becomes 0010.
 
     State 0 is even, state 1 is odd. Every input is in the domain.
     """

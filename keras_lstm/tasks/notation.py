@@ -1,8 +1,9 @@
-"""How people write a task's inputs and read its outputs.
+"""Notations: the text form of a task's inputs and outputs.
 
-A notation turns what `predict` is given into arrays, and what the model says
-into text and JSON. `numbers.py` has that of finite-state machines,
-`image_files.py` that of images; here is what other tasks start from.
+A notation turns the arguments of `predict` into arrays, and predictions into
+text and JSON. This module has the base class and the notations that
+`Task.notation` returns by default; `numbers.py` has the notation of finite-
+state machines, and `image_files.py` that of images.
 """
 
 import abc
@@ -22,13 +23,15 @@ _MAX_SHOWN = 40
 
 @dataclasses.dataclass(frozen=True)
 class Query:
-    """One input as it was given.
+    """One input to predict.
 
     Args:
-        text: what was written, or the file's path.
-        value: what it stands for; the notation's own.
-        num_steps: time steps that the model is to read.
-        index: which one of a file's inputs; None for one alone.
+        text: the text as written, or the file's path.
+        value: the parsed input, in any form that the notation's `encode`
+            reads.
+        num_steps: number of time steps that the model reads.
+        index: position among the file's inputs, from 0; None for the only
+            input.
     """
 
     text: str
@@ -38,11 +41,11 @@ class Query:
 
 
 class Described(NamedTuple):
-    """A prediction as people and as programs read it.
+    """A prediction, for people and for programs.
 
     Args:
-        text: one line.
-        fields: what JSON holds.
+        text: one line of text.
+        fields: the fields of its JSON object.
     """
 
     text: str
@@ -50,66 +53,74 @@ class Described(NamedTuple):
 
 
 class Notation(abc.ABC):
-    """How a task's inputs and outputs are written.
+    """Text form of a task's inputs and outputs; see `Task.notation`.
+
+    A subclass must define `read`, `encode` and `describe`.
 
     Attributes:
-        reads_lines: whether an input is a line of text, which may also come
-            from a file or from standard input, rather than a file of its own.
+        reads_lines: true if an input is a line of text, which may also come
+            from standard input or from a file with an input per line; false
+            if an input is the path of a file.
     """
 
     reads_lines: ClassVar[bool] = True
 
     @abc.abstractmethod
     def read(self, text: str) -> list[Query]:
-        """Read what a person has given.
+        """Parse inputs.
 
         Args:
-            text: a line of text, or the path of a file.
+            text: a line of text, or the path of a file; see `reads_lines`.
 
         Returns:
-            The inputs in it: one for a line, one or several for a file.
+            The inputs in it: one for a line, one or more for a file.
 
         Raises:
-            InputError: if it is no input of the task.
+            InputError: if the text is not an input of the task.
         """
 
-    @abc.abstractmethod
     def encode(self, queries: Sequence[Query]) -> npt.NDArray[Any]:
-        """Return what the model reads.
+        """Return queries as input for the model, by default their values.
 
         Args:
-            queries: at least one, all of the same number of time steps.
+            queries: at least one query, all of the same `num_steps`.
 
         Returns:
-            `(queries, timesteps)` or `(queries, timesteps, features)`.
+            `(num_queries, timesteps)` for symbols,
+            `(num_queries, timesteps, features)` for features.
         """
+        return np.stack([query.value for query in queries])
 
-    @abc.abstractmethod
     def describe(
         self,
         queries: Sequence[Query],
         predictions: npt.NDArray[np.int32],
         confidences: npt.NDArray[np.float32],
     ) -> list[Described]:
-        """Write down what the model says.
+        """Return predictions as text and JSON fields.
+
+        By default these are class numbers; a single one has its probability.
 
         Args:
-            queries: as given to `encode`.
-            predictions: `(queries, *output_shape)`; -1 where logits were no
-                numbers.
-            confidences: the probability that the model gives each of them.
+            queries: the queries, as given to `encode`.
+            predictions: class numbers, `(num_queries, *output_shape)`; -1
+                where a logit is NaN.
+            confidences: probabilities that the model assigns to the
+                predictions, of the same shape.
 
         Returns:
-            One for each query.
+            One description for each query.
         """
+        rows = zip(queries, predictions, confidences, strict=True)
+        return [_describe_labels(*row) for row in rows]
 
 
 class SymbolNotation(Notation):
     """Symbols as numbers from 0, separated by spaces; labels as numbers.
 
     Args:
-        num_symbols: how many different symbols there are.
-        num_steps: how many an input has; None for any number.
+        num_symbols: number of different symbols.
+        num_steps: number of symbols in an input; None for any number.
     """
 
     def __init__(self, num_symbols: int, num_steps: int | None) -> None:
@@ -134,25 +145,12 @@ class SymbolNotation(Notation):
             )
         return [Query(text, np.array(symbols, np.int32), len(symbols))]
 
-    def encode(self, queries: Sequence[Query]) -> npt.NDArray[Any]:
-        """Stack the symbols."""
-        return np.stack([query.value for query in queries])
-
-    def describe(
-        self,
-        queries: Sequence[Query],
-        predictions: npt.NDArray[np.int32],
-        confidences: npt.NDArray[np.float32],
-    ) -> list[Described]:
-        """Write the labels, and for one alone its probability."""
-        return describe_labels(queries, predictions, confidences)
-
 
 class ArrayNotation(Notation):
-    """Files of arrays as NumPy writes them (`.npy`); labels as numbers.
+    """Features as NumPy files (`.npy`); labels as numbers.
 
     Args:
-        shape: of one input; a file holds one or several.
+        shape: shape of one input; a file holds one or more of them.
     """
 
     reads_lines = False
@@ -161,72 +159,41 @@ class ArrayNotation(Notation):
         self._shape = shape
 
     def read(self, text: str) -> list[Query]:
-        """Read a file of numbers."""
+        """Read a file of one or more inputs."""
         return array_queries(text, read_npy(pathlib.Path(text)), self._shape)
 
-    def encode(self, queries: Sequence[Query]) -> npt.NDArray[Any]:
-        """Stack the arrays."""
-        return np.stack([query.value for query in queries])
 
-    def describe(
-        self,
-        queries: Sequence[Query],
-        predictions: npt.NDArray[np.int32],
-        confidences: npt.NDArray[np.float32],
-    ) -> list[Described]:
-        """Write the labels, and for one alone its probability."""
-        return describe_labels(queries, predictions, confidences)
-
-
-def describe_labels(
-    queries: Sequence[Query],
-    predictions: npt.NDArray[np.int32],
-    confidences: npt.NDArray[np.float32],
-) -> list[Described]:
-    """Write down class numbers, one or several for each input.
-
-    Args:
-        queries: what was asked.
-        predictions: `(queries, *output_shape)`.
-        confidences: of the same shape.
-
-    Returns:
-        One for each query.
-    """
-    found = []
-    for query, label, share in zip(
-        queries, predictions, confidences, strict=True
-    ):
-        fields: dict[str, Any] = {"input": query.text}
-        place = query.text
-        if query.index is not None:
-            fields["index"] = query.index
-            place = f"{query.text}[{query.index}]"
-        if np.ndim(label):
-            fields["classes"] = label.tolist()
-            said = " ".join(map(str, label.tolist()))
-        else:
-            fields |= {"class": int(label), "probability": float(share)}
-            said = f"{label}  ({percent(float(share))})"
-        found.append(Described(f"{place} → {said}", fields))
-    return found
+def _describe_labels(query: Query, label: Any, probability: Any) -> Described:
+    fields: dict[str, Any] = {"input": query.text}
+    place = query.text
+    if query.index is not None:
+        fields["index"] = query.index
+        place = f"{query.text}[{query.index}]"
+    if np.ndim(label):
+        fields["classes"] = label.tolist()
+        output = " ".join(map(str, label.tolist()))
+    else:
+        fields |= {"class": int(label), "probability": float(probability)}
+        output = f"{label}  ({percent(float(probability))})"
+    return Described(f"{place} → {output}", fields)
 
 
 def array_queries(
     text: str, values: npt.NDArray[Any], shape: tuple[int, ...]
 ) -> list[Query]:
-    """Take the inputs out of a file's array.
+    """Return the inputs in a file's array.
 
     Args:
         text: the file's path.
-        values: one input or several.
-        shape: of one input.
+        values: one input, `shape`, or several, `(num_inputs, *shape)`.
+        shape: shape of one input.
 
     Returns:
-        A query for each.
+        A query for each input.
 
     Raises:
-        InputError: if the array has another shape, or holds nothing.
+        InputError: if the array has another shape, is empty, or holds
+            infinities or NaN.
     """
     if values.ndim == len(shape):
         values = values[np.newaxis]
@@ -247,17 +214,17 @@ def array_queries(
 
 
 def read_npy(path: pathlib.Path) -> Any:
-    """Read an array that NumPy wrote, without unpickling anything.
+    """Read a `.npy` file, without unpickling anything.
 
     Args:
         path: the file.
 
     Returns:
-        Bytes or floating-point numbers, mapped from the file: memory is taken
-        for what it holds, not for what its header promises.
+        Bytes or floating-point numbers, mapped from the file: a header that
+        declares too large an array takes no memory.
 
     Raises:
-        InputError: if it is no such file.
+        InputError: if the file cannot be read or has another type of values.
     """
     try:
         values = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -276,8 +243,11 @@ def refused(rule: str, text: str) -> InputError:
     """Return the error for an input that breaks a rule.
 
     Args:
-        rule: what it must be.
-        text: what was given; shortened in the message.
+        rule: the rule, which follows "must be" in the message.
+        text: the input; shortened in the message if it is long.
+
+    Returns:
+        The error, to be raised.
     """
     shown = text.strip()
     if len(shown) > _MAX_SHOWN:

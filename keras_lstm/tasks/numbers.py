@@ -1,4 +1,4 @@
-"""Numbers as people write them, for tasks that a machine defines."""
+"""Notation of numbers, for tasks that a finite-state machine defines."""
 
 import dataclasses
 import re
@@ -10,15 +10,15 @@ import numpy.typing as npt
 
 from keras_lstm.tasks.notation import Described, Notation, Query, refused
 
-# Python itself reads and writes decimal numbers of up to 4,300 digits.
+# Python converts decimal numbers of up to 4,300 digits by default.
 _MAX_DECIMAL_DIGITS = 4000
 _MAX_BITS = 2**16
-# What fits a 64-bit integer.
+# With a margin, the bits of a signed 64-bit integer.
 _MAX_SMALL_BITS = 62
 
 
 class Machine(Protocol):
-    """What a task offers whose inputs are numbers, see `TransducerTask`."""
+    """Members of `TransducerTask` that its notation needs."""
 
     name: ClassVar[str]
     next_state: ClassVar[tuple[tuple[int, ...], ...]]
@@ -26,15 +26,15 @@ class Machine(Protocol):
 
     @property
     def num_bits(self) -> int:
-        """How many symbols an input has."""
+        """Number of symbols in an input."""
 
     @property
     def num_symbols(self) -> int:
-        """How many different symbols there are."""
+        """Number of different input symbols."""
 
     @property
     def num_classes(self) -> int:
-        """How many different symbols an output may have."""
+        """Number of different output symbols."""
 
     def symbols_of(
         self, numbers: Any, num_bits: int | None = None
@@ -42,14 +42,14 @@ class Machine(Protocol):
         """Return the digits of numbers, least significant first."""
 
     def targets(self, symbols: Any) -> npt.NDArray[np.int32]:
-        """Return the right answers."""
+        """Return the targets of symbols."""
 
 
 class NumberNotation(Notation):
-    """Decimal, binary and hexadecimal numbers; outputs in the input's own.
+    """Decimal, binary and hexadecimal numbers; outputs are written alike.
 
     Args:
-        task: whose numbers they are.
+        task: the task, which defines the base, the domain and the targets.
         any_length: whether the model reads sequences of any length.
     """
 
@@ -72,7 +72,7 @@ class NumberNotation(Notation):
         predictions: npt.NDArray[np.int32],
         confidences: npt.NDArray[np.float32],
     ) -> list[Described]:
-        """Write each answer, and what is right where it is wrong."""
+        """Write each prediction, and the target if it is wrong."""
         targets = self._task.targets(self.encode(queries))
         rows = zip(queries, predictions, targets, strict=True)
         return [self._describe(*row) for row in rows]
@@ -84,22 +84,22 @@ class NumberNotation(Notation):
         target: npt.NDArray[np.int32],
     ) -> Described:
         number, base = query.value, self._task.num_classes
-        said = right = _written(prediction, number, base)
+        predicted = right = _format(prediction, number, base)
         wrong, marks = prediction != target, ""
-        text = f"{query.text} → {said}  right"
+        text = f"{query.text} → {predicted}  right"
         if wrong.any():
-            right = _written(target, number, base)
+            right = _format(target, number, base)
             marks = "".join(np.where(wrong, "^", ".")[::-1])
             symbols = "".join(
                 "?" if s < 0 else str(s) for s in prediction[::-1]
             )
             text = (
-                f"{query.text} → {said}  WRONG: {right} is right; {symbols} "
-                f"has wrong {marks}"
+                f"{query.text} → {predicted}  WRONG: {right} is right; "
+                f"{symbols} has wrong {marks}"
             )
         fields = {
             "input": query.text,
-            "prediction": said,
+            "prediction": predicted,
             "right": not marks,
             "target": right,
             "wrong_symbols": marks,
@@ -109,14 +109,14 @@ class NumberNotation(Notation):
 
 @dataclasses.dataclass(frozen=True)
 class Number:
-    """An input, as it was written.
+    """A number and its notation.
 
     Args:
-        text: what was written.
-        notation: "digits" (as many as `num_bits`), "binary" (0b...),
+        text: the text as written.
+        notation: "digits" (exactly `num_bits` of them), "binary" (0b...),
             "hexadecimal" (0x...) or "decimal".
-        value: what it stands for.
-        num_bits: how many symbols the model is to read.
+        value: the number.
+        num_bits: number of symbols that the model reads.
     """
 
     text: str
@@ -126,21 +126,26 @@ class Number:
 
 
 def read_number(text: str, task: Machine, any_length: bool) -> Number:
-    """Reads what a person has written.
+    """Parse a number.
 
     Args:
         text: `0b...`, `0x...`, exactly `num_bits` digits, or a decimal number.
-        task: whose input it is; shorter ones are padded to its `num_bits`.
-        any_length: whether the model reads longer ones. It then gets one
-            symbol more where the answer would not fit otherwise.
+        task: the task; shorter numbers are padded to its `num_bits`.
+        any_length: whether the model reads sequences of any length. If so,
+            longer numbers are accepted, and a number whose target would not
+            fit is padded by one symbol.
+
+    Returns:
+        The number.
 
     Raises:
-        InputError: it is no number, or one that the model does not read.
-    """
+        InputError: if the text is not a number, or the number is too long for
+            the model or outside the domain of the task.
+    """  # noqa: DOC501 - `refused` returns an `InputError`.
     written = text.strip()
     base = task.num_symbols
     digits = "0123456789"[:base]
-    # Of more than ten symbols there is no way to write digits.
+    # More than ten symbols would need more than the ten digits.
     if (
         len(written) == task.num_bits
         and base <= 10
@@ -188,17 +193,21 @@ def read_number(text: str, task: Machine, any_length: bool) -> Number:
     if any_length and _in_domain(longer, task):
         return longer
     raise refused(
-        f"in the domain of {task.name}, which it is not at {number.num_bits} "
-        "bits",
+        f"in the domain of {task.name}, which excludes it at "
+        f"{number.num_bits} bits",
         text,
     )
 
 
 def _symbols_of(numbers: list[Number], task: Machine) -> npt.NDArray[np.int32]:
-    """The symbols of numbers of one length.
+    """Return the symbols of numbers of equal length.
+
+    Args:
+        numbers: the numbers, all of the same `num_bits`.
+        task: the task, which defines the base.
 
     Returns:
-        `(numbers, num_bits)`, least significant first.
+        `(num_numbers, num_bits)`, least significant first.
     """
     num_bits, base = numbers[0].num_bits, task.num_symbols
     if _length(base**num_bits - 1, 2) <= _MAX_SMALL_BITS:
@@ -209,17 +218,19 @@ def _symbols_of(numbers: list[Number], task: Machine) -> npt.NDArray[np.int32]:
     )
 
 
-def _written(
-    symbols: npt.NDArray[np.integer], number: Number, base: int
-) -> str:
-    """An answer in the notation of its question.
+def _format(symbols: npt.NDArray[np.integer], number: Number, base: int) -> str:
+    """Return an output in the notation of its input.
 
     Args:
-        symbols: the answer, `(num_bits,)`, least significant first.
-        number: the question.
-        base: how many different symbols the answer may have.
+        symbols: the output, `(num_bits,)`, least significant first; -1 where
+            a logit is NaN.
+        number: the input.
+        base: number of different output symbols.
+
+    Returns:
+        The output as text, most significant first. Outputs with -1, or in a
+        base above 10, are symbols separated by spaces.
     """
-    # A symbol that is none: the model's logits were no numbers.
     if (symbols < 0).any() or base > 10:
         return " ".join("?" if s < 0 else str(s) for s in symbols[::-1])
     text = "".join(map(str, symbols[::-1].tolist()))
@@ -234,7 +245,8 @@ def _written(
 
 
 def _in_domain(number: Number, task: Machine) -> bool:
-    """`task.in_domain` of one number: arrays would take ten times as long."""
+    """Return whether a number is in the domain of the task."""
+    # For one number, `task.in_domain` on arrays takes ten times as long.
     if task.domain_states is None:
         return True
     state = 0
@@ -248,7 +260,7 @@ def _all_in(text: str, characters: str) -> bool:
 
 
 def _length(value: int, base: int) -> int:
-    """How many digits a number has."""
+    """Return the number of digits of a number."""
     if base == 2:
         return value.bit_length()
     length = 0
@@ -259,7 +271,7 @@ def _length(value: int, base: int) -> int:
 
 
 def _digits(value: int, base: int, length: int) -> list[int]:
-    """Least significant first."""
+    """Return the digits of a number, least significant first."""
     if base == 2:
         return [int(bit) for bit in reversed(f"{value:0{length}b}")]
     digits = []

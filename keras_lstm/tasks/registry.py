@@ -1,4 +1,4 @@
-"""What is learned: the registry of tasks."""
+"""Registry of tasks by name."""
 
 import importlib
 import re
@@ -16,15 +16,20 @@ TASKS: dict[str, type[Task]] = {
 
 
 def get_task(name: str) -> type[Task]:
-    """Looks up a task's class.
+    """Look up a task's class.
 
     Args:
-        name: a registered name, such as "increment", or "module:Class" for
-            a task of your own (the module is looked for in the current
-            folder as well).
+        name: a registered name, such as "increment", or "module:Class" for a
+            custom task, whose module is also searched for in the current
+            folder.
+
+    Returns:
+        A subclass of `Task`.
 
     Raises:
-        InputError: there is no such task.
+        InputError: if the name is not registered, the module or class cannot
+            be imported, or the class is not a task with a valid `name` and
+            `default_preset`.
     """
     if ":" not in name:
         check_known(name, TASKS, "task")
@@ -33,7 +38,7 @@ def get_task(name: str) -> type[Task]:
     sys.path.insert(0, "")
     try:
         task = getattr(importlib.import_module(module_name), class_name)
-    # Somebody's module may fail, or end, in any way while it is imported.
+    # A custom module may raise anything, or exit, while it is imported.
     except (Exception, SystemExit) as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise InputError(
@@ -44,7 +49,7 @@ def get_task(name: str) -> type[Task]:
         sys.path.remove("")
     if not (isinstance(task, type) and issubclass(task, Task)):
         raise InputError(
-            f"`task` must name a subclass of keras_lstm.Task. "
+            f"`task` must name a subclass of keras_lstm.tasks.Task. "
             f"Received: task={name}"
         )
     own_name = getattr(task, "name", None)
@@ -54,15 +59,16 @@ def get_task(name: str) -> type[Task]:
         and isinstance(getattr(task, "default_preset", None), str)
     ):
         raise InputError(
-            "`task` must be a class with a `name` of small letters, digits, - "
-            f"and _, and a `default_preset`. Received: task={name}, with "
+            "`task` must be a class with a `name` of lower-case letters, "
+            "digits, - and _, and a `default_preset`. Received: "
+            f"task={name}, with "
             f"name={own_name!r}"
         )
     return task
 
 
 def task_name(task: type[Task]) -> str:
-    """The name by which `get_task` finds this class again."""
+    """Return the name by which `get_task` finds a class."""
     if TASKS.get(getattr(task, "name", "")) is task:
         return task.name
     return f"{task.__module__}:{task.__qualname__}"

@@ -1,7 +1,7 @@
 """Inputs of a machine inside a tf.data pipeline: drawn, listed or stored.
 
-There is no Python in these functions that would have to be turned into a
-graph, which takes a while.
+The functions that make batches have no Python control flow, so they are kept
+from AutoGraph, which takes time and would change nothing.
 """
 
 from collections.abc import Callable
@@ -12,16 +12,19 @@ import numpy.typing as npt
 
 from keras_lstm.tasks.task import Split
 
-# From symbols to targets, and whether each input is in the domain.
+# Maps symbols to their targets and to whether each input is in the domain.
 _Transduce = Callable[[Any], tuple[Any, Any]]
 
 
 def stored_split(inputs: Any, targets: Any) -> Split:
-    """Return a split that holds its examples, in as few bytes as they take.
+    """Return a split that stores its examples in the smallest integer type.
 
     Args:
-        inputs: symbols, `(num_examples, num_bits)`.
-        targets: likewise.
+        inputs: input symbols, `(num_examples, num_bits)`.
+        targets: output symbols, `(num_examples, num_bits)`.
+
+    Returns:
+        The split.
     """
     import tensorflow as tf
 
@@ -31,8 +34,8 @@ def stored_split(inputs: Any, targets: Any) -> Split:
     )
 
     def batch(indices: Any) -> tuple[Any, Any]:
-        symbols, right = (tf.gather(x, indices) for x in (inputs, targets))
-        return tf.cast(symbols, tf.int32), tf.cast(right, tf.int32)
+        symbols, outputs = (tf.gather(x, indices) for x in (inputs, targets))
+        return tf.cast(symbols, tf.int32), tf.cast(outputs, tf.int32)
 
     without_autograph = tf.autograph.experimental.do_not_convert(batch)
     return Split(int(inputs.shape[0]), without_autograph)
@@ -44,13 +47,18 @@ def listed_split(
     num_symbols: int,
     transduce: _Transduce,
 ) -> Split:
-    """Return a split of inputs that are listed as numbers.
+    """Return a split that stores its inputs as numbers.
+
+    Their symbols and targets are computed batch by batch.
 
     Args:
-        numbers: the inputs.
-        powers: of `num_symbols`, one for each digit.
-        num_symbols: how many different symbols there are.
+        numbers: the inputs as numbers, `(num_examples,)`.
+        powers: powers of `num_symbols`, one for each digit, the lowest first.
+        num_symbols: number of different input symbols.
         transduce: see `TransducerTask.transduce`.
+
+    Returns:
+        The split.
     """
     import tensorflow as tf
 
@@ -75,15 +83,18 @@ def drawn_batch(
 ) -> Callable[[Any], tuple[Any, Any]]:
     """Return the `batch` of a split whose inputs are drawn from a domain.
 
-    A batch depends on its first index alone. Inputs outside the domain are
-    drawn again.
+    Inputs outside the domain are drawn again.
 
     Args:
-        seed: what is drawn depends on this.
-        num_bits: symbols in an input.
-        num_symbols: how many different symbols there are.
-        draw_holds: see `draw_holds_of`; None to change nothing.
+        seed: seed of the inputs.
+        num_bits: number of symbols in an input.
+        num_symbols: number of different input symbols.
+        draw_holds: a function from `draw_holds_of`; None for uniform inputs.
         transduce: see `TransducerTask.transduce`.
+
+    Returns:
+        A function for `Split.batch`. The examples depend on the seed, the
+        first index and the number of indices alone.
     """
     import tensorflow as tf
 
@@ -130,16 +141,17 @@ def draw_holds_of(
     num_bits: int,
     share: float,
 ) -> Callable[[Any, Any], Any]:
-    """Return a function that gives rows runs of uniformly chosen length.
+    """Return a function that draws uniform hold lengths for inputs.
 
     Args:
-        hold_symbols: those that keep a machine in its start state.
-        leave_symbols: those that take it out of it.
-        num_bits: symbols in an input.
-        share: of the rows of a batch, its first ones.
+        hold_symbols: the symbols that keep a machine in its start state.
+        leave_symbols: the symbols that take it out of its start state.
+        num_bits: number of symbols in an input.
+        share: fraction of a batch to change, its first rows.
 
     Returns:
-        From symbols, `(batch_size, num_bits)`, and a key to changed symbols.
+        A function of random symbols, `(batch_size, num_bits)`, and a key,
+        int64 of shape `(2,)`, that returns the changed symbols.
     """
     import tensorflow as tf
 
@@ -155,7 +167,7 @@ def draw_holds_of(
         length = tf.random.stateless_uniform(
             tf.shape(chosen), key, 0, num_bits, tf.int32
         )
-        # Reduced modulo few symbols, the symbols drawn stay random.
+        # Random symbols, reduced modulo the number of choices, stay random.
         held = tf.gather(hold, symbols % tf.size(hold))
         left = tf.gather(leave, symbols % tf.size(leave))
         symbols = tf.where(chosen & (steps < length), held, symbols)
@@ -167,22 +179,24 @@ def draw_holds_of(
 def scan_states(next_state: Any, symbols: Any, num_bits: int) -> Any:
     """Return the machine's state after each symbol, without a loop over time.
 
-    The map from state to state that each symbol makes is composed over
-    prefixes of doubling length (a parallel prefix scan; Hillis and Steele,
-    "Data parallel algorithms", 1986).
+    Each symbol maps states to states; these maps are composed over prefixes
+    of doubling length (a parallel prefix scan; Hillis and Steele, "Data
+    parallel algorithms", 1986).
 
     Args:
-        next_state: the machine's table; it starts in state 0.
+        next_state: the machine's table, `(num_states, num_symbols)`; it
+            starts in state 0.
         symbols: int32 tensor, `(batch_size, num_bits)`.
-        num_bits: symbols in an input.
+        num_bits: number of symbols in an input.
 
     Returns:
-        int32, `(batch_size, num_bits)`.
+        The states, int32, `(batch_size, num_bits)`.
     """
     import tensorflow as tf
 
     by_symbol = tf.constant(np.transpose(next_state), tf.int32)
-    # after[b, t, s]: where symbols[b, :t + 1] lead from state s.
+    # after[b, t, s]: the state that symbols[b, :t + 1] lead to from s, once
+    # `span` exceeds t.
     after = tf.gather(by_symbol, symbols)
     span = 1
     while span < num_bits:

@@ -8,11 +8,17 @@ _MAX_SYMBOLS = 2**15
 
 
 def are_tables(next_state: Any, output: Any) -> bool:
-    """Return whether these are the tables of a machine.
+    """Return whether two values are the tables of a machine.
 
     Args:
-        next_state: the state that each symbol leads to from each state.
-        output: the symbol that is written.
+        next_state: the next state for each state and input symbol,
+            `(num_states, num_symbols)`.
+        output: the output symbol for each state and input symbol, of the same
+            shape.
+
+    Returns:
+        True if both are integer tables of the same shape, with at least one
+        state and two symbols, and all entries are in range.
     """
     try:
         shapes = [np.shape(table) for table in (next_state, output)]

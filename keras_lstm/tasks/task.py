@@ -275,7 +275,7 @@ class Task(Options, abc.ABC):
         return "rows" if self.num_symbols is None else "symbols"
 
     def random_inputs(
-        self, rng: np.random.Generator, shape: tuple[int, ...]
+        self, rng: "np.random.Generator", shape: tuple[int, ...]
     ) -> npt.NDArray[Any]:
         """Return random inputs to compare an exported model on.
 

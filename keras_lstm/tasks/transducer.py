@@ -1,8 +1,7 @@
 """Sequence tasks from the tables of a Mealy machine.
 
-A machine reads one symbol at a time and writes one for each. Everything else
-is derived from its two tables: targets, sampling, the exhaustive check, the
-grouping of what is wrong.
+The machine writes one symbol for each that it reads. Targets, sampling, the
+exhaustive check and the grouping of failures derive from its two tables.
 """
 
 import dataclasses
@@ -26,11 +25,11 @@ from keras_lstm.tasks.sampling import (
 from keras_lstm.tasks.tables import are_tables
 from keras_lstm.tasks.task import Split, Splits, Task
 
-# A permutation is listed in memory: 128 MB at this size.
+# A permutation is stored as int64 numbers: 128 MB at this size.
 MAX_LISTED_INPUTS = 2**24
-# Of more, symbols are made of the numbers, batch by batch.
+# Above this, symbols are computed from the numbers batch by batch.
 _MAX_STORED_INPUTS = 2**20
-# Inputs outside the domain are drawn again; rarer domains would take for ever.
+# Inputs outside the domain are drawn again, too often in a rarer domain.
 _MAX_SEQUENCES_PER_INPUT = 1024
 _TABLES = ("next_state", "output")
 
@@ -39,21 +38,19 @@ Symbols = npt.NDArray[np.integer[Any]]
 
 @dataclasses.dataclass(frozen=True)
 class TransducerTask(Task):
-    """Base of the tasks that a finite-state machine defines.
+    """Base class of tasks that a finite-state machine defines.
 
-    A subclass sets the tables. Rows are states, columns are input symbols;
-    the machine starts in state 0.
+    A subclass must define `name`, `next_state` and `output`. In both tables
+    rows are states, columns are input symbols; the machine starts in state 0.
 
     Attributes:
-        next_state: `next_state[state][symbol]`, the state it goes to.
-        output: `output[state][symbol]`, the symbol it writes.
-        domain_states: the inputs of the domain are those that end in one of
-            these states; None for all inputs.
-        hold_label: what a run of steps spent in the start state is called in
-            reports.
-        input_name: what an input is called there.
-        target_name: what the right answer to it is called.
-        state_names: what each state is called; empty for their numbers.
+        next_state: `next_state[state][symbol]`, the next state.
+        output: `output[state][symbol]`, the output symbol.
+        domain_states: final states of the inputs in the domain; None for all.
+        hold_label: name of the steps in the start state, as in "carry length".
+        input_name: noun in reports for an input.
+        target_name: noun in reports for the target of an input.
+        state_names: names of the states; empty for their numbers.
 
     Example:
 
@@ -72,7 +69,7 @@ class TransducerTask(Task):
     next_state: ClassVar[tuple[tuple[int, ...], ...]]
     output: ClassVar[tuple[tuple[int, ...], ...]]
     domain_states: ClassVar[frozenset[int] | None] = None
-    hold_label: ClassVar[str] = "run"
+    hold_label: ClassVar[str] = "hold"
     input_name: ClassVar[str] = "sequence of symbols"
     target_name: ClassVar[str] = "what its machine writes"
     state_names: ClassVar[tuple[str, ...]] = ()
@@ -85,21 +82,20 @@ class TransducerTask(Task):
     )
     sampling: str = option(
         "uniform",
-        "how training inputs are chosen: drawn uniformly; drawn with a share "
-        "whose carry length is chosen uniformly; or a permutation of the "
-        "domain with a part held out",
+        "training inputs: drawn uniformly; drawn with uniform carry lengths "
+        "in a fraction of each batch; or a permutation of the domain, with a "
+        "part held out",
         choices=("uniform", "carry", "permutation"),
     )
     carry_fraction: float = option(
         0.5,
-        "share of a batch whose carry length is chosen uniformly "
-        "(sampling carry)",
+        "fraction of a batch with uniform carry lengths (sampling carry)",
         minimum=0.0,
         maximum=1.0,
     )
     train_examples: int = option(
         2**18,
-        "inputs not held out (sampling permutation)",
+        "inputs to train and validate on (sampling permutation)",
         minimum=1,
         maximum=MAX_LISTED_INPUTS,
     )
@@ -122,9 +118,9 @@ class TransducerTask(Task):
         if self.sampling == "permutation":
             if self.num_symbols**self.num_bits > MAX_LISTED_INPUTS:
                 raise InputError(
-                    "`sampling` permutation lists the domain and takes at "
-                    f"most {MAX_LISTED_INPUTS} inputs. Received: "
-                    f"num_bits={self.num_bits}"
+                    "`num_bits` must allow at most "
+                    f"{MAX_LISTED_INPUTS} inputs for `sampling` permutation. "
+                    f"Received: num_bits={self.num_bits}"
                 )
             if self.train_examples > num_inputs:
                 raise InputError(
@@ -134,8 +130,8 @@ class TransducerTask(Task):
                 )
             if self.validation_examples >= self.train_examples:
                 raise InputError(
-                    "`validation_examples` are cut from `train_examples` and "
-                    "must be fewer. Received: "
+                    "`validation_examples`, which are cut from "
+                    "`train_examples`, must be fewer. Received: "
                     f"validation_examples={self.validation_examples}"
                 )
         elif (
@@ -144,7 +140,7 @@ class TransducerTask(Task):
         ):
             raise InputError(
                 "`domain_states` must admit at least one sequence in "
-                f"{_MAX_SEQUENCES_PER_INPUT} for inputs to be drawn. "
+                f"{_MAX_SEQUENCES_PER_INPUT} unless `sampling` is permutation. "
                 f"Received: {num_inputs} at num_bits={self.num_bits}"
             )
         elif self.sampling == "carry" and not (
@@ -164,30 +160,30 @@ class TransducerTask(Task):
         ):
             raise InputError(
                 "`next_state` and `output` must be tables of the same shape, "
-                "a row for each state and a column for each of at least two "
-                "symbols, of integers, naming states that exist. Received: "
+                "of integers, with a row for each state and a column for each "
+                "of at least two symbols, naming existing states. Received: "
                 f"next_state={tables[0]}, output={tables[1]}, "
                 f"domain_states={self.domain_states}"
             )
 
     @property
     def num_symbols(self) -> int:
-        """How many different symbols the machine reads."""
+        """Number of different input symbols."""
         return len(self.next_state[0])
 
     @property
     def num_classes(self) -> int:
-        """How many different symbols the machine writes."""
+        """Number of different output symbols."""
         return max(max(row) for row in self.output) + 1
 
     @property
     def hold_symbols(self) -> list[int]:
-        """The symbols that keep the machine in its start state."""
+        """Symbols that keep the machine in its start state."""
         return [x for x, state in enumerate(self.next_state[0]) if state == 0]
 
     @property
     def leave_symbols(self) -> list[int]:
-        """The symbols that take the machine out of its start state."""
+        """Symbols that take the machine out of its start state."""
         return [x for x, state in enumerate(self.next_state[0]) if state != 0]
 
     @property
@@ -202,48 +198,48 @@ class TransducerTask(Task):
 
     @property
     def draws_without_end(self) -> bool:
-        """Whether training inputs are drawn, rather than listed."""
+        """True if training inputs are drawn rather than listed."""
         return self.sampling != "permutation"
 
     @property
     def num_training_examples(self) -> int | None:
-        """How many inputs are listed to train on; None if they are drawn."""
+        """Number of inputs to train on; None if they are drawn."""
         if self.draws_without_end:
             return None
         return self.train_examples - self.validation_examples
 
     @property
     def num_sequences(self) -> int:
-        """How many sequences there are, in the domain or not."""
+        """Number of input sequences, in the domain or not."""
         return self.num_symbols**self.num_bits
 
     @property
     def has_validation(self) -> bool:
-        """Whether there are `validation_examples`."""
+        """True if `validation_examples` is not 0."""
         return self.validation_examples > 0
 
     def notation(self, any_length: bool) -> Notation:
-        """Return that of numbers."""
+        """Return the notation of numbers."""
         return NumberNotation(self, any_length)
 
     def sketch(self, inputs: Symbols) -> list[str]:
-        """Return the number as people write it."""
+        """Return the input as text, most significant symbol first."""
         return [self.text_of(inputs)]
 
     def state_name(self, state: int) -> str:
-        """What a state is called."""
+        """Return the name of a state."""
         return self.state_names[state] if self.state_names else str(state)
 
     # The machine, on NumPy arrays of any length.
 
     def states(self, symbols: Symbols) -> npt.NDArray[np.int32]:
-        """The state before each symbol, and the last one.
+        """Return the state before each symbol, and the final state.
 
         Args:
             symbols: `(..., timesteps)`, least significant first.
 
         Returns:
-            `(..., timesteps + 1)`.
+            The states, `(..., timesteps + 1)`.
         """
         table = np.asarray(self.next_state, np.int32)
         shape = (*symbols.shape[:-1], symbols.shape[-1] + 1)
@@ -253,25 +249,25 @@ class TransducerTask(Task):
         return states
 
     def targets(self, symbols: Symbols) -> npt.NDArray[np.int32]:
-        """What the machine writes: the right answer.
+        """Return the symbols that the machine writes.
 
         Args:
             symbols: `(..., timesteps)`, least significant first.
 
         Returns:
-            `(..., timesteps)`, least significant first.
+            The targets, `(..., timesteps)`, least significant first.
         """
         table = np.asarray(self.output, np.int32)
         return table[self.states(symbols)[..., :-1], symbols]
 
     def in_domain(self, states: Any) -> Any:
-        """Whether an input that ends in each of `states` is in the domain."""
+        """Return whether inputs that end in `states` are in the domain."""
         if self.domain_states is None:
             return np.ones(np.shape(states), np.bool_)
         return np.isin(states, list(self.domain_states))
 
     def hold_length(self, symbols: Symbols) -> npt.NDArray[np.int32]:
-        """Symbols read before the machine first leaves its start state.
+        """Return the number of symbols before the start state is left.
 
         For increment, the length of the carry.
 
@@ -279,13 +275,13 @@ class TransducerTask(Task):
             symbols: `(..., timesteps)`, least significant first.
 
         Returns:
-            `(...)`, from 0 to `timesteps`.
+            The hold lengths, `(...)`, from 0 to `timesteps`.
         """
         stayed = self.states(symbols)[..., 1:] == 0
         return np.cumprod(stayed, -1, dtype=np.int32).sum(-1, dtype=np.int32)
 
     def num_inputs(self, num_bits: int | None = None) -> int:
-        """How many inputs the domain has, as an exact integer."""
+        """Return the exact number of inputs in the domain."""
         counts = [1] + [0] * (len(self.next_state) - 1)
         for _ in range(num_bits or self.num_bits):
             after = [0] * len(counts)
@@ -298,20 +294,20 @@ class TransducerTask(Task):
         )
 
     def of_length(self, num_bits: int) -> Self:
-        """Return the same task for inputs of another length, drawn."""
+        """Return the task at another length, with uniform sampling."""
         return dataclasses.replace(self, num_bits=num_bits, sampling="uniform")
 
     def symbols_of(
         self, numbers: Any, num_bits: int | None = None
     ) -> npt.NDArray[np.int32]:
-        """The digits of numbers in base `num_symbols`.
+        """Return the digits of numbers in base `num_symbols`.
 
         Args:
             numbers: integers below `num_symbols ** num_bits`, `(...)`.
-            num_bits: how many digits; by default the task's own.
+            num_bits: number of digits; None for the task's `num_bits`.
 
         Returns:
-            `(..., num_bits)`, least significant first.
+            The digits, `(..., num_bits)`, least significant first.
         """
         digits = []
         rest = np.asarray(numbers)
@@ -321,17 +317,20 @@ class TransducerTask(Task):
         return np.stack(digits, -1).astype(np.int32)
 
     def text_of(self, symbols: Symbols) -> str:
-        """One sequence as people write it: most significant first.
+        """Return a sequence as text, most significant symbol first.
 
         Args:
             symbols: `(timesteps,)`, least significant first.
+
+        Returns:
+            The digits without separators.
         """
         return "".join(np.asarray(symbols)[::-1].astype(str))
 
     # The examples.
 
     def splits(self, seed: int) -> Splits:
-        """The task's examples; a `test` split only for a permutation."""
+        """Return the splits; only `sampling` permutation has a test split."""
         if self.sampling == "permutation":
             return self._permutation_splits(seed)
         train = Split(None, self._drawn("train", seed))
@@ -344,10 +343,13 @@ class TransducerTask(Task):
     def permutation(
         self, seed: int
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """The domain as numbers, shuffled and cut (sampling permutation).
+        """Return the domain as numbers, shuffled and cut.
+
+        Args:
+            seed: seed of the shuffle.
 
         Returns:
-            Those to train and validate on, and those held out.
+            The inputs to train and validate on, and the inputs held out.
         """
         numbers = np.arange(self.num_symbols**self.num_bits)
         states = np.zeros(numbers.shape, np.int32)
@@ -362,7 +364,7 @@ class TransducerTask(Task):
         return numbers[: self.train_examples], numbers[self.train_examples :]
 
     def held_out(self, seed: int) -> npt.NDArray[np.int64] | None:
-        """Return the inputs held out as numbers; None where none are."""
+        """Return the held-out inputs as numbers; None if inputs are drawn."""
         if self.draws_without_end:
             return None
         return self.permutation(seed)[1]
@@ -376,7 +378,7 @@ class TransducerTask(Task):
         ]
         if cut > _MAX_STORED_INPUTS:
             return Splits(self._listed(parts[0]), validation, test)
-        # These are passed over again and again.
+        # Every epoch reads these, so compute their symbols only once.
         symbols = self.symbols_of(parts[0])
         train = stored_split(symbols, self.targets(symbols))
         return Splits(train, validation, test)
@@ -386,7 +388,7 @@ class TransducerTask(Task):
         return listed_split(numbers, powers, self.num_symbols, self.transduce)
 
     def _drawn(self, purpose: str, seed: int) -> Any:
-        """A stream of inputs; a batch depends on its first index alone."""
+        """Return the `batch` of an endless split."""
         draw_holds = None
         if self.sampling == "carry":
             draw_holds = draw_holds_of(
@@ -404,7 +406,7 @@ class TransducerTask(Task):
         )
 
     def transduce(self, symbols: Any) -> tuple[Any, Any]:
-        """`targets` inside a tf.data pipeline, without a loop over time.
+        """Compute `targets` in a tf.data pipeline, without a loop over time.
 
         Args:
             symbols: int32 tensor, `(batch_size, num_bits)`.
@@ -424,7 +426,7 @@ class TransducerTask(Task):
 
 
 def get_machine(task: Task) -> TransducerTask | None:
-    """Return the machine that defines a task, or None where there is none."""
+    """Return the machine that defines a task, None if there is none."""
     return task if isinstance(task, TransducerTask) else None
 
 
@@ -432,15 +434,15 @@ def require_machine(task: Task, what: str, received: str) -> TransducerTask:
     """Return the machine that defines a task.
 
     Args:
-        task: what is learned.
-        what: begins the message of the error: what needs a machine.
-        received: ends it.
+        task: the task.
+        what: start of the error message, which "a sequence task" follows.
+        received: end of the error message, which follows "Received: ".
 
     Returns:
         The task.
 
     Raises:
-        InputError: if no machine defines it.
+        InputError: if no machine defines the task.
     """
     machine = get_machine(task)
     if machine is None:

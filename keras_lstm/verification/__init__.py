@@ -1,1 +1,1 @@
-"""Every input, checked; a test split, measured."""
+"""Exhaustive checks of inputs, and evaluation on test splits."""

@@ -1,4 +1,4 @@
-"""A split, measured: every example once."""
+"""Evaluation of a model on a split: every example once."""
 
 import dataclasses
 
@@ -18,13 +18,15 @@ _BATCH = 1024
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """A model's answers to a whole split, in its order.
+    """A model's predictions for a whole split, in its order.
 
     Args:
         targets: the right classes, `(num_examples, *output_shape)`.
-        predictions: the model's, of the same shape.
-        margins: the right class's logit minus the largest other, likewise.
-        confidences: the probability that the model gives its prediction.
+        predictions: the predicted classes, `(num_examples, *output_shape)`.
+        margins: the target's logit minus the largest other logit,
+            `(num_examples, *output_shape)`.
+        confidences: the probability that the model gives its prediction,
+            `(num_examples, *output_shape)`.
     """
 
     targets: npt.NDArray[np.int32]
@@ -36,28 +38,36 @@ class Evaluation:
     def of(
         cls, targets: npt.NDArray[np.int32], logits: npt.NDArray[np.float32]
     ) -> "Evaluation":
-        """What logits come to, `(num_examples, *output_shape, num_classes)`."""
+        """Return the evaluation of a model's logits.
+
+        Args:
+            targets: the right classes, `(num_examples, *output_shape)`.
+            logits: `(num_examples, *output_shape, num_classes)`.
+
+        Returns:
+            The evaluation.
+        """
         margins = margins_of(tf.constant(logits), targets).numpy()
         confidences = tf.reduce_max(tf.nn.softmax(logits), -1).numpy()
         return cls(targets, predictions_of(logits), margins, confidences)
 
     @property
     def num_examples(self) -> int:
-        """Examples asked."""
+        """Number of examples."""
         return len(self.targets)
 
     @property
     def num_wrong(self) -> int:
-        """Examples with any output wrong."""
+        """Number of examples with any output wrong."""
         return self.num_wrong_of_first(self.num_examples)
 
-    def num_wrong_of_first(self, head: int) -> int:
-        """Examples with any output wrong among the first `head`."""
-        wrong = self.predictions[:head] != self.targets[:head]
+    def num_wrong_of_first(self, count: int) -> int:
+        """Return how many of the first `count` examples are wrong."""
+        wrong = self.predictions[:count] != self.targets[:count]
         return int(wrong.reshape(len(wrong), -1).any(-1).sum())
 
     def confident_mistakes(self) -> npt.NDArray[np.int64]:
-        """Return indices of the wrong examples, the most confident first."""
+        """Return the indices of wrong examples, the most confident first."""
         is_wrong = self.predictions != self.targets
         confidences = np.where(is_wrong, self.confidences, -1.0)
         most = confidences.reshape(len(is_wrong), -1).max(1)
@@ -66,28 +76,33 @@ class Evaluation:
 
     @property
     def num_tokens(self) -> int:
-        """Outputs asked: one for each position of each example."""
+        """Number of outputs: one for each position of each example."""
         return self.targets.size
 
     @property
     def num_wrong_tokens(self) -> int:
-        """Outputs that are wrong."""
+        """Number of wrong outputs."""
         return int((self.predictions != self.targets).sum())
 
 
 def evaluate(model: keras.Model, split: Split) -> Evaluation:
-    """Asks a model every example of a split once.
+    """Evaluate a model on every example of a split, once.
 
     Args:
         model: from inputs, `(batch_size, *input_shape)`, to logits,
             `(batch_size, *output_shape, num_classes)`.
         split: the examples.
 
+    Returns:
+        The predictions, in the order of the split.
+
     Raises:
-        InputError: the split has no end.
+        InputError: if the split is endless.
     """
     if split.num_examples is None:
-        raise InputError("`split` has no end and cannot be evaluated on")
+        raise InputError(
+            "`split` must be finite. Received: split.num_examples=None"
+        )
     dataset = make_dataset(split, _BATCH)
     targets = np.concatenate([y for _, y in dataset.as_numpy_iterator()])
     logits = model.predict(dataset, verbose=0)
@@ -97,10 +112,10 @@ def evaluate(model: keras.Model, split: Split) -> Evaluation:
 def accuracy_by_step(
     model: keras.Model, split: Split
 ) -> npt.NDArray[np.float64]:
-    """How many of a split are right when a model is asked after each step.
+    """Return a model's accuracy on a split after each time step.
 
-    For a model with the last_state head and one answer to an input: its Dense
-    layer is applied to the last LSTM's state at every time step.
+    For a model with the last_state head and one label per input: its Dense
+    layer is applied to the last LSTM's output at every time step.
 
     Args:
         model: from inputs, `(batch_size, timesteps, features)`, to logits,
@@ -108,7 +123,8 @@ def accuracy_by_step(
         split: the examples.
 
     Returns:
-        The share that is right after each step, `(timesteps,)`.
+        The fraction of examples predicted right after each time step,
+        `(timesteps,)`.
     """
     dataset = make_dataset(split, _BATCH)
     targets = np.concatenate([y for _, y in dataset.as_numpy_iterator()])

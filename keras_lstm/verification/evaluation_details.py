@@ -1,4 +1,4 @@
-"""What a test split says about a model, class by class, for people to read."""
+"""Results on a test split by class and by time step, for people to read."""
 
 import shutil
 from typing import Any
@@ -20,18 +20,20 @@ _SHOWN_STEPS = 8
 def evaluation_details(
     result: Evaluation, by_step: npt.NDArray[np.float64] | None, task: Task
 ) -> dict[str, Any]:
-    """Return an evaluation as JSON can hold it.
+    """Return the details of an evaluation as a mapping for JSON.
 
     Args:
         result: the model's predictions.
-        by_step: the share that is right after each time step, `(timesteps,)`;
-            None where the model predicts at every step anyway.
-        task: what was asked.
+        by_step: the fraction of examples predicted right after each time
+            step, `(timesteps,)`; None if the model has an output at every
+            step anyway.
+        task: the model's task.
 
     Returns:
-        Counts, the accuracy with its 95% interval (Wilson, 1927), precision,
-        recall and count by class, the confusion matrix (rows are the right
-        classes), the most confident mistakes, the accuracy by steps read.
+        The counts; the accuracy with its 95% confidence interval (Wilson,
+        1927); precision, recall and count by class; the confusion matrix
+        (rows are targets); the most confident mistakes; and the accuracy by
+        number of steps read.
     """
     right = result.num_examples - result.num_wrong
     interval = binomtest(right, result.num_examples).proportion_ci(
@@ -72,7 +74,7 @@ def evaluation_details(
         ],
     }
     if by_step is not None:
-        details[_by_step_name(task)] = [float(share) for share in by_step]
+        details[_by_step_name(task)] = [float(x) for x in by_step]
     return details
 
 
@@ -83,12 +85,15 @@ def _by_step_name(task: Task) -> str:
 def evaluation_details_text(
     report: dict[str, Any], sketches: list[list[str]], task: Task
 ) -> str:
-    """Return an evaluation for a terminal, the mistakes first.
+    """Return the details of an evaluation as text, mistakes first.
 
     Args:
-        report: what `evaluation_details` gave.
-        sketches: of the inputs of its mistakes, see `Task.sketch`.
-        task: what was asked.
+        report: the mapping that `evaluation_details` returned.
+        sketches: a sketch of each mistake's input; see `Task.sketch`.
+        task: the model's task.
+
+    Returns:
+        Lines, with as many sketches side by side as fit the terminal.
     """
     low, high = report["interval_95"]
     lines = _mistakes(report["mistakes"], sketches)
@@ -99,12 +104,14 @@ def evaluation_details_text(
         f"{report['num_wrong']:,} are wrong. "
         f"95% interval: {percent(low)} to {percent(high)}.",
     ]
-    if shares := report.get(_by_step_name(task)):
+    if fractions := report.get(_by_step_name(task)):
         heading = f"{task.step_label}s read"
         lines += ["", f"{heading}   right"]
-        shown = np.linspace(1, len(shares), min(_SHOWN_STEPS, len(shares)))
+        shown = np.linspace(
+            1, len(fractions), min(_SHOWN_STEPS, len(fractions))
+        )
         lines += [
-            f"{steps:>{len(heading)}}   {percent(shares[steps - 1])}"
+            f"{steps:>{len(heading)}}   {percent(fractions[steps - 1])}"
             for steps in shown.astype(int).tolist()
         ]
     lines += ["", f"class {examples:>8}  precision   recall"]
@@ -127,13 +134,13 @@ def evaluation_details_text(
 def _mistakes(
     mistakes: list[dict[str, Any]], sketches: list[list[str]]
 ) -> list[str]:
-    """The first mistakes, as many side by side as the terminal is wide."""
+    """Return lines with the first mistakes, side by side if they fit."""
     blocks = []
     for mistake, sketch in zip(
         mistakes[:_NUM_SKETCHES], sketches[:_NUM_SKETCHES], strict=True
     ):
-        said = f"{mistake['class']}, said {mistake['prediction']}"
-        caption = f"{said} ({percent(round(mistake['confidence'], 4))})"
+        classes = f"{mistake['class']}, said {mistake['prediction']}"
+        caption = f"{classes} ({percent(round(mistake['confidence'], 4))})"
         lines = [*sketch, caption]
         width = max(map(len, lines)) + 3
         blocks.append([line.ljust(width) for line in lines])

@@ -1,4 +1,4 @@
-"""The check of a trained model with which a run ends, whatever its task."""
+"""Final check of a trained model, whatever its task."""
 
 import dataclasses
 from collections.abc import Callable
@@ -22,13 +22,13 @@ from keras_lstm.verification.verify import Verification, verify
 
 @dataclasses.dataclass(frozen=True)
 class FinalCheck:
-    """What checking a trained model came to.
+    """Result of the final check of a trained model.
 
     Args:
-        result: the check itself.
-        fields: what `report.json` holds of it.
-        text: what people read of it.
-        failures: the wrong answers as CSV; None for a test split.
+        result: the result itself.
+        fields: the result's fields of `report.json`.
+        text: the result as text for people.
+        failures: the wrong predictions as CSV; None for a test split.
     """
 
     result: Verification | Evaluation
@@ -41,11 +41,12 @@ def require_checkable(task: Task, splits: Splits) -> None:
     """Refuse a task whose models cannot be checked.
 
     Args:
-        task: what is learned.
-        splits: its examples.
+        task: the task.
+        splits: the task's examples.
 
     Raises:
-        InputError: if no machine defines it and it has no test split.
+        InputError: if no machine defines `task` and `splits` has no test
+            split.
     """
     if get_machine(task) is None:
         require_test(task, splits)
@@ -61,26 +62,27 @@ def check_model(
     progress: Callable[[int, int], None] | None = None,
     forecast: Callable[[float], None] | None = None,
 ) -> FinalCheck:
-    """Check every input of a machine's domain; else measure the test split.
+    """Check a model on a machine's whole domain, or on the test split.
 
     Args:
-        model: of the task.
-        task: what is right.
-        splits: its examples.
-        seed: of the run; says which inputs were held out.
-        failures_name: of the file that will list the wrong answers.
-        progress: see `verify`.
-        forecast: see `verify`.
+        model: the trained model.
+        task: the model's task.
+        splits: the task's examples.
+        seed: the run's seed, which determines the inputs held out.
+        failures_name: name of the file that will list wrong predictions.
+        progress: see `verify`; not called for a test split.
+        forecast: see `verify`; not called for a test split.
 
     Returns:
-        The check, and what is written of it.
+        The result, with its text and its fields of the report.
 
     Raises:
-        InputError: see `require_checkable`.
+        InputError: if no machine defines `task` and `splits` has no test
+            split.
     """
     machine = get_machine(task)
     if machine is None:
-        return _measured(task, evaluate(model, require_test(task, splits)))
+        return _evaluated(task, evaluate(model, require_test(task, splits)))
     held_out = machine.held_out(seed)
     result = verify(
         model, machine, held_out=held_out, progress=progress, forecast=forecast
@@ -91,8 +93,15 @@ def check_model(
 def require_test(task: Task, splits: Splits) -> Split:
     """Return the test split.
 
+    Args:
+        task: the task, for the message.
+        splits: the task's examples.
+
+    Returns:
+        The test split.
+
     Raises:
-        InputError: if there is none.
+        InputError: if `splits` has no test split.
     """
     if splits.test is None:
         raise InputError(
@@ -117,7 +126,7 @@ def _verified(
     )
 
 
-def _measured(task: Task, result: Evaluation) -> FinalCheck:
+def _evaluated(task: Task, result: Evaluation) -> FinalCheck:
     fields = evaluation_report(result) | {
         "test_num_examples": result.num_examples,
         "test_num_wrong": result.num_wrong,

@@ -1,9 +1,9 @@
-"""All inputs of a domain, by walking the tree of their prefixes.
+"""Check of all inputs of a domain, by walking the tree of their prefixes.
 
 After t symbols a network has one state for each of the `num_symbols ** t`
-prefixes, whatever follows. Computing each of them once takes about
-`2 ** (num_bits + 1)` steps of the cell for bits, where running every input
-takes `num_bits * 2 ** num_bits`. The walk goes depth-first in blocks, so that
+prefixes, whatever follows. For bits, computing each state once takes about
+`2 ** (num_bits + 1)` cell steps; running every input separately takes
+`num_bits * 2 ** num_bits`. The walk is depth-first, in blocks of prefixes, so
 memory does not grow with the domain.
 """
 
@@ -18,22 +18,26 @@ import numpy.typing as npt
 from keras_lstm.models.stepper import CLOSE_MARGIN, LSTMStepper
 from keras_lstm.tasks.transducer import TransducerTask
 
-# Nodes in a block: few enough for a processor's cache, enough to keep it busy.
+# Nodes in a block: they fit a processor's cache and still keep it busy.
 _BLOCK_NODES = 2**15
 _FORECAST_ROUNDS = 3
 
 
 @dataclasses.dataclass(frozen=True)
-class Answers:
-    """How a network answers some inputs, as arrays of the same length.
+class CheckedInputs:
+    """Inputs, with the errors and margins of a network's predictions.
 
     Args:
-        inputs: numbers, `(num_examples,)` of int64, or where they are too
-            long for that symbols, `(num_examples, num_bits)` of a smaller type.
-        hold_lengths: see `TransducerTask.hold_length`.
-        wrong_tokens: how many symbols of each answer are wrong.
-        margins: the smallest margin over each answer's symbols.
-        close: where a margin is too close to zero to be sure.
+        inputs: numbers, `(num_examples,)`, int64; or, for a sample of a
+            domain, symbols, `(num_examples, num_bits)`, of a smaller type.
+        hold_lengths: hold length of each input, `(num_examples,)`; see
+            `TransducerTask.hold_length`.
+        wrong_tokens: number of wrong symbols in each prediction,
+            `(num_examples,)`.
+        margins: smallest margin over the symbols of each prediction,
+            `(num_examples,)`.
+        close: true for each input with a margin so close to zero that
+            rounding may change the prediction, `(num_examples,)`.
     """
 
     inputs: npt.NDArray[np.integer[Any]]
@@ -45,11 +49,11 @@ class Answers:
 
 @dataclasses.dataclass(frozen=True)
 class _Block:
-    """Prefixes of the same length, and where network and machine are."""
+    """Prefixes of the same length, with the network's and machine's states."""
 
     length: int
     cells: list[Any]
-    """For each LSTM layer its h and its c, `(nodes, units)`."""
+    """h and c of each LSTM layer, each `(nodes, units)`."""
     states: npt.NDArray[np.int32]
     numbers: npt.NDArray[np.int64]
     hold_lengths: npt.NDArray[np.int16]
@@ -74,16 +78,16 @@ class _Block:
 
 def walk(
     network: LSTMStepper, task: TransducerTask
-) -> Iterator[tuple[int, Answers]]:
-    """Visits every prefix once, and gives the answers block by block.
+) -> Iterator[tuple[int, CheckedInputs]]:
+    """Visit every prefix once, and check whole sequences block by block.
 
     Args:
-        network: the network.
-        task: what is right.
+        network: the network to check.
+        task: the task that defines the targets.
 
     Yields:
-        How many sequences the block has, and the answers to those of them
-        that are in the domain.
+        The number of sequences in a block, and the check of those that are in
+        the domain.
     """
     stack = [_root(network)]
     while stack:
@@ -95,25 +99,25 @@ def walk(
 
 
 def forecast_seconds(network: LSTMStepper, task: TransducerTask) -> float:
-    """About how long a walk will take, from growing one full block."""
+    """Estimate the seconds that a walk takes, by growing one full block."""
     block = _root(network)
     while len(block.numbers) < _BLOCK_NODES and block.length < task.num_bits:
         block = _grow(network, task, block)
-    place = min(block.length, task.num_bits - 1)
-    block = dataclasses.replace(block, length=place)
+    length = min(block.length, task.num_bits - 1)
+    block = dataclasses.replace(block, length=length)
     start = time.perf_counter()
     for _ in range(_FORECAST_ROUNDS):
         _grow(network, task, block)
     seconds = (time.perf_counter() - start) / _FORECAST_ROUNDS
-    # As many nodes lie above the last level as on it, for bits; the fewer,
-    # the more symbols there are.
+    # The sum of all levels, a geometric series: with two symbols, the levels
+    # above the last have about as many nodes as the last.
     last_level = task.num_symbols**task.num_bits
     nodes = last_level * task.num_symbols / (task.num_symbols - 1)
     return seconds * nodes / (len(block.numbers) * task.num_symbols)
 
 
 def _root(network: LSTMStepper) -> _Block:
-    """The empty prefix."""
+    """Return a block with the empty prefix only."""
     return _Block(
         length=0,
         cells=network.start(),
@@ -127,32 +131,32 @@ def _root(network: LSTMStepper) -> _Block:
 
 
 def _grow(network: LSTMStepper, task: TransducerTask, block: _Block) -> _Block:
-    """Every prefix of a block followed by every symbol, symbol by symbol."""
+    """Return each prefix extended by each symbol, ordered by symbol."""
     next_state = np.asarray(task.next_state, np.int32)
     output = np.asarray(task.output, np.int32)
-    place = block.length
+    position = block.length
 
-    def follow(values: Any) -> Any:
+    def tile(values: Any) -> Any:
         return np.tile(values, task.num_symbols)
 
     outputs = output[block.states].T.reshape(-1)
     states = next_state[block.states].T.reshape(-1)
     symbols = np.repeat(np.arange(task.num_symbols), len(block.numbers))
-    hold_lengths = follow(block.hold_lengths)
-    hold_lengths = hold_lengths + ((hold_lengths == place) & (states == 0))
+    hold_lengths = tile(block.hold_lengths)
+    hold_lengths = hold_lengths + ((hold_lengths == position) & (states == 0))
     cells, margins = network.step(block.cells, outputs)
-    wrong_tokens, least = follow(block.wrong_tokens), follow(block.margins)
-    close = follow(block.close)
+    wrong_tokens, least = tile(block.wrong_tokens), tile(block.margins)
+    close = tile(block.close)
     if network.per_step:
         margins = margins.numpy()
         wrong_tokens = wrong_tokens + (margins < 0)
         least = np.minimum(least, margins)
         close = close | (np.abs(margins) < CLOSE_MARGIN)
     return _Block(
-        length=place + 1,
+        length=position + 1,
         cells=cells,
         states=states,
-        numbers=follow(block.numbers) + symbols * task.num_symbols**place,
+        numbers=tile(block.numbers) + symbols * task.num_symbols**position,
         hold_lengths=hold_lengths.astype(np.int16),
         wrong_tokens=wrong_tokens.astype(np.int16),
         margins=least,
@@ -162,7 +166,8 @@ def _grow(network: LSTMStepper, task: TransducerTask, block: _Block) -> _Block:
 
 def _leaves(
     network: LSTMStepper, task: TransducerTask, block: _Block
-) -> Answers:
+) -> CheckedInputs:
+    """Return the check of a block's sequences that are in the domain."""
     wrong_tokens, margins = block.wrong_tokens, block.margins
     close = block.close
     if not network.per_step:
@@ -172,7 +177,7 @@ def _leaves(
         margins = each.min(-1)
         close = (np.abs(each) < CLOSE_MARGIN).any(-1)
     inside = task.in_domain(block.states)
-    return Answers(
+    return CheckedInputs(
         block.numbers[inside],
         block.hold_lengths[inside],
         wrong_tokens[inside],

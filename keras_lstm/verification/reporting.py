@@ -1,4 +1,4 @@
-"""Results as people read them: what is wrong first, numbers decoded."""
+"""Results as people read them: failures first, numbers decoded."""
 
 import csv
 import dataclasses
@@ -24,11 +24,16 @@ _MAX_GROUPS = 32
 
 
 def failures_csv(task: TransducerTask, failures: Sequence[Failure]) -> str:
-    """The wrong answers as CSV, most significant first.
+    """Return failures as CSV, with the most significant symbol first.
+
+    Args:
+        task: the task that was checked.
+        failures: the wrong predictions.
 
     Returns:
-        A line for each with its input, target, prediction, a mark `^` under
-        each wrong symbol, run length and margin.
+        A header, and for each failure a line with the input, the target, the
+        prediction, a mark `^` for each wrong symbol, the hold length and the
+        margin.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -55,7 +60,7 @@ def _marks(failure: Failure) -> str:
 
 
 def failures_markdown(task: TransducerTask, failures: Sequence[Failure]) -> str:
-    """The wrong answers as a table, most significant first, wrong ones bold."""
+    """Return failures as a Markdown table, with wrong symbols in bold."""
     if not failures:
         return ""
     rows = [f"| input | target | prediction | {task.hold_label} length |"]
@@ -83,12 +88,16 @@ def proof_text(
     search: ProofSearch,
     checks: Sequence[Verification] = (),
 ) -> str:
-    """What was proved, or why nothing was.
+    """Return what was proved, or why no proof was found.
 
     Args:
         task: the machine.
-        search: what came of looking for a proof.
-        checks: without a proof, what came of looking for wrong inputs.
+        search: the result of the search for a proof.
+        checks: without a proof, the checks for failures; the last may have
+            found some.
+
+    Returns:
+        One or more lines.
     """
     proof = search.proof
     if proof is not None:
@@ -119,7 +128,7 @@ def proof_text(
 
 
 def proof_report(search: ProofSearch) -> dict[str, Any]:
-    """What reports say of a proof; empty without one."""
+    """Return a proof's fields of a report; empty if none was found."""
     if search.proof is None:
         return {}
     return {
@@ -131,12 +140,16 @@ def proof_report(search: ProofSearch) -> dict[str, Any]:
 def evaluation_text(
     task: Task, check: Evaluation, first_tested: int | None
 ) -> str:
-    """Return what was measured on a test split.
+    """Return the result on a test split as text.
 
     Args:
-        task: what is right.
+        task: the model's task.
         check: the result.
-        first_tested: how many of the first examples to report apart.
+        first_tested: number of first examples to report separately; None for
+            no such line.
+
+    Returns:
+        One or two lines.
     """
     right = check.num_examples - check.num_wrong
     lines = [
@@ -154,12 +167,15 @@ def evaluation_text(
 
 
 def check_text(task: TransducerTask, check: Verification, failures: str) -> str:
-    """What was checked and what was wrong, the wrong answers first.
+    """Return the result of a check as text, failures first.
 
     Args:
-        task: what is right.
+        task: the task that was checked.
         check: the result.
-        failures: the file that lists the wrong answers.
+        failures: name of the file that lists the wrong predictions.
+
+    Returns:
+        Several lines.
     """
     if not check.num_wrong:
         lines = [
@@ -232,7 +248,7 @@ def _failure_table(
 
 
 def _numbered(task: TransducerTask, symbols: Any) -> str:
-    """A sequence, with the number that it stands for where it is short."""
+    """Return a sequence as text, and the number it stands for if short."""
     text = task.text_of(symbols)
     if task.num_symbols != 2 or task.num_classes != 2 or len(text) > 64:
         return _short(text)
@@ -240,14 +256,14 @@ def _numbered(task: TransducerTask, symbols: Any) -> str:
 
 
 def _short(text: str) -> str:
-    """A long sequence with its middle left out."""
+    """Return a sequence as text, without the middle if it is long."""
     if len(text) <= 64:
         return text
     return f"{text[:24]}...{text[-24:]} ({len(text)} symbols)"
 
 
 def check_report(check: Verification) -> dict[str, Any]:
-    """Return what reports say of a check, as JSON can hold it."""
+    """Return a check's fields of a report, as a mapping for JSON."""
     return {
         "checked": check.checked,
         "method": check.method.value,
@@ -261,7 +277,7 @@ def check_report(check: Verification) -> dict[str, Any]:
 
 
 def evaluation_report(check: Evaluation) -> dict[str, Any]:
-    """Return what reports say of a test split, as JSON can hold it."""
+    """Return a test result's fields of a report, as a mapping for JSON."""
     return {
         "checked": "test split",
         **_counts(check),
@@ -281,5 +297,5 @@ def _counts(check: Verification | Evaluation) -> dict[str, Any]:
 
 
 def _finite(value: float) -> float | None:
-    """A number as JSON can hold it."""
+    """Return the number, or None if it is infinite or NaN, for JSON."""
     return value if math.isfinite(value) else None

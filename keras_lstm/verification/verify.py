@@ -1,8 +1,8 @@
-"""Every input of a domain, checked, and what is wrong.
+"""Check of every input of a domain, with a list of failures.
 
 Inputs are checked by walking the tree of their prefixes (`prefix_tree.py`).
-Where a domain is too large for that, inputs of several kinds are asked
-instead, and the result says so.
+If a domain is too large for that, only inputs of several kinds are checked,
+and the result says so.
 """
 
 import dataclasses
@@ -22,31 +22,35 @@ from keras_lstm.models.stepper import LSTMStepper
 from keras_lstm.tasks.datasets import without_autotuning
 from keras_lstm.tasks.hard_inputs import hard_inputs
 from keras_lstm.tasks.transducer import TransducerTask
-from keras_lstm.verification.prefix_tree import Answers, forecast_seconds, walk
+from keras_lstm.verification.prefix_tree import (
+    CheckedInputs,
+    forecast_seconds,
+    walk,
+)
 
-# Inputs looked at at once where there is no tree to walk.
+# Inputs checked at once if there is no tree to walk.
 _PART = 2**13
 _PREDICT_BATCH = 4096
-# Weights times sequences: some seconds, that one would like to know of before.
+# Weights times sequences: a walk over more takes long enough for a forecast.
 _LONG_WALK = 2**36
 _MAX_FAILURES = 100_000
-# Of very long sequences fewer are listed, so that the list stays small.
+# Bounds the memory of the list if sequences are very long.
 _MAX_FAILED_SYMBOLS = 2**24
-# Symbols in one call of `predict`: what the layers return for them is kept.
+# Symbols in a batch of `predict`, which holds every layer's outputs for them.
 _PREDICT_SYMBOLS = 2**21
 MAX_WALKED_INPUTS = 2**30
 DEFAULT_WALKED_INPUTS = 2**24
 
 
 class Coverage(enum.Enum):
-    """Which inputs were checked."""
+    """Inputs that were checked: all of a domain, or a sample."""
 
     ALL = enum.auto()
     SAMPLED = enum.auto()
 
 
 class Method(enum.StrEnum):
-    """How inputs were checked."""
+    """Computation by which inputs were checked."""
 
     PREFIX_TREE = "prefix tree"
     STEP_BY_STEP = "step by step"
@@ -55,15 +59,15 @@ class Method(enum.StrEnum):
 
 @dataclasses.dataclass(frozen=True)
 class Failure:
-    """A wrong answer; sequences are least significant first.
+    """A wrong prediction; sequences are least significant first.
 
     Args:
         symbols: the input, `(num_bits,)`.
-        target: what is right, `(num_bits,)`.
-        prediction: what the model says, `(num_bits,)`.
+        target: the right output, `(num_bits,)`.
+        prediction: the model's output, `(num_bits,)`.
         hold_length: see `TransducerTask.hold_length`.
-        margin: the smallest over the positions of the right symbol's logit
-            minus the largest other.
+        margin: the target symbol's logit minus the largest other logit, at
+            the position where this difference is smallest.
     """
 
     symbols: npt.NDArray[np.int32]
@@ -75,7 +79,13 @@ class Failure:
 
 @dataclasses.dataclass(frozen=True)
 class HoldCount:
-    """How many inputs have a run of this length, and how many are wrong."""
+    """Counts of the inputs with one hold length.
+
+    Args:
+        hold_length: see `TransducerTask.hold_length`.
+        num_wrong: number of these inputs with any symbol predicted wrong.
+        num_examples: number of these inputs.
+    """
 
     hold_length: int
     num_wrong: int
@@ -84,24 +94,26 @@ class HoldCount:
 
 @dataclasses.dataclass(frozen=True)
 class Verification:
-    """What was checked and what was wrong.
+    """Result of a check by `verify`.
 
     Args:
-        coverage: which inputs were checked.
-        kinds: of sampled inputs, in words; empty where all were checked.
-        method: how they were checked.
-        num_examples: inputs checked.
-        num_wrong: those with any symbol wrong.
-        num_tokens: symbols checked.
-        num_wrong_tokens: those wrong.
-        min_margin: the smallest margin over everything checked.
-        min_margin_input: where it occurs, `(num_bits,)`.
-        by_hold_length: the counts, by run length.
-        failures: the wrong answers, worst first, 100,000 at most, of
-            sequences above 167 symbols fewer.
-        test_num_examples: inputs that were held out from training, if any.
-        test_num_wrong: those of them that are wrong.
-        seconds: how long it took.
+        coverage: the inputs checked: all or a sample.
+        kinds: description of the sampled inputs; empty if all were checked.
+        method: the computation by which they were checked.
+        num_examples: number of inputs checked.
+        num_wrong: number of inputs with any symbol predicted wrong.
+        num_tokens: number of symbols checked.
+        num_wrong_tokens: number of symbols predicted wrong.
+        min_margin: smallest margin over all symbols checked.
+        min_margin_input: the input with this margin, `(num_bits,)`.
+        by_hold_length: the counts for each hold length that occurs.
+        failures: the wrong predictions, smallest margin first: at most
+            100,000, and fewer for sequences of more than 167 symbols.
+        test_num_examples: number of inputs held out from training; None if
+            they were not given.
+        test_num_wrong: number of these with any symbol predicted wrong;
+            likewise.
+        seconds: duration of the check, in seconds.
     """
 
     coverage: Coverage
@@ -121,7 +133,7 @@ class Verification:
 
     @property
     def checked(self) -> str:
-        """What was checked, in words."""
+        """Description of the checked inputs for reports."""
         if self.coverage is Coverage.ALL:
             return "all inputs"
         return f"{self.num_examples:,} inputs of these kinds: {self.kinds}"
@@ -136,24 +148,30 @@ def verify(
     progress: Callable[[int, int], None] | None = None,
     forecast: Callable[[float], None] | None = None,
 ) -> Verification:
-    """Checks a model on every input of a task's domain.
+    """Check a model on every input of a task's domain.
 
-    It gives what `model.predict` gives: where a margin is within 1e-4 of zero
-    the input is asked again with `predict` itself. A model of other layers
-    than Embedding, LSTM and Dense (and those that do nothing at inference) is
-    asked input by input.
+    The result agrees with `model.predict`: inputs with a margin within 1e-4 of
+    zero are checked again by `predict`, and so is every input if the model has
+    layers other than Embedding, LSTM, Dense and identities at inference.
 
     Args:
         model: from symbols, `(batch_size, num_bits)`, to logits,
             `(batch_size, num_bits, num_classes)`.
-        task: what is right, and for how many bits.
-        held_out: inputs to count separately, as numbers.
-        max_walked_inputs: of more sequences than this (2^30 at most) only
-            inputs of several kinds are asked: every run length in random
-            contexts, constant and alternating ones, long runs at many places.
-        progress: called with how many inputs are done, and of how many.
-        forecast: called first, with the seconds that a walk will take, where
-            these are more than a few.
+        task: the task, at the length to check.
+        held_out: inputs to count separately, as numbers, `(num_held_out,)`.
+        max_walked_inputs: largest number of sequences to check in full, up to
+            2^30; of more, a sample is checked: every hold length in random
+            contexts, constant and alternating ones, long holds at many places.
+        progress: called as `progress(num_done, num_sequences)`.
+        forecast: called before a walk that will take more than a few
+            seconds, with the estimate in seconds.
+
+    Returns:
+        The counts, the smallest margin and the failures.
+
+    Raises:
+        InputError: if `max_walked_inputs` is out of range, or no input of
+            the sample is in the domain.
 
     Example:
 
@@ -163,48 +181,48 @@ def verify(
     """
     if not 0 <= max_walked_inputs <= MAX_WALKED_INPUTS:
         raise InputError(
-            f"`max_walked_inputs` must be at most {MAX_WALKED_INPUTS}. "
+            f"`max_walked_inputs` must be from 0 to {MAX_WALKED_INPUTS}. "
             f"Received: max_walked_inputs={max_walked_inputs}"
         )
     start = time.perf_counter()
     total = task.num_symbols**task.num_bits
-    cells = LSTMStepper.from_model(model, task.num_symbols)
-    found: Iterator[tuple[int, Answers]]
+    stepper = LSTMStepper.from_model(model, task.num_symbols)
+    blocks: Iterator[tuple[int, CheckedInputs]]
     coverage, kinds = Coverage.ALL, ""
     if total > max_walked_inputs:
         inputs, kinds = hard_inputs(task)
         total = len(inputs)
         coverage = Coverage.SAMPLED
         parts = (inputs[i : i + _PART] for i in range(0, total, _PART))
-        if cells is not None and cells.per_step:
+        if stepper is not None and stepper.per_step:
             method = Method.STEP_BY_STEP
-            found = ((len(p), _followed(cells, task, p)) for p in parts)
+            blocks = ((len(p), _check_scanned(stepper, task, p)) for p in parts)
         else:
             method = Method.PREDICT
-            found = ((len(p), _asked(model, task, p)) for p in parts)
-    elif cells is None:
+            blocks = ((len(p), _check_predicted(model, task, p)) for p in parts)
+    elif stepper is None:
         method = Method.PREDICT
-        found = (
-            (looked_at, _asked(model, task, numbers))
-            for looked_at, numbers in _all_inputs(task)
+        blocks = (
+            (num_visited, _check_predicted(model, task, numbers))
+            for num_visited, numbers in _all_inputs(task)
         )
     else:
         method = Method.PREFIX_TREE
-        if forecast is not None and total * cells.num_weights > _LONG_WALK:
-            forecast(forecast_seconds(cells, task))
-        found = walk(cells, task)
+        if forecast is not None and total * stepper.num_weights > _LONG_WALK:
+            forecast(forecast_seconds(stepper, task))
+        blocks = walk(stepper, task)
     tally = _Tally(task, held_out)
     done = 0
-    for looked_at, answers in found:
-        tally.add(_settle(model, task, answers))
-        done += looked_at
+    for num_visited, checked in blocks:
+        tally.add(_recheck_close(model, task, checked))
+        done += num_visited
         if progress is not None:
             progress(done, total)
     return tally.result(model, coverage, kinds, method, start)
 
 
 class _Tally:
-    """Adds up what is found, block by block."""
+    """Sum of the results of all blocks."""
 
     def __init__(
         self, task: TransducerTask, held_out: npt.NDArray[np.int64] | None
@@ -223,21 +241,21 @@ class _Tally:
             self._held_out = np.zeros(size, np.bool_)
             self._held_out[held_out] = True
 
-    def add(self, found: Answers) -> None:
-        if not len(found.inputs):
+    def add(self, block: CheckedInputs) -> None:
+        if not len(block.inputs):
             return
-        wrong = found.wrong_tokens > 0
+        wrong = block.wrong_tokens > 0
         size = len(self._counts)
-        self._counts[:, 0] += np.bincount(found.hold_lengths[wrong], None, size)
-        self._counts[:, 1] += np.bincount(found.hold_lengths, None, size)
-        self._wrong_tokens += int(found.wrong_tokens.sum(dtype=np.int64))
-        least = int(found.margins.argmin())
-        if found.margins[least] < self._min_margin:
-            self._min_margin = float(found.margins[least])
-            self._min_input = found.inputs[least]
+        self._counts[:, 0] += np.bincount(block.hold_lengths[wrong], None, size)
+        self._counts[:, 1] += np.bincount(block.hold_lengths, None, size)
+        self._wrong_tokens += int(block.wrong_tokens.sum(dtype=np.int64))
+        least = int(block.margins.argmin())
+        if block.margins[least] < self._min_margin:
+            self._min_margin = float(block.margins[least])
+            self._min_input = block.inputs[least]
         if not wrong.any():
             return
-        inputs, margins = found.inputs[wrong], found.margins[wrong]
+        inputs, margins = block.inputs[wrong], block.margins[wrong]
         if self._held_out is not None:
             self._held_out_wrong += int(self._held_out[inputs].sum())
         self._failures.append((inputs, margins))
@@ -245,7 +263,7 @@ class _Tally:
             self._failures = [self._worst()]
 
     def _worst(self) -> tuple[Any, Any]:
-        """The failures to list, worst first."""
+        """Return the failures to list, smallest margin first."""
         inputs, margins = (
             np.concatenate(parts) for parts in zip(*self._failures, strict=True)
         )
@@ -302,7 +320,7 @@ class _Tally:
 
 
 def _symbols(task: TransducerTask, inputs: Any) -> npt.NDArray[np.int32]:
-    """The symbols of inputs that may be numbers."""
+    """Return inputs as symbols, given as numbers (int64) or symbols."""
     inputs = np.asarray(inputs)
     if inputs.dtype == np.int64:
         return task.symbols_of(inputs)
@@ -315,10 +333,10 @@ def _predict(model: keras.Model, symbols: Any) -> npt.NDArray[np.float32]:
     return model.predict(without_autotuning(dataset), verbose=0)
 
 
-def _ask(
+def _compare(
     model: keras.Model, task: TransducerTask, inputs: Any
 ) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.float32]]:
-    """Wrong tokens and the smallest margin of inputs, by `predict`."""
+    """Return each input's number of wrong tokens and smallest margin."""
     if not len(inputs):
         return np.zeros(0, np.int16), np.zeros(0, np.float32)
     symbols = _symbols(task, inputs)
@@ -329,24 +347,24 @@ def _ask(
     return wrong.sum(-1, dtype=np.int16), margins.min(-1)
 
 
-def _settle(
-    model: keras.Model, task: TransducerTask, answers: Answers
-) -> Answers:
-    """The answers, with those that are too close to call asked again."""
-    again = np.flatnonzero(answers.close)
-    if not len(again):
-        return answers
-    wrong_tokens, margins = answers.wrong_tokens.copy(), answers.margins.copy()
-    wrong_tokens[again], margins[again] = _ask(
-        model, task, answers.inputs[again]
+def _recheck_close(
+    model: keras.Model, task: TransducerTask, checked: CheckedInputs
+) -> CheckedInputs:
+    """Return the check, with inputs of a close margin checked by `predict`."""
+    close = np.flatnonzero(checked.close)
+    if not len(close):
+        return checked
+    wrong_tokens, margins = checked.wrong_tokens.copy(), checked.margins.copy()
+    wrong_tokens[close], margins[close] = _compare(
+        model, task, checked.inputs[close]
     )
     return dataclasses.replace(
-        answers, wrong_tokens=wrong_tokens, margins=margins
+        checked, wrong_tokens=wrong_tokens, margins=margins
     )
 
 
 def _all_inputs(task: TransducerTask) -> Iterator[tuple[int, Any]]:
-    """The domain as numbers, part by part, and how many were looked at."""
+    """Yield the number of sequences in a part, and its inputs as numbers."""
     total = task.num_symbols**task.num_bits
     for first in range(0, total, _PART):
         numbers = np.arange(first, min(total, first + _PART))
@@ -354,19 +372,27 @@ def _all_inputs(task: TransducerTask) -> Iterator[tuple[int, Any]]:
         yield len(numbers), numbers[task.in_domain(states)]
 
 
-def _asked(model: keras.Model, task: TransducerTask, inputs: Any) -> Answers:
-    """The answers to inputs, by `predict` alone."""
-    runs = task.hold_length(_symbols(task, inputs)).astype(np.int16)
-    wrong_tokens, margins = _ask(model, task, inputs)
-    return Answers(
-        inputs, runs, wrong_tokens, margins, np.zeros(len(inputs), np.bool_)
+def _check_predicted(
+    model: keras.Model, task: TransducerTask, inputs: Any
+) -> CheckedInputs:
+    """Check inputs by `predict` alone."""
+    hold_lengths = task.hold_length(_symbols(task, inputs)).astype(np.int16)
+    wrong_tokens, margins = _compare(model, task, inputs)
+    return CheckedInputs(
+        inputs,
+        hold_lengths,
+        wrong_tokens,
+        margins,
+        np.zeros(len(inputs), np.bool_),
     )
 
 
-def _followed(cells: LSTMStepper, task: TransducerTask, inputs: Any) -> Answers:
-    """The answers to inputs, without keeping what each layer returns."""
+def _check_scanned(
+    stepper: LSTMStepper, task: TransducerTask, inputs: Any
+) -> CheckedInputs:
+    """Check inputs step by step, without storing the layers' outputs."""
     symbols = inputs.astype(np.int32)
-    runs = task.hold_length(symbols).astype(np.int16)
-    found = cells.scan(symbols, task.targets(symbols))
-    wrong_tokens, margins, close = (each.numpy() for each in found)
-    return Answers(inputs, runs, wrong_tokens, margins, close)
+    hold_lengths = task.hold_length(symbols).astype(np.int16)
+    scanned = stepper.scan(symbols, task.targets(symbols))
+    wrong_tokens, margins, close = (each.numpy() for each in scanned)
+    return CheckedInputs(inputs, hold_lengths, wrong_tokens, margins, close)

@@ -120,7 +120,7 @@ json.dump(found, sys.stdout)
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Finished runs by name, whose models are never loaded."""
+    """Return a folder of finished runs, whose models are never loaded."""
     path = tmp_path_factory.mktemp("runs")
     saved = DATA / "run-0.1.0-finished"
     for name in ("finished", "last_state", "images"):
@@ -134,7 +134,7 @@ def folder(tmp_path_factory):
 
 
 def refuse(folder, cases):
-    """Run commands one after the other in one process."""
+    """Run commands one after another in one process; return the results."""
     done = subprocess.run(
         [sys.executable, "-c", REFUSE],
         input=json.dumps(cases),
@@ -165,6 +165,6 @@ def test_every_rule_is_checked_before_tensorflow_is_loaded(folder):
         assert text in err, (command, err)
         assert err.count("\n") == 1, command
         assert heavy == [], command
-        # Of the process as a whole; the machine may be busy.
+        # CPU time with startup; the least of three, as machines may be busy.
         assert min(result[-1] for result in results) < 0.5, command
     assert sorted(folder.rglob("*")) == before

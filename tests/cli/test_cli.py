@@ -18,7 +18,7 @@ def in_a_folder_of_its_own(tmp_path, monkeypatch):
 
 
 def run(*arguments, **options):
-    """The command in a process of its own."""
+    """Run the command in a separate process."""
     return subprocess.run(
         [sys.executable, "-m", "keras_lstm", *arguments],
         capture_output=True,
@@ -34,7 +34,7 @@ def test_a_run_from_the_shell(tmp_path):
     environment.pop("TF_CPP_MIN_LOG_LEVEL", None)
     done = run("train", "increment", *SMALL, env=environment)
     assert done.returncode == 0
-    # Standard output is the result, standard error nothing but progress.
+    # Standard output holds the result, standard error only progress.
     lines = done.stderr.splitlines()
     assert [line.split("  ")[0] for line in lines] == ["epoch 1/2", "epoch 2/2"]
     assert "carry length" in done.stdout
@@ -152,7 +152,7 @@ BAD = [
     ("train increment --run-dir held", "`run_dir` must not hold a run yet"),
     ("train increment --run-dir key.yaml", "`run_dir` must be a folder"),
     ("train increment --run-dir key.yaml/x", "`run_dir` must be a folder"),
-    (f"train increment --run-dir {'x' * 300}", "`run_dir` must be a path"),
+    (f"train increment --run-dir {'x' * 300}", "`run_dir` must be the path"),
     ("train increment --resume", "`resume` needs `run_dir`"),
     ("train increment --preset a:b", "`a:b` is no preset"),
     ("train increment --config a:b", "`config` must be a readable file"),

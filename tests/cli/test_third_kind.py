@@ -1,4 +1,4 @@
-"""A new kind of task is one file: everything else comes with it."""
+"""A new kind of task takes one file, and every command supports it."""
 
 import json
 import pathlib
@@ -14,7 +14,7 @@ SMALL = ["--preset", "digits", "--units", "16", "--batch-size", "50"]
 
 @pytest.fixture(scope="module")
 def run_dir(tmp_path_factory):
-    """A run that was stopped after two epochs and resumed."""
+    """Return the folder of a run of two epochs that was resumed."""
     path = tmp_path_factory.mktemp("majority") / "run"
     arguments = ["train", TASK, *SMALL, "--quiet", "--run-dir", str(path)]
     assert main([*arguments, "--schedule", "constant", "--epochs", "2"]) == 0

@@ -1,3 +1,4 @@
+import fcntl
 import os
 import resource
 import subprocess
@@ -108,7 +109,7 @@ def test_a_folder_is_replaced_whole(tmp_path):
             temporary.mkdir()
             (temporary / "a").write_text(text)
     assert (path / "a").read_text() == "new"
-    # Nothing was written that could be moved.
+    # The block makes no folder, so there is nothing to move.
     with pytest.raises(OSError, match="No such file"), replacing_folder(path):
         pass
     assert (path / "a").read_text() == "new"
@@ -116,7 +117,7 @@ def test_a_folder_is_replaced_whole(tmp_path):
 
 
 def test_a_folder_comes_back_after_a_kill(tmp_path):
-    # As a process leaves it that is killed between two moves.
+    # The state after a process was killed between the two moves.
     old = tmp_path / ".model.old"
     old.mkdir()
     (old / "a").write_text("old")
@@ -134,3 +135,33 @@ def test_folders_half_written_are_removed(tmp_path):
     (tmp_path / ".report.123.part.json").write_text("")
     remove_temporary(tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_locked_for_nothing_is_removed(tmp_path):
+    folder = tmp_path / "logs" / "task" / "run"
+    with locked(folder):
+        assert folder.is_dir()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["history.csv", ".hidden"])
+def test_a_folder_that_was_used_or_was_there_stays(tmp_path, name):
+    with locked(tmp_path / "used"):
+        (tmp_path / "used" / name).write_text("")
+    assert (tmp_path / "used" / name).exists()
+    (tmp_path / "there").mkdir()
+    with locked(tmp_path / "there"):
+        pass
+    assert (tmp_path / "there").is_dir()
+
+
+def test_a_lock_that_was_removed_in_between_is_no_lock(tmp_path, monkeypatch):
+    def leave(descriptor, operation):
+        (tmp_path / ".lock").unlink()
+
+    monkeypatch.setattr(fcntl, "flock", leave)
+    with (
+        pytest.raises(InputError, match="another process has just released"),
+        locked(tmp_path),
+    ):
+        pass

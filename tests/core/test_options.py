@@ -9,11 +9,11 @@ from keras_lstm.core.options import Options, check_keys, option
 
 @dataclasses.dataclass(frozen=True)
 class Example(Options):
-    count: int = option(1, "how many", minimum=1, maximum=9)
-    share: float = option(0.5, "which share", minimum=0.0, below=1.0)
-    kind: str = option("a", "which kind", choices=("a", "b"))
+    count: int = option(1, "number of items", minimum=1, maximum=9)
+    fraction: float = option(0.5, "a fraction", minimum=0.0, below=1.0)
+    kind: str = option("a", "a kind", choices=("a", "b"))
     limit: float | None = option(None, "a limit", above=0.0)
-    on: bool = option(False, "whether")
+    on: bool = option(False, "a switch")
     size: typing.Optional[int] = option(None, "a size")  # noqa: UP045
 
 
@@ -27,11 +27,11 @@ class Example(Options):
         ({"count": True}, "`count` must be an integer from 1 to 9"),
         ({"count": 1.0}, "Received: count=1.0"),
         (
-            {"share": 1.0},
-            "`share` must be a finite number of at least 0.0 and below 1.0",
+            {"fraction": 1.0},
+            "`fraction` must be a finite number of at least 0.0 and below 1.0",
         ),
-        ({"share": float("nan")}, "Received: share=nan"),
-        ({"share": float("inf")}, "Received: share=inf"),
+        ({"fraction": float("nan")}, "Received: fraction=nan"),
+        ({"fraction": float("inf")}, "Received: fraction=inf"),
         ({"kind": "c"}, "`kind` must be one of a, b. Received: kind=c"),
         ({"limit": 0}, "a finite number above 0.0, or none"),
         ({"on": 1}, "`on` must be true or false"),
@@ -52,7 +52,7 @@ def test_an_integer_serves_as_a_number():
     ("name", "text", "value"),
     [
         ("count", "3", 3),
-        ("share", "1e-3", 0.001),
+        ("fraction", "1e-3", 0.001),
         ("limit", "none", None),
         ("size", "3", 3),
         ("on", "true", True),
@@ -65,7 +65,7 @@ def test_a_flag_is_read_as_its_type(name, text, value):
 
 @pytest.mark.parametrize(
     ("name", "text"),
-    [("count", "3.5"), ("share", "much"), ("on", "1"), ("count", "none")],
+    [("count", "3.5"), ("fraction", "much"), ("on", "1"), ("count", "none")],
 )
 def test_text_of_another_type_is_refused(name, text):
     with pytest.raises(InputError, match=f"Received: {name}={text}"):

@@ -44,20 +44,25 @@ def assert_near(model, other, atol=1e-5):
 
 @pytest.mark.parametrize("jit_compile", [False, True])
 @pytest.mark.parametrize("num_microbatches", [1, 2, 4])
-def test_shards_learn_what_the_whole_batch_does(shards, jit_compile):
+def test_microbatches_learn_what_the_whole_batch_does(
+    num_microbatches, jit_compile
+):
     whole, logs = fitted(SMALL)
-    changes = {"num_microbatches": shards, "jit_compile": jit_compile}
-    sharded, sharded_logs = fitted(SMALL.replace(Increment, **changes))
-    assert_near(sharded, whole)
-    assert sharded_logs == pytest.approx(logs, abs=1e-6)
-    # Counted over all that was seen.
-    assert sharded_logs["token_accuracy"] == logs["token_accuracy"]
-    assert int(sharded.optimizer.iterations) == 12
+    changes = {
+        "num_microbatches": num_microbatches,
+        "jit_compile": jit_compile,
+    }
+    split, split_logs = fitted(SMALL.replace(Increment, **changes))
+    assert_near(split, whole)
+    assert split_logs == pytest.approx(logs, abs=1e-6)
+    # Accuracies are counted in integers, without rounding.
+    assert split_logs["token_accuracy"] == logs["token_accuracy"]
+    assert int(split.optimizer.iterations) == 12
 
 
 CONFIGS = {
-    # What it adds to the loss; averages of weights.
-    "early answers": get_preset("digits").replace(
+    # Has a layer that adds to the loss, and averages of weights.
+    "early prediction": get_preset("digits").replace(
         ImageRows,
         units=8,
         batch_size=128,
@@ -76,16 +81,16 @@ CONFIGS = {
 def test_what_is_added_to_the_loss_counts(name, jit_compile):
     config = CONFIGS[name]
     whole, logs = fitted(config, steps=4)
-    sharded, sharded_logs = fitted(
+    split, split_logs = fitted(
         config.replace(
             type(config.task), num_microbatches=2, jit_compile=jit_compile
         ),
         steps=4,
     )
-    # Half of float32's digits where it computes in float16.
+    # float16 has about half the digits of float32.
     atol = 5e-3 if name == "mixed" else 1e-5
-    assert_near(sharded, whole, atol)
-    assert sharded_logs["loss"] == pytest.approx(logs["loss"], abs=atol)
+    assert_near(split, whole, atol)
+    assert split_logs["loss"] == pytest.approx(logs["loss"], abs=atol)
 
 
 def test_several_steps_in_a_call_are_the_same_steps():
@@ -98,7 +103,7 @@ def test_several_steps_in_a_call_are_the_same_steps():
 
 @keras.saving.register_keras_serializable("keras_lstm_tests")
 class Seen(keras.metrics.Metric):
-    """The outputs of the last batch."""
+    """Metric that keeps the outputs of the last batch."""
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
@@ -115,9 +120,10 @@ class Seen(keras.metrics.Metric):
 
 
 @pytest.mark.parametrize("jit_compile", [False, True])
-def test_each_shard_draws_noise_of_its_own(jit_compile):
-    for shards in (1, 2):
-        # An earlier test may have asked for deterministic operations.
+def test_each_microbatch_draws_its_own_noise(jit_compile):
+    for num_microbatches in (1, 2):
+        # An earlier test may have enabled deterministic operations, which
+        # require a seed.
         keras.utils.set_random_seed(0)
         noise = keras.layers.GaussianNoise(1.0, seed=5)
         model = keras.Sequential(
@@ -126,12 +132,12 @@ def test_each_shard_draws_noise_of_its_own(jit_compile):
         model.layers[-1].set_weights([np.eye(3), np.zeros(3)])
         metric = Seen()
         model.compile("sgd", "mse", metrics=[metric], jit_compile=False)
-        enable_microbatches(model, shards, jit_compile=jit_compile)
+        enable_microbatches(model, num_microbatches, jit_compile=jit_compile)
         zeros = np.zeros((8, 3), np.float32)
         model.fit(zeros, zeros, batch_size=8, verbose=0)
         assert len({tuple(row) for row in metric.seen.numpy()}) == 8
-        # A step draws once, in as many parts as may be: a run that is
-        # resumed goes on from here.
+        # The seed advances once per step, whatever the number of
+        # microbatches: a resumed run continues from this state.
         assert noise.seed_generator.state.numpy().tolist() == [5, 1]
 
 
@@ -139,12 +145,12 @@ def test_sample_weights_count():
     found = []
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(2, 8, 3)).astype(np.float32)
-    for shards in (None, 4):
+    for num_microbatches in (None, 4):
         keras.utils.set_random_seed(0)
         model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(3)])
         model.compile("sgd", "mse", jit_compile=False)
-        if shards is not None:
-            enable_microbatches(model, shards)
+        if num_microbatches is not None:
+            enable_microbatches(model, num_microbatches)
         history = model.fit(
             x, y, sample_weight=np.arange(8.0), batch_size=8, verbose=0
         )
@@ -153,7 +159,7 @@ def test_sample_weights_count():
     assert found[0][1] == pytest.approx(found[1][1])
 
 
-def test_a_run_learns_in_shards_and_shows_its_graph(tmp_path):
+def test_a_run_learns_in_microbatches_and_shows_its_graph(tmp_path):
     changes = {"num_microbatches": 2, "jit_compile": True}
     result = train(
         SMALL.replace(Increment, **changes), tmp_path / "run", quiet=True
@@ -162,7 +168,7 @@ def test_a_run_learns_in_shards_and_shows_its_graph(tmp_path):
     assert_near(result.model, whole.model)
     drawn = graph(tmp_path / "run" / "train")
     called = {function.signature.name for function in drawn.library.function}
-    assert any("gradients_of_shard" in name for name in called)
+    assert any("gradients_of_microbatch" in name for name in called)
 
 
 def compiled(*layers, loss="mse"):
@@ -176,11 +182,11 @@ ONES = np.ones((4, 4), np.float32)
 
 def test_regularizers_count():
     found = []
-    for shards in (None, 2):
+    for num_microbatches in (None, 2):
         keras.utils.set_random_seed(0)
         model = compiled(keras.layers.Dense(4, kernel_regularizer="l2"))
-        if shards is not None:
-            enable_microbatches(model, shards)
+        if num_microbatches is not None:
+            enable_microbatches(model, num_microbatches)
         history = model.fit(ONES, ONES, verbose=0)
         found.append((model, history.history["loss"]))
     assert_near(found[0][0], found[1][0])
@@ -212,7 +218,7 @@ def test_other_models_are_refused():
     with pytest.raises(InputError, match="forward pass changes variables"):
         enable_microbatches(model, 2).fit(ONES, ONES, verbose=0)
     whole = compiled(keras.layers.Dense(1))
-    # Keras does not let it be where TensorFlow is to be deterministic.
+    # `compile` turns it off if TensorFlow operations are deterministic.
     whole._jit_compile = True
     with pytest.raises(InputError, match="with jit_compile=False"):
         enable_microbatches(whole, 2)
@@ -248,7 +254,7 @@ def test_a_model_that_counts_steps_is_refused():
         get_preset("increment-proved").replace(jit_compile=True)
 
 
-def test_shards_divide_the_batch():
+def test_microbatches_divide_the_batch():
     with pytest.raises(
         InputError, match=r"`num_microbatches` must divide .*128"
     ):

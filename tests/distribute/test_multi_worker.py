@@ -26,7 +26,7 @@ SMALL = ("--num-bits", "8", "--units", "16", "--learning-rate", "0.05")
 
 @pytest.fixture(scope="module")
 def cluster():
-    """scripts/local_cluster.py as a module."""
+    """Return scripts/local_cluster.py as a module."""
     path = ROOT / "scripts" / "local_cluster.py"
     spec = importlib.util.spec_from_file_location("local_cluster", path)
     module = importlib.util.module_from_spec(spec)
@@ -36,8 +36,11 @@ def cluster():
 
 @pytest.fixture
 def run(cluster, monkeypatch):
-    """Runs a command as workers; their exit codes and lines. Ends them all."""
-    # Each with one device, as in a cluster of machines.
+    """Return a function that runs a command as workers.
+
+    It returns their exit codes and lines. All workers are ended after the test.
+    """
+    # Each worker has one device, as in a cluster of machines.
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
     started = []
 
@@ -67,7 +70,7 @@ def compare(tmp_path, run, mirrored, num_workers):
     )
     assert codes == [0] * num_workers, lines
     found = [np.load(f"{tmp_path}/out.{i}.npz") for i in range(num_workers)]
-    # When stock Keras no longer fails, `enable_multi_worker` is not needed.
+    # If stock Keras no longer fails, `enable_multi_worker` is not needed.
     assert all(str(each["stock"]) != "none" for each in found)
     assert [bool(each["chief"]) for each in found] == [
         index == 0 for index in range(num_workers)
@@ -121,12 +124,13 @@ def test_three_workers_learn_what_one_device_learns(tmp_path, run, mirrored):
 
 
 def finished(tmp_path, codes, lines):
-    """Checks a cluster's run folder; its report."""
+    """Check a cluster's run folder, and return its report."""
     assert codes == [0] * len(codes), lines
     run_dir = tmp_path / "run"
     report = json.loads((run_dir / "report.json").read_text())
     assert report["num_wrong"] == 0
-    # One history, one event file of each kind: nobody else has written.
+    # Only the chief has written: a second writer would add lines to the
+    # history.
     for name in ("train", "validation"):
         assert len(list((run_dir / name).iterdir())) >= 1
     with (run_dir / "history.csv").open() as file:
@@ -185,13 +189,13 @@ def test_workers_that_disagree_are_refused(tmp_path, run):
 
 def test_a_worker_alone_may_be_stopped(tmp_path, cluster):
     processes = cluster.start([*TRAIN, "--run-dir", str(tmp_path / "run")], 2)
-    # One of two: the other waits for it.
+    # The other worker waits for this one.
     processes[1].kill()
     try:
         for line in processes[0].stdout:
             if line.startswith("waiting for all of 2 workers"):
                 break
-        # Long enough for it to be where Python hears no signal.
+        # By then it waits in TensorFlow, where Python handles no signals.
         time.sleep(8)
         assert processes[0].poll() is None
         processes[0].send_signal(signal.SIGINT)
@@ -200,7 +204,7 @@ def test_a_worker_alone_may_be_stopped(tmp_path, cluster):
         cluster.end(processes)
         for process in processes:
             process.stdout.close()
-    # The latter where it was not yet there.
+    # 130 if Python handled the signal, before that wait.
     assert processes[0].returncode in (-signal.SIGINT, 130)
 
 
@@ -210,34 +214,34 @@ def test_a_worker_alone_may_be_stopped(tmp_path, cluster):
         ("{", "JSONDecodeError"),
         ("[]", "TypeError"),
         ('{"cluster": {}}', "KeyError: 'task'"),
-        ("worker,3", "index 3 is not one of 2"),
-        ("worker,-1", "index -1 is not one of 2"),
+        ("worker,3", "index 3 is out of range for 2 addresses"),
+        ("worker,-1", "index -1 is out of range for 2 addresses"),
         ("worker,one", "ValueError"),
         ("evaluator,0", "KeyError: 'evaluator'"),
         (
             '{"cluster": {"worker": ["a"]}, "task": '
             '{"type": "worker", "index": 0}}',
-            "addresses are host:port",
+            "addresses must be host:port",
         ),
         (
             '{"cluster": {"worker": ["a:99999"]}, "task": '
             '{"type": "worker", "index": 0}}',
-            "addresses are host:port",
+            "addresses must be host:port",
         ),
         (
             '{"cluster": {"worker": ["a:1", "a:1"]}, "task": '
             '{"type": "worker", "index": 0}}',
-            "two workers have one address",
+            "two workers have the same address",
         ),
         (
             '{"cluster": {"worker": ["a:1"], "ps": ["b:1"]}, "task": '
             '{"type": "worker", "index": 0}}',
-            "parameter servers are not used",
+            "parameter servers are not supported",
         ),
         (
             '{"cluster": {"worker": ["a:1"], "ps": ["b:1"]}, "task": '
             '{"type": "ps", "index": 0}}',
-            "task ps is none of chief and worker",
+            "task type ps is neither chief nor worker",
         ),
     ],
 )
@@ -256,7 +260,7 @@ def test_a_malformed_cluster_is_one_line(monkeypatch, text, problem, name):
         strategies.get_strategy(name)
     assert f"({problem}" in str(info.value)
     assert "\n" not in str(info.value)
-    # Who does not ask for several workers is not asked.
+    # Other strategies do not read TF_CONFIG.
     assert strategies.get_strategy("default").num_replicas_in_sync == 1
 
 
@@ -288,7 +292,7 @@ def test_who_writes(monkeypatch):
 def test_auto_takes_several_workers_where_there_are(monkeypatch):
     made = []
     monkeypatch.setattr(
-        strategies, "_made_once", lambda kind, make: made.append(kind)
+        strategies, "_make_once", lambda kind, make: made.append(kind)
     )
     cluster_of(monkeypatch, "worker", 1, worker=["a:1", "b:1"])
     strategies.get_strategy("auto")
@@ -315,7 +319,7 @@ def compiled(strategy, **options):
             "mse",
             **({"jit_compile": False} | options),
         )
-    # Where operations are deterministic Keras refuses it by itself.
+    # `compile` turns it off if TensorFlow operations are deterministic.
     model._jit_compile = jit_compile
     return model
 
@@ -398,7 +402,7 @@ def test_clipping_does_not_depend_on_replicas(mirrored, name):
 
 
 def test_keras_still_clips_each_replicas_part(mirrored):
-    """When it does not, `clip_aggregated_gradients` is no longer needed."""
+    """If it does not, `clip_aggregated_gradients` is no longer needed."""
     make = OPTIMIZERS["global_clipnorm"]
     alone = clipped(tf.distribute.get_strategy(), make, fix=False)
     two = clipped(mirrored, make, fix=False)

@@ -15,7 +15,7 @@ from keras_lstm.tasks.increment import Increment
 
 def test_without_a_gpu_auto_is_the_default_strategy():
     if tf.config.list_physical_devices("GPU"):
-        pytest.skip("there is a GPU here")
+        pytest.skip("needs a machine without a GPU")
     assert get_strategy("auto") is tf.distribute.get_strategy()
     assert get_strategy("default").num_replicas_in_sync == 1
 
@@ -26,28 +26,28 @@ def test_with_gpus_auto_is_mirrored_on_them(monkeypatch, num_gpus):
         tf.config.LogicalDevice(f"/device:GPU:{i}", "GPU")
         for i in range(num_gpus)
     ]
-    asked = []
+    requested = []
     monkeypatch.setattr(
         strategies.tf.config, "list_logical_devices", lambda kind: gpus
     )
-    monkeypatch.setattr(strategies, "_made_once", lambda kind, make: make())
+    monkeypatch.setattr(strategies, "_make_once", lambda kind, make: make())
     monkeypatch.setattr(
-        strategies.tf.distribute, "MirroredStrategy", asked.append
+        strategies.tf.distribute, "MirroredStrategy", requested.append
     )
     get_strategy("auto")
-    assert asked == [[gpu.name for gpu in gpus]]
+    assert requested == [[gpu.name for gpu in gpus]]
 
 
 def test_mirrored_takes_all_cpu_devices_where_there_is_no_gpu(monkeypatch):
     if tf.config.list_physical_devices("GPU"):
-        pytest.skip("there is a GPU here")
-    asked = []
-    monkeypatch.setattr(strategies, "_made_once", lambda kind, make: make())
+        pytest.skip("needs a machine without a GPU")
+    requested = []
+    monkeypatch.setattr(strategies, "_make_once", lambda kind, make: make())
     monkeypatch.setattr(
-        strategies.tf.distribute, "MirroredStrategy", asked.append
+        strategies.tf.distribute, "MirroredStrategy", requested.append
     )
     get_strategy("mirrored")
-    assert asked == [["/device:CPU:0", "/device:CPU:1"]]
+    assert requested == [["/device:CPU:0", "/device:CPU:1"]]
 
 
 def test_an_unknown_strategy_is_refused():

@@ -65,15 +65,15 @@ def test_the_runtime_of_the_format_answers_as_keras_does(
     assert found.num_checked == 1000
     assert found.largest_difference < 1e-6
     assert [each.name for each in tmp_path.iterdir()] == [path.name]
-    ask = FORMATS[format_name].load(
+    infer = FORMATS[format_name].load(
         path, "rows" if name == "images" else "symbols"
     )
     lengths = (1, 6, 77) if name == "per_step" else (6,)
     for length in lengths:
         for batch_size in (1, 3):
-            asked = inputs(name, batch_size, length)
+            batch = inputs(name, batch_size, length)
             np.testing.assert_allclose(
-                ask(asked), model(asked), rtol=1e-5, atol=1e-6
+                infer(batch), model(batch), rtol=1e-5, atol=1e-6
             )
 
 
@@ -106,12 +106,12 @@ def test_an_onnx_file_names_what_may_vary(tmp_path):
         )
     ]
     assert sizes == [["batch", "time"], ["batch", "time", 2]]
-    # Not a loop over the steps: the runtime's own LSTM.
+    # The runtime's own LSTM, rather than a loop over the steps.
     assert [node.op_type for node in graph.node].count("LSTM") == 2
 
 
 @pytest.mark.parametrize("format_name", FORMATS)
-@pytest.mark.parametrize("wrong", ["answers", "logits", "nan", "shape"])
+@pytest.mark.parametrize("wrong", ["predictions", "logits", "nan", "shape"])
 def test_a_model_that_answers_otherwise_is_not_left_behind(
     tmp_path, monkeypatch, format_name, wrong
 ):
@@ -122,15 +122,15 @@ def test_a_model_that_answers_otherwise_is_not_left_behind(
     export_model(model, task, format_name, path)
     kept = sorted(tmp_path.rglob("*"))
     change = {
-        "answers": lambda logits: logits[..., ::-1],
+        "predictions": lambda logits: logits[..., ::-1],
         "logits": lambda logits: logits + 0.01,
         "nan": lambda logits: logits * np.nan,
         "shape": lambda logits: logits[:, :-1],
     }[wrong]
 
     def load(at, name):
-        ask = kind.load(at, name)
-        return lambda asked: change(ask(asked))
+        infer = kind.load(at, name)
+        return lambda batch: change(infer(batch))
 
     monkeypatch.setitem(FORMATS, format_name, kind._replace(load=load))
     with pytest.raises(RunError, match="exported model"):
@@ -163,13 +163,13 @@ def test_one_that_is_there_is_replaced_only_if_asked(tmp_path, format_name):
     else:
         path.write_text("old")
     needs(format_name)
-    with pytest.raises(InputError, match="`output` must not be there yet"):
+    with pytest.raises(InputError, match="`output` must not exist unless"):
         check_export(format_name, path)
     model = made("images")
     export_model(model, TASKS["images"], format_name, path, overwrite=True)
-    asked = inputs("images", 2)
-    ask = FORMATS[format_name].load(path, "rows")
-    np.testing.assert_allclose(ask(asked), model(asked), atol=1e-6)
+    batch = inputs("images", 2)
+    infer = FORMATS[format_name].load(path, "rows")
+    np.testing.assert_allclose(infer(batch), model(batch), atol=1e-6)
 
 
 @pytest.mark.parametrize("format_name", FORMATS)
@@ -185,16 +185,16 @@ def test_nothing_but_such_a_model_is_replaced(tmp_path, format_name):
         (tmp_path / f"folder{suffix}").mkdir()
         paths = [tmp_path / f"folder{suffix}"]
     else:
-        # A model, and something that is none.
+        # A model, and a file that does not belong to it.
         (tmp_path / "both").mkdir()
         (tmp_path / "both" / "saved_model.pb").touch()
         (tmp_path / "both" / "notes.txt").touch()
         paths = [folder, folder / "chapter.tex", tmp_path / "both"]
         paths += [pathlib.Path("/")]
     for path in paths:
-        with pytest.raises(InputError, match="`overwrite` replaces a"):
+        with pytest.raises(InputError, match="model to be overwritten"):
             check_export(format_name, path, overwrite=True)
-    with pytest.raises(InputError, match="`output` must be below a folder"):
+    with pytest.raises(InputError, match="`output` must not be below a file"):
         check_export(format_name, folder / "chapter.tex" / f"model{suffix}")
     with pytest.raises(InputError, match="`output` must be a path"):
         check_export(format_name, tmp_path / f"{'a' * 300}{suffix}")
@@ -240,7 +240,7 @@ def test_a_saved_model_may_compute_in_mixed_precision(tmp_path):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """A finished run."""
+    """Return the folder of a finished run."""
     run_dir = tmp_path_factory.mktemp("runs") / "mine"
     config = get_preset("increment").replace(
         Increment, num_bits=6, units=4, epochs=1, steps_per_epoch=2
@@ -263,7 +263,7 @@ def test_export_from_the_shell(run, capsys):
     assert main(command) == 2
     err = capsys.readouterr().err
     assert err.count("\n") == 1
-    assert "`output` must not be there yet" in err
+    assert "`output` must not exist unless `overwrite` is set" in err
     assert main([*command, "--overwrite"]) == 0
     assert main([*command[:-1], "saved"]) == 2
     assert "Did you mean `saved_model`" in capsys.readouterr().err
@@ -297,7 +297,7 @@ def test_the_model_loads_in_a_fresh_process_without_this_package(run):
     ],
 )
 def test_a_model_that_brings_code_is_refused(tmp_path, run, capsys, command):
-    """By every command that loads a model; `evaluate` is for other tasks."""
+    """Test each command that loads a model; `evaluate` is for other tasks."""
     evil = tmp_path / "evil"
     evil.mkdir()
     config = json.dumps(str(tmp_path / "proof-of-code"))
@@ -328,7 +328,7 @@ def test_a_model_that_brings_code_is_refused(tmp_path, run, capsys, command):
 
 
 def test_a_lambda_that_names_a_function_is_refused_too(tmp_path, run, capsys):
-    """Safe mode lets it pass."""
+    """Keras's safe mode loads such a layer, so the package must refuse it."""
     evil = tmp_path / "evil"
     shutil.copytree(run, evil)
     stock = keras.saving.load_model(run / "model.keras")

@@ -25,7 +25,7 @@ from keras_lstm.training.train import train
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """Finished runs by name; of `proved` every answer is right."""
+    """Return the folder of finished runs; `proved` makes no mistakes."""
     folder = tmp_path_factory.mktemp("runs")
     proved = get_preset("increment-proved").replace(Increment, num_bits=8)
     train(proved, folder / "proved", quiet=True)
@@ -39,7 +39,7 @@ def runs(tmp_path_factory):
 
 
 def typed(text):
-    """Standard input, with something in it."""
+    """Return a standard input with these bytes in it."""
     return io.TextIOWrapper(io.BytesIO(text))
 
 
@@ -97,7 +97,7 @@ def test_a_stream_is_answered_line_by_line(runs, tmp_path, capsys, monkeypatch):
         ("proved", ["12x"], "`input` must be 8 digits below 2"),
         ("proved", ["1", "-5"], "a number that is not negative"),
         ("proved", ["@nowhere"], "`input` must be a file after @"),
-        ("proved", ["@empty"], "`input` must hold something"),
+        ("proved", ["@empty"], "`input` must not be empty"),
         ("proved", ["7", "--rows", "3"], "`rows` is for images"),
         ("short", ["64"], "at most 6 bits, which the last_state head reads"),
         ("digits", ["nowhere.png"], "`input` must be a file of images"),
@@ -126,7 +126,7 @@ def test_bad_input_is_one_line(
     Image.new("L", (8, 8)).save("half.png")
     whole = (tmp_path / "half.png").read_bytes()
     (tmp_path / "half.png").write_bytes(whole[:45])
-    # A header that promises 16 gigapixels.
+    # A header that announces 16 gigapixels.
     huge = bytearray(whole)
     huge[16:24] = (2**17).to_bytes(4, "big") * 2
     huge[29:33] = zlib.crc32(huge[12:29]).to_bytes(4, "big")
@@ -175,9 +175,9 @@ def test_images_are_named(runs, tmp_path, capsys, write_idx):
         *(*expected, expected[0], *expected, expected[0])
     ]
     assert [each.get("index") for each in found[:4]] == [0, 1, 2, None]
-    shares = np.exp(logits).max(-1) / np.exp(logits).sum(-1)
-    for each, share in zip(found[:3], shares, strict=True):
-        assert each["probability"] == pytest.approx(share, rel=1e-5)
+    confidences = np.exp(logits).max(-1) / np.exp(logits).sum(-1)
+    for each, confidence in zip(found[:3], confidences, strict=True):
+        assert each["probability"] == pytest.approx(confidence, rel=1e-5)
     assert predict(runs, "digits", paths[1]) == 0
     assert capsys.readouterr().out.startswith(f"{paths[1]} → {expected[0]}  (")
 
@@ -194,7 +194,7 @@ def test_an_answer_after_some_rows(runs, tmp_path, capsys):
         assert predict(runs, "digits", *both, "--rows", rows, "--json") == 0
         lines = map(json.loads, capsys.readouterr().out.splitlines())
         found.append([line["probability"] for line in lines])
-    # The rows from the sixth on have not been seen after five.
+    # After five rows the model has not read the sixth, where images differ.
     assert found[0][:2] == found[0][2:]
     assert found[1][:2] != found[1][2:]
 
@@ -204,7 +204,7 @@ def test_lengths_may_differ_within_a_stream(runs):
     model = build_model(task, ModelConfig(units=3))
     lines = read_lines([str(2**n) for n in range(0, 70, 3)])
     bad = []
-    answers = [
+    predictions = [
         each.fields
         for batch in prediction.predict(
             model,
@@ -215,10 +215,10 @@ def test_lengths_may_differ_within_a_stream(runs):
         )
         for each in batch
     ]
-    assert [int(each["input"]) for each in answers] == [
+    assert [int(each["input"]) for each in predictions] == [
         2**n for n in range(0, 70, 3)
     ]
-    assert [int(each["target"]) for each in answers] == [
+    assert [int(each["target"]) for each in predictions] == [
         2**n + 1 for n in range(0, 70, 3)
     ]
     assert not bad
@@ -226,7 +226,7 @@ def test_lengths_may_differ_within_a_stream(runs):
 
 def test_lines_that_are_no_text_are_bad_lines(runs, tmp_path, capsys):
     path = tmp_path / "numbers"
-    # As editors on Windows begin a file.
+    # Editors on Windows write a byte order mark first.
     path.write_bytes(b"\xef\xbb\xbf7\r\n\xff\r\n8")
     assert predict(runs, "proved", f"@{path}") == 1
     out, err = capsys.readouterr()
@@ -248,7 +248,7 @@ def test_closed_standard_input_is_one_line(runs, capsys, monkeypatch):
     assert predict(runs, "proved", "5", "-") == 2
     err = capsys.readouterr().err
     assert err.count("\n") == 1
-    assert "it is closed" in err
+    assert "standard input is closed" in err
     assert predict(runs, "proved", "5") == 0
 
 
@@ -260,14 +260,14 @@ def test_whoever_writes_into_a_pipe_is_answered_at_once(runs):
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
-        # Whatever the locale.
+        # An encoding that lacks the arrow must not stop the predictions.
         env=os.environ | {"PYTHONIOENCODING": "latin1"},
     ) as process:
         for number in (7, 8):
             process.stdin.write(f"{number}\n")
             process.stdin.flush()
-            answer = process.stdout.readline()
-            assert answer == f"{number} ? {number + 1}  right\n"
+            line = process.stdout.readline()
+            assert line == f"{number} ? {number + 1}  right\n"
         process.stdin.close()
         assert process.wait() == 0
 

@@ -22,7 +22,7 @@ def model():
 
 
 def pieces(length):
-    """Sizes that add up to a length."""
+    """Yield random sizes that add up to a length."""
     while length:
         size = int(rng.integers(1, min(length, 7) + 1))
         yield size
@@ -36,9 +36,9 @@ def test_bits_one_at_a_time_are_answered_as_the_whole(model):
     logits = [stream.feed_logits(bit) for bit in bits]
     np.testing.assert_allclose(logits, expected, atol=1e-6)
     stream.reset()
-    answers = [stream.feed(int(bit)) for bit in bits]
-    assert all(answer.shape == () for answer in answers)
-    np.testing.assert_array_equal(answers, predictions_of(expected))
+    predictions = [stream.feed(int(bit)) for bit in bits]
+    assert all(each.shape == () for each in predictions)
+    np.testing.assert_array_equal(predictions, predictions_of(expected))
 
 
 def test_pieces_of_many_streams_are_answered_as_the_whole(model):
@@ -135,13 +135,13 @@ def test_any_forward_lstm_is_streamed(options):
         ),
         (
             lambda: layers(keras.layers.Conv1D(2, 3, padding="same")),
-            "it looks ahead",
+            "it is not causal with stride 1",
         ),
         (
             lambda: layers(
                 keras.layers.Conv1D(2, 3, padding="causal", strides=2)
             ),
-            "it looks ahead",
+            "it is not causal with stride 1",
         ),
     ],
 )
@@ -153,7 +153,7 @@ def test_a_model_that_cannot_be_streamed_is_refused(made, message):
 @pytest.mark.parametrize(
     ("num_streams", "inputs", "message"),
     [
-        (None, 2, "symbols from 0 to 1. Received: 2"),
+        (None, 2, "symbols from 0 to 1. Received: inputs=2"),
         (None, -1, "symbols from 0 to 1"),
         (None, 0.5, "symbols from 0 to 1"),
         (None, [[0]], r"shape \(steps\), or without steps"),

@@ -1,3 +1,5 @@
+import types
+
 import keras
 import numpy as np
 import pytest
@@ -123,6 +125,19 @@ def test_an_unknown_initialiser_is_refused(text):
         ModelConfig(recurrent_initializer=text)
 
 
+def test_features_may_have_a_target_at_each_step():
+    task = types.SimpleNamespace(
+        name="tagging",
+        num_symbols=None,
+        num_classes=4,
+        input_shape=(6, 3),
+        output_shape=(6,),
+    )
+    model = build_model(task, ModelConfig(units=2))
+    assert model.input_shape == (None, None, 3)
+    assert model.output_shape == (None, None, 4)
+
+
 def test_images_need_the_last_state():
     with pytest.raises(InputError, match="`head` must be last_state"):
         build_model(ImageRows(), ModelConfig("per_step"))
@@ -150,7 +165,7 @@ def test_a_saved_model_needs_nothing_but_keras(tmp_path):
 @pytest.mark.gpu
 def test_a_gpu_trains_with_cudnn():
     if not tf.config.list_physical_devices("GPU"):
-        pytest.skip("there is no GPU here")
+        pytest.skip("needs a GPU")
     model = build_model(TASK, ModelConfig())
     model.compile("adam", "sparse_categorical_crossentropy", jit_compile=False)
     inputs = np.zeros((8, 6), np.int32)

@@ -18,9 +18,9 @@ def test_the_loss_is_the_crossentropy_against_the_end():
     logits = np.float32(np.random.default_rng(0).normal(size=(4, 5, 3)))
     layer = EarlyPrediction(0.5)
     layer(logits, training=True)
-    shares = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+    probabilities = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
     by_step = [
-        -(shares[:, -1] * np.log(shares[:, step])).sum(-1).mean()
+        -(probabilities[:, -1] * np.log(probabilities[:, step])).sum(-1).mean()
         for step in range(4)
     ]
     weights = np.array([1, 2, 3, 4]) / 5

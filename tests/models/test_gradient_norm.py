@@ -15,7 +15,7 @@ LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
 def fit_two_steps(optimizer, precision="float32", strategy=None):
-    """The mean and largest norm that are noted, and what they should be."""
+    """Return the recorded mean and maximum norm, and the expected ones."""
     dataset = make_dataset(TASK.splits(seed=0).train, 16, training=True)
     config = ModelConfig(units=4, num_layers=1, precision=precision)
     with (strategy or tf.distribute.get_strategy()).scope():
@@ -27,7 +27,7 @@ def fit_two_steps(optimizer, precision="float32", strategy=None):
     assert record_gradient_norm(model.optimizer) == (norms, False)
     alone = build_model(TASK, config, seed=1)
     expected = []
-    # The learning rate is 0: the weights stay as they are.
+    # With a learning rate of 0, the weights do not change.
     for inputs, targets in dataset.take(2):
         with tf.GradientTape() as tape:
             loss = LOSS(targets, alone(inputs, training=True))
@@ -38,7 +38,7 @@ def fit_two_steps(optimizer, precision="float32", strategy=None):
         expected.append(float(tf.linalg.global_norm(dense)))
     model.fit(dataset, steps_per_epoch=2, shuffle=False, verbose=0)
     found = norms.take()
-    # For a second callback.
+    # A second callback gets the same result.
     assert norms.take() == found
     norms.clear()
     assert norms.take() is None
@@ -97,7 +97,7 @@ def test_the_mean_is_over_the_gradients_that_there_were(
     model.compile(optimizer, LOSS, steps_per_execution=per_call)
     norms, _ = record_gradient_norm(optimizer)
     dataset = make_dataset(TASK.splits(seed=0).train, 16, training=True)
-    # Always the same batch, and the learning rate is 0.
+    # With one batch and a learning rate of 0, all norms are equal.
     same = dataset.take(1).repeat()
     model.fit(same, steps_per_epoch=4, shuffle=False, verbose=0)
     mean, largest = norms.take()

@@ -14,13 +14,17 @@ def test_it_is_keras_own_on_one_hot_targets():
     found = SmoothedSparseCategoricalCrossentropy(0.2)(targets, logits)
     expected = stock(np.eye(4, dtype=np.float32)[targets], logits)
     np.testing.assert_allclose(found, expected, rtol=1e-6)
-    # By hand, for one output.
-    shares = np.log(np.exp(logits[0, 0]) / np.exp(logits[0, 0]).sum())
+    # Compare one output with the formula.
+    log_probabilities = np.log(
+        np.exp(logits[0, 0]) / np.exp(logits[0, 0]).sum()
+    )
     smooth = 0.8 * np.eye(4)[targets[0, 0]] + 0.05
     found = SmoothedSparseCategoricalCrossentropy(0.2)(
         targets[0, :1], logits[0, :1]
     )
-    np.testing.assert_allclose(found, -(smooth * shares).sum(), rtol=1e-5)
+    np.testing.assert_allclose(
+        found, -(smooth * log_probabilities).sum(), rtol=1e-5
+    )
 
 
 def test_it_comes_back_from_its_config():
@@ -30,6 +34,6 @@ def test_it_comes_back_from_its_config():
 
 
 def test_keras_still_needs_it():
-    # Fails with the Keras in which it no longer does: then use that.
+    # When this fails, use the `label_smoothing` of Keras instead.
     stock = inspect.signature(keras.losses.SparseCategoricalCrossentropy)
     assert "label_smoothing" not in stock.parameters

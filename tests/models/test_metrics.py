@@ -14,7 +14,7 @@ def logits_of(predictions, num_classes=2):
 
 
 def expected(metric, y_true, y_pred, counts):
-    """The metric in NumPy."""
+    """Return the expected metric, computed in NumPy."""
     right = y_true == y_pred
     if metric is SequenceAccuracy:
         axes = tuple(range(1, right.ndim))
@@ -40,9 +40,9 @@ def test_it_is_what_numpy_says(metric, seed, weighted):
         counts = np.broadcast_to(weight != 0, counts.shape)
         weight = weight[:, 0] if weighted == "b" else weight
     result = metric()(y_true, logits_of(y_pred), sample_weight=weight)
-    share = expected(metric, y_true, y_pred, counts)
-    assert float(result) == pytest.approx(share, rel=1e-6)
-    assert (float(result) == 1.0) == (share == 1.0)
+    fraction = expected(metric, y_true, y_pred, counts)
+    assert float(result) == pytest.approx(fraction, rel=1e-6)
+    assert (float(result) == 1.0) == (fraction == 1.0)
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -96,11 +96,11 @@ def test_a_keras_mask_is_honoured_in_fit(metric):
         ]
     )
     model.compile(loss="sparse_categorical_crossentropy", metrics=[metric()])
-    # It always says 0: wrong only where the mask hides it, and once.
+    # The model always predicts class 0. Outside the mask, that is wrong once.
     y_true = np.array([[0, 0, 1], [0, 1, 0], [1, 1, 1]])
     _, value = model.evaluate(inputs, y_true, verbose=0)
-    share = 1 / 2 if metric is SequenceAccuracy else 4 / 5
-    assert value == pytest.approx(share)
+    fraction = 1 / 2 if metric is SequenceAccuracy else 4 / 5
+    assert value == pytest.approx(fraction)
 
 
 def first_class(shape, dtype=None):
@@ -124,15 +124,15 @@ def test_replicas_are_added_up(mirrored, metric):
     rng = np.random.default_rng(0)
     y_true = rng.integers(2, size=(103, 5))
     y_pred = np.where(rng.random(y_true.shape) < 0.9, y_true, 1 - y_true)
-    # The last batch is ragged: 3 of 20, and uneven between two replicas.
+    # The last batch has 3 of 20 examples, which two replicas cannot halve.
     step = mirrored.experimental_distribute_dataset(
         as_dataset(y_true, logits_of(y_pred)).batch(20)
     )
     for batch in step:
         mirrored.run(lambda y, p: measured.update_state(y, p), args=batch)
     counts = np.ones(y_true.shape, bool)
-    share = expected(metric, y_true, y_pred, counts)
-    assert float(measured.result()) == pytest.approx(share, rel=1e-6)
+    fraction = expected(metric, y_true, y_pred, counts)
+    assert float(measured.result()) == pytest.approx(fraction, rel=1e-6)
 
 
 def as_dataset(*arrays):

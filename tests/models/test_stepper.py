@@ -18,7 +18,7 @@ ARRAY_FUNCTIONS = {
 
 @pytest.fixture
 def model():
-    """One whose gates are all over their ranges, and differ."""
+    """Return a model with different gates, spread over their whole ranges."""
     config = ModelConfig(units=5, num_layers=2, embedding_dim=3)
     model = build_model(Increment(num_bits=5), config)
     rng = np.random.default_rng(0)
@@ -29,7 +29,7 @@ def model():
 
 
 def states_by_keras(model, layer, inputs):
-    """An LSTM layer's h and c after the last symbol."""
+    """Return an LSTM layer's h and c after the last symbol."""
     config = layer.get_config() | {"return_state": True}
     copy = keras.layers.LSTM.from_config(config)
     _, h, c = copy(layer.input)
@@ -39,7 +39,8 @@ def states_by_keras(model, layer, inputs):
 
 def test_steps_and_activations_are_those_of_the_layers(model):
     num_bits = 5
-    # The children of all nodes are ordered by symbol, then as the nodes.
+    # `step` orders children by symbol, then as their nodes, so the first bit
+    # read is the least significant bit of the row number.
     inputs = np.arange(2**num_bits)[:, np.newaxis] >> np.arange(num_bits) & 1
     cells = LSTMStepper.from_model(model, 2)
     stepped = cells.start()
@@ -49,9 +50,9 @@ def test_steps_and_activations_are_those_of_the_layers(model):
     for number, layer in enumerate(lstm_layers(model)):
         h, c = states_by_keras(model, layer, inputs)
         assert h.std() > 0.1
-        own = stepped[2 * number : 2 * number + 2]
-        np.testing.assert_allclose(own[0], h, atol=1e-6)
-        np.testing.assert_allclose(own[1], c, atol=1e-6)
+        cells_of_layer = stepped[2 * number : 2 * number + 2]
+        np.testing.assert_allclose(cells_of_layer[0], h, atol=1e-6)
+        np.testing.assert_allclose(cells_of_layer[1], c, atol=1e-6)
         found = activations(model, layer, inputs)
         np.testing.assert_allclose(found["h"][:, -1], h, atol=1e-6)
         np.testing.assert_allclose(found["c"][:, -1], c, atol=1e-6)

@@ -26,10 +26,10 @@ def test_the_weights_are_the_layers():
     assert network.per_step
     assert network.output_shape == (2,)
     assert [lstm.units for lstm in network.lstms] == [5, 5]
-    for mine, theirs in zip(
+    for found, expected in zip(
         network.weights(), model.get_weights(), strict=True
     ):
-        np.testing.assert_array_equal(mine, theirs)
+        np.testing.assert_array_equal(found, expected)
 
 
 def test_the_digest_is_of_every_weight():
@@ -87,7 +87,7 @@ def lstm(**options):
         ),
     ],
 )
-def test_a_layer_that_is_not_understood_is_named(make_parts, name):
+def test_a_layer_that_is_not_supported_is_named(make_parts, name):
     keras.utils.clear_session()
     model = chain(*make_parts(), layers.Dense(2))
     with pytest.raises(InputError, match=f"layer `{name}`") as error:
@@ -95,7 +95,7 @@ def test_a_layer_that_is_not_understood_is_named(make_parts, name):
     assert "\n" not in str(error.value)
 
 
-UNUSUAL = "it is no LSTM with the usual settings"
+UNUSUAL = "it is not an LSTM with the usual settings"
 BACKWARDS = "it reads backwards"
 
 
@@ -139,10 +139,10 @@ def test_the_last_output_alone_may_be_wanted():
 
 
 def test_other_layers_are_no_stock_lstm():
-    class Own(layers.LSTM):
-        """May compute anything."""
+    class Custom(layers.LSTM):
+        """A subclass, which may compute anything."""
 
-    for layer in (Own(4), layers.GRU(4), layers.Dense(4)):
+    for layer in (Custom(4), layers.GRU(4), layers.Dense(4)):
         layer.build((1, 3, 2))
         assert why_not_stock_lstm(layer) == UNUSUAL
         assert why_not_stock_lstm(layer, computed_by_keras=True) == UNUSUAL
@@ -158,7 +158,9 @@ def test_an_lstm_with_one_more_weight_is_not_stock():
 
 def test_logits_only():
     model = chain(embedding(), lstm(), layers.Dense(2, "softmax", name="last"))
-    with pytest.raises(InputError, match=r"layer `last` .*no Dense layer of l"):
+    with pytest.raises(
+        InputError, match=r"layer `last` .*not a Dense layer of l"
+    ):
         read_weights(model, 2)
 
 
@@ -182,7 +184,7 @@ def simple(inputs):
     return layers.Dense(2)(lstm()(embedding()(inputs)))
 
 
-def understood(model):
+def is_supported(model):
     try:
         read_weights(model, 2)
     except InputError:
@@ -193,14 +195,14 @@ def understood(model):
 def test_a_model_gives_what_its_last_layer_does():
     inputs = keras.Input((None,), dtype="int32")
     y = simple(inputs)
-    assert understood(keras.Model(inputs, y))
-    assert not understood(keras.Model(inputs, -y))
-    assert not understood(keras.Model(inputs, y[..., ::-1]))
-    assert not understood(keras.Model(inputs, [y, y]))
+    assert is_supported(keras.Model(inputs, y))
+    assert not is_supported(keras.Model(inputs, -y))
+    assert not is_supported(keras.Model(inputs, y[..., ::-1]))
+    assert not is_supported(keras.Model(inputs, [y, y]))
     twice = layers.Dense(2)
     hidden = layers.LSTM(2, return_sequences=True)(embedding()(inputs))
-    assert not understood(keras.Model(inputs, twice(twice(hidden))))
-    assert not understood(keras.Sequential())
+    assert not is_supported(keras.Model(inputs, twice(twice(hidden))))
+    assert not is_supported(keras.Sequential())
 
 
 def test_a_model_whose_call_is_its_own_is_refused():
@@ -209,7 +211,7 @@ def test_a_model_whose_call_is_its_own_is_refused():
             return -super().call(*args, **kwargs)
 
     inputs = keras.Input((None,), dtype="int32")
-    assert not understood(Negated(inputs, simple(inputs)))
+    assert not is_supported(Negated(inputs, simple(inputs)))
 
 
 def test_a_layer_called_with_more_than_its_input_is_refused():
@@ -217,18 +219,18 @@ def test_a_layer_called_with_more_than_its_input_is_refused():
     x = embedding()(inputs)
     state = [np.ones((1, 4), np.float32)] * 2
     y = layers.Dense(2)(lstm()(x, initial_state=state))
-    assert not understood(keras.Model(inputs, y))
+    assert not is_supported(keras.Model(inputs, y))
     mask = np.array([[True, False, True, True]])
     y = layers.Dense(2)(lstm()(x, mask=mask))
-    assert not understood(keras.Model(inputs, y))
+    assert not is_supported(keras.Model(inputs, y))
     y = layers.Dense(2)(lstm()(x, training=True))
-    assert understood(keras.Model(inputs, y))
+    assert is_supported(keras.Model(inputs, y))
 
 
 def test_other_dtypes_are_refused():
     inputs = keras.Input((None,), dtype="bool")
-    assert not understood(keras.Model(inputs, simple(inputs)))
+    assert not is_supported(keras.Model(inputs, simple(inputs)))
     inputs = keras.Input((None,), dtype="int32")
     model = keras.Model(inputs, simple(inputs))
     model.layers[2].cell.dtype_policy = "mixed_bfloat16"
-    assert not understood(model)
+    assert not is_supported(model)

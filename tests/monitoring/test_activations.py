@@ -46,7 +46,7 @@ def test_gates_explain_the_cell(model):
     np.testing.assert_allclose(found["c"], expected, atol=1e-6)
 
 
-def test_layers_that_are_not_understood_are_left_out():
+def test_layers_that_are_not_supported_are_left_out():
     inputs = keras.Input((3, 2))
     layers = keras.layers
     x = layers.LSTM(2, activation="relu", return_sequences=True)(inputs)

@@ -1,4 +1,4 @@
-"""TensorBoard's page, looked at in a real browser."""
+"""Tests of TensorBoard's page in a real browser."""
 
 import contextlib
 import re
@@ -16,7 +16,7 @@ from keras_lstm.cli import main
 pytestmark = pytest.mark.slow
 sync_api = pytest.importorskip("playwright.sync_api")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-# A software renderer will do for the Projector's WebGL.
+# A software renderer is enough for the Projector's WebGL.
 FLAGS = (
     *("--no-sandbox", "--no-first-run", "--disable-background-networking"),
     *("--disable-component-update", "--disable-sync", "--ignore-gpu-blocklist"),
@@ -26,7 +26,7 @@ FLAGS = (
 
 @pytest.fixture(scope="module")
 def logdir(tmp_path_factory):
-    """Two finished runs: an exact one, and one with mistakes."""
+    """Return a folder of two finished runs, one exact and one with mistakes."""
     folder = tmp_path_factory.mktemp("logs")
     short = ("train", "increment", "--quiet", "--num-bits", "8")
     exact = ("--preset", "increment-proved", "--run-dir", f"{folder}/exact")
@@ -38,7 +38,7 @@ def logdir(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def address(logdir):
-    """Where TensorBoard serves them."""
+    """Yield the address at which TensorBoard serves the runs."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -53,7 +53,7 @@ def address(logdir):
         runs = b""
         while b"wrong" not in runs:
             assert process.poll() is None, "TensorBoard has ended"
-            assert time.monotonic() < end, "TensorBoard does not answer"
+            assert time.monotonic() < end, "TensorBoard does not respond"
             with contextlib.suppress(OSError):
                 runs = urllib.request.urlopen(f"{found}/data/runs").read()  # noqa: S310
             time.sleep(0.5)
@@ -64,7 +64,7 @@ def address(logdir):
 @pytest.fixture(scope="module")
 def browser():
     if CHROMIUM is None:
-        pytest.skip("there is no chromium on this machine")
+        pytest.skip("Chromium is not installed")
     with sync_api.sync_playwright() as playwright:
         found = playwright.chromium.launch(
             executable_path=CHROMIUM, args=list(FLAGS)
@@ -75,7 +75,7 @@ def browser():
 
 @pytest.fixture
 def look(browser, address):
-    """Opens a tab of TensorBoard."""
+    """Return a function that opens a tab of TensorBoard."""
     page = browser.new_page(viewport={"width": 1400, "height": 1000})
     page.set_default_timeout(60_000)
 
@@ -143,6 +143,6 @@ def test_projector(look):
     sync_api.expect(number).to_have_text("1000", timeout=60_000)
     dimension = frame.locator(".dim").first
     sync_api.expect(dimension).to_have_text(re.compile("^(8|32)$"))
-    # What the points can be told by.
+    # An option to color or label the points by.
     option = frame.get_by_text("state", exact=True).first
     option.wait_for(state="attached")

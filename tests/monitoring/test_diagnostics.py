@@ -20,31 +20,31 @@ from keras_lstm.verification.evaluation import evaluate
 
 
 def wrong_last(model):
-    """Has the copier say 1 whatever it reads."""
+    """Make the copier predict 1 for every symbol."""
     *rest, kernel, bias = model.get_weights()
     model.set_weights([*rest, kernel, bias + np.array([0.0, 100.0])])
 
 
 def test_each_carry_length_is_asked_as_often():
-    probe = SequenceDiagnostics(Increment(num_bits=6))
-    lengths = np.bincount(probe._hold_lengths)
+    diagnostics = SequenceDiagnostics(Increment(num_bits=6))
+    lengths = np.bincount(diagnostics._hold_lengths)
     np.testing.assert_array_equal(lengths, [16] * 6)
 
 
 @pytest.mark.parametrize("task", [Parity(num_bits=64), Add(num_bits=64)])
 def test_of_long_sequences_not_every_length_is_asked(task):
-    probe = SequenceDiagnostics(task)
-    assert len(probe._inputs) == 32 * 16
-    assert {0, 63} <= set(probe._lengths)
+    diagnostics = SequenceDiagnostics(task)
+    assert len(diagnostics._inputs) == 32 * 16
+    assert {0, 63} <= set(diagnostics._lengths)
 
 
 def test_long_sequences_take_little_memory():
     task = Increment(num_bits=4096)
-    probe = SequenceDiagnostics(task)
-    assert len(probe._inputs) == 32
+    diagnostics = SequenceDiagnostics(task)
+    assert len(diagnostics._inputs) == 32
     model = build_model(task, ModelConfig(units=1, num_layers=1))
-    probe.scalars(model, 0)
-    (by_position,) = probe.get_state()["by_position"]
+    diagnostics.scalars(model, 0)
+    (by_position,) = diagnostics.get_state()["by_position"]
     assert len(by_position) == 64
     assert 0 <= min(by_position) <= max(by_position) <= 1
 
@@ -59,35 +59,35 @@ def test_a_narrow_domain_is_not_left():
 
 def test_right_and_wrong_answers_are_counted(copier):
     model, task = copier
-    probe = SequenceDiagnostics(task)
-    right = probe.scalars(model, 0)
+    diagnostics = SequenceDiagnostics(task)
+    right = diagnostics.scalars(model, 0)
     assert set(right.values()) == {1.0}
-    assert probe.texts(model) == {
+    assert diagnostics.texts(model) == {
         "wrong_answers": "0 of the 128 answers asked for here are wrong."
     }
     wrong_last(model)
-    probe.scalars(model, 3)
-    state = probe.get_state()
+    diagnostics.scalars(model, 3)
+    state = diagnostics.get_state()
     assert state["epochs"] == [1, 4]
-    ones = (probe._inputs == 1).mean(0)
+    ones = (diagnostics._inputs == 1).mean(0)
     np.testing.assert_allclose(state["by_position"], [[1.0] * 10, ones])
-    text = probe.texts(model)["wrong_answers"]
+    text = diagnostics.texts(model)["wrong_answers"]
     heading, _, first = text.split("\n", 2)
     assert heading.endswith("of the 128 answers asked for here are wrong.")
-    assert first.startswith("| input | target | prediction | run length |")
+    assert first.startswith("| input | target | prediction | hold length |")
 
 
 def test_wrong_bits_are_marked(copier):
     model, task = copier
     wrong_last(model)
-    probe = SequenceDiagnostics(task)
-    rows = probe.texts(model)["wrong_answers"].splitlines()[4:]
+    diagnostics = SequenceDiagnostics(task)
+    rows = diagnostics.texts(model)["wrong_answers"].splitlines()[4:]
     for row in rows:
-        symbols, answer, prediction, _ = (
+        symbols, target, prediction, _ = (
             cell.strip() for cell in row.strip("|").split("|")
         )
-        assert symbols == answer
-        bits = answer.split()[0]
+        assert symbols == target
+        bits = target.split()[0]
         assert prediction.replace("**", "") == "1" * 10
         marked = [False] * 10
         inside, at = False, 0
@@ -122,14 +122,14 @@ def test_images_are_asked_row_by_row():
     task = ImageRows(dataset="digits")
     split = task.splits(0).validation
     model = build_model(task, ModelConfig(head="last_state", units=6))
-    probe = ImageDiagnostics(split, task.num_classes)
-    shares = probe.scalars(model, 0)
+    diagnostics = ImageDiagnostics(split, task.num_classes)
+    scalars = diagnostics.scalars(model, 0)
     result = evaluate(model, split)
     right = 1 - result.num_wrong / result.num_examples
-    assert shares["accuracy_by_rows/08"] == pytest.approx(right)
-    assert probe.texts(model) == {}
-    vectors, columns = probe.points(model)["lstm_2_h"]
-    # A thousand points.
+    assert scalars["accuracy_by_rows/08"] == pytest.approx(right)
+    assert diagnostics.texts(model) == {}
+    vectors, columns = diagnostics.points(model)["lstm_2_h"]
+    # At most 1,000 points: 125 images of 8 rows.
     assert vectors.shape == (125 * 8, 6)
     assert columns["rows"][:8] == [1, 2, 3, 4, 5, 6, 7, 8]
     _, targets = split.batch(np.arange(125))

@@ -29,7 +29,7 @@ from keras_lstm.verification.verify import verify
 
 @pytest.fixture(scope="module")
 def proved():
-    """A trained network, its task, and a proof."""
+    """Return a trained network, its task, and the search for its proof."""
     task = Increment()
     model = build_model(
         task, ModelConfig(units=8, num_layers=1, forget_bias=-8.0)
@@ -58,7 +58,8 @@ def test_a_network_made_by_hand_is_proved(copier):
     search = find_proof(model, task)
     assert search.reason == ""
     assert len(search.proof.states) == 3
-    # tanh(4) of the input gate's 0.993, twice: the logits are 2 h apart.
+    # c is about 0.993 * tanh(4), h about 0.993 * tanh(c) = 0.75, and the logits
+    # are 2 h apart.
     assert 1.4 < search.margin < 1.6
     margins = verify(model, task).min_margin
     assert search.margin <= margins < search.margin + 0.02
@@ -78,7 +79,7 @@ def test_the_margin_is_a_bound_on_every_real_one(proved):
 
 
 def adversarial(rng, length):
-    """A number of so many bits: random, with runs of ones and zeros."""
+    """Return random bits with stretches of ones and of zeros."""
     symbols = rng.integers(2, size=length)
     for _ in range(rng.integers(4)):
         first, last = np.sort(rng.integers(length + 1, size=2))
@@ -87,7 +88,7 @@ def adversarial(rng, length):
 
 
 def wrong_of(model, task, rng, count, longest):
-    """How many of so many numbers of 1 to `longest` bits are wrong."""
+    """Count wrong predictions for `count` numbers of 1 to `longest` bits."""
     wrong = 0
     for _ in range(count):
         length = int(np.exp(rng.uniform(0, np.log(longest)))) + 1
@@ -112,7 +113,7 @@ def test_no_length_is_wrong_in_ten_thousand_tries(proved):
 
 
 def float32_inside(boxes):
-    """The smallest and the largest float32 numbers inside bounds."""
+    """Return the smallest and the largest float32 numbers inside bounds."""
     low, high = (np.float32(bound) for bound in boxes)
     low = np.where(low < boxes.low, np.nextafter(low, np.float32(9)), low)
     high = np.where(high > boxes.high, np.nextafter(high, np.float32(-9)), high)
@@ -131,8 +132,8 @@ def test_keras_stays_within_the_boxes(proved):
         x = model.layers[1](np.full(len(low), symbol))
         for _ in range(200):
             # Mostly at the corners, where the bounds are attained.
-            share = rng.choice([0, 1, np.float32(rng.random())], size=low.shape)
-            state = np.clip(low + np.float32(share) * (high - low), low, high)
+            part = rng.choice([0, 1, np.float32(rng.random())], size=low.shape)
+            state = np.clip(low + np.float32(part) * (high - low), low, high)
             _, after = cell(x, [state[:, :8], state[:, 8:]])
             after = np.concatenate(after, 1).astype(np.float64)
             assert np.all(boxes.low[target] <= after)
@@ -161,15 +162,15 @@ def test_wrong_networks_are_never_proved(proved):
             continue
         found += 1
         assert find_proof(other, task).proof is None
-        # Nor do the old boxes hold, whatever the file claims.
-        claim = find_claim(other, task, search.proof)
-        with pytest.raises(ProofError, match=r"leaves|decided"):
+        # The old boxes do not hold either, whatever weights the file claims.
+        claim = proof_for_model(other, task, search.proof)
+        with pytest.raises(ProofError, match=r"leaves|margin"):
             check_proof(other, task, claim)
     assert found > 10
 
 
-def find_claim(model, task, proof):
-    """The same boxes, claimed of another model."""
+def proof_for_model(model, task, proof):
+    """Return a proof with the same boxes that claims to be about `model`."""
     network = read_weights(model, task.num_symbols)
     return dataclasses.replace(proof, weights_sha256=network.digest())
 
@@ -204,13 +205,13 @@ def test_a_changed_file_is_rejected(proved):
         while changed == text[place]:
             changed = chr(rng.integers(32, 127))
         mutant = text[:place] + changed + text[place + 1 :]
-        # Between two numbers a space more or less changes nothing.
+        # Some changes, such as e to E in a number, leave the content the same.
         if json_or_none(mutant) == json.loads(text):
             continue
         with pytest.raises(ProofError):
             Proof.from_json(mutant)
     for broken in ("", "{}", "[]", "null", text[:-20], '{"checksum": 1}'):
-        with pytest.raises(ProofError, match="this is no proof"):
+        with pytest.raises(ProofError, match="this is not a proof"):
             Proof.from_json(broken)
 
 
@@ -241,21 +242,21 @@ def test_boxes_that_prove_nothing_are_rejected_whatever_the_checksum(proved):
     for paths, reason in [
         ({"low": (1, moved(0.05))}, "leaves its boxes"),
         ({"high": (3, moved(-0.05))}, "leaves its boxes"),
-        ({"low": (0, moved(1e-30))}, "does not hold the start"),
-        ({"high": (0, moved(-1e-30))}, "does not hold the start"),
-        ({"state": (0, 1)}, "does not hold the start"),
-        ({"margins": (1, [9.0, 9.0])}, "is not decided"),
-        ({"margins": (1, [0.0, 0.0])}, "is not decided"),
-        ({"margins": (1, [nan, nan])}, "is not decided"),
-        ({"state": (1, 0)}, "the machine goes elsewhere"),
-        ({"state": (1, 7)}, "no boxes of such"),
-        ({"successors": (2, [2, 1])}, "the machine goes elsewhere"),
-        ({"successors": (2, [1, -1])}, "no boxes of such"),
-        ({"high": (2, [1e300] * 16)}, "no boxes of such"),
-        ({"low": (2, [nan] * 16)}, "no boxes of such"),
+        ({"low": (0, moved(1e-30))}, "does not contain the initial state"),
+        ({"high": (0, moved(-1e-30))}, "does not contain the initial state"),
+        ({"state": (0, 1)}, "does not contain the initial state"),
+        ({"margins": (1, [9.0, 9.0])}, "a margin is not"),
+        ({"margins": (1, [0.0, 0.0])}, "a margin is not"),
+        ({"margins": (1, [nan, nan])}, "a margin is not"),
+        ({"state": (1, 0)}, "of another machine state"),
+        ({"state": (1, 7)}, "wrong shapes or values"),
+        ({"successors": (2, [2, 1])}, "of another machine state"),
+        ({"successors": (2, [1, -1])}, "wrong shapes or values"),
+        ({"high": (2, [1e300] * 16)}, "wrong shapes or values"),
+        ({"low": (2, [nan] * 16)}, "wrong shapes or values"),
         (
             {"low": (3, [-1.0] * 16), "high": (3, [1.0] * 16)},
-            "leaves its boxes|is not decided",
+            "leaves its boxes|a margin is not",
         ),
     ]:
         mutant = Proof.from_json(json.dumps(changed(**paths)))
@@ -280,7 +281,7 @@ def test_why_there_is_no_proof_is_said():
 def test_boxes_that_go_on_growing_are_named(copier):
     model, task = copier
     weights = model.get_weights()
-    # The forget gate is open, and every 1 adds to c, which says nothing.
+    # The forget gate is open, and every 1 adds to c, which no logit depends on.
     weights[3] = np.array([5.0, 40.0, 0.0, -40.0])
     weights[4] = np.zeros((1, 2))
     weights[5] = np.array([0.0, 1.0])
@@ -297,7 +298,7 @@ def test_boxes_that_go_on_growing_are_named(copier):
 def test_logits_as_close_as_rounding_are_not_decided(copier):
     network = read_weights(copier[0], 2)
     states = Interval(np.zeros((1, 2)), np.zeros((1, 2)))
-    # As float32 numbers the two are 1 and 1, or 1 and a little more.
+    # In float32 the two logits are equal, or the second is slightly larger.
     for difference, decided in ((2.0**-26, False), (2.0**-20, True)):
         logits = dataclasses.replace(
             network, kernel=np.zeros((1, 2)), bias=np.array([1, 1 + difference])
@@ -314,7 +315,7 @@ def test_worse_activations_are_noticed(monkeypatch, copier, name):
     module._check_activations.cache_clear()
     function = name.partition("_")[0].lower()
     try:
-        with pytest.raises(InputError, match=f"`tf.{function}` must be right"):
+        with pytest.raises(InputError, match=f"`tf.{function}` must be acc"):
             find_proof(*copier)
     finally:
         module._check_activations.cache_clear()
@@ -326,7 +327,7 @@ def test_weights_that_are_not_finite_are_refused(copier, value):
     weights = model.get_weights()
     weights[1][0, 0] = value
     model.set_weights(weights)
-    with pytest.raises(InputError, match="weights that are finite and below"):
+    with pytest.raises(InputError, match="finite weights of magnitude below"):
         find_proof(model, task)
 
 
@@ -339,7 +340,7 @@ def test_other_models_are_refused(copier):
     class Three(type(task)):
         output = ((0, 2),)
 
-    with pytest.raises(InputError, match="must have 3 classes"):
+    with pytest.raises(InputError, match="must have at least 3 classes"):
         find_proof(model, Three())
 
 
@@ -355,8 +356,8 @@ def test_bounds_on_two_layers_hold_keras():
         high = np.float32(middle + width).astype(np.float64)
         symbols = rng.integers(2, size=7)
         bounds = read_symbol(network, Interval(low, high), symbols)
-        share = rng.integers(2, size=(7, 20))
-        state = np.float32(low + share * (high - low))
+        at_high = rng.integers(2, size=(7, 20))
+        state = np.float32(low + at_high * (high - low))
         x = model.layers[1](symbols)
         after = []
         for layer, cell in enumerate(cells):

@@ -14,7 +14,7 @@ drawn = st.tuples(
 
 
 def random_interval(rng, shape, scale, width):
-    """Bounds, and float32 numbers between them, the ends among them."""
+    """Return bounds, and float32 numbers between them or at their ends."""
     ends = rng.normal(size=shape) * scale, rng.normal(size=shape) * width
     points = np.float32(ends[0] + np.abs(ends[1]) * rng.choice([0, 0.5, 1]))
     bounds = Interval(
@@ -44,13 +44,13 @@ def test_weighted_sum_holds_what_tensorflow_adds_up(first, second, n):
         [(x, kernel.astype(float)), (y, other.astype(float))],
         bias.astype(float),
     )
-    # As Keras's LSTM does it, and in one product.
+    # As Keras's LSTM computes it, and as a single product.
     z = tf.matmul(x_points, kernel)
     assert_inside(z + tf.matmul(y_points, other) + bias, bounds)
     whole = np.concatenate([x_points, y_points], 1)
     kernels = np.concatenate([kernel, other])
     assert_inside(tf.matmul(whole, kernels) + bias, bounds)
-    # One after the other in float32, in any order.
+    # Term by term in float32, in two orders.
     terms = whole[:, :, np.newaxis] * kernels
     terms = np.concatenate([terms, np.broadcast_to(bias, (3, 1, 4))], 1)
     for order in (np.arange(n + 6), rng.permutation(n + 6)):
@@ -83,7 +83,7 @@ def test_activations_hold_what_tensorflow_computes(name, first, size):
 
 
 def test_a_fused_multiply_add_is_covered():
-    # f * c + i * g with each product, or only one of them, rounded.
+    # f * c + i * g, with both products rounded or only one of them.
     rng = np.random.default_rng(0)
     f, c, i, g = np.float32(rng.normal(size=(4, 10000)))
     points = [intervals.exactly(each) for each in (f, c, i, g)]
@@ -97,7 +97,8 @@ def test_a_fused_multiply_add_is_covered():
 
 
 def test_sums_that_stagnate_are_covered():
-    # Added to 1 one by one, each term is lost: half of the last place.
+    # Added to 1 one by one, each term is lost: it is half a unit in the last
+    # place.
     n = 5000
     kernel = np.full((n, 1), 2.0**-24)
     x = intervals.exactly(np.ones((1, n)))
@@ -110,7 +111,7 @@ def test_sums_that_stagnate_are_covered():
 
 
 def test_the_allowances_are_above_what_was_measured():
-    # docs/proof.md has the figures of all finite float32 numbers.
+    # docs/proof.md lists the errors measured over all finite float32 numbers.
     assert intervals.TANH_ERROR > 3.660e-7
     assert intervals.SIGMOID_ERROR > 1.562e-7
 

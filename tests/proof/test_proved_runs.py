@@ -1,4 +1,4 @@
-"""A run that is proved, from training to the command."""
+"""Tests of proved runs, from training to the command `prove`."""
 
 import dataclasses
 import json
@@ -19,7 +19,7 @@ from keras_lstm.training.train import InputError, train
 
 @pytest.fixture(scope="module")
 def proved_run(tmp_path_factory):
-    """A run of the preset, on short numbers."""
+    """Return the folder of a run of the preset, on short numbers."""
     run_dir = tmp_path_factory.mktemp("proved") / "run"
     config = get_preset("increment-proved").replace(Increment, num_bits=12)
     result = train(config, run_dir, quiet=True)
@@ -29,7 +29,7 @@ def proved_run(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def unproved_run(tmp_path_factory):
-    """A run that is right at its own length, and not proved."""
+    """Return the folder of a run that is right at its length, but unproved."""
     run_dir = tmp_path_factory.mktemp("unproved") / "run"
     config = get_preset("increment").replace(
         Increment, num_bits=8, forget_bias=1.0
@@ -51,7 +51,7 @@ def test_training_ends_with_a_proof(proved_run):
     margin = check_proof(run.model, run.machine, proof)
     assert margin == report["proof_margin"]
     assert report["proof_boxes"] == len(proof.states)
-    # What is saved is the stock model alone.
+    # Only the stock model is saved.
     assert [type(layer).__module__ for layer in run.model.layers] == [
         type(layer).__module__
         for layer in (
@@ -126,9 +126,9 @@ def test_a_wrong_input_says_more_than_no_proof(unproved_run, tmp_path, capsys):
         "target",
         "prediction",
     ]
-    number, answer, prediction = (line.split()[1] for line in out[1:4])
-    assert int(answer, 2) == int(number, 2) + 1
-    assert prediction != answer
+    number, target, prediction = (line.split()[1] for line in out[1:4])
+    assert int(target, 2) == int(number, 2) + 1
+    assert prediction != target
     assert main(["prove", str(tmp_path), "--json"]) == 1
     assert json.loads(capsys.readouterr().out)["wrong_input"] == number
 
@@ -193,9 +193,7 @@ def test_a_last_state_model_cannot_be_proved(tmp_path, capsys):
         config.replace(prove_from_epoch=0)
 
 
-def test_a_layer_that_is_not_understood_is_named(
-    unproved_run, tmp_path, capsys
-):
+def test_a_layer_that_is_not_supported_is_named(unproved_run, tmp_path, capsys):
     run = load_run(unproved_run)
     changed = run.model.get_config()
     for layer in changed["layers"]:
@@ -220,7 +218,7 @@ def test_the_picture_is_of_states_inside_their_boxes(proved_run):
     assert len(axes.patches) == len(proof.states)
     dots = np.concatenate([each.get_offsets() for each in axes.collections])
     assert len(dots) == 64 * 12
-    # Boxes that are somewhere else do not hold them.
+    # Shrunken boxes do not hold them.
     moved = dataclasses.replace(proof, boxes=proof.boxes.widened(-0.2))
     figure = plot_proof(run.model, run.machine, moved)
     assert "OUTSIDE" in figure.axes[0].get_title()

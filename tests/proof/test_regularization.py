@@ -47,9 +47,9 @@ def test_the_logits_pass_through_and_the_model_stays_stock():
     training_model(symbols)
     assert training_model.losses == []
     assert (model.layers, model.get_config()) == (layers, config)
-    # Every weight is trained once, and the boxes are none of them.
+    # Every weight is trained once; the boxes are not trained.
     assert training_model.trainable_weights == model.trainable_weights
-    # What reads a model's layers sees the same network.
+    # Code that reads a model's layers sees the same network.
     assert (
         read_weights(training_model, 2).digest()
         == read_weights(model, 2).digest()
@@ -90,13 +90,13 @@ def test_the_terms_bound_what_the_proof_bounds():
     for mine, theirs in zip(zip(*found, strict=True), bounds, strict=True):
         np.testing.assert_allclose(np.concatenate(mine, 1), theirs, atol=1e-5)
 
-    answers = rng.integers(2, size=6)
-    worst = _worst_logits(model.layers[-1], *found[2], answers)
-    others = np.asarray(worst)[np.arange(6), 1 - answers]
-    margins = smallest_margins(network, bounds, answers)
+    targets = rng.integers(2, size=6)
+    worst = _worst_logits(model.layers[-1], *found[2], targets)
+    others = np.asarray(worst)[np.arange(6), 1 - targets]
+    margins = smallest_margins(network, bounds, targets)
     np.testing.assert_allclose(-others, margins, atol=1e-5)
     np.testing.assert_allclose(
-        np.asarray(worst)[np.arange(6), answers], 0, atol=1e-6
+        np.asarray(worst)[np.arange(6), targets], 0, atol=1e-6
     )
 
 
@@ -104,8 +104,8 @@ def test_there_is_a_box_for_each_state_and_symbol():
     model = small_model(task=Add(num_bits=4), num_layers=1)
     terms = ProofRegularization(model, Add(num_bits=4))
     terms.build(None)
-    # The start; no carry after 0 to 3, a carry after 1 to 3: 3 + 0 does not
-    # carry on, and 3 always does.
+    # Besides the start: state 0, no carry, after symbols 0 to 2, and state 1, a
+    # carry, after 1 to 3. Symbol 0 never carries, and symbol 3 always does.
     places = {(0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (1, 3)}
     assert [tuple(w.shape) for w in terms.weights] == [
         (1 + len(places), 4),
@@ -122,7 +122,7 @@ def test_the_centers_follow_the_network():
         training_model(np.array([[0, 1]]), training=True)
     centers = np.concatenate([np.asarray(w) for w in terms.weights[:2]], 1)
     np.testing.assert_array_equal(centers[0], 0)
-    # A long run of ones, in the state of a carry, settles in its box.
+    # A long stretch of ones keeps the carry, and settles in a box.
     lstm = keras.layers.LSTM(4, return_state=True)
     lstm.build((None, None, 10))
     lstm.set_weights(model.layers[2].get_weights())

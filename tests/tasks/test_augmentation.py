@@ -11,7 +11,7 @@ KEY = tf.constant([1, 2], tf.int64)
 
 
 def blob(row, column, size=28):
-    """A bright spot, wide enough to be followed between pixels."""
+    """Return an image of a bright spot, wide enough to track subpixel moves."""
     rows, columns = np.mgrid[:size, :size]
     square = (rows - row) ** 2 + (columns - column) ** 2
     return np.exp(-square / 4).astype(np.float32)

@@ -13,7 +13,7 @@ from keras_lstm.tasks.task import Split
 
 
 def counting(num_examples):
-    """A split whose inputs are their own indices."""
+    """Return a split whose inputs and targets are the indices."""
     return Split(num_examples, lambda indices: (indices, indices))
 
 

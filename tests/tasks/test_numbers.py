@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from keras_lstm.core.errors import InputError
 from keras_lstm.tasks import numbers
 from keras_lstm.tasks.increment import Add, Decrement, Increment, Parity
-from keras_lstm.tasks.numbers import Number, _symbols_of, _written, read_number
+from keras_lstm.tasks.numbers import Number, _format, _symbols_of, read_number
 
 TASK = Increment(num_bits=8)
 
@@ -26,11 +26,11 @@ def read(text, task=TASK, any_length=True):
         ("0xFFE", ("hexadecimal", 4094, 12)),
         ("7", ("decimal", 7, 8)),
         (" 7\n", ("decimal", 7, 8)),
-        # Not eight of them: one hundred and eleven.
+        # Not eight digits, so decimal: one hundred and eleven.
         ("111", ("decimal", 111, 8)),
         ("000000111", ("decimal", 111, 8)),
         ("1000", ("decimal", 1000, 10)),
-        # The answer needs one bit more.
+        # The target needs one more bit.
         ("255", ("decimal", 255, 9)),
         ("11111111", ("digits", 255, 9)),
         ("0xff", ("hexadecimal", 255, 9)),
@@ -54,7 +54,7 @@ def test_numbers_are_read_as_they_are_written(text, expected):
         ("²", True, "a decimal number"),
         ("256", False, "at most 8 bits, which the last_state head reads"),
         ("0b000000111", False, "at most 8 bits"),
-        ("255", False, "in the domain of increment, which it is not at 8 bits"),
+        ("255", False, "increment, which excludes it at 8 bits"),
         ("9" * 4001, True, "written as 0x"),
         ("0x" + "f" * 2**15, True, "fewer than 65,536 bits"),
     ],
@@ -89,12 +89,12 @@ def test_what_is_read_is_written_in_the_same_notation(value, form):
     assert number.value == value or number.notation == "digits"
     (symbols,) = _symbols_of([number], task)
     assert len(symbols) == number.num_bits
-    assert _written(symbols, number, 2) == text.lower()
+    assert _format(symbols, number, 2) == text.lower()
 
 
 def test_a_symbol_that_is_none_is_shown():
     number = read_number("7", TASK, True)
-    assert _written(np.array([1, -1, 0]), number, 2) == "0 ? 1"
+    assert _format(np.array([1, -1, 0]), number, 2) == "0 ? 1"
 
 
 @pytest.mark.parametrize("task", [Increment, Decrement, Add, Parity])

@@ -58,7 +58,7 @@ def test_a_task_of_ones_own_is_found(own_module):
         ("..:Task", "must be module:Class"),
         ("own_tasks:Nameless", "with name='no/name'"),
         ("keras_lstm:TransducerTask", "with name=None"),
-        ("keras_lstm:Task", "with name=None"),
+        ("keras_lstm.tasks:Task", "with name=None"),
     ],
 )
 def test_an_unknown_task_is_refused(own_module, name, message):

@@ -11,7 +11,7 @@ from keras_lstm.tasks.transducer import TransducerTask
 
 
 class Keep(TransducerTask):
-    """Three symbols and three states: writes what came two steps before."""
+    """A machine of three symbols and three states, with a domain."""
 
     name = "keep"
     next_state = ((1, 2, 0), (2, 0, 1), (0, 1, 2))
@@ -20,12 +20,12 @@ class Keep(TransducerTask):
 
 
 def numbers_of(symbols):
-    """Little-endian bits as Python integers."""
+    """Return little-endian bits as Python integers."""
     return [int("".join(map(str, row[::-1])), 2) for row in symbols.tolist()]
 
 
 def all_inputs(task):
-    """The domain, by listing it."""
+    """Return every input in the domain."""
     symbols = task.symbols_of(np.arange(task.num_symbols**task.num_bits))
     return symbols[task.in_domain(task.states(symbols)[:, -1])]
 
@@ -58,7 +58,7 @@ def test_parity_counts_the_ones_so_far(num_bits):
     np.testing.assert_array_equal(task.targets(symbols), expected)
 
 
-def test_run_length_is_the_length_of_the_carry():
+def test_hold_length_is_the_length_of_the_carry():
     task = Increment(num_bits=6)
     symbols = all_inputs(task)
     expected = [
@@ -193,7 +193,7 @@ def test_the_tutorials_cut_is_two_to_the_eighteen():
         ({"num_bits": 4097}, "Received: num_bits=4097"),
         (
             {"num_bits": 25, "sampling": "permutation"},
-            "at most 16777216 inputs. Received: num_bits=25",
+            "at most 16777216 inputs for `sampling` permutation. Received: ",
         ),
         (
             {"num_bits": 4, "sampling": "permutation", "train_examples": 16},
@@ -201,7 +201,7 @@ def test_the_tutorials_cut_is_two_to_the_eighteen():
         ),
         (
             {"sampling": "permutation", "train_examples": 1024},
-            "`validation_examples` are cut from",
+            "cut from `train_examples`, must be fewer",
         ),
     ],
 )

@@ -36,6 +36,13 @@ def test_the_learning_rate_rises_and_falls():
     assert optimizer.ema_momentum == 0.995
 
 
+def test_adamw_without_weight_decay_is_adam_that_decays_nothing():
+    config = get_preset("digits").replace(optimizer="adamw")
+    assert make_optimizer(config, 20).weight_decay == 0.0
+    config = config.replace(weight_decay=0.1)
+    assert make_optimizer(config, 20).weight_decay == 0.1
+
+
 def test_a_warmup_needs_a_cosine():
     with pytest.raises(
         InputError, match="`warmup_fraction` needs the schedule cosine"

@@ -34,6 +34,6 @@ def test_every_example_is_measured_once_over_several_batches():
     )
 
 
-def test_a_split_without_end_is_refused():
-    with pytest.raises(InputError, match="no end"):
+def test_an_endless_split_is_refused():
+    with pytest.raises(InputError, match="`split` must be finite"):
         evaluate(IDENTITY, Increment().splits(seed=0).train)

@@ -22,14 +22,14 @@ from keras_lstm.verification.evaluation_details import (
 
 
 def task(num_classes=10):
-    """What is asked of a task here."""
+    """Return the attributes of a task that the functions read."""
     return types.SimpleNamespace(
         num_classes=num_classes, step_label="row", example_label="image"
     )
 
 
 def sketches(images):
-    """What ImageRows makes of images."""
+    """Return the images as ImageRows sketches them."""
     return [ImageRows(dataset="digits").sketch(image) for image in images]
 
 
@@ -45,7 +45,7 @@ def evaluation(targets, predictions, confidences=None):
 
 @pytest.fixture(scope="module")
 def digits_run(tmp_path_factory):
-    """A run with some images wrong."""
+    """Return the folder of a run that gets some images wrong."""
     run_dir = tmp_path_factory.mktemp("digits") / "run"
     config = get_preset("digits").replace(ImageRows, epochs=4)
     train(config, run_dir, quiet=True)
@@ -68,13 +68,13 @@ def test_the_interval_is_wilsons():
     # Brown, Cai and DasGupta (2001) give the formula.
     right, n, z = 9940, 10_000, 1.959963984540054
     result = evaluation([0] * n, [0] * right + [1] * (n - right))
-    share = right / n
-    middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
-    reach = z * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
+    accuracy = right / n
+    middle = (accuracy + z**2 / (2 * n)) / (1 + z**2 / n)
+    reach = z * np.sqrt(accuracy * (1 - accuracy) / n + z**2 / (4 * n**2))
     reach /= 1 + z**2 / n
     found = evaluation_details(result, np.array([1.0]), task(2))["interval_95"]
     assert found == pytest.approx([middle - reach, middle + reach], rel=1e-9)
-    # Nothing wrong is no proof that nothing ever is.
+    # A sample without mistakes does not exclude mistakes on other inputs.
     result = evaluation([0] * 50, [0] * 50)
     low, high = evaluation_details(result, np.array([1.0]), task(2))[
         "interval_95"
@@ -220,7 +220,7 @@ def test_augmentation_is_for_training_alone():
     assert (moved != first(splits.train, training=True, seed=2)).any()
     original = first(stock.train, training=True, seed=1)
     assert (moved != original).any()
-    # Each step draws anew, although the images come again.
+    # Each pass over the same images draws other shifts.
     passes = make_dataset(splits.train, 1257, training=True, seed=1)
     one, two = (np.sort(x.numpy().sum((1, 2))) for x, _ in passes.take(2))
     assert (one != two).any()

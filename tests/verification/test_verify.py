@@ -29,7 +29,7 @@ class Keep(TransducerTask):
 
 
 def half_trained(task, config, steps=12):
-    """A model that gets some answers right and some wrong."""
+    """Return a model with some right and some wrong predictions."""
     model = build_model(task, config, seed=1)
     model.compile(
         keras.optimizers.Adam(0.03),
@@ -41,7 +41,7 @@ def half_trained(task, config, steps=12):
 
 
 def brute_force(model, task):
-    """Numbers of the wrong inputs and their margins, by `predict` alone."""
+    """Return the domain's numbers, wrong tokens and margins, by `predict`."""
     numbers = np.arange(task.num_symbols**task.num_bits)
     symbols = task.symbols_of(numbers)
     inside = task.in_domain(task.states(symbols)[:, -1])
@@ -90,13 +90,13 @@ def test_the_walk_finds_what_predict_says(monkeypatch, task, config, block):
         assert failure.margin == pytest.approx(by_number[number], abs=1e-5)
         assert (failure.prediction != failure.target).any()
         assert failure.hold_length == task.hold_length(failure.symbols)
-    runs = task.hold_length(task.symbols_of(numbers))
+    lengths = task.hold_length(task.symbols_of(numbers))
     assert [
         (c.hold_length, c.num_wrong, c.num_examples)
         for c in found.by_hold_length
     ] == [
-        (k, (wrong[runs == k] > 0).sum(), (runs == k).sum())
-        for k in np.unique(runs)
+        (k, (wrong[lengths == k] > 0).sum(), (lengths == k).sum())
+        for k in np.unique(lengths)
     ]
 
 
@@ -115,21 +115,21 @@ def test_a_random_sample_of_a_large_domain_agrees_with_predict():
     assert [int(n) in wrong for n in sample] == expected.tolist()
 
 
-def test_close_margins_are_asked_again(monkeypatch):
+def test_close_margins_are_checked_again(monkeypatch):
     task = Increment(num_bits=5)
     model = half_trained(task, ModelConfig(units=4))
     expected = verify(model, task)
-    asked = []
-    ask = verification._ask
+    rechecked = []
+    compare = verification._compare
 
     def noting(model, task, symbols):
-        asked.append(len(symbols))
-        return ask(model, task, symbols)
+        rechecked.append(len(symbols))
+        return compare(model, task, symbols)
 
-    monkeypatch.setattr(verification, "_ask", noting)
+    monkeypatch.setattr(verification, "_compare", noting)
     monkeypatch.setattr(prefix_tree, "CLOSE_MARGIN", 1e9)
     found = verify(model, task)
-    assert sum(asked) == 31
+    assert sum(rechecked) == 31
     assert found.num_wrong == expected.num_wrong
     assert found.num_wrong_tokens == expected.num_wrong_tokens
 
@@ -191,7 +191,7 @@ def test_a_network_of_nans_is_wrong_everywhere(head, walked):
 
 
 class Wide(TransducerTask):
-    """Two symbols in, ten out: what no 64 bits hold after 20 steps."""
+    """Two input symbols, ten output symbols: 20 outputs exceed 64 bits."""
 
     name = "wide"
     next_state = ((0, 1), (1, 0))
@@ -217,7 +217,7 @@ def test_a_larger_output_alphabet_is_walked(head):
 
 
 @pytest.mark.parametrize("per_step", [True, False])
-def test_ones_own_embedding_and_reshape_are_understood(per_step):
+def test_a_custom_embedding_and_reshape_are_supported(per_step):
     layers = [
         keras.Input((4,), dtype="int32"),
         keras.layers.Embedding(10, 3),
@@ -235,7 +235,7 @@ def test_ones_own_embedding_and_reshape_are_understood(per_step):
 
 
 class Late(TransducerTask):
-    """The domain is what ends in a 1: half of all numbers, the upper one."""
+    """A domain of inputs that end in a 1: the upper half of all numbers."""
 
     name = "late"
     next_state = ((0, 1), (0, 1))
@@ -306,8 +306,8 @@ def test_a_large_domain_is_asked_inputs_of_kinds_and_says_so():
     found = verify(model, task)
     assert found.checked.startswith(f"{found.num_examples:,} inputs of these")
     assert "every carry length from 0 to 39" in found.checked
-    runs = {count.hold_length for count in found.by_hold_length}
-    assert runs == set(range(40))
+    lengths = {count.hold_length for count in found.by_hold_length}
+    assert lengths == set(range(40))
     assert found.num_wrong > 0
     failure = found.failures[0]
     number = int(task.text_of(failure.symbols), 2)
@@ -334,7 +334,7 @@ def test_following_sequences_agrees_with_predict():
     inputs, _ = hard_inputs(task)
     symbols = inputs.astype(np.int32)
     targets = task.targets(symbols)
-    found = LSTMStepper.from_model(model, 2).follow(symbols, targets)
+    found = LSTMStepper.from_model(model, 2).scan(symbols, targets)
     wrong_tokens, margins, close = (each.numpy() for each in found)
     logits = model.predict(symbols, verbose=0)
     wrong = logits.argmax(-1) != targets
@@ -350,13 +350,13 @@ def test_following_sequences_agrees_with_predict():
 def test_a_long_walk_is_forecast(monkeypatch):
     task = Increment(num_bits=12)
     model = build_model(task, ModelConfig(units=4))
-    said = []
-    verify(model, task, forecast=said.append)
-    assert not said
+    forecasts = []
+    verify(model, task, forecast=forecasts.append)
+    assert not forecasts
     monkeypatch.setattr(verification, "_LONG_WALK", 0)
-    verify(model, task, forecast=said.append)
-    assert len(said) == 1
-    assert 0 < said[0] < 60
+    verify(model, task, forecast=forecasts.append)
+    assert len(forecasts) == 1
+    assert 0 < forecasts[0] < 60
 
 
 LARGE = """
@@ -384,5 +384,7 @@ def test_sixteen_million_inputs_take_little_memory():
 
 def test_more_than_can_be_walked_is_refused():
     model = build_model(Increment(), ModelConfig(units=2))
-    with pytest.raises(InputError, match=r"at most 1073741824\. .*1073741825"):
+    with pytest.raises(
+        InputError, match=r"from 0 to 1073741824\. .*1073741825"
+    ):
         verify(model, Increment(), max_walked_inputs=2**30 + 1)
