@@ -506,7 +506,7 @@ def train_with(strategy, option=None, value=None):
             optimizer=keras.optimizers.SGD(0.1, **optimizer), **options
         )
         # `compile` turns it off if TensorFlow has to be deterministic.
-        model.jit_compile = option == "jit_compile"
+        model._jit_compile = option == "jit_compile"
     return fit(model)
 
 

@@ -145,7 +145,7 @@ def finished(tmp_path, codes, lines):
 def test_a_preset_with_noise_gets_exact_on_two_workers(tmp_path, run):
     codes, lines = run([*TRAIN, *SMALL, "--run-dir", tmp_path / "run"])
     report = finished(tmp_path, codes, lines)
-    assert report["stopped_because"] == "val_sequence_accuracy was exactly 1"
+    assert report["stopped_because"] == "full_accuracy"
     assert len(list((tmp_path / "run" / "train").iterdir())) == 1
 
 
