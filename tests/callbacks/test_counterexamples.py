@@ -217,5 +217,5 @@ def test_numbers_too_small_are_refused(values):
 def test_bad_arguments_are_refused():
     with pytest.raises(InputError, match="at most 16777216 inputs to check"):
         Counterexamples(Increment(num_bits=25))
-    with pytest.raises(InputError, match="`share` must be above 0"):
+    with pytest.raises(InputError, match="`fraction` must be above 0"):
         Counterexamples(TASK, fraction=0.0)
