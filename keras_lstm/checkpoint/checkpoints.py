@@ -1,7 +1,9 @@
 """Checkpoints: files that each hold a training's whole state at one step.
 
 A file begins with the SHA-256 digest of the rest, 32 bytes. The rest is the
-arrays in the safetensors format, with the other state as JSON in its metadata.
+arrays in the safetensors format (https://huggingface.co/docs/safetensors: the
+length of a JSON header as 8 bytes, little-endian, the header, the arrays). The
+other state is JSON in the header's metadata; `ExactResume` says what it holds.
 """
 
 import dataclasses

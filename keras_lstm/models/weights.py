@@ -264,8 +264,7 @@ def _chain(model: keras.Model) -> list[keras.layers.Layer]:
     layers = [
         layer
         for layer in model.layers
-        if type(layer) not in _IDLE_AT_INFERENCE
-        and not getattr(layer, "is_identity_at_inference", False)
+        if type(layer) not in _IDLE_AT_INFERENCE and not _is_our_identity(layer)
     ]
     if not layers:
         raise InputError(
@@ -273,6 +272,17 @@ def _chain(model: keras.Model) -> list[keras.layers.Layer]:
             "none"
         )
     return layers
+
+
+def _is_our_identity(layer: keras.layers.Layer) -> bool:
+    """Return whether a layer of this package does nothing at inference.
+
+    Any class may have the attribute; only this package's is believed.
+    """
+    cls = type(layer)
+    return cls.__module__.split(".")[0] == __name__.split(".")[0] and getattr(
+        cls, "is_identity_at_inference", False
+    )
 
 
 def _check_encoding(layer: keras.layers.Layer, num_symbols: int) -> None:

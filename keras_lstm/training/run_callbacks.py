@@ -68,14 +68,17 @@ class RunCallbacks:
     prover: StopAtProof | None
     in_order: list[keras.callbacks.Callback]
 
-    def stop_reason(self, all_epochs: bool) -> StopReason:
+    def stop_reason(self, all_epochs: bool, proved: bool) -> StopReason:
         """Return the reason why training stopped.
 
         Args:
             all_epochs: whether all epochs were run.
+            proved: whether the final weights are proved. Another callback may
+                have changed them after a proof was found.
         """
+        if proved:
+            return StopReason.PROVED
         for callback, reason in (
-            (self.prover, StopReason.PROVED),
             (self.feedback, StopReason.NOTHING_WRONG),
             (self.stop, StopReason.FULL_ACCURACY),
         ):

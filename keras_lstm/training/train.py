@@ -125,7 +125,7 @@ def train(
         splits = _get_splits(config)
         fitted = _model_to_fit(config, splits, model)
         _start_from(init_from, shared, fitted)
-        with _handle_preemption(shared, config) as preemption:
+        with _handle_preemption(shared, config, callbacks) as preemption:
             parts = make_callbacks(
                 *(config, splits, folder, shared.checkpoints, callbacks),
                 *(preemption, progress),
@@ -186,7 +186,9 @@ def _open(
 
 @contextlib.contextmanager
 def _handle_preemption(
-    folder: RunFolder, config: Config
+    folder: RunFolder,
+    config: Config,
+    callbacks: Sequence[keras.callbacks.Callback],
 ) -> Iterator[PreemptionHandler]:
     """Stop training after a signal, and print how to resume."""
     try:
@@ -195,9 +197,12 @@ def _handle_preemption(
     except TrainingInterrupted as stop:
         command = ["keras-lstm", "train", task_name(type(config.task))]
         command += ["--run-dir", str(folder.path), "--resume"]
-        print_status(
-            f"{stop.signal_name}: stopped. To go on: {shlex.join(command)}"
-        )
+        how = shlex.join(command)
+        # The command knows nothing of them, and the checkpoint holds their
+        # state.
+        if callbacks:
+            how = f"train again with resume=True in {folder.path}"
+        print_status(f"{stop.signal_name}: stopped. To go on: {how}")
         raise
 
 
@@ -365,6 +370,7 @@ def _make_result(
     training, epochs = config.training, len(history["loss"])
     steps = epochs * count_steps_per_epoch(training, splits)
     feedback = parts.feedback
+    proved = proof is not None and proof.proof is not None
     report = Report(
         task=task_name(type(config.task)),
         preset=config.preset,
@@ -378,9 +384,9 @@ def _make_result(
         optimizer_steps=steps,
         epochs=epochs,
         validation_accuracy=history.get("val_sequence_accuracy", [None])[-1],
-        stopped_because=parts.stop_reason(epochs == training.epochs),
+        stopped_because=parts.stop_reason(epochs == training.epochs, proved),
         resumed_from_step=parts.resume.resumed_step,
-        proved=proof is not None and proof.proof is not None,
+        proved=proved,
         num_parameters=model.count_params(),
         seconds=seconds,
         versions=versions(),

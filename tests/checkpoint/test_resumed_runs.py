@@ -170,9 +170,10 @@ def test_a_signal_ends_the_step_and_writes_a_checkpoint(tmp_path, capfd):
         assert info.value.code == 143
         err = capfd.readouterr().err
         assert "SIGTERM: stopping after this step" in err
+        # The command line would not know of the callback.
         assert (
-            "SIGTERM: stopped. To go on: keras-lstm train increment --run-dir "
-            f"{tmp_path}/run --resume" in err
+            "SIGTERM: stopped. To go on: train again with resume=True in "
+            f"{tmp_path}/run" in err
         )
         path = tmp_path / "run" / "checkpoints" / f"step-{after_steps:09}.ckpt"
         assert read_checkpoint(path).step == after_steps

@@ -5,7 +5,11 @@ import pytest
 from keras_lstm.config import ModelConfig
 from keras_lstm.core.errors import InputError
 from keras_lstm.models.build import build_model
-from keras_lstm.models.weights import read_weights, why_not_stock_lstm
+from keras_lstm.models.weights import (
+    read_weights,
+    supported_layers,
+    why_not_stock_lstm,
+)
 from keras_lstm.tasks.increment import Increment
 
 layers = keras.layers
@@ -234,3 +238,19 @@ def test_other_dtypes_are_refused():
     model = keras.Model(inputs, simple(inputs))
     model.layers[2].cell.dtype_policy = "mixed_bfloat16"
     assert not is_supported(model)
+
+
+class Liar(keras.layers.Layer):
+    """A custom layer that calls itself an identity, and is none."""
+
+    is_identity_at_inference = True
+
+    def call(self, inputs):
+        return -inputs
+
+
+def test_a_custom_layer_is_not_taken_for_an_identity():
+    model = build_model(Increment(), ModelConfig(units=2))
+    lying = keras.Model(model.input, Liar(name="liar")(model.output))
+    with pytest.raises(InputError, match="must be a chain of an Embedding"):
+        supported_layers(lying, 2)

@@ -11,6 +11,7 @@ from keras_lstm.cli import main
 from keras_lstm.monitoring.pictures import plot_proof
 from keras_lstm.presets import get_preset
 from keras_lstm.proof.certificate import Proof, ProofError, check_proof
+from keras_lstm.runs.report import StopReason
 from keras_lstm.runs.run import load_run
 from keras_lstm.tasks.image_rows import ImageRows
 from keras_lstm.tasks.increment import Add, Decrement, Increment, Parity
@@ -145,6 +146,7 @@ def test_a_proof_is_about_the_weights_that_are_saved(tmp_path):
     )
     assert not result.report.proved
     assert "about other weights" in result.proof.reason
+    assert result.report.stopped_because is StopReason.CALLBACK
     assert not (tmp_path / "run" / "proof.json").exists()
     with pytest.raises(InputError, match="`ema_fraction` keeps others"):
         config.replace(ema_fraction=0.5)
