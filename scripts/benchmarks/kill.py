@@ -107,6 +107,12 @@ def outcome(run_dir: pathlib.Path) -> dict[str, Any]:
     if last is None:
         raise SystemExit(f"{run_dir} holds no checkpoint")
     last.state.pop("seconds")
+    # TensorBoard evaluates the model as often as its time budget allows.
+    last.state["callbacks"] = [
+        [name, state]
+        for name, state in last.state["callbacks"]
+        if name != "TensorBoard"
+    ]
     with zipfile.ZipFile(run_dir / "model.keras") as archive:
         weights = archive.read("model.weights.h5")
     return {
