@@ -112,7 +112,16 @@ def translate_options(options: Any) -> Any:
     Returns:
         A mapping with the current names; `options` itself if it is not a
         mapping.
+
+    Raises:
+        InputError: if an option is given under both names.
     """
     if not isinstance(options, dict):
         return options
+    for old, new in _RENAMED.items():
+        if old in options and new in options:
+            raise InputError(
+                f"`{new}` must not be given under its old name as well. "
+                f"Received: {old}={options[old]!r}, {new}={options[new]!r}"
+            )
     return {_RENAMED.get(name, name): options[name] for name in options}

@@ -80,3 +80,9 @@ def test_yaml_names_the_task_and_every_option():
         == {"name": "image-rows"} | ImageRows(dataset="digits").to_mapping()
     )
     assert mapping["model"]["units"] == 128
+
+
+def test_an_option_is_not_given_under_both_names():
+    text = "training: {clipnorm: 1.0, global_clipnorm: 2.0}"
+    with pytest.raises(InputError, match=r"clipnorm=1\.0, global_clipnorm=2"):
+        read_config(text, Increment)
