@@ -1,7 +1,7 @@
 """Errors for a loss or weights that are not finite."""
 
-import math
 from collections.abc import Iterable
+from typing import Any
 
 import keras
 import numpy as np
@@ -17,9 +17,10 @@ class NonFiniteError(RunError):
 class RaiseOnNonFinite(keras.callbacks.Callback):
     """Raise an error when the loss or a weight is infinite or NaN.
 
-    The loss and all trainable weights are checked after each step, or after
-    each `steps_per_execution` steps. The error message gives the step and the
-    learning rate.
+    The losses and all trainable weights are checked after each step, or after
+    each `steps_per_execution` steps. Losses are the entries of `logs` named
+    "loss" or ending in "_loss": a `train_step` of your own may have several.
+    The error message gives the step and the learning rate.
 
     Keras's `TerminateOnNaN` checks only the loss and then ends `fit` as if
     training had finished. This callback raises an exception instead, so that a
@@ -48,36 +49,48 @@ class RaiseOnNonFinite(keras.callbacks.Callback):
     """
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
-        """Build the function that checks the weights."""
-        variables = [v.value for v in self.model.trainable_variables]
-        # 0 * x is 0 for every finite x, so the sum is finite only if all
-        # weights are. A single call for all of them takes 0.2 ms.
-        self._weights_are_finite = tf.function(
-            lambda: tf.math.is_finite(
-                tf.add_n(
-                    [0.0]
-                    + [
-                        tf.cast(tf.reduce_sum(0 * variable), tf.float32)
-                        for variable in variables
-                    ]
-                )
-            ),
-            autograph=False,
-        )
+        """Forget the weights of an earlier `fit`."""
+        self._weights_are_finite: Any = None
 
     def on_train_batch_end(
         self, batch: int, logs: dict[str, float] | None = None
     ) -> None:
-        """Check the loss and the weights."""
-        loss = (logs or {}).get("loss", 0.0)
-        if not math.isfinite(loss):
-            raise NonFiniteError(
-                f"the loss is {loss} {_after_step(self.model)}"
+        """Check the losses and the weights."""
+        for name, loss in (logs or {}).items():
+            is_loss = name == "loss" or name.endswith("_loss")
+            if is_loss and not np.isfinite(loss).all():
+                raise NonFiniteError(
+                    f"the {name.replace('_', ' ')} is {loss} "
+                    f"{_after_step(self.model)}"
+                )
+        if self._weights_are_finite is None:
+            # Some models have no weights before their first step.
+            self._weights_are_finite = _finiteness_of(
+                self.model.trainable_variables
             )
         if not self._weights_are_finite():
             raise NonFiniteError(
                 f"a weight is not finite {_after_step(self.model)}"
             )
+
+
+def _finiteness_of(variables: list[keras.Variable]) -> Any:
+    """Return a function that tells whether all variables are finite."""
+    tensors = [variable.value for variable in variables]
+    # 0 * x is 0 for every finite x, so the sum is finite only if all
+    # weights are. A single call for all of them takes 0.2 ms.
+    return tf.function(
+        lambda: tf.math.is_finite(
+            tf.add_n(
+                [0.0]
+                + [
+                    tf.cast(tf.reduce_sum(0 * tensor), tf.float32)
+                    for tensor in tensors
+                ]
+            )
+        ),
+        autograph=False,
+    )
 
 
 def check_weights(model: keras.Model, weights: Iterable[np.ndarray]) -> None:
@@ -97,8 +110,27 @@ def check_weights(model: keras.Model, weights: Iterable[np.ndarray]) -> None:
 
 
 def _after_step(model: keras.Model) -> str:
-    optimizer = model.optimizer
-    return (
-        f"after step {int(optimizer.iterations.numpy())} (learning rate now "
-        f"{float(optimizer.learning_rate.numpy()):.4g})"
-    )
+    """Return the step, and the learning rate of each optimizer in use."""
+    found = {
+        name: optimizer
+        for name, optimizer in vars(model).items()
+        if isinstance(optimizer, keras.optimizers.Optimizer)
+    }
+    steps = {
+        name: int(optimizer.iterations.numpy())
+        for name, optimizer in found.items()
+    }
+    # `compile` gives a model an optimizer even if its own `train_step` uses
+    # others.
+    used = [name for name in found if steps[name]] or list(found)
+    rates = []
+    for name in used:
+        # A MultiOptimizer has several optimizers and no learning rate.
+        for each in getattr(found[name], "optimizers", [found[name]]):
+            label = f" of {name}" if len(used) > 1 else ""
+            rate = float(keras.ops.convert_to_numpy(each.learning_rate))
+            rates.append(f"{rate:.4g}{label}")
+    step = max(steps.values(), default=0)
+    if not rates:
+        return f"after step {step}"
+    return f"after step {step} (learning rate now {', '.join(rates)})"

@@ -176,17 +176,17 @@ def check_compiled(model: keras.Model) -> None:
     replicas = model.distribute_strategy.num_replicas_in_sync
     if replicas == 1:
         return
-    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
-    for name, value, supported in (
+    settings: list[tuple[str, Any, Any]] = [
         ("steps_per_execution", model.steps_per_execution, 1),
         ("jit_compile", model.jit_compile, False),
-        ("ema_overwrite_frequency", optimizer.ema_overwrite_frequency, None),
-        (
-            "gradient_accumulation_steps",
-            optimizer.gradient_accumulation_steps,
-            None,
-        ),
-    ):
+    ]
+    # A MultiOptimizer has several.
+    for outer in getattr(model.optimizer, "optimizers", [model.optimizer]):
+        optimizer = getattr(outer, "inner_optimizer", outer)
+        settings += [
+            (name, getattr(optimizer, name, None), None) for name in _INSTEAD
+        ]
+    for name, value, supported in settings:
         if value != supported:
             raise InputError(
                 f"`{name}` must be {supported} with {replicas} replicas"

@@ -2,6 +2,10 @@
 
 from typing import Any
 
+import keras
+
+from keras_lstm.core.errors import InputError
+
 
 def clip_aggregated_gradients(optimizer: Any) -> Any:
     """Make an optimizer clip the gradient of the whole batch.
@@ -14,10 +18,14 @@ def clip_aggregated_gradients(optimizer: Any) -> Any:
     Args:
         optimizer: a Keras optimizer with `clipnorm`, `global_clipnorm` or
             `clipvalue`, or a `LossScaleOptimizer` around one. It is changed in
-            place.
+            place, once.
 
     Returns:
         The same optimizer.
+
+    Raises:
+        InputError: if `optimizer` is not a Keras optimizer object, or is a
+            `MultiOptimizer`.
 
     Example:
 
@@ -28,6 +36,18 @@ def clip_aggregated_gradients(optimizer: Any) -> Any:
     ```
     """
     inner = getattr(optimizer, "inner_optimizer", optimizer)
+    # A MultiOptimizer leaves clipping to the optimizers within it.
+    if not isinstance(inner, keras.optimizers.Optimizer) or hasattr(
+        inner, "optimizers"
+    ):
+        raise InputError(
+            "`optimizer` must be a single Keras optimizer object, such as "
+            "keras.optimizers.Adam(global_clipnorm=1.0); for a MultiOptimizer, "
+            "pass each of its optimizers before you combine them. Received: "
+            f"optimizer={optimizer!r:.200}"
+        )
+    if hasattr(inner, "_add_up_gradients"):
+        return optimizer
     clip = inner._clip_gradients
     # An attribute that is looked up at each call, because
     # `record_gradient_norm` may replace it.

@@ -13,8 +13,11 @@ _BELOW_ONE = float(np.nextafter(np.float32(1), np.float32(0)))
 class _ExactAccuracy(keras.metrics.Metric, abc.ABC):
     """Right predictions out of all that count, both counted as integers."""
 
-    def __init__(self, name: str, dtype: Any = None) -> None:
+    def __init__(
+        self, name: str, dtype: Any = None, threshold: float | None = None
+    ) -> None:
         super().__init__(name=name, dtype=dtype)
+        self.threshold = threshold
         self._right = self._add_counter("right")
         self._counted = self._add_counter("counted")
 
@@ -36,15 +39,17 @@ class _ExactAccuracy(keras.metrics.Metric, abc.ABC):
         Args:
             y_true: class numbers, `(batch_size, ...)`, or with a last axis
                 of size 1.
-            y_pred: logits or probabilities, `(batch_size, ..., num_classes)`.
-                Positions where its Keras mask is False do not count.
+            y_pred: logits or probabilities, `(batch_size, ..., num_classes)`;
+                with a `threshold`, those of class 1 alone, `(batch_size, ...,
+                1)`. Positions where its Keras mask is False do not count.
             sample_weight: weights, `(batch_size,)` or any shape that the shape
                 of `y_true` starts with. Positions of weight zero do not count;
                 all other weights count the same. Defaults to None.
 
         Raises:
             ValueError: if `y_true` does not have the shape of `y_pred` without
-                its last axis.
+                its last axis, or the last axis has size 1 and there is no
+                `threshold`, or another size and there is one.
         """
         mask = getattr(y_pred, "_keras_mask", None)
         y_pred = ops.convert_to_tensor(y_pred)
@@ -57,9 +62,20 @@ class _ExactAccuracy(keras.metrics.Metric, abc.ABC):
                 f"axis. Received: y_true.shape={y_true.shape}, "
                 f"y_pred.shape={y_pred.shape}"
             )
+        if (y_pred.shape[-1] == 1) != (self.threshold is not None):
+            raise ValueError(
+                "`threshold` must be set if, and only if, the last axis of "
+                "`y_pred` has size 1: 0.5 for a sigmoid, 0.0 for a logit. "
+                f"Received: threshold={self.threshold}, "
+                f"y_pred.shape={y_pred.shape}"
+            )
+        predicted = (
+            ops.argmax(y_pred, -1)
+            if self.threshold is None
+            else y_pred[..., 0] > self.threshold
+        )
         right = ops.equal(
-            ops.cast(ops.argmax(y_pred, -1), "int64"),
-            ops.cast(y_true, "int64"),
+            ops.cast(predicted, "int64"), ops.cast(y_true, "int64")
         )
         counts = ops.ones_like(right)
         for weight in (mask, sample_weight):
@@ -96,7 +112,11 @@ class _ExactAccuracy(keras.metrics.Metric, abc.ABC):
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
-        return {"name": self.name, "dtype": self.dtype}
+        return {
+            "name": self.name,
+            "dtype": self.dtype,
+            "threshold": self.threshold,
+        }
 
 
 @keras.saving.register_keras_serializable("keras_lstm")
@@ -111,6 +131,9 @@ class SequenceAccuracy(_ExactAccuracy):
         name: name of the metric.
         dtype: dtype of the metric, see `keras.metrics.Metric`. Results are
             float32 in any case.
+        threshold: for models with one output unit, the value above which the
+            prediction is class 1: 0.5 for a sigmoid, 0.0 for a logit. None for
+            models with one unit for each class. Defaults to None.
 
     Example:
 
@@ -121,9 +144,12 @@ class SequenceAccuracy(_ExactAccuracy):
     """
 
     def __init__(
-        self, name: str = "sequence_accuracy", dtype: Any = None
+        self,
+        name: str = "sequence_accuracy",
+        dtype: Any = None,
+        threshold: float | None = None,
     ) -> None:
-        super().__init__(name, dtype)
+        super().__init__(name, dtype, threshold)
 
     def _reduce(self, right: Any, counts: Any) -> tuple[Any, Any]:
         axes = tuple(range(1, len(right.shape)))
@@ -139,6 +165,9 @@ class TokenAccuracy(_ExactAccuracy):
         name: name of the metric.
         dtype: dtype of the metric, see `keras.metrics.Metric`. Results are
             float32 in any case.
+        threshold: for models with one output unit, the value above which the
+            prediction is class 1: 0.5 for a sigmoid, 0.0 for a logit. None for
+            models with one unit for each class. Defaults to None.
 
     Example:
 
@@ -148,8 +177,13 @@ class TokenAccuracy(_ExactAccuracy):
     0.75
     """
 
-    def __init__(self, name: str = "token_accuracy", dtype: Any = None) -> None:
-        super().__init__(name, dtype)
+    def __init__(
+        self,
+        name: str = "token_accuracy",
+        dtype: Any = None,
+        threshold: float | None = None,
+    ) -> None:
+        super().__init__(name, dtype, threshold)
 
     def _reduce(self, right: Any, counts: Any) -> tuple[Any, Any]:
         return right, counts

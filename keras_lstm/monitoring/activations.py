@@ -54,7 +54,8 @@ def activations(
         Mapping from each name in `GATES`, "c" and "h" to an array,
         `(batch_size, timesteps, units)`.
     """
-    before = keras.Model(model.input, layer.input)
+    # A Sequential model has `inputs` but no `input`.
+    before = keras.Model(model.inputs[0], layer.input)
     sequences = keras.ops.convert_to_numpy(before(inputs, training=False))
     kernel, recurrent_kernel, bias = layer.get_weights()
     from_input = sequences.astype(np.float32) @ kernel + bias

@@ -40,7 +40,7 @@ def plot_proof(
         The figure.
     """
     lstm = [x for x in model.layers if isinstance(x, keras.layers.LSTM)][-1]
-    hidden = keras.Model(model.input, lstm.output)
+    hidden = keras.Model(model.inputs[0], lstm.output)
     rng = np.random.default_rng(derive_seed(seed, "picture"))
     symbols = rng.integers(
         task.num_symbols, size=(_NUM_SEQUENCES, task.num_bits)

@@ -1,6 +1,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from keras_lstm.callbacks.raise_on_non_finite import (
     NonFiniteError,
@@ -50,6 +51,64 @@ def test_a_weight_that_is_not_finite_ends_the_step():
 
     with pytest.raises(NonFiniteError, match="a weight is not finite after st"):
         fit(np.zeros(8), callbacks=[Spoil()], loss=Finite())
+
+
+class Adversaries(keras.Model):
+    """Model whose own `train_step` uses two optimizers and two losses."""
+
+    def __init__(self):
+        super().__init__()
+        self.one, self.two = keras.layers.Dense(1), keras.layers.Dense(1)
+        self.d_optimizer = keras.optimizers.SGD(0.5)
+        self.g_optimizer = keras.optimizers.SGD(0.25)
+        self.lost = 1.0
+
+    def train_step(self, data):
+        for layer, optimizer in (
+            (self.one, self.d_optimizer),
+            (self.two, self.g_optimizer),
+        ):
+            with tf.GradientTape() as tape:
+                loss = tf.reduce_mean(layer(data))
+            gradients = tape.gradient(loss, layer.trainable_weights)
+            optimizer.apply(gradients, layer.trainable_weights)
+        return {"d_loss": 1.0, "g_loss": loss * self.lost, "score": np.nan}
+
+
+@pytest.mark.parametrize(
+    ("lost", "bias", "message"),
+    [
+        (np.nan, 0.0, "the g loss is nan after step 1"),
+        (1.0, np.inf, "a weight is not finite after step 1"),
+    ],
+)
+def test_every_loss_and_optimizer_of_an_own_step_is_seen(lost, bias, message):
+    model = Adversaries()
+    model.lost = lost
+    model.one.bias_initializer = keras.initializers.Constant(bias)
+    model.compile(run_eagerly=True)
+    rates = r" \(learning rate now 0.5 of d_optimizer, 0.25 of g_optimizer\)"
+    with pytest.raises(NonFiniteError, match=f"{message}{rates}"):
+        model.fit(np.ones((8, 2)), verbose=0, callbacks=[RaiseOnNonFinite()])
+
+
+@pytest.mark.skipif(
+    not hasattr(keras.optimizers, "MultiOptimizer"), reason="newer Keras"
+)
+def test_an_optimizer_made_of_several_is_told_by_their_rates():
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    inner = keras.optimizers.SGD(0.25)
+    model.compile(
+        keras.optimizers.MultiOptimizer(lambda variable: inner), "mse"
+    )
+    with pytest.raises(
+        NonFiniteError, match=r"nan after step 1 \(learning rate now 0\.25\)"
+    ):
+        model.fit(
+            *(np.ones((8, 2)), np.full(8, np.nan)),
+            verbose=0,
+            callbacks=[RaiseOnNonFinite()],
+        )
 
 
 def test_keras_terminate_on_nan_still_ends_as_if_all_was_well():

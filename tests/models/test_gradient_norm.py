@@ -4,6 +4,7 @@ import pytest
 import tensorflow as tf
 
 from keras_lstm.config import ModelConfig
+from keras_lstm.core.errors import InputError
 from keras_lstm.models.build import build_model
 from keras_lstm.models.gradient_clipping import clip_aggregated_gradients
 from keras_lstm.models.gradient_norm import record_gradient_norm
@@ -103,3 +104,14 @@ def test_the_mean_is_over_the_gradients_that_there_were(
     mean, largest = norms.take()
     assert mean == pytest.approx(largest)
     assert norms.num_noted == noted
+
+
+def test_clipping_twice_is_clipping_once():
+    once = clip_aggregated_gradients(keras.optimizers.SGD(global_clipnorm=1.0))
+    step = once._all_reduce_sum_gradients
+    assert clip_aggregated_gradients(once)._all_reduce_sum_gradients is step
+
+
+def test_only_an_optimizer_can_clip():
+    with pytest.raises(InputError, match=r"object.* optimizer='adam'"):
+        clip_aggregated_gradients("adam")

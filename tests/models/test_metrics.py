@@ -83,6 +83,25 @@ def test_labels_of_another_rank_are_refused():
         SequenceAccuracy()(np.zeros((2, 2)), np.zeros((2, 3)))
 
 
+@pytest.mark.parametrize("threshold", [0.5, 0.0])
+def test_one_unit_is_compared_with_a_threshold(threshold):
+    y_true = np.array([[0, 1, 1], [1, 0, 0]])
+    sign = np.array([[-1, 1, 1], [1, 1, -1]])
+    y_pred = (threshold + 0.1 * sign)[..., np.newaxis]
+    for targets in (y_true, y_true[..., np.newaxis]):
+        tokens = TokenAccuracy(threshold=threshold)(targets, y_pred)
+        assert float(tokens) == pytest.approx(5 / 6)
+        whole = SequenceAccuracy(threshold=threshold)(targets, y_pred)
+        assert float(whole) == 0.5
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize(("threshold", "units"), [(None, 1), (0.5, 2)])
+def test_one_unit_without_a_threshold_is_refused(metric, threshold, units):
+    with pytest.raises(ValueError, match=f"`threshold` must .*={threshold}"):
+        metric(threshold=threshold)(np.zeros(4), np.zeros((4, units)))
+
+
 @pytest.mark.parametrize("metric", METRICS)
 def test_a_keras_mask_is_honoured_in_fit(metric):
     inputs = np.array([[1, 2, 0], [1, 1, 1], [0, 0, 0]])
@@ -109,10 +128,11 @@ def first_class(shape, dtype=None):
 
 @pytest.mark.parametrize("metric", METRICS)
 def test_it_survives_serialisation(metric):
-    config = keras.saving.serialize_keras_object(metric(name="mine"))
+    made = metric(name="mine", threshold=0.25)
+    config = keras.saving.serialize_keras_object(made)
     again = keras.saving.deserialize_keras_object(config)
     assert type(again) is metric
-    assert again.name == "mine"
+    assert (again.name, again.threshold) == ("mine", 0.25)
 
 
 @pytest.mark.parametrize("metric", METRICS)

@@ -33,6 +33,18 @@ def test_states_are_those_that_keras_computes(model):
         np.testing.assert_allclose(found["h"], expected, atol=1e-6)
 
 
+def test_a_sequential_model_is_one_too():
+    model = keras.Sequential(
+        [keras.layers.LSTM(2), keras.layers.Dropout(0.5), keras.layers.Dense(3)]
+    )
+    inputs = np.random.default_rng(0).normal(size=(4, 7, 5))
+    expected = model(inputs)
+    (layer,) = lstm_layers(model)
+    h = activations(model, layer, inputs)["h"]
+    logits = logits_by_step(model, h)
+    np.testing.assert_allclose(logits[:, -1], expected, atol=1e-6)
+
+
 def test_gates_explain_the_cell(model):
     inputs = np.random.default_rng(0).integers(2, size=(4, 7))
     found = activations(model, lstm_layers(model)[1], inputs)
