@@ -15,7 +15,7 @@ from keras_lstm.core.options import (
     option,
 )
 from keras_lstm.tasks.registry import task_name
-from keras_lstm.tasks.task import Task
+from keras_lstm.tasks.task import Task, make_task
 from keras_lstm.tasks.transducer import get_machine
 
 STRATEGIES = ("auto", "default", "mirrored", "multi_worker")
@@ -390,7 +390,7 @@ class Config(Options):
             parts[owners[name][0]][name] = value
         return type(self)(
             preset=self.preset,
-            task=task(**parts["task"]),
+            task=make_task(task, parts["task"]),
             model=ModelConfig(**parts["model"]),
             training=TrainingConfig(**parts["training"]),
             seed=seed,

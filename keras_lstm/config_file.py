@@ -1,14 +1,14 @@
 """Configuration files: the YAML of `Config.to_yaml`, or a part of it."""
 
 import dataclasses
+import pathlib
 from typing import Any
 
-import yaml
-
 from keras_lstm.config import ModelConfig, TrainingConfig
-from keras_lstm.core.errors import InputError
+from keras_lstm.core.errors import InputError, shown
 from keras_lstm.core.options import check_keys, check_known, declared_options
-from keras_lstm.tasks.registry import get_task
+from keras_lstm.core.yaml_text import parse_yaml
+from keras_lstm.tasks.registry import find_task
 from keras_lstm.tasks.task import Task
 
 # Current names of options, by the names that version 0.1 used.
@@ -43,31 +43,31 @@ class ConfigFile:
     values: dict[str, Any]
 
 
-def read_config(text: str, default_task: type[Task]) -> ConfigFile:
+def read_config(
+    text: str,
+    default_task: type[Task],
+    folder: pathlib.Path | None = None,
+) -> ConfigFile:
     """Parse the YAML of `Config.to_yaml`, or a part of it.
 
     Args:
         text: the YAML.
         default_task: class of the task whose options the text may set if it
             names no task.
+        folder: the folder that the text comes from, whose code is not run;
+            None for none.
 
     Returns:
         The contents. `Config.replace` checks the values.
 
     Raises:
-        InputError: if the text is not YAML, or has an unknown key.
+        InputError: if the text is not YAML, has an unknown key, or names a
+            task whose module is neither installed nor imported already.
     """
-    try:
-        mapping = yaml.safe_load(text) or {}
-    # Invalid dates raise ValueError, deep nesting RecursionError.
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        problem = " ".join(str(error).split())
-        raise InputError(
-            f"`config` must be YAML. Received: {problem}"
-        ) from None
+    mapping = parse_yaml(text, "config") or {}
     if not isinstance(mapping, dict):
         raise InputError(
-            f"`config` must be a mapping. Received: config={mapping!r}"
+            f"`config` must be a mapping. Received: config={shown(mapping)}"
         )
     known = ["preset", "seed", "task", "model", "training"]
     for key in mapping:
@@ -81,7 +81,9 @@ def read_config(text: str, default_task: type[Task]) -> ConfigFile:
     }
     if isinstance(mapping.get("task"), dict) and "name" in mapping["task"]:
         name = mapping["task"].pop("name")
-        parts["task"] = task = get_task(str(name))
+        parts["task"] = task = find_task(
+            name if isinstance(name, str) else shown(name), folder
+        )
     for key, cls in parts.items():
         given = translate_options(mapping.get(key, {}))
         check_keys(cls, given, key)
@@ -89,7 +91,9 @@ def read_config(text: str, default_task: type[Task]) -> ConfigFile:
             name: _number(cls, name, value) for name, value in given.items()
         }
     preset = mapping.get("preset")
-    return ConfigFile(None if preset is None else str(preset), task, values)
+    if preset is not None and not isinstance(preset, str):
+        preset = shown(preset)
+    return ConfigFile(preset, task, values)
 
 
 def _number(cls: type, name: str, value: Any) -> Any:
@@ -122,6 +126,7 @@ def translate_options(options: Any) -> Any:
         if old in options and new in options:
             raise InputError(
                 f"`{new}` must not be given under its old name as well. "
-                f"Received: {old}={options[old]!r}, {new}={options[new]!r}"
+                f"Received: {old}={shown(options[old])}, "
+                f"{new}={shown(options[new])}"
             )
     return {_RENAMED.get(name, name): options[name] for name in options}

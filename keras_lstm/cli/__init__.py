@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from keras_lstm.cli.parser import parse_arguments
-from keras_lstm.core.errors import InputError, RunError
+from keras_lstm.core.errors import InputError, RunError, one_line
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -20,6 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code: 0 for success, 1 for a failure, 2 for bad usage or
         input, 130 after Ctrl-C.
     """
+    _open_closed_streams()
     # Print the arrows of results even if the terminal cannot encode them.
     with contextlib.suppress(AttributeError, ValueError):
         sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]
@@ -36,7 +37,28 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 1
     except (OSError, RunError) as error:
-        print(f"keras-lstm: error: {error}", file=sys.stderr)
+        print(f"keras-lstm: error: {one_line(str(error))}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
+
+
+def _open_closed_streams() -> None:
+    """Discard what is written to a standard stream that is closed.
+
+    Otherwise the next file that is opened would take its number, and what
+    TensorFlow prints would be written to that file.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is not None:
+            continue
+        try:
+            os.fstat(number)
+        except OSError:
+            descriptor = os.open(os.devnull, os.O_RDWR)
+            if descriptor != number:
+                os.dup2(descriptor, number)
+                os.close(descriptor)
+        # `predict` refuses to read a standard input that is closed.
+        if name != "stdin":
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115

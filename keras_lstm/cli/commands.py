@@ -10,6 +10,7 @@ from typing import Any
 from keras_lstm.cli.resolve import (
     parse_positive,
     parse_steps,
+    read_run_of,
     resolve_config,
 )
 from keras_lstm.cli.startup import loading_tensorflow
@@ -20,7 +21,6 @@ from keras_lstm.distribute.cluster import read_cluster
 from keras_lstm.inference.prediction import Line, check_rows, read_arguments
 from keras_lstm.presets import PRESETS, describe
 from keras_lstm.runs.folder import RunFolder, default_run_dir
-from keras_lstm.runs.saved_run import read_run
 from keras_lstm.tasks.registry import TASKS
 
 
@@ -52,7 +52,7 @@ def train_command(arguments: argparse.Namespace) -> int:
     cluster = read_cluster(config.training.strategy)
     chief = cluster is None or cluster.is_chief
     if arguments.init_from is not None:
-        read_run(arguments.init_from, "init_from")
+        read_run_of(arguments.init_from, arguments.init_task, "init_from")
     if arguments.run_dir is not None and chief:
         RunFolder(arguments.run_dir).check(arguments.resume)
     if arguments.resume:
@@ -140,7 +140,7 @@ def tune_command(arguments: argparse.Namespace) -> int:
 def verify_command(arguments: argparse.Namespace) -> int:
     """Run `keras-lstm verify`; return the exit code."""
     num_bits = parse_positive(arguments.num_bits, "num_bits")
-    read_run(arguments.run_dir).machine_to_verify(num_bits)
+    read_run_of(arguments.run_dir, arguments.task).machine_to_verify(num_bits)
     with loading_tensorflow():
         from keras_lstm.runs.checks import failures_path, verify_run
         from keras_lstm.runs.run import load_run
@@ -154,7 +154,7 @@ def verify_command(arguments: argparse.Namespace) -> int:
 
 def prove_command(arguments: argparse.Namespace) -> int:
     """Run `keras-lstm prove`; return the exit code."""
-    machine = read_run(arguments.run_dir).machine_to_prove()
+    machine = read_run_of(arguments.run_dir, arguments.task).machine_to_prove()
     with loading_tensorflow():
         from keras_lstm.runs.checks import prove_run
         from keras_lstm.runs.run import load_run
@@ -170,7 +170,7 @@ def prove_command(arguments: argparse.Namespace) -> int:
 def evaluate_command(arguments: argparse.Namespace) -> int:
     """Run `keras-lstm evaluate`; return the exit code."""
     data = {"dataset": arguments.dataset, "data_dir": arguments.data_dir}
-    read_run(arguments.run_dir).task_to_evaluate(**data)
+    read_run_of(arguments.run_dir, arguments.task).task_to_evaluate(**data)
     with loading_tensorflow():
         from keras_lstm.runs.checks import evaluate_run
         from keras_lstm.runs.run import load_run
@@ -199,7 +199,7 @@ def _print_result(
 def predict_command(arguments: argparse.Namespace) -> int:
     """Run `keras-lstm predict`; return the exit code."""
     rows = parse_positive(arguments.rows, "rows")
-    saved = read_run(arguments.run_dir)
+    saved = read_run_of(arguments.run_dir, arguments.task)
     task = saved.config.task
     check_rows(rows, task)
     # Read now: bad arguments are refused before TensorFlow is loaded.
@@ -238,7 +238,7 @@ def export_command(arguments: argparse.Namespace) -> int:
     default = arguments.run_dir / FORMATS[arguments.format].file_name
     output = arguments.output or default
     check_export(arguments.format, output, arguments.overwrite)
-    read_run(arguments.run_dir)
+    read_run_of(arguments.run_dir, arguments.task)
     with loading_tensorflow():
         from keras_lstm.runs.run import load_run
     run = load_run(arguments.run_dir)

@@ -1,11 +1,12 @@
 """Command-line arguments of each subcommand."""
 
 import argparse
+import re
 from collections.abc import Callable
 from typing import Any, NoReturn
 
 from keras_lstm.cli import commands
-from keras_lstm.cli.resolve import parse_path
+from keras_lstm.cli.resolve import parse_new_path, parse_path
 from keras_lstm.config import Config, ModelConfig, TrainingConfig, option_owners
 from keras_lstm.core.errors import InputError
 from keras_lstm.core.options import declared_options
@@ -63,6 +64,10 @@ def parse_arguments(argv: list[str]) -> argparse.Namespace:
     _add_evaluate(subparsers)
     _add_predict(subparsers)
     _add_export(subparsers)
+    for text in argv:
+        # The argument parser of Python takes -- for the end of the flags.
+        if match := re.fullmatch(r"--([^=]+)=--", text):
+            parser.error(f"`{match[1]}` must have a value. Received: {text}")
     return parser.parse_args(argv)
 
 
@@ -98,7 +103,7 @@ def _add_train(subparsers: Any, argv: list[str]) -> None:
     parser.add_argument(
         "--run-dir",
         metavar="DIR",
-        type=parse_path,
+        type=parse_new_path,
         default=None,
         help="folder for the run's files (default: a new one in logs/TASK)",
     )
@@ -117,6 +122,14 @@ def _add_train(subparsers: Any, argv: list[str]) -> None:
         help="start from the weights of a finished run",
     )
     parser.add_argument(
+        "--task",
+        dest="init_task",
+        metavar="MODULE:CLASS",
+        default=None,
+        help="custom task of the run in --init-from, to allow running its code "
+        "unless it is installed or TASK",
+    )
+    parser.add_argument(
         "--log-every-steps",
         metavar="N",
         default=None,
@@ -128,21 +141,14 @@ def _add_train(subparsers: Any, argv: list[str]) -> None:
         default=None,
         help="profile these steps for TensorBoard, counted from 1",
     )
-    parser.add_argument(
-        "--quiet", action="store_true", default=False, help="show no progress"
-    )
-    parser.add_argument(
-        "--print-config",
-        action="store_true",
-        default=False,
-        help="print the resolved configuration as YAML and exit",
-    )
-    parser.add_argument(
-        "--smoke",
-        action="store_true",
-        default=False,
-        help="train for only 2 steps, to test a setup",
-    )
+    for flag, help_text in (
+        ("--quiet", "show no progress"),
+        ("--print-config", "print the configuration as YAML and exit"),
+        ("--smoke", "train for only 2 steps, to test a setup"),
+    ):
+        parser.add_argument(
+            flag, action="store_true", default=False, help=help_text
+        )
     _add_options(parser, "train", argv)
 
 
@@ -214,7 +220,7 @@ def _add_tune(subparsers: Any, argv: list[str]) -> None:
     parser.add_argument(
         "--run-dir",
         metavar="DIR",
-        type=parse_path,
+        type=parse_new_path,
         default=None,
         help="folder for the search's files (default: a new one in logs/TASK)",
     )
@@ -349,7 +355,7 @@ def _add_export(subparsers: Any) -> None:
     parser.add_argument(
         "--output",
         metavar="PATH",
-        type=parse_path,
+        type=parse_new_path,
         help="file or folder to write (default: saved_model, model.tflite or "
         "model.onnx in the run folder)",
     )
@@ -378,6 +384,12 @@ def _add_command_on_run(
         metavar="RUN_DIR",
         type=parse_path,
         help="folder of a finished run",
+    )
+    parser.add_argument(
+        "--task",
+        metavar="MODULE:CLASS",
+        help="custom task of the run, to allow running its code unless it is "
+        "installed",
     )
     if json_too:
         parser.add_argument(

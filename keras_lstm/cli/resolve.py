@@ -5,9 +5,13 @@ import pathlib
 
 from keras_lstm.config import Config, option_owners
 from keras_lstm.config_file import ConfigFile, read_config
-from keras_lstm.core.errors import InputError
+from keras_lstm.core.errors import InputError, shown
+from keras_lstm.core.files import decode_small
+from keras_lstm.core.options import MAX_INT
+from keras_lstm.core.yaml_text import MAX_TEXT
 from keras_lstm.presets import PRESETS, get_preset
 from keras_lstm.runs.folder import RunFolder
+from keras_lstm.runs.saved_run import SavedRun, read_run
 from keras_lstm.tasks.registry import get_task, task_name
 from keras_lstm.tasks.task import Task
 
@@ -32,7 +36,9 @@ def resolve_config(arguments: argparse.Namespace) -> Config:
     file = ConfigFile(None, None, {})
     if arguments.config is not None:
         try:
-            text = arguments.config.read_text(encoding="utf-8")
+            # Not `open_regular`: a shell may pass a pipe, as in <(command).
+            with arguments.config.open("rb") as opened:
+                text = decode_small(opened, arguments.config, MAX_TEXT)
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(
                 f"`config` must be a readable file. Received: {error}"
@@ -83,6 +89,35 @@ def _resumed_config(
     return config
 
 
+def read_run_of(
+    run_dir: pathlib.Path, task: str | None, argument: str = "run_dir"
+) -> SavedRun:
+    """Read a finished run, and allow a task's code to run for it.
+
+    Args:
+        run_dir: the run folder.
+        task: the task as "module:Class"; None to import no code that is not
+            installed.
+        argument: the name of the folder in error messages.
+
+    Returns:
+        The run.
+
+    Raises:
+        InputError: if there is no such run, or it is of another task.
+    """
+    # A module that is imported here is not refused when the run names it.
+    allowed = None if task is None else get_task(task)
+    saved = read_run(run_dir, argument)
+    found = type(saved.config.task)
+    if allowed not in (None, found):
+        raise InputError(
+            f"`task` must be the task of the run, {task_name(found)}. "
+            f"Received: task={task}"
+        )
+    return saved
+
+
 def _default_preset(task: type[Task]) -> str:
     """Return the preset with the task's name, or the task's default."""
     name = getattr(task, "name", "")
@@ -108,10 +143,11 @@ def parse_positive(text: str | None, name: str) -> int | None:
         value = int(text)
     except ValueError:
         value = 0
-    if value < 1:
+    if not 1 <= value <= MAX_INT:
         raise InputError(
-            f"`{name}` must be an integer of at least 1. Received: "
-            f"{name}={text}"
+            f"`{name}` must be an integer of at least 1"
+            f"{' and below 2^63' if value > MAX_INT else ''}. Received: "
+            f"{name}={shown(text)}"
         )
     return value
 
@@ -135,10 +171,11 @@ def parse_steps(text: str | None) -> tuple[int, int] | None:
         steps = (int(first), int(last))
     except ValueError:
         steps = (0, 0)
-    if not 1 <= steps[0] <= steps[1]:
+    if not 1 <= steps[0] <= steps[1] <= MAX_INT:
         raise InputError(
-            "`profile_steps` must be two step numbers, the first at least 1 "
-            f"and not after the last. Received: profile_steps={text}"
+            "`profile_steps` must be two step numbers below 2^63, the first at "
+            "least 1 and not after the last. Received: "
+            f"profile_steps={shown(text)}"
         )
     return steps
 
@@ -153,9 +190,36 @@ def parse_path(text: str) -> pathlib.Path:
         The path.
 
     Raises:
-        argparse.ArgumentTypeError: if `text` is empty. `argparse` adds the
-            name of the argument to the message.
+        argparse.ArgumentTypeError: if `text` is empty or holds a NUL
+            character. `argparse` adds the name of the argument to the message.
     """
     if not text:
         raise argparse.ArgumentTypeError("must be a path. Received: nothing")
+    if "\0" in text:
+        raise argparse.ArgumentTypeError(
+            f"must be a path, without NUL characters. Received: {shown(text)}"
+        )
     return pathlib.Path(text)
+
+
+def parse_new_path(text: str) -> pathlib.Path:
+    """Convert an argument to a path to write to, as a `type` of `argparse`.
+
+    Args:
+        text: the argument.
+
+    Returns:
+        The path.
+
+    Raises:
+        argparse.ArgumentTypeError: if `text` is empty or no UTF-8, which
+            TensorFlow requires of the files that it writes.
+    """
+    path = parse_path(text)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise argparse.ArgumentTypeError(
+            f"must be a path in UTF-8. Received: {shown(text)}"
+        ) from None
+    return path

@@ -81,6 +81,20 @@ def shown(value: Any) -> str:
     return _shortened(_short.repr(value), _MAX_MESSAGE // 2)
 
 
+def described(error: BaseException) -> str:
+    """Return an error's type and message, on one line.
+
+    Args:
+        error: any error, also one whose message cannot be made.
+    """
+    try:
+        message = " ".join(str(error).split())
+    except Exception:
+        message = ""
+    name = type(error).__name__
+    return _shortened(f"{name}: {message}" if message else name, 500)
+
+
 def _shortened(text: str, limit: int) -> str:
     if len(text) <= limit:
         return text

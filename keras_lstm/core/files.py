@@ -1,12 +1,15 @@
-"""Atomic writes of files and folders, and locks."""
+"""Atomic writes of files and folders, locks, and careful reading."""
 
 import contextlib
+import errno
 import fcntl
 import os
 import pathlib
 import shutil
 import socket
+import stat
 from collections.abc import Iterator
+from typing import IO
 
 from keras_lstm.core.errors import InputError
 
@@ -99,6 +102,74 @@ def write_bytes(path: pathlib.Path, *parts: bytes) -> None:
     """Write a file that consists of these parts, atomically."""
     with replacing(path) as temporary, temporary.open("wb") as file:
         file.writelines(parts)
+
+
+@contextlib.contextmanager
+def open_regular(path: pathlib.Path) -> Iterator[IO[bytes]]:
+    """Open a regular file to read bytes.
+
+    A pipe would wait for a writer, and a device may have no end.
+
+    Args:
+        path: the file.
+
+    Yields:
+        The open file.
+
+    Raises:
+        OSError: if the file cannot be opened, or is not a regular file.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    # A path with a NUL character.
+    except ValueError as error:
+        raise OSError(errno.EINVAL, str(error), str(path)) from None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "Not a regular file", str(path))
+    with open(descriptor, "rb") as file:
+        yield file
+
+
+def read_small_text(path: pathlib.Path, max_bytes: int) -> str:
+    """Read a regular file of UTF-8 text.
+
+    Args:
+        path: the file.
+        max_bytes: the largest size, in bytes.
+
+    Returns:
+        The text.
+
+    Raises:
+        OSError: if the file cannot be read, is not a regular file, or is
+            larger.
+        UnicodeDecodeError: if it is not UTF-8.
+    """
+    with open_regular(path) as file:
+        return decode_small(file, path, max_bytes)
+
+
+def decode_small(file: IO[bytes], path: pathlib.Path, max_bytes: int) -> str:
+    """Read an open file of UTF-8 text, which may be a pipe.
+
+    Args:
+        file: the file.
+        path: its path, for error messages.
+        max_bytes: as for `read_small_text`.
+
+    Returns:
+        The text.
+
+    Raises:
+        OSError: if the file cannot be read or is larger.
+        UnicodeDecodeError: if it is not UTF-8.
+    """
+    data = file.read(max_bytes + 1)
+    if len(data) > max_bytes:
+        message = f"Larger than {max_bytes:,} bytes"
+        raise OSError(errno.EFBIG, message, str(path))
+    return data.decode("utf-8")
 
 
 def remove_temporary(folder: pathlib.Path) -> None:

@@ -1,5 +1,6 @@
 """Options: each declared once, and checked wherever its value comes from."""
 
+import contextlib
 import dataclasses
 import difflib
 import math
@@ -8,7 +9,11 @@ import typing
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from keras_lstm.core.errors import InputError
+from keras_lstm.core.errors import InputError, shown
+
+# The largest values of the types int64 and float32.
+MAX_INT = 2**63 - 1
+MAX_FLOAT = 3.4028234663852886e38
 
 
 def option(
@@ -139,7 +144,7 @@ def check_keys(cls: type, mapping: Any, where: str) -> None:
     """
     if not isinstance(mapping, Mapping):
         raise InputError(
-            f"`{where}` must be a mapping. Received: {where}={mapping!r}"
+            f"`{where}` must be a mapping. Received: {where}={shown(mapping)}"
         )
     names = [field.name for field, _, _ in declared_options(cls)]
     for key in mapping:
@@ -160,9 +165,10 @@ def check_known(name: Any, names: Iterable[str], what: str) -> None:
     names = list(names)
     if name in names:
         return
-    near = difflib.get_close_matches(str(name), names, n=1)
+    text = shown(name)
+    near = difflib.get_close_matches(text, names, n=1)
     hint = f"Did you mean `{near[0]}`?" if near else f"Known: {_listed(names)}."
-    raise InputError(f"`{name}` is no {what}. {hint}")
+    raise InputError(f"`{text}` is no {what}. {hint}")
 
 
 def _check(
@@ -170,9 +176,22 @@ def _check(
 ) -> Any:
     """Return a value that keeps its rule, an integer for a float converted."""
     if kind is float and type(value) is int:
-        value = float(value)
+        # Integers above the largest float stay what they are: no number.
+        with contextlib.suppress(OverflowError):
+            value = float(value)
     if type(value) is not kind:
         raise InputError(_message(field, kind, optional, value))
+    if isinstance(value, int) and abs(value) > MAX_INT:
+        words = "an integer below 2^63"
+    elif isinstance(value, float) and MAX_FLOAT < abs(value) < math.inf:
+        words = "a number that float32 can hold"
+    else:
+        words = None
+    if words is not None:
+        raise InputError(
+            f"`{field.name}` must be {words}. Received: "
+            f"{field.name}={shown(value)}"
+        )
     rule = field.metadata
     if isinstance(value, int | float) and not (
         math.isfinite(value)
@@ -215,8 +234,9 @@ def _message(
         )
     if optional:
         words += ", or none"
-    shown = value if isinstance(value, str) else repr(value)
-    return f"`{field.name}` must be {words}. Received: {field.name}={shown}"
+    return (
+        f"`{field.name}` must be {words}. Received: {field.name}={shown(value)}"
+    )
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -5,7 +5,7 @@ import json
 import os
 import re
 
-from keras_lstm.core.errors import InputError
+from keras_lstm.core.errors import InputError, described, shown
 
 _ADDRESS = re.compile(r"\S+:(\d{1,5})")
 
@@ -64,13 +64,17 @@ def read_cluster(strategy: str) -> Cluster | None:
             if len(set(workers)) < len(workers)
             else None
         )
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        problem = f"{type(error).__name__}: {error}"
+    # Of other types than expected, infinite or too deeply nested.
+    except (
+        *(ValueError, TypeError, KeyError, AttributeError),
+        *(OverflowError, RecursionError),
+    ) as error:
+        problem = described(error)
     if problem is not None:
         raise InputError(
             'TF_CONFIG must be JSON such as {"cluster": {"worker": ["host1:'
             '2222", "host2:2222"]}, "task": {"type": "worker", "index": 0}}. '
-            f"Received: {text} ({problem})"
+            f"Received: {shown(text)} ({problem})"
         )
     if strategy == "auto" and len(workers) == 1:
         return None

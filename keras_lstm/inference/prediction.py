@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from keras_lstm.core.errors import InputError
+from keras_lstm.core.errors import InputError, shown
 from keras_lstm.tasks.notation import Notation, Query
 from keras_lstm.tasks.task import Task
 
@@ -36,12 +36,14 @@ class Line:
             the command line.
         number: the line number in the file, from 1; 0 for an argument.
         queries: the inputs parsed from the text; empty if not parsed yet.
+        is_cut: whether the text is only the start of a line that is too long.
     """
 
     text: str
     source: str = ""
     number: int = 0
     queries: tuple[Query, ...] = ()
+    is_cut: bool = False
 
     @property
     def place(self) -> str:
@@ -95,9 +97,9 @@ def read_lines(inputs: Sequence[str]) -> Iterator[list[Line]]:
             with _open_input(argument) as file:
                 for texts in _available_lines(file):
                     lines = [
-                        Line(text, name, each)
-                        for each, text in enumerate(texts, number + 1)
-                        if text
+                        Line(text, name, each, is_cut=is_cut)
+                        for each, (text, is_cut) in enumerate(texts, number + 1)
+                        if text or is_cut
                     ]
                     number += len(texts)
                     empty = empty and not lines
@@ -113,11 +115,18 @@ def read_lines(inputs: Sequence[str]) -> Iterator[list[Line]]:
     yield plain
 
 
-def _available_lines(file: Any) -> Iterator[list[str]]:
+def _available_lines(file: Any) -> Iterator[list[tuple[str, bool]]]:
     """Yield lists of a binary file's lines, each of as many as are available.
 
     A program that writes to a pipe, or a person who types, may wait for each
     prediction before sending the next line.
+
+    Args:
+        file: the file.
+
+    Yields:
+        For each line, its text, and whether that is only its start, because
+        it is too long.
     """
     rest = b""
     start = codecs.BOM_UTF8
@@ -127,15 +136,16 @@ def _available_lines(file: Any) -> Iterator[list[str]]:
             continue
         rest, start = rest.removeprefix(start), b""
         *lines, rest = rest.split(b"\n")
-        if len(rest) > _MAX_LINE:
-            lines, rest = [*lines, rest[:_MAX_LINE]], b""
+        # One byte more than fits tells that the line is too long.
+        rest = rest[: _MAX_LINE + 1]
         yield [_text(line) for line in lines]
     yield [_text(rest)]
 
 
-def _text(line: bytes) -> str:
+def _text(line: bytes) -> tuple[str, bool]:
     # Invalid UTF-8 is escaped: the message that refuses the line shows it.
-    return line.decode("utf-8", "backslashreplace").strip()
+    text = line[:_MAX_LINE].decode("utf-8", "backslashreplace").strip()
+    return text, len(line) > _MAX_LINE
 
 
 @contextlib.contextmanager
@@ -183,10 +193,11 @@ def _check_file(argument: str) -> None:
     path = pathlib.Path(argument[1:])
     try:
         found = path.stat()
-    except OSError as error:
+    # A NUL character in a path is a ValueError.
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", error)
         raise InputError(
-            f"`input` must be a file after @. Received: {argument} "
-            f"({error.strerror})"
+            f"`input` must be a file after @. Received: {argument} ({reason})"
         ) from None
     if stat.S_ISDIR(found.st_mode):
         raise InputError(
@@ -229,12 +240,21 @@ def predict(
             read: list[tuple[Line, Query]] = []
             for line in available[first : first + _BATCH]:
                 try:
-                    queries = line.queries or notation.read(line.text)
+                    queries = line.queries or _read_line(line, notation)
                 except InputError as error:
                     on_bad_line(line, error)
                 else:
                     read += [(line, query) for query in queries]
             yield list(_predictions(infer, task, notation, read, rows))
+
+
+def _read_line(line: Line, notation: Notation) -> Sequence[Query]:
+    if line.is_cut:
+        raise InputError(
+            f"`input` must be a line of at most {_MAX_LINE:,} bytes. Received: "
+            f"{shown(line.text)}"
+        )
+    return notation.read(line.text)
 
 
 def check_rows(rows: int | None, task: Task) -> None:

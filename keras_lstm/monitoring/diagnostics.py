@@ -21,7 +21,7 @@ from keras_lstm.monitoring.activations import (
     most_correlated_unit,
 )
 from keras_lstm.tasks.hard_inputs import set_hold_lengths
-from keras_lstm.tasks.task import Split, Task
+from keras_lstm.tasks.task import Split, Task, make_splits
 from keras_lstm.tasks.transducer import TransducerTask, get_machine
 from keras_lstm.verification.evaluation import Evaluation
 from keras_lstm.verification.reporting import failures_markdown
@@ -322,7 +322,7 @@ def _inputs_by_hold_length(
         return inside
     # The task itself can sample from a narrow domain.
     indices = tf.range(min(_NUM_RANDOM, most), dtype=tf.int64)
-    split = task.splits(seed).train
+    split = make_splits(task, seed).train
     drawn, _ = split.batch(indices[: split.num_examples])
     return np.asarray(drawn, np.int32)
 

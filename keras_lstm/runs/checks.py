@@ -11,7 +11,7 @@ from keras_lstm.proof.search import ProofSearch, find_proof
 from keras_lstm.runs.run import Run
 from keras_lstm.runs.saved_run import SavedRun
 from keras_lstm.tasks.registry import task_name
-from keras_lstm.tasks.task import Task
+from keras_lstm.tasks.task import Task, make_splits
 from keras_lstm.tasks.transducer import TransducerTask
 from keras_lstm.verification.evaluation import accuracy_by_step, evaluate
 from keras_lstm.verification.evaluation_details import (
@@ -154,7 +154,7 @@ def evaluate_run(
             the model.
     """
     task = run.task_to_evaluate(**data_options)
-    test = require_test(task, task.splits(run.config.seed))
+    test = require_test(task, make_splits(task, run.config.seed))
     result = evaluate(run.model, test)
     by_step = None
     if not task.output_shape:

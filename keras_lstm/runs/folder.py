@@ -14,8 +14,9 @@ from typing import Any
 from keras_lstm.config import Config
 from keras_lstm.config_file import read_config
 from keras_lstm.core.errors import InputError
-from keras_lstm.core.files import locked, remove_temporary
+from keras_lstm.core.files import locked, read_small_text, remove_temporary
 from keras_lstm.core.version import check_version
+from keras_lstm.core.yaml_text import MAX_TEXT
 from keras_lstm.presets import get_preset
 from keras_lstm.runs.report import Report, StopReason, stop_text
 from keras_lstm.tasks.increment import Increment
@@ -127,10 +128,11 @@ class RunFolder:
             The configuration; None if there is none.
 
         Raises:
-            InputError: if `config.yaml` is damaged or incomplete.
+            InputError: if `config.yaml` is damaged or incomplete, or names a
+                task whose module is neither installed nor imported.
         """
         try:
-            text = self.config.read_text("utf-8")
+            text = read_small_text(self.config, MAX_TEXT)
         except FileNotFoundError:
             return None
         except (OSError, UnicodeDecodeError) as error:
@@ -139,7 +141,7 @@ class RunFolder:
                 f"Received: {argument}={self.path} ({error})"
             ) from None
         try:
-            file = read_config(text, Increment)
+            file = read_config(text, Increment, self.path)
         except InputError as error:
             raise InputError(f"{self.config}: {error}") from None
         if file.preset is None or file.task is None:

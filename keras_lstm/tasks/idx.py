@@ -9,6 +9,7 @@ supported, the type that these datasets use.
 import gzip
 import io
 import math
+import os
 import pathlib
 import zlib
 from typing import IO
@@ -17,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from keras_lstm.core.errors import InputError
+from keras_lstm.core.files import open_regular
 
 _UNSIGNED_BYTE = 8
 # The largest compression ratio of deflate, https://zlib.net/zlib_tech.html.
@@ -47,8 +49,8 @@ def read_idx(path: pathlib.Path, num_dimensions: int) -> npt.NDArray[np.uint8]:
             than its header states.
     """
     try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
+        with open_regular(path) as file:
+            size = os.fstat(file.fileno()).st_size
             compressed = file.read(2) == b"\x1f\x8b"
             file.seek(0)
             if not compressed:

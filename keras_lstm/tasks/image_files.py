@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from keras_lstm.core.errors import InputError
+from keras_lstm.core.errors import InputError, described
+from keras_lstm.core.files import open_regular
 from keras_lstm.tasks.idx import read_idx
 from keras_lstm.tasks.notation import (
     Notation,
     Query,
     read_npy,
+    to_float32,
 )
 
 _NPY = b"\x93NUMPY"
@@ -64,7 +66,7 @@ def read_images(
             images have another size or values outside the range.
     """  # noqa: DOC501 - `_wrong_size` returns an `InputError`.
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             start = file.read(6)
     except OSError as error:
         raise InputError(
@@ -85,7 +87,7 @@ def read_images(
         raise _wrong_size(path, values.shape, shape)
     if values.dtype == np.uint8:
         return (values / np.float32(white)).astype(np.float32)
-    values = np.asarray(values, np.float32)
+    values = to_float32(values)
     if not ((values >= 0) & (values <= 1)).all():
         raise InputError(
             "`input` must hold bytes, or numbers from 0 (black) to 1 (white). "
@@ -98,14 +100,14 @@ def _read_picture(path: pathlib.Path, shape: tuple[int, ...]) -> Any:
     from PIL import Image, UnidentifiedImageError
 
     try:
+        # Pillow warns of parts that it skips, such as damaged metadata.
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            opened = Image.open(path, formats=("PNG", "JPEG"))
-        with opened as picture:
-            size = picture.size[::-1]
-            if size != shape:
-                raise _wrong_size(path, size, shape)
-            return _grey(picture)
+            warnings.simplefilter("ignore")
+            with Image.open(path, formats=("PNG", "JPEG")) as picture:
+                size = picture.size[::-1]
+                if size != shape:
+                    raise _wrong_size(path, size, shape)
+                return _grey(picture)
     except InputError:
         raise
     except UnidentifiedImageError:
@@ -115,8 +117,11 @@ def _read_picture(path: pathlib.Path, shape: tuple[int, ...]) -> Any:
         ) from None
     except Image.DecompressionBombError as error:
         raise InputError(f"`input` {path} is too large: {error}") from None
-    except (OSError, SyntaxError, ValueError) as error:
-        raise InputError(f"`input` {path} cannot be read: {error}") from None
+    # A damaged picture may raise nearly anything in Pillow's decoders.
+    except Exception as error:
+        raise InputError(
+            f"`input` {path} cannot be read: {described(error)}"
+        ) from None
 
 
 def _grey(picture: Any) -> Any:

@@ -9,6 +9,7 @@ state machines, and `image_files.py` that of images.
 import abc
 import dataclasses
 import pathlib
+import warnings
 from collections.abc import Sequence
 from typing import Any, ClassVar, NamedTuple
 
@@ -16,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from keras_lstm.core.console import percent
-from keras_lstm.core.errors import InputError
+from keras_lstm.core.errors import InputError, described
+from keras_lstm.core.files import open_regular
 
 _MAX_SHOWN = 40
 
@@ -203,7 +205,7 @@ def array_queries(
             f"{' x '.join(map(str, shape))}, which the model reads. Received: "
             f"{text}, of {' x '.join(map(str, values.shape))}"
         )
-    values = np.asarray(values, np.float32)
+    values = to_float32(values)
     if not len(values) or not np.isfinite(values).all():
         raise InputError(f"`input` must hold finite numbers. Received: {text}")
     several = len(values) > 1
@@ -224,19 +226,32 @@ def read_npy(path: pathlib.Path) -> Any:
         declares too large an array takes no memory.
 
     Raises:
-        InputError: if the file cannot be read or has another type of values.
+        InputError: if the file cannot be read, is not a regular file, or has
+            another type of values.
     """
     try:
-        values = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"`input` {path} cannot be read: {reason}") from None
+        with open_regular(path), warnings.catch_warnings():
+            # Of headers written by Python 2, which are read all the same.
+            warnings.simplefilter("ignore")
+            values = np.lib.format.open_memmap(path, mode="r")
+    # NumPy parses headers as Python literals; a damaged one may raise nearly
+    # anything, such as tokenize.TokenError.
+    except Exception as error:
+        raise InputError(
+            f"`input` {path} cannot be read: {described(error)}"
+        ) from None
     if values.dtype != np.uint8 and values.dtype.kind != "f":
         raise InputError(
             "`input` must hold bytes (uint8) or floating-point numbers. "
             f"Received: {path}, of {values.dtype}"
         )
     return values
+
+
+def to_float32(values: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    """Convert numbers to float32; those that are too large become infinite."""
+    with np.errstate(over="ignore"):
+        return np.asarray(values, np.float32)
 
 
 def refused(rule: str, text: str) -> InputError:

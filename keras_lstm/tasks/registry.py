@@ -1,13 +1,17 @@
 """Registry of tasks by name."""
 
 import importlib
+import pathlib
 import re
 import sys
+from collections.abc import Callable
+from types import ModuleType
 
-from keras_lstm.core.errors import InputError
+from keras_lstm.core.errors import InputError, described
 from keras_lstm.core.options import check_known
 from keras_lstm.tasks.image_rows import ImageRows
 from keras_lstm.tasks.increment import Add, Decrement, Increment, Parity
+from keras_lstm.tasks.installed import import_installed
 from keras_lstm.tasks.task import Task
 
 TASKS: dict[str, type[Task]] = {
@@ -34,19 +38,60 @@ def get_task(name: str) -> type[Task]:
     if ":" not in name:
         check_known(name, TASKS, "task")
         return TASKS[name]
-    module_name, _, class_name = name.partition(":")
     sys.path.insert(0, "")
     try:
-        task = getattr(importlib.import_module(module_name), class_name)
-    # A custom module may raise anything, or exit, while it is imported.
-    except (Exception, SystemExit) as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise InputError(
-            f"`task` must be module:Class, importable from here ({reason}). "
-            f"Received: task={name}"
-        ) from None
+        return _task_of(name, importlib.import_module)
     finally:
         sys.path.remove("")
+
+
+def find_task(name: str, folder: pathlib.Path | None) -> type[Task]:
+    """Look up a task's class by a name that was read from a file.
+
+    The code of a custom task runs only if it is installed. If `get_task` has
+    imported its module, or the program itself, the class is found there.
+
+    Args:
+        name: a name as for `get_task`.
+        folder: the run folder that the name was read from; None for another
+            file.
+
+    Returns:
+        A subclass of `Task`.
+
+    Raises:
+        InputError: if there is no such task, or its module is neither
+            installed nor imported.
+    """
+    if ":" not in name:
+        return get_task(name)
+
+    def find(module_name: str) -> ModuleType:
+        module = import_installed(module_name, folder)
+        if module is None:
+            raise InputError(
+                "`task` must be installed, or named on the command line by "
+                f"--task {name}: reading a file runs no code of its own "
+                f"folder or the current one. Received: task={name}"
+            )
+        return module
+
+    return _task_of(name, find)
+
+
+def _task_of(name: str, find: Callable[[str], ModuleType]) -> type[Task]:
+    """Return the class named "module:Class", given a way to find a module."""
+    module_name, _, class_name = name.partition(":")
+    try:
+        task = getattr(find(module_name), class_name)
+    except (InputError, KeyboardInterrupt):
+        raise
+    # A custom module may raise anything, or exit, while it is imported.
+    except BaseException as error:
+        raise InputError(
+            f"`task` must be module:Class, importable from here "
+            f"({described(error)}). Received: task={name}"
+        ) from None
     if not (isinstance(task, type) and issubclass(task, Task)):
         raise InputError(
             f"`task` must name a subclass of keras_lstm.tasks.Task. "
@@ -61,8 +106,7 @@ def get_task(name: str) -> type[Task]:
         raise InputError(
             "`task` must be a class with a `name` of lower-case letters, "
             "digits, - and _, and a `default_preset`. Received: "
-            f"task={name}, with "
-            f"name={own_name!r}"
+            f"task={name}, with name={own_name!r}"
         )
     return task
 

@@ -120,11 +120,16 @@ def drawn_batch(
         def redraw(attempt: Any, symbols: Any, targets: Any, ok: Any) -> Any:
             drawn = draw(attempt)
             keep = ok[:, tf.newaxis]
+            # TensorFlow infers the size of a batch of one only before the loop.
             return (
                 attempt + 1,
-                tf.where(keep, symbols, drawn[0]),
-                tf.where(keep, targets, drawn[1]),
-                ok | drawn[2],
+                tf.ensure_shape(
+                    tf.where(keep, symbols, drawn[0]), symbols.shape
+                ),
+                tf.ensure_shape(
+                    tf.where(keep, targets, drawn[1]), targets.shape
+                ),
+                tf.ensure_shape(ok | drawn[2], ok.shape),
             )
 
         first = (tf.constant(1, tf.int64), *draw(tf.constant(0, tf.int64)))

@@ -1,8 +1,11 @@
 """The tables of a Mealy machine."""
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
+
+from keras_lstm.core.errors import InputError, shown
 
 _MAX_SYMBOLS = 2**15
 
@@ -37,3 +40,46 @@ def are_tables(next_state: Any, output: Any) -> bool:
         and np.min(output) >= 0
         and np.max(output) < _MAX_SYMBOLS
     )
+
+
+def check_tables(next_state: Any, output: Any, domain_states: Any) -> None:
+    """Refuse values that are not the tables of a machine.
+
+    Args:
+        next_state: as for `are_tables`.
+        output: as for `are_tables`.
+        domain_states: final states of the inputs in the domain; None for all.
+
+    Raises:
+        InputError: if `are_tables` is false, or a final state does not exist.
+    """
+    if are_tables(next_state, output):
+        states = range(len(next_state))
+        if domain_states is None or (
+            isinstance(domain_states, Collection)
+            and all(state in states for state in domain_states)
+        ):
+            return
+    raise InputError(
+        "`next_state` and `output` must be tables of the same shape, of "
+        "integers, with a row for each state and a column for each of at least "
+        "two symbols, naming existing states. Received: "
+        f"next_state={shown(next_state)}, output={shown(output)}, "
+        f"domain_states={shown(domain_states)}"
+    )
+
+
+def without_arrays(values: Any) -> Any:
+    """Convert NumPy arrays to nested tuples of Python's numbers.
+
+    Args:
+        values: an array, a sequence that may hold arrays, or anything else.
+
+    Returns:
+        The tuples; for anything else, `values`.
+    """
+    if isinstance(values, np.ndarray | np.generic):
+        values = values.tolist()
+    if isinstance(values, list | tuple):
+        return tuple(without_arrays(value) for value in values)
+    return values

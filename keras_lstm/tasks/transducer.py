@@ -22,7 +22,7 @@ from keras_lstm.tasks.sampling import (
     scan_states,
     stored_split,
 )
-from keras_lstm.tasks.tables import are_tables
+from keras_lstm.tasks.tables import check_tables, without_arrays
 from keras_lstm.tasks.task import Split, Splits, Task
 
 # A permutation is stored as int64 numbers: 128 MB at this size.
@@ -106,9 +106,17 @@ class TransducerTask(Task):
         maximum=2**20,
     )
 
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        # The rest of the package compares tables, hashes states, writes JSON.
+        for name in (*_TABLES, "domain_states"):
+            if name in cls.__dict__:
+                setattr(cls, name, without_arrays(cls.__dict__[name]))
+
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._check_tables()
+        next_state, output = (getattr(self, name, None) for name in _TABLES)
+        check_tables(next_state, output, self.domain_states)
         num_inputs = self.num_inputs()
         if not num_inputs:
             raise InputError(
@@ -150,20 +158,6 @@ class TransducerTask(Task):
                 "`sampling` carry needs a start state that some symbols keep "
                 "and others leave. Received: "
                 f"next_state[0]={self.next_state[0]}"
-            )
-
-    def _check_tables(self) -> None:
-        tables = [getattr(self, name, None) for name in _TABLES]
-        if not are_tables(*tables) or not all(
-            state in range(len(self.next_state))
-            for state in self.domain_states or ()
-        ):
-            raise InputError(
-                "`next_state` and `output` must be tables of the same shape, "
-                "of integers, with a row for each state and a column for each "
-                "of at least two symbols, naming existing states. Received: "
-                f"next_state={tables[0]}, output={tables[1]}, "
-                f"domain_states={self.domain_states}"
             )
 
     @property

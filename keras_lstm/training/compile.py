@@ -15,7 +15,7 @@ from keras_lstm.models.early_prediction import (
 from keras_lstm.models.metrics import SequenceAccuracy, TokenAccuracy
 from keras_lstm.models.optimizers import make_loss, make_optimizer
 from keras_lstm.proof.regularization import ProofRegularization
-from keras_lstm.tasks.task import Splits
+from keras_lstm.tasks.task import Splits, make_splits
 from keras_lstm.tasks.transducer import get_machine
 
 
@@ -34,7 +34,7 @@ def compiled_model(config: Config, splits: Splits | None = None) -> keras.Model:
         InputError: if parts of the configuration do not fit together.
     """
     training = config.training
-    splits = splits or config.task.splits(config.seed)
+    splits = splits or make_splits(config.task, config.seed)
     steps_per_epoch = count_steps_per_epoch(training, splits)
     with get_strategy(training.strategy).scope():
         built = build_model(config.task, config.model, config.seed)

@@ -45,7 +45,7 @@ from keras_lstm.runs.results import (
 from keras_lstm.runs.run import load_run
 from keras_lstm.tasks.datasets import check_fills_a_batch, make_dataset
 from keras_lstm.tasks.registry import task_name
-from keras_lstm.tasks.task import Splits
+from keras_lstm.tasks.task import Splits, make_splits
 from keras_lstm.tasks.transducer import get_machine
 from keras_lstm.training.compile import compiled_model, count_steps_per_epoch
 from keras_lstm.training.run_callbacks import (
@@ -220,7 +220,7 @@ def _get_strategy(
 
 
 def _get_splits(config: Config) -> Splits:
-    splits = config.task.splits(config.seed)
+    splits = make_splits(config.task, config.seed)
     require_checkable(config.task, splits)
     check_fills_a_batch(splits.train, config.training.batch_size)
     return splits

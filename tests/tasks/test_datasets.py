@@ -74,6 +74,17 @@ def test_the_pipeline_states_its_shapes():
     assert inputs.dtype == targets.dtype == tf.int32
 
 
+@pytest.mark.parametrize("sampling", ["uniform", "carry"])
+def test_a_batch_may_hold_one_example(sampling):
+    # Of one bit, 1 is outside the domain, so that inputs are drawn again.
+    task = Increment(num_bits=1, sampling=sampling)
+    train = task.splits(seed=0).train
+    batches = make_dataset(train, 1, training=True).take(8)
+    assert [
+        (x.tolist(), y.tolist()) for x, y in batches.as_numpy_iterator()
+    ] == [([[0]], [[1]])] * 8
+
+
 def test_iterators_do_not_wait_for_the_tuner_at_their_end():
     task = Increment(num_bits=6, sampling="carry")
     train = task.splits(seed=0).train

@@ -1,0 +1,89 @@
+"""Parsing of YAML that anyone may have written."""
+
+from typing import Any
+
+import yaml
+
+from keras_lstm.core.errors import InputError
+
+# A configuration has 2 kB of text and 60 nodes.
+MAX_TEXT = 100_000
+_MAX_NODES = 10_000
+
+
+def parse_yaml(text: str, what: str) -> Any:
+    """Parse YAML into plain Python values.
+
+    Args:
+        text: the YAML.
+        what: name of the text, for error messages.
+
+    Returns:
+        Dicts, lists, strings, numbers, dates, booleans and None.
+
+    Raises:
+        InputError: if the text is not YAML, has duplicate keys, or is too
+            large, with its aliases expanded.
+    """
+    if len(text) > MAX_TEXT:
+        raise InputError(
+            f"`{what}` must have at most {MAX_TEXT:,} characters. Received: "
+            f"{len(text):,}"
+        )
+    try:
+        loader = yaml.SafeLoader(text)
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        _count_nodes(node, {})
+        return loader.construct_document(node)
+    # PyYAML lets out what int(), float() and others raise for bad values.
+    except Exception as error:
+        problem = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(
+            f"`{what}` must be YAML. Received: {problem}"
+        ) from None
+
+
+def _count_nodes(node: yaml.Node, known: dict[int, int]) -> int:
+    """Return the number of nodes below a node, with aliases expanded.
+
+    Args:
+        node: the node.
+        known: the numbers of nodes seen before, by id; 0 for those that hold
+            the node.
+
+    Raises:
+        YAMLError: if there are too many, a node holds itself, or a key comes
+            twice.
+    """
+    if id(node) in known:
+        count = known[id(node)]
+    elif isinstance(node, yaml.CollectionNode):
+        known[id(node)] = 0
+        parts = list(node.value)
+        if isinstance(node, yaml.MappingNode):
+            _check_keys(node)
+            parts = [each for pair in node.value for each in pair]
+        count = 1 + sum(_count_nodes(each, known) for each in parts)
+    else:
+        count = 1
+    if not 0 < count <= _MAX_NODES:
+        raise yaml.YAMLError(
+            f"more than {_MAX_NODES:,} values, with aliases expanded"
+            if count
+            else "an alias of what holds it"
+        )
+    known[id(node)] = count
+    return count
+
+
+def _check_keys(node: yaml.MappingNode) -> None:
+    """Refuse duplicate keys with a `YAMLError`."""
+    seen = set()
+    for key, _ in node.value:
+        name = (key.tag, key.value) if isinstance(key, yaml.ScalarNode) else key
+        if name in seen:
+            place = f"line {key.start_mark.line + 1}"
+            raise yaml.YAMLError(f"a duplicate key {key.value}, {place}")
+        seen.add(name)
