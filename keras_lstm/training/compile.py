@@ -4,6 +4,7 @@ import keras
 
 from keras_lstm.config import Config, TrainingConfig
 from keras_lstm.core.errors import InputError
+from keras_lstm.core.options import MAX_INT
 from keras_lstm.distribute.microbatches import enable_microbatches
 from keras_lstm.distribute.multi_worker import enable_multi_worker
 from keras_lstm.distribute.strategies import get_strategy
@@ -65,7 +66,8 @@ def count_steps_per_epoch(training: TrainingConfig, splits: Splits) -> int:
 
     Raises:
         InputError: if `steps_per_epoch` is None and the training split has no
-            end, or `steps_per_execution` does not divide the number.
+            end, if all epochs have 2^63 steps or more, or if
+            `steps_per_execution` does not divide the number.
     """
     steps = training.steps_per_epoch
     if steps is None:
@@ -75,6 +77,11 @@ def count_steps_per_epoch(training: TrainingConfig, splits: Splits) -> int:
                 "without end. Received: steps_per_epoch=None"
             )
         steps = -(-splits.train.num_examples // training.batch_size)
+    if training.epochs * steps > MAX_INT:
+        raise InputError(
+            "`epochs` must leave fewer than 2^63 steps. Received: "
+            f"epochs={training.epochs}, of {steps} steps each"
+        )
     if steps % training.steps_per_execution:
         raise InputError(
             f"`steps_per_execution` must divide the {steps} steps of an epoch. "
