@@ -43,12 +43,63 @@ def test_an_option_of_another_task_is_refused():
         ("seed: 2024-99-99", "`config` must be YAML"),
         ("[" * 5000, "`config` must be YAML"),
         ("task: {name: incremnt}", "Did you mean `increment`"),
+        ("seed: !!bool maybe", "`config` must be YAML"),
+        ("seed: !!int ''", "`config` must be YAML"),
+        ("seed: !!float ''", "`config` must be YAML"),
+        ("seed: !!timestamp x", "`config` must be YAML"),
+        (f"seed: {'9' * 5000}", "`config` must be YAML"),
+        ("seed: 1\nseed: 2", "a duplicate key seed, line 2"),
+        ("model: &a {units: *a}", "an alias of what holds it"),
+        ("#" * 100_001, "must have at most 100,000 characters"),
+        (f"{'9' * 401}: 3", r"`9{18}\.\.\.9{19}` is no key"),
+        ('"a\\nb\\e[2J": 3', r"`a\\nb\\x1b\[2J` is no key"),
+        ("task: {name: no_module:X}", "installed, or named on the command"),
         ("task: {name: image-rows, num_bits: 3}", "`num_bits` is no option"),
     ],
 )
 def test_a_bad_config_file_is_refused(text, message):
     with pytest.raises(InputError, match=message):
         read_config(text, Increment)
+
+
+def test_aliases_are_limited_as_expanded():
+    # Each list holds the one before eight times: 2^24 values, in 270 bytes.
+    lines = ["- &a0 [x, x, x, x, x, x, x, x]"]
+    for i in range(1, 8):
+        lines.append(f"- &a{i} [{', '.join([f'*a{i - 1}'] * 8)}]")
+    with pytest.raises(InputError, match="more than 10,000 values") as caught:
+        read_config("\n".join(lines), Increment)
+    assert len(str(caught.value)) < 200
+
+
+def test_aliases_and_merge_keys_are_read():
+    text = "model: &m {units: &n 3}\ntraining: {batch_size: *n}\n"
+    file = read_config(text, Increment)
+    assert file.values == {"units": 3, "batch_size": 3}
+    text = "model:\n  <<: {units: 3, dropout: 0.5}\n  units: 4\n"
+    assert read_config(text, Increment).values["units"] == 4
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (f"model: {{units: {'9' * 401}}}", "`units` must be an integer below"),
+        (f"model: {{forget_bias: {'9' * 401}}}", "must be a finite number"),
+        ("training: {learning_rate: 1e308}", "that float32 can hold"),
+        ("model: {units: [[1, [2, [3]]]]}", r"units=\[\[1, \[\.\.\.\]\]\]"),
+        ('preset: "a\\nb"', r"`a\\nb` is no preset"),
+        ("preset: 3", "`3` is no preset"),
+    ],
+)
+def test_values_that_no_option_takes_are_refused(text, message):
+    file = read_config(text, Increment)
+
+    def make():
+        preset = get_preset(file.preset or "increment")
+        preset.replace(Increment, **file.values)
+
+    with pytest.raises(InputError, match=message):
+        make()
 
 
 def test_a_wrong_type_in_a_config_file_is_refused():

@@ -62,7 +62,8 @@ def _is_installed(name: str, folder: pathlib.Path | None) -> bool:
     path = sys.path
     for end in range(1, len(parts) + 1):
         package = ".".join(parts[:end])
-        spec = importlib.machinery.PathFinder.find_spec(package, path)
+        # By a name without dots: a namespace package looks its parent up.
+        spec = importlib.machinery.PathFinder.find_spec(parts[end - 1], path)
         # Editable installs add finders of their own.
         own_finder = spec is None
         for finder in sys.meta_path:

@@ -217,6 +217,12 @@ def test_a_worker_alone_may_be_stopped(tmp_path, cluster):
         ("worker,3", "index 3 is out of range for 2 addresses"),
         ("worker,-1", "index -1 is out of range for 2 addresses"),
         ("worker,one", "ValueError"),
+        (
+            '{"cluster": {"worker": ["a:1"]}, "task": '
+            '{"type": "worker", "index": 1e400}}',
+            "OverflowError: cannot convert float infinity",
+        ),
+        ("[" * 100_000, "RecursionError"),
         ("evaluator,0", "KeyError: 'evaluator'"),
         (
             '{"cluster": {"worker": ["a"]}, "task": '

@@ -239,8 +239,23 @@ def test_a_line_without_end_is_cut(tmp_path, monkeypatch):
     monkeypatch.setattr(prediction, "_MAX_LINE", 10)
     path = tmp_path / "long"
     path.write_bytes(b"1\n" + b"1" * 100)
-    found = [line.text for lines in read_lines([f"@{path}"]) for line in lines]
-    assert found == ["1", "1" * 10]
+    found = [
+        (line.number, line.text, line.is_cut)
+        for lines in read_lines([f"@{path}"])
+        for line in lines
+    ]
+    assert found == [(1, "1", False), (2, "1" * 10, True)]
+
+
+def test_a_line_that_is_too_long_is_one_bad_line(runs, tmp_path, capsys):
+    path = tmp_path / "long"
+    path.write_bytes(b"7\n0b" + b"1" * (2**20 + 2**17) + b"\n8\n")
+    assert predict(runs, "proved", f"@{path}") == 1
+    out, err = capsys.readouterr()
+    assert out.splitlines() == ["7 → 8  right", "8 → 9  right"]
+    assert err.startswith(f"{path}, line 2: `input` must be a line of at most")
+    assert err.count("\n") == 1
+    assert len(err) < 400
 
 
 def test_closed_standard_input_is_one_line(runs, capsys, monkeypatch):

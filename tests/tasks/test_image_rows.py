@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from keras_lstm.core.errors import InputError
 from keras_lstm.tasks.idx import IdxError
+from keras_lstm.tasks.image_files import read_images
 from keras_lstm.tasks.image_rows import ImageRows
 
 
@@ -149,3 +150,23 @@ def test_too_few_training_images_are_refused(tmp_path, write_dataset):
     write_dataset(tmp_path, num_train=5000)
     with pytest.raises(InputError, match="needs more than 5000 training"):
         ImageRows(data_dir=str(tmp_path)).splits(seed=0)
+
+
+@pytest.mark.parametrize(
+    ("header", "message"),
+    [
+        (b"{'descr': '|u1', 'shape': (", "cannot be read"),
+        (b"'''", "cannot be read: "),
+        (
+            b"{'descr': '|u1', 'fortran_order': False, 'shape': (%s,)}"
+            % (b"9" * 30),
+            "cannot be read: OverflowError",
+        ),
+        (b"{'descr': '|O', 'fortran_order': False, 'shape': (1,)}", "read"),
+    ],
+)
+def test_damaged_arrays_are_refused(tmp_path, header, message):
+    size = len(header).to_bytes(2, "little")
+    (tmp_path / "x.npy").write_bytes(b"\x93NUMPY\x01\0" + size + header)
+    with pytest.raises(InputError, match=message):
+        read_images(tmp_path / "x.npy", (8, 8), 255.0)

@@ -1,0 +1,51 @@
+"""The command works where standard output or error is closed."""
+
+import subprocess
+import sys
+
+import pytest
+
+from keras_lstm.core.version import __version__
+
+COMMAND = f"exec {sys.executable} -m keras_lstm"
+
+
+def run(text, cwd):
+    return subprocess.run(
+        ["/bin/sh", "-c", f"{COMMAND} {text}"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=cwd,
+        timeout=300,
+        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": ":".join(sys.path)},
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "out", "err"),
+    [
+        ("--version >&-", 0, "", ""),
+        ("list >&-", 0, "", ""),
+        ("--version 2>&-", 0, f"{__version__}\n", ""),
+        ("train cat 2>&-", 2, "", ""),
+        ("train cat <&- >&- 2>&-", 2, "", ""),
+        ("train cat >&-", 2, "", "keras-lstm: error: `cat` is no task."),
+    ],
+)
+def test_closed_streams_are_no_error(tmp_path, text, code, out, err):
+    done = run(text, tmp_path)
+    assert (done.returncode, done.stdout) == (code, out)
+    assert done.stderr.startswith(err)
+    assert done.stderr.count("\n") == bool(err)
+
+
+@pytest.mark.slow
+def test_a_run_without_any_stream_is_whole(tmp_path):
+    options = "--smoke --num-bits 4 --run-dir run"
+    done = run(f"train increment {options} <&- >&- 2>&-", tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    done = run("predict run 5 2>&-", tmp_path)
+    assert done.returncode == 0
+    assert done.stdout.startswith("5 → ")
+    assert run("predict run 5 >&-", tmp_path).returncode == 0
