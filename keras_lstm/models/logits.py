@@ -17,6 +17,11 @@ def margins_of(logits: Any, targets: Any) -> Any:
     Returns:
         The margins, `(...)`; -inf where a logit or the difference is NaN.
     """
+    if logits.shape[-1] == 2:
+        # The same numbers as below, by fewer operations.
+        difference = logits[..., 1] - logits[..., 0]
+        margins = tf.where(tf.equal(targets, 1), difference, -difference)
+        return tf.where(tf.math.is_nan(margins), -np.inf, margins)
     chosen = tf.one_hot(targets, logits.shape[-1], True, False)
     right = tf.reduce_max(tf.where(chosen, logits, -np.inf), -1)
     margins = right - tf.reduce_max(tf.where(chosen, -np.inf, logits), -1)

@@ -9,17 +9,12 @@ import itertools
 import math
 from typing import Any
 
-import keras
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
-from keras_lstm.core.errors import InputError
 from keras_lstm.models.logits import margins_of
-from keras_lstm.models.weights import LSTMWeights, read_weights
-
-# A margin closer to zero than this may have the other sign in `predict`, which
-# groups the same sums differently and so rounds differently.
-CLOSE_MARGIN = 1e-4
+from keras_lstm.models.weights import LSTMWeights
 
 
 def lstm_cell(z: Any, c: Any, *, split: Any, sigmoid: Any, tanh: Any) -> Any:
@@ -53,7 +48,10 @@ def lstm_cell(z: Any, c: Any, *, split: Any, sigmoid: Any, tanh: Any) -> Any:
 class LSTMStepper:
     """A model's weights, applied one time step at a time.
 
-    Make one with `LSTMStepper.from_model`. A node is a prefix of symbols. The
+    The operations and their order are those of Keras's LSTM (keras/src/layers/
+    rnn/lstm.py, `implementation=2`), so that most results agree to the bit.
+
+    A node is a prefix of symbols. The
     state of the network at several nodes, called cells here, is a list: h and c
     of the first LSTM layer, then of the second, and so on, each
     `(nodes, units)`.
@@ -62,19 +60,21 @@ class LSTMStepper:
         network: the weights of the model.
 
     Attributes:
+        network: the weights of the model.
         per_step: whether the head predicts at every time step.
         num_weights: number of weights that a time step multiplies by.
     """
 
     def __init__(self, network: LSTMWeights) -> None:
+        self.network = network
         self.per_step = network.per_step
         self._units = tuple(lstm.units for lstm in network.lstms)
         first = network.lstms[0]
         # The first layer reads one of few embeddings, so their products with
         # its kernel are computed only once.
-        table = network.embedding @ first.kernel + first.bias
+        table = tf.matmul(network.embedding, first.kernel).numpy()
         stacked = itertools.chain.from_iterable(network.lstms[1:])
-        flat = [table, first.recurrent_kernel, *stacked]
+        flat = [table, first.recurrent_kernel, first.bias, *stacked]
         flat += [network.kernel, network.bias]
         self.num_weights = sum(array.size for array in flat)
         self._weights = [tf.constant(array) for array in flat]
@@ -97,20 +97,6 @@ class LSTMStepper:
         """
         return self._functions["step"](self._weights, cells, targets)
 
-    def scan(self, symbols: Any, targets: Any) -> tuple[Any, Any, Any]:
-        """Read whole sequences, for the per_step head.
-
-        Args:
-            symbols: symbols, `(num_examples, timesteps)`.
-            targets: targets, `(num_examples, timesteps)`.
-
-        Returns:
-            The number of wrong predictions, the smallest margin, and whether
-            any margin is close to zero, each `(num_examples,)`.
-        """
-        by_step = [np.ascontiguousarray(x.T) for x in (symbols, targets)]
-        return self._functions["scan"](self._weights, *by_step)
-
     def leaf_margins(self, cells: list[Any], targets: Any) -> Any:
         """Return the margins of whole sequences, for the last_state head.
 
@@ -127,41 +113,44 @@ class LSTMStepper:
         """Return the cells before the first symbol, each `(1, units)`."""
         return [tf.zeros([1, u]) for u in self._units for _ in range(2)]
 
-    @classmethod
-    def from_model(
-        cls, model: keras.Model, num_symbols: int
-    ) -> "LSTMStepper | None":
-        """Make a stepper from a model.
+    def follow(self, symbols: Any, targets: Any) -> npt.NDArray[np.float32]:
+        """Read given sequences, one symbol at a time.
 
         Args:
-            model: a model from symbols to logits.
-            num_symbols: number of different symbols that the model reads.
+            symbols: symbols, `(num_examples, timesteps)`.
+            targets: targets, `(num_examples, timesteps)`.
 
         Returns:
-            The stepper; None if the model is not supported, see
-            `supported_layers`.
+            The margins, `(num_examples, timesteps)`.
         """
-        try:
-            return cls(read_weights(model, num_symbols))
-        except InputError:
-            return None
+        nodes = np.arange(len(symbols))
+        cells = [tf.repeat(cell, len(symbols), 0) for cell in self.start()]
+        margins = []
+        for symbol, target in zip(symbols.T, targets.T, strict=True):
+            of_children = np.tile(target, len(self.network.embedding))
+            after, found = self.step(cells, of_children)
+            children = symbol * len(nodes) + nodes
+            cells = [tf.gather(cell, children) for cell in after]
+            if self.per_step:
+                margins.append(tf.gather(found, children))
+        if not self.per_step:
+            return self.leaf_margins(cells, targets).numpy()
+        return np.stack(margins, 1)
 
 
-def _advance(weights: Any, cells: Any, first: Any) -> list[Any]:
-    """Return the cells after a symbol that adds `first` to the first layer.
+def _advance(weights: Any, cells: Any) -> list[Any]:
+    """Return the cells after each symbol, `(num_symbols, nodes, units)`.
 
-    `first` may have an axis of symbols before that of the nodes. The product
-    of the nodes' state is then computed once for all symbols.
+    The product of the nodes' state is computed once for all symbols.
     """
     following: list[Any] = []
     x = None
     for layer in range(len(cells) // 2):
         h, c = cells[2 * layer], cells[2 * layer + 1]
-        if x is None:
-            z = h @ weights[1] + first
-        else:
-            kernel, recurrent, bias = weights[3 * layer - 1 : 3 * layer + 2]
-            z = tf.tensordot(x, kernel, 1) + (h @ recurrent + bias)
+        kernel, recurrent, bias = weights[3 * layer : 3 * layer + 3]
+        # For the first layer, `kernel` holds the products of the embeddings.
+        z = kernel[:, tf.newaxis] if x is None else tf.tensordot(x, kernel, 1)
+        z = (z + h @ recurrent) + bias
         *_, c, x = lstm_cell(
             z, c, split=tf.split, sigmoid=tf.sigmoid, tanh=tf.tanh
         )
@@ -179,40 +168,12 @@ def _traced(
     """Return the TensorFlow functions shared by all networks of one shape."""
 
     def step(weights: Any, cells: Any, targets: Any) -> Any:
-        cells = _advance(weights, cells, weights[0][:, tf.newaxis])
+        cells = _advance(weights, cells)
         cells = [tf.reshape(cell, [-1, cell.shape[-1]]) for cell in cells]
         if not per_step:
             return cells, ()
         logits = cells[-2] @ weights[-2] + weights[-1]
         return cells, margins_of(logits, targets)
-
-    def scan(weights: Any, symbols: Any, targets: Any) -> Any:
-        timesteps, rows = tf.unstack(tf.shape(symbols))
-
-        def read(t: Any, cells: Any, wrong: Any, least: Any, close: Any) -> Any:
-            first = tf.gather(weights[0], symbols[t])
-            cells = _advance(weights, cells, first)
-            logits = cells[-2] @ weights[-2] + weights[-1]
-            margins = margins_of(logits, targets[t])
-            return (
-                t + 1,
-                cells,
-                wrong + tf.cast(margins < 0, tf.int32),
-                tf.minimum(least, margins),
-                close | (tf.abs(margins) < CLOSE_MARGIN),
-            )
-
-        start = (
-            tf.constant(0),
-            [tf.zeros([rows, size]) for size in units for _ in "hc"],
-            tf.zeros([rows], tf.int32),
-            tf.fill([rows], np.float32(np.inf)),
-            tf.zeros([rows], tf.bool),
-        )
-        _, _, wrong, least, close = tf.while_loop(
-            lambda t, *_: t < timesteps, read, start
-        )
-        return tf.cast(wrong, tf.int16), least, close
 
     def leaf_margins(weights: Any, cells: Any, targets: Any) -> Any:
         logits = cells[-2] @ weights[-2] + weights[-1]
@@ -221,9 +182,8 @@ def _traced(
     def floats(*shape: int | None) -> tf.TensorSpec:
         return tf.TensorSpec(shape, tf.float32)
 
-    first, last = units[0], units[-1]
-    weights = [floats(num_symbols, 4 * first), floats(first, 4 * first)]
-    for below, size in itertools.pairwise(units):
+    weights, last = [], units[-1]
+    for below, size in itertools.pairwise([num_symbols, *units]):
         weights += [
             floats(below, 4 * size),
             floats(size, 4 * size),
@@ -236,7 +196,6 @@ def _traced(
     rows = tf.TensorSpec([None, None], tf.int32)
     signatures = {
         step: [weights, cells, nodes],
-        scan: [weights, rows, rows],
         leaf_margins: [weights, cells, rows],
     }
     # AutoGraph would take time, and there is no Python control flow to convert.

@@ -1,21 +1,28 @@
 """The weights of a model whose layers are all supported here.
 
 Checking a tree of prefixes, and proving a property of a network, compute with
-the weights directly, so every layer's computation must be known.
+the weights directly, so every layer's computation must be known. Only exact
+stock types, with nothing replaced on the model, a layer or a cell, are
+supported; `stock_model.py` then compares what a model computes with a stock
+model built from these weights.
 """
 
 import dataclasses
 import hashlib
 import itertools
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import keras
 import numpy as np
 import numpy.typing as npt
 
+# The class of `keras.Model(inputs, outputs)`, which has no public name.
+from keras.src.models.functional import Functional
+
 from keras_lstm.core.errors import InputError
 
 Array = npt.NDArray[np.float32]
+LayerClass = TypeVar("LayerClass", bound=type[keras.layers.Layer])
 
 _INPUT_DTYPES = ("float32", "int32", "int64")
 _IDLE_AT_INFERENCE = (
@@ -28,6 +35,32 @@ _IDLE_AT_INFERENCE = (
 # Reasons for which a layer is refused.
 _QUANTIZED = "its weights are quantized"
 _UNUSUAL = "it is not an LSTM with the usual settings"
+_REPLACED = "its weights are not the float32 variables that it was built with"
+# Methods that Keras itself wraps on each layer.
+_WRAPPED_BY_KERAS = {"build", "quantize"}
+# Attributes of a model that only training, evaluation and building use.
+_TRAINING_ONLY = {
+    *("_maybe_symbolic_build", "compile", "compute_loss", "compute_metrics"),
+    *("evaluate", "fit", "loss", "make_test_function", "make_train_function"),
+    *("test_step", "train_step"),
+}
+_identities_at_inference: set[type[keras.layers.Layer]] = set()
+
+
+def identity_at_inference(cls: LayerClass) -> LayerClass:
+    """Declare that a layer returns its input unless `training` is true.
+
+    Use it as a decorator. The class itself is remembered, so that no other
+    class can claim this by a name or an attribute.
+
+    Args:
+        cls: the class of the layer.
+
+    Returns:
+        The same class.
+    """
+    _identities_at_inference.add(cls)
+    return cls
 
 
 class LayerWeights(NamedTuple):
@@ -121,6 +154,9 @@ def supported_layers(
         # A quantized layer has other weights.
         if layer.quantization_mode:
             raise _unsupported(layer, _QUANTIZED)
+    for layer in (encoding, *lstms, dense):
+        if not _computes_with_its_weights(layer):
+            raise _unsupported(layer, _REPLACED)
     for lstm in lstms:
         sequences = per_step or lstm is not lstms[-1]
         if why := why_not_stock_lstm(lstm, return_sequences=sequences):
@@ -149,7 +185,8 @@ def why_not_stock_lstm(
         layer: any layer.
         computed_by_keras: whether Keras computes the layer, or a copy of it
             that is passed the state. The computation of the cell, and whether
-            the layer is stateful, then do not matter. Defaults to False.
+            the layer is stateful or forces cuDNN, then do not matter. Defaults
+            to False.
         return_sequences: the value that this setting must have, in which case
             the layer must not return its state either; None to allow any
             output. Defaults to None.
@@ -171,7 +208,10 @@ def why_not_stock_lstm(
     if layer.quantization_mode:
         return _QUANTIZED
     usual = (
-        layer.activation is keras.activations.tanh
+        type(layer.cell) is keras.layers.LSTMCell
+        and not _is_patched(layer.cell)
+        and layer.use_cudnn is not True
+        and layer.activation is keras.activations.tanh
         and layer.recurrent_activation is keras.activations.sigmoid
         and layer.use_bias
         and not layer.stateful
@@ -214,10 +254,15 @@ def read_weights(model: keras.Model, num_symbols: int) -> LSTMWeights:
 
 def _check_model(model: keras.Model) -> None:
     """Refuse models for reasons beyond the chain of layers."""
-    if not type(model).__module__.startswith("keras."):
+    if type(model) not in (keras.Sequential, Functional):
         raise InputError(
             "`model` must be a functional or Sequential Keras model. "
             f"Received: {type(model).__name__}, which may override `call`"
+        )
+    if patched := _patched_names(model) - _WRAPPED_BY_KERAS - _TRAINING_ONLY:
+        raise InputError(
+            "`model` must compute as its class does. Received: "
+            f"{model.name}, whose `{min(patched)}` is replaced"
         )
     last = model.layers[-1] if model.layers else None
     if (
@@ -237,8 +282,20 @@ def _check_model(model: keras.Model) -> None:
             part.compute_dtype != "float32" for part in parts
         ):
             raise _unsupported(layer, "it does not compute in float32")
+        if _is_patched(layer):
+            raise _unsupported(layer, "one of its methods is replaced")
         if not all(map(_is_plain, layer._inbound_nodes)):
             raise _unsupported(layer, "it is called with more than its input")
+
+
+def _patched_names(part: Any) -> set[str]:
+    """Return the attributes of the class that an instance replaces."""
+    cls = type(part)
+    return {name for name in vars(part) if hasattr(cls, name)}
+
+
+def _is_patched(layer: Any) -> bool:
+    return not _patched_names(layer) <= _WRAPPED_BY_KERAS
 
 
 def _is_plain(node: Any) -> bool:
@@ -246,6 +303,25 @@ def _is_plain(node: Any) -> bool:
     return len(node.arguments.args) <= 1 and all(
         value is None or isinstance(value, bool)
         for value in node.arguments.kwargs.values()
+    )
+
+
+def _computes_with_its_weights(layer: keras.layers.Layer) -> bool:
+    """Return whether the weights of a layer are those that it computes with.
+
+    Assigning another array to `layer.kernel`, say, changes what the layer
+    computes, but not `layer.weights`.
+    """
+    names = {
+        keras.layers.Embedding: ("embeddings",),
+        keras.layers.LSTM: ("kernel", "recurrent_kernel", "bias"),
+        keras.layers.Dense: ("kernel", "bias"),
+    }.get(type(layer), ())
+    owner: Any = getattr(layer, "cell", layer)
+    return len(names) == len(layer.weights) and all(
+        getattr(owner, name) is weight
+        and keras.backend.standardize_dtype(weight.dtype) == "float32"
+        for name, weight in zip(names, layer.weights, strict=True)
     )
 
 
@@ -261,11 +337,7 @@ def _chain(model: keras.Model) -> list[keras.layers.Layer]:
             raise _unsupported(
                 after, f"its input is not the output of `{before.name}` alone"
             )
-    layers = [
-        layer
-        for layer in model.layers
-        if type(layer) not in _IDLE_AT_INFERENCE and not _is_our_identity(layer)
-    ]
+    layers = [layer for layer in model.layers if not _is_idle(layer)]
     if not layers:
         raise InputError(
             "`model` must have layers with an effect at inference. Received: "
@@ -274,20 +346,18 @@ def _chain(model: keras.Model) -> list[keras.layers.Layer]:
     return layers
 
 
-def _is_our_identity(layer: keras.layers.Layer) -> bool:
-    """Return whether a layer of this package does nothing at inference.
-
-    Any class may have the attribute; only this package's is believed.
-    """
-    cls = type(layer)
-    return cls.__module__.split(".")[0] == __name__.split(".")[0] and getattr(
-        cls, "is_identity_at_inference", False
-    )
+def _is_idle(layer: keras.layers.Layer) -> bool:
+    """Return whether a layer does nothing at inference."""
+    return type(layer) in {*_IDLE_AT_INFERENCE, *_identities_at_inference}
 
 
 def _check_encoding(layer: keras.layers.Layer, num_symbols: int) -> None:
     if type(layer) is keras.layers.CategoryEncoding:
-        if layer.output_mode != "one_hot" or layer.num_tokens < num_symbols:
+        if (
+            layer.output_mode != "one_hot"
+            or layer.sparse
+            or layer.num_tokens < num_symbols
+        ):
             raise _unsupported(layer, "it is not one-hot for every symbol")
     elif (
         type(layer) is not keras.layers.Embedding

@@ -9,7 +9,9 @@ The trusted base is three modules: this one, `propagation` and `intervals`.
 They import neither `search` nor `regularization`, so a proof does not depend
 on how its boxes were found. Outside this folder, the base relies on
 `models/weights.py`, which reads the weights and refuses layers that the
-equations do not cover.
+equations do not cover, and on `models/stock_model.py`, which compares the model
+with a stock model of these weights.
+
 
 The claim is about the model as `predict` runs it: in float32, on a CPU, not
 compiled by XLA. It assumes
@@ -40,6 +42,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from keras_lstm.core.errors import InputError
+from keras_lstm.models.stock_model import check_computes_as_stock
 from keras_lstm.models.weights import LSTMWeights, read_weights
 from keras_lstm.proof.intervals import (
     SIGMOID_ERROR,
@@ -52,6 +55,12 @@ from keras_lstm.tasks.transducer import TransducerTask
 
 # Sums of products of numbers below this stay far from float32's maximum.
 _LARGEST = 2.0**50
+
+
+_FIELDS = ("checksum", "weights_sha256", "next_state", "output", "boxes")
+_BOX_FIELDS = (
+    *("state", "last_symbols", "successors", "margins", "low", "high"),
+)
 
 
 class ProofError(ValueError):
@@ -130,31 +139,28 @@ class Proof:
         """
         try:
             content = json.loads(text)
-            checksum = content.pop("checksum")
-            boxes = content["boxes"]
-            proof = cls(
-                str(content["weights_sha256"]),
-                content["next_state"],
-                content["output"],
-                np.array([box["state"] for box in boxes], np.int64),
-                [box["last_symbols"] for box in boxes],
-                Interval(
-                    np.array([box["low"] for box in boxes], np.float64),
-                    np.array([box["high"] for box in boxes], np.float64),
-                ),
-                np.array([box["successors"] for box in boxes], np.int64),
-                np.array([box["margins"] for box in boxes], np.float64),
-            )
-        except (
-            *(AttributeError, IndexError, KeyError, OverflowError),
-            *(RecursionError, TypeError, ValueError),
-        ) as error:
+        except (RecursionError, ValueError) as error:
             raise ProofError(
                 f"this is not a proof ({type(error).__name__}: {error})"
             ) from None
+        _check_types(content)
+        checksum = content.pop("checksum")
         if checksum != _checksum(content):
             raise ProofError("this proof was changed: its checksum is wrong")
-        return proof
+        boxes = content["boxes"]
+        return cls(
+            content["weights_sha256"],
+            content["next_state"],
+            content["output"],
+            np.array([box["state"] for box in boxes], np.int64),
+            [box["last_symbols"] for box in boxes],
+            Interval(
+                np.array([box["low"] for box in boxes], np.float64),
+                np.array([box["high"] for box in boxes], np.float64),
+            ),
+            np.array([box["successors"] for box in boxes], np.int64),
+            np.array([box["margins"] for box in boxes], np.float64),
+        )
 
 
 def check_proof(
@@ -181,27 +187,18 @@ def check_proof(
 
     Raises:
         ProofError: if the proof does not hold for `model` and `task`.
-        InputError: if `provable_weights` refuses the model or TensorFlow.
+        InputError: if `provable_weights` refuses the model or TensorFlow, or
+            the model does not compute what a stock model of its weights does.
     """
     network = provable_weights(model, task)
     if proof.weights_sha256 != network.digest():
         raise ProofError("this proof is about other weights")
     if [proof.next_state, proof.output] != tables_of(task):
         raise ProofError("this proof is about another task")
+    check_computes_as_stock(model, network)
+    _check_shapes(proof, task, state_size(network))
     next_state, output = np.array(task.next_state), np.array(task.output)
-    boxes, states = proof.boxes, proof.states
-    count, size = len(states), state_size(network)
-    if (
-        [bound.shape for bound in boxes] != [(count, size)] * 2
-        or proof.successors.shape != (count, task.num_symbols)
-        or proof.margins.shape != (count, task.num_symbols)
-        or not _all_in(states, len(next_state))
-        or not _all_in(proof.successors, count)
-        or not np.all(boxes.size < _LARGEST)
-    ):
-        raise ProofError(
-            "this proof has arrays of wrong shapes or values out of range"
-        )
+    boxes, states, count = proof.boxes, proof.states, len(proof.states)
 
     # 1. The initial state, in which every h and c is 0, is in the first box.
     if not (
@@ -240,7 +237,7 @@ def check_proof(
 
 
 @functools.cache
-def _check_activations() -> None:
+def check_activations() -> None:
     """Refuse a TensorFlow whose tanh or sigmoid is less accurate than allowed.
 
     This checks a sample of the float32 numbers;
@@ -294,7 +291,7 @@ def provable_weights(model: keras.Model, task: TransducerTask) -> LSTMWeights:
             few classes, or weights that are not finite and below 2^50; or if
             TensorFlow's tanh or sigmoid is less accurate than allowed.
     """
-    _check_activations()
+    check_activations()
     network = read_weights(model, task.num_symbols)
     if not network.per_step:
         raise InputError(
@@ -321,6 +318,75 @@ def tables_of(task: TransducerTask) -> list[list[list[int]]]:
     return [
         np.asarray(table).tolist() for table in (task.next_state, task.output)
     ]
+
+
+def _check_shapes(proof: Proof, task: TransducerTask, size: int) -> None:
+    """Refuse arrays of wrong shapes, or values out of range.
+
+    Raises:
+        ProofError: if there are any.
+    """
+    count = len(proof.states)
+    if (
+        [bound.shape for bound in proof.boxes] != [(count, size)] * 2
+        or proof.successors.shape != (count, task.num_symbols)
+        or proof.margins.shape != (count, task.num_symbols)
+        or not _all_in(proof.states, len(task.next_state))
+        or not _all_in(proof.successors, count)
+        or not np.all(proof.boxes.size < _LARGEST)
+    ):
+        raise ProofError(
+            "this proof has arrays of wrong shapes or values out of range"
+        )
+
+
+def _check_types(content: Any) -> None:
+    """Refuse JSON whose types or lengths are not those of a proof.
+
+    Raises:
+        ProofError: if they are not; the message names the place.
+    """
+    _check_keys(content, _FIELDS, "the proof")
+    for name in ("checksum", "weights_sha256"):
+        if type(content[name]) is not str:
+            raise ProofError(f"this is not a proof: `{name}` is no string")
+    for name in ("next_state", "output"):
+        rows = content[name]
+        if type(rows) is not list or not rows:
+            raise ProofError(f"this is not a proof: `{name}` is no table")
+        for row in rows:
+            _check_list(row, int, name)
+    if type(content["boxes"]) is not list or not content["boxes"]:
+        raise ProofError("this is not a proof: `boxes` is no list of boxes")
+    lengths = None
+    for box in content["boxes"]:
+        _check_keys(box, _BOX_FIELDS, "a box")
+        _check_list([box["state"]], int, "state")
+        for name in ("last_symbols", "successors"):
+            _check_list(box[name], int, name)
+        for name in ("low", "high", "margins"):
+            _check_list(box[name], float, name)
+        found = [len(box[n]) for n in ("low", "high", "margins", "successors")]
+        if lengths not in (None, found):
+            raise ProofError("this is not a proof: boxes differ in length")
+        lengths = found
+
+
+def _check_keys(value: Any, names: tuple[str, ...], what: str) -> None:
+    if type(value) is not dict or sorted(value) != sorted(names):
+        raise ProofError(
+            f"this is not a proof: {what} must hold {', '.join(names)}"
+        )
+
+
+def _check_list(value: Any, kind: type, name: str) -> None:
+    """Refuse what is not a list of floats, or of 64-bit integers."""
+    good = type(value) is list and all(type(each) is kind for each in value)
+    if not good or (kind is int and any(abs(each) >= 2**63 for each in value)):
+        raise ProofError(
+            f"this is not a proof: `{name}` is no list of "
+            f"{'integers' if kind is int else 'floats'}"
+        )
 
 
 def _checksum(content: Any) -> str:

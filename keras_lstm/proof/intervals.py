@@ -35,8 +35,9 @@ import numpy.typing as npt
 TANH_ERROR = 2.0**-21
 SIGMOID_ERROR = 2.0**-22
 
-_UNIT = 1.01 * 2.0**-24
-_SMALLEST = 1.01 * 2.0**-126
+# Unit roundoff of float32, and the smallest normal number.
+UNIT = 1.01 * 2.0**-24
+SMALLEST = 1.01 * 2.0**-126
 MAX_TERMS = 2**16
 
 Array = npt.NDArray[np.float64]
@@ -107,21 +108,21 @@ def rounding(inputs: list[tuple[Interval, Array]], bias: Array) -> Array:
         raise ValueError(
             f"`inputs` must have at most {MAX_TERMS} terms. Received: {terms}"
         )
-    return terms * _UNIT * size + lost * _SMALLEST
+    return terms * UNIT * size + lost * SMALLEST
 
 
 def product(x: Interval, y: Interval) -> Interval:
     """Return bounds on `x * y`, element by element."""
     corners = [a * b for a in x for b in y]
     bounds = Interval(np.minimum.reduce(corners), np.maximum.reduce(corners))
-    lost = _SMALLEST * (x.size + y.size + 2)
-    return bounds.widened(_UNIT * bounds.size + lost)
+    lost = SMALLEST * (x.size + y.size + 2)
+    return bounds.widened(UNIT * bounds.size + lost)
 
 
 def total(x: Interval, y: Interval) -> Interval:
     """Return bounds on `x + y`; `x` and `y` may be unrounded products."""
     bounds = Interval(x.low + y.low, x.high + y.high)
-    return bounds.widened(_UNIT * (x.size + y.size) + 3 * _SMALLEST)
+    return bounds.widened(UNIT * (x.size + y.size) + 3 * SMALLEST)
 
 
 def tanh(x: Interval) -> Interval:

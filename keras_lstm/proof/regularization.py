@@ -7,11 +7,15 @@ import numpy as np
 from keras import ops
 
 from keras_lstm.core.errors import InputError
-from keras_lstm.models.weights import supported_layers
+from keras_lstm.models.weights import (
+    identity_at_inference,
+    supported_layers,
+)
 from keras_lstm.proof.boxes import make_boxes
 from keras_lstm.tasks.transducer import TransducerTask
 
 
+@identity_at_inference
 class ProofRegularization(keras.layers.Layer):
     """Regularization layer that trains a network to be provable.
 
@@ -52,9 +56,6 @@ class ProofRegularization(keras.layers.Layer):
     >>> regularization = ProofRegularization(model, Increment())
     >>> training_model = keras.Model(model.input, regularization(model.output))
     """
-
-    # Code that reads a model's layers skips this one.
-    is_identity_at_inference = True
 
     # Fraction of the way that a center moves towards what arrives, per step.
     _FOLLOW = 0.3

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 # Fields that only some runs have; other reports omit them.
 _OPTIONAL = (
-    *("method", "min_margin_input", "by_hold_length"),
+    *("method", "num_predicted", "min_margin_input", "by_hold_length"),
     *("test_first_num_examples", "test_first_num_wrong"),
     *("proof_boxes", "proof_margin"),
 )
@@ -104,6 +104,7 @@ class Report:
         seconds: time taken by each part of the run.
         versions: versions of Python and the packages, by name.
         method: how the inputs were checked.
+        num_predicted: number of inputs checked by `predict`.
         min_margin_input: the input with the smallest margin, most significant
             symbol first.
         by_hold_length: a mapping of counts for each hold length.
@@ -137,6 +138,7 @@ class Report:
     seconds: Seconds
     versions: dict[str, str]
     method: str | None = None
+    num_predicted: int | None = None
     min_margin_input: str | None = None
     by_hold_length: list[dict[str, int]] | None = None
     test_first_num_examples: int | None = None

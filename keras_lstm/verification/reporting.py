@@ -190,9 +190,16 @@ def check_text(task: TransducerTask, check: Verification, failures: str) -> str:
         ]
     if check.method is Method.PREDICT and check.coverage is Coverage.ALL:
         lines.append(
-            "Asked one by one with `predict`: the model has layers that the "
-            "walk over prefixes does not know."
+            "Asked one by one with `predict`: the model is not one that the "
+            "walk over prefixes supports."
         )
+    elif check.num_predicted and check.coverage is Coverage.ALL:
+        lines.append(
+            f"{check.num_predicted:,} of them were asked one by one with "
+            "`predict`: too close to call in the walk over prefixes."
+        )
+    if check.min_margin == -math.inf:
+        lines.append("Some logits are not numbers, which counts as wrong.")
     if check.test_num_examples is not None:
         lines.append(
             f"Held out from training: {check.test_num_wrong:,} of "
@@ -267,6 +274,7 @@ def check_report(check: Verification) -> dict[str, Any]:
     return {
         "checked": check.checked,
         "method": check.method.value,
+        "num_predicted": check.num_predicted,
         **_counts(check),
         "min_margin": _finite(check.min_margin),
         "min_margin_input": "".join(check.min_margin_input[::-1].astype(str)),

@@ -18,26 +18,27 @@ import tensorflow as tf
 
 from keras_lstm.core.errors import InputError
 from keras_lstm.models.logits import margins_of, predictions_of
-from keras_lstm.models.stepper import LSTMStepper
-from keras_lstm.tasks.datasets import without_autotuning
 from keras_lstm.tasks.hard_inputs import hard_inputs
 from keras_lstm.tasks.transducer import TransducerTask
+from keras_lstm.verification.agreement import (
+    check_repeats,
+    find_stepper,
+    predict_logits,
+)
 from keras_lstm.verification.prefix_tree import (
     CheckedInputs,
     forecast_seconds,
     walk,
 )
+from keras_lstm.verification.rounding_bounds import DifferenceBounds
 
 # Inputs checked at once if there is no tree to walk.
 _PART = 2**13
-_PREDICT_BATCH = 4096
 # Weights times sequences: a walk over more takes long enough for a forecast.
 _LONG_WALK = 2**36
 _MAX_FAILURES = 100_000
 # Bounds the memory of the list if sequences are very long.
 _MAX_FAILED_SYMBOLS = 2**24
-# Symbols in a batch of `predict`, which holds every layer's outputs for them.
-_PREDICT_SYMBOLS = 2**21
 MAX_WALKED_INPUTS = 2**30
 DEFAULT_WALKED_INPUTS = 2**24
 
@@ -53,7 +54,6 @@ class Method(enum.StrEnum):
     """Computation by which inputs were checked."""
 
     PREFIX_TREE = "prefix tree"
-    STEP_BY_STEP = "step by step"
     PREDICT = "predict"
 
 
@@ -100,6 +100,9 @@ class Verification:
         coverage: the inputs checked: all or a sample.
         kinds: description of the sampled inputs; empty if all were checked.
         method: the computation by which they were checked.
+        num_predicted: number of inputs checked by `predict`: all of them with
+            that method; with the prefix tree, those whose margins are too
+            close to call.
         num_examples: number of inputs checked.
         num_wrong: number of inputs with any symbol predicted wrong.
         num_tokens: number of symbols checked.
@@ -119,6 +122,7 @@ class Verification:
     coverage: Coverage
     kinds: str
     method: Method
+    num_predicted: int
     num_examples: int
     num_wrong: int
     num_tokens: int
@@ -150,9 +154,13 @@ def verify(
 ) -> Verification:
     """Check a model on every input of a task's domain.
 
-    The result agrees with `model.predict`: inputs with a margin within 1e-4 of
-    zero are checked again by `predict`, and so is every input if the model has
-    layers other than Embedding, LSTM, Dense and identities at inference.
+    The result is that of `model.predict`. A model of Embedding, LSTM, Dense
+    and layers that are idle at inference is walked over the prefixes of the
+    inputs. An input is asked again by `predict` if any of its margins is so
+    close to zero that another order of float32 operations could give another
+    answer, by a bound on the difference (`rounding_bounds.py`). If nothing can
+    be said about rounding, or the model has other layers, `predict` is asked
+    for every input.
 
     Args:
         model: from symbols, `(batch_size, num_bits)`, to logits,
@@ -170,8 +178,10 @@ def verify(
         The counts, the smallest margin and the failures.
 
     Raises:
-        InputError: if `max_walked_inputs` is out of range, or no input of
-            the sample is in the domain.
+        InputError: if `max_walked_inputs` is out of range, `held_out` is
+            passed for a domain of which only a sample is checked, no input of
+            the sample is in the domain, or `model` answers the same inputs in
+            different ways, as if dropout were on.
 
     Example:
 
@@ -186,48 +196,48 @@ def verify(
         )
     start = time.perf_counter()
     total = task.num_symbols**task.num_bits
-    stepper = LSTMStepper.from_model(model, task.num_symbols)
+    sampled = total > max_walked_inputs
+    if sampled and held_out is not None:
+        raise InputError(
+            "`held_out` must be None if only a sample is checked. Received: "
+            f"{len(held_out)} of {total} inputs"
+        )
+    method, kinds = Method.PREDICT, ""
     blocks: Iterator[tuple[int, CheckedInputs]]
-    coverage, kinds = Coverage.ALL, ""
-    if total > max_walked_inputs:
+    if sampled:
         inputs, kinds = hard_inputs(task)
         total = len(inputs)
-        coverage = Coverage.SAMPLED
         parts = (inputs[i : i + _PART] for i in range(0, total, _PART))
-        if stepper is not None and stepper.per_step:
-            method = Method.STEP_BY_STEP
-            blocks = ((len(p), _check_scanned(stepper, task, p)) for p in parts)
-        else:
-            method = Method.PREDICT
-            blocks = ((len(p), _check_predicted(model, task, p)) for p in parts)
-    elif stepper is None:
-        method = Method.PREDICT
-        blocks = (
-            (num_visited, _check_predicted(model, task, numbers))
-            for num_visited, numbers in _all_inputs(task)
-        )
+        blocks = ((len(part), _unchecked(task, part)) for part in parts)
+    elif (stepper := find_stepper(model, task)) is None:
+        blocks = _all_inputs(task)
     else:
         method = Method.PREFIX_TREE
+        bounds = DifferenceBounds(stepper.network)
         if forecast is not None and total * stepper.num_weights > _LONG_WALK:
-            forecast(forecast_seconds(stepper, task))
-        blocks = walk(stepper, task)
-    tally = _Tally(task, held_out)
-    done = 0
+            forecast(forecast_seconds(stepper, bounds, task))
+        blocks = walk(stepper, bounds, task)
+    tally, done = _Tally(model, task, held_out), 0
     for num_visited, checked in blocks:
-        tally.add(_recheck_close(model, task, checked))
+        tally.add(checked)
         done += num_visited
         if progress is not None:
             progress(done, total)
-    return tally.result(model, coverage, kinds, method, start)
+    return tally.result(sampled, kinds, method, start)
 
 
 class _Tally:
     """Sum of the results of all blocks."""
 
     def __init__(
-        self, task: TransducerTask, held_out: npt.NDArray[np.int64] | None
+        self,
+        model: keras.Model,
+        task: TransducerTask,
+        held_out: npt.NDArray[np.int64] | None,
     ) -> None:
+        self._model = model
         self._task = task
+        self._num_predicted = 0
         self._counts = np.zeros((task.num_bits + 1, 2), np.int64)
         self._wrong_tokens = 0
         self._min_margin = np.inf
@@ -244,6 +254,13 @@ class _Tally:
     def add(self, block: CheckedInputs) -> None:
         if not len(block.inputs):
             return
+        num_close = int(block.close.sum())
+        if num_close:
+            if not self._num_predicted:
+                inputs = block.inputs[block.close]
+                check_repeats(self._model, _symbols(self._task, inputs))
+            self._num_predicted += num_close
+            block = _recheck_close(self._model, self._task, block)
         wrong = block.wrong_tokens > 0
         size = len(self._counts)
         self._counts[:, 0] += np.bincount(block.hold_lengths[wrong], None, size)
@@ -272,8 +289,7 @@ class _Tally:
 
     def result(
         self,
-        model: keras.Model,
-        coverage: Coverage,
+        sampled: bool,
         kinds: str,
         method: Method,
         start: float,
@@ -281,9 +297,10 @@ class _Tally:
         num_wrong, num_examples = (int(n) for n in self._counts.sum(0))
         held_out = self._held_out
         return Verification(
-            coverage=coverage,
+            coverage=Coverage.SAMPLED if sampled else Coverage.ALL,
             kinds=kinds,
             method=method,
+            num_predicted=self._num_predicted,
             num_examples=num_examples,
             num_wrong=num_wrong,
             num_tokens=num_examples * self._task.num_bits,
@@ -295,7 +312,7 @@ class _Tally:
                 for length, (wrong, examples) in enumerate(self._counts)
                 if examples
             ],
-            failures=self._decode_failures(model),
+            failures=self._decode_failures(),
             test_num_examples=(
                 None if held_out is None else int(held_out.sum())
             ),
@@ -303,7 +320,7 @@ class _Tally:
             seconds=time.perf_counter() - start,
         )
 
-    def _decode_failures(self, model: keras.Model) -> list[Failure]:
+    def _decode_failures(self) -> list[Failure]:
         if not self._failures:
             return []
         inputs, margins = self._worst()
@@ -311,7 +328,7 @@ class _Tally:
         rows = zip(
             symbols,
             self._task.targets(symbols),
-            predictions_of(_predict(model, symbols)),
+            predictions_of(predict_logits(self._model, symbols)),
             self._task.hold_length(symbols).tolist(),
             margins.tolist(),
             strict=True,
@@ -327,20 +344,12 @@ def _symbols(task: TransducerTask, inputs: Any) -> npt.NDArray[np.int32]:
     return inputs.astype(np.int32)
 
 
-def _predict(model: keras.Model, symbols: Any) -> npt.NDArray[np.float32]:
-    batch_size = min(_PREDICT_BATCH, -(-_PREDICT_SYMBOLS // symbols.shape[-1]))
-    dataset = tf.data.Dataset.from_tensor_slices(symbols).batch(batch_size)
-    return model.predict(without_autotuning(dataset), verbose=0)
-
-
 def _compare(
     model: keras.Model, task: TransducerTask, inputs: Any
 ) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.float32]]:
     """Return each input's number of wrong tokens and smallest margin."""
-    if not len(inputs):
-        return np.zeros(0, np.int16), np.zeros(0, np.float32)
     symbols = _symbols(task, inputs)
-    logits = _predict(model, symbols)
+    logits = predict_logits(model, symbols)
     targets = task.targets(symbols)
     wrong = predictions_of(logits) != targets
     margins = margins_of(tf.constant(logits), targets).numpy()
@@ -352,8 +361,6 @@ def _recheck_close(
 ) -> CheckedInputs:
     """Return the check, with inputs of a close margin checked by `predict`."""
     close = np.flatnonzero(checked.close)
-    if not len(close):
-        return checked
     wrong_tokens, margins = checked.wrong_tokens.copy(), checked.margins.copy()
     wrong_tokens[close], margins[close] = _compare(
         model, task, checked.inputs[close]
@@ -363,36 +370,22 @@ def _recheck_close(
     )
 
 
-def _all_inputs(task: TransducerTask) -> Iterator[tuple[int, Any]]:
-    """Yield the number of sequences in a part, and its inputs as numbers."""
+def _all_inputs(task: TransducerTask) -> Iterator[tuple[int, CheckedInputs]]:
+    """Yield the number of sequences in a part, and its inputs, unchecked."""
     total = task.num_symbols**task.num_bits
     for first in range(0, total, _PART):
         numbers = np.arange(first, min(total, first + _PART))
         states = task.states(task.symbols_of(numbers))[:, -1]
-        yield len(numbers), numbers[task.in_domain(states)]
+        yield len(numbers), _unchecked(task, numbers[task.in_domain(states)])
 
 
-def _check_predicted(
-    model: keras.Model, task: TransducerTask, inputs: Any
-) -> CheckedInputs:
-    """Check inputs by `predict` alone."""
-    hold_lengths = task.hold_length(_symbols(task, inputs)).astype(np.int16)
-    wrong_tokens, margins = _compare(model, task, inputs)
+def _unchecked(task: TransducerTask, inputs: Any) -> CheckedInputs:
+    """Return inputs that are all left to `predict`."""
+    count = len(inputs)
     return CheckedInputs(
         inputs,
-        hold_lengths,
-        wrong_tokens,
-        margins,
-        np.zeros(len(inputs), np.bool_),
+        task.hold_length(_symbols(task, inputs)).astype(np.int16),
+        np.zeros(count, np.int16),
+        np.zeros(count, np.float32),
+        np.ones(count, np.bool_),
     )
-
-
-def _check_scanned(
-    stepper: LSTMStepper, task: TransducerTask, inputs: Any
-) -> CheckedInputs:
-    """Check inputs step by step, without storing the layers' outputs."""
-    symbols = inputs.astype(np.int32)
-    hold_lengths = task.hold_length(symbols).astype(np.int16)
-    scanned = stepper.scan(symbols, task.targets(symbols))
-    wrong_tokens, margins, close = (each.numpy() for each in scanned)
-    return CheckedInputs(inputs, hold_lengths, wrong_tokens, margins, close)

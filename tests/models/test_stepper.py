@@ -7,6 +7,7 @@ from scipy.special import expit
 from keras_lstm.config import ModelConfig
 from keras_lstm.models.build import build_model
 from keras_lstm.models.stepper import LSTMStepper, lstm_cell
+from keras_lstm.models.weights import read_weights
 from keras_lstm.monitoring.activations import activations, lstm_layers
 from keras_lstm.tasks.increment import Increment
 
@@ -42,7 +43,7 @@ def test_steps_and_activations_are_those_of_the_layers(model):
     # `step` orders children by symbol, then as their nodes, so the first bit
     # read is the least significant bit of the row number.
     inputs = np.arange(2**num_bits)[:, np.newaxis] >> np.arange(num_bits) & 1
-    cells = LSTMStepper.from_model(model, 2)
+    cells = LSTMStepper(read_weights(model, 2))
     stepped = cells.start()
     for step in range(num_bits):
         targets = tf.zeros([2 ** (step + 1)], tf.int32)

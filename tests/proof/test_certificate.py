@@ -4,12 +4,14 @@ import json
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from keras_lstm.callbacks.stop_at_proof import StopAtProof
 from keras_lstm.config import ModelConfig
 from keras_lstm.core.errors import InputError
+from keras_lstm.models import stock_model
 from keras_lstm.models.build import build_model
-from keras_lstm.models.stepper import LSTMStepper
+from keras_lstm.models.logits import margins_of
 from keras_lstm.models.weights import read_weights
 from keras_lstm.proof.certificate import (
     Proof,
@@ -69,12 +71,11 @@ def test_the_margin_is_a_bound_on_every_real_one(proved):
     model, task, search = proved
     assert search.margin == check_proof(model, task, search.proof)
     assert verify(model, task).min_margin >= search.margin
-    cells = LSTMStepper.from_model(model, 2)
     for num_bits in (1, 2, 333, 3000):
         inputs, _ = hard_inputs(Increment(num_bits=num_bits))
-        inputs = inputs[:1500]
-        wrong, margins, _ = cells.scan(inputs, task.targets(inputs))
-        assert not wrong.numpy().any()
+        inputs = inputs[:1500].astype(np.int32)
+        logits = model.predict(inputs, batch_size=128, verbose=0)
+        margins = margins_of(tf.constant(logits), task.targets(inputs))
         assert margins.numpy().min() >= search.margin
 
 
@@ -312,13 +313,13 @@ def test_worse_activations_are_noticed(monkeypatch, copier, name):
     from keras_lstm.proof import certificate as module
 
     monkeypatch.setattr(module, name, 1e-8)
-    module._check_activations.cache_clear()
+    module.check_activations.cache_clear()
     function = name.partition("_")[0].lower()
     try:
         with pytest.raises(InputError, match=f"`tf.{function}` must be acc"):
             find_proof(*copier)
     finally:
-        module._check_activations.cache_clear()
+        module.check_activations.cache_clear()
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, 1e20])
@@ -366,3 +367,51 @@ def test_bounds_on_two_layers_hold_keras():
             after += [np.asarray(each) for each in new]
         after = np.concatenate(after, 1)
         assert np.all((bounds.low <= after) & (after <= bounds.high))
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        (["weights_sha256"], 5, "`weights_sha256` is no string"),
+        (["checksum"], None, "`checksum` is no string"),
+        (["next_state"], {}, "`next_state` is no table"),
+        (["output", 0], "01", "`output` is no list of integers"),
+        (["output", 0, 0], True, "`output` is no list of integers"),
+        (["output", 0, 0], 2**63, "`output` is no list of integers"),
+        (["boxes"], {}, "`boxes` is no list of boxes"),
+        (["boxes"], [], "`boxes` is no list of boxes"),
+        (["boxes", 0], [], "a box must hold state, last_symbols"),
+        (["boxes", 0, "state"], 0.0, "`state` is no list of integers"),
+        (["boxes", 0, "state"], "0", "`state` is no list of integers"),
+        (["boxes", 1, "successors", 0], False, "`successors` is no list of"),
+        (["boxes", 1, "low", 0], 0, "`low` is no list of floats"),
+        (["boxes", 1, "high", 0], "1.0", "`high` is no list of floats"),
+        (["boxes", 1, "high"], [1.0], "boxes differ in length"),
+        (["more"], 1, "the proof must hold checksum, weights_sha256"),
+    ],
+)
+def test_types_are_checked_and_not_coerced(copier, path, value, message):
+    content = json.loads(find_proof(*copier).proof.to_json())
+    place = content
+    for step in path[:-1]:
+        place = place[step]
+    place[path[-1]] = value
+    with pytest.raises(ProofError, match=f"this is not a proof.*{message}"):
+        Proof.from_json(json.dumps(content))
+
+
+def test_a_model_that_computes_otherwise_is_not_proved(copier, monkeypatch):
+    model, task = copier
+    proof = find_proof(model, task).proof
+
+    def half(network):
+        other = keras.models.clone_model(model)
+        weights = [w / 2 for w in model.get_weights()]
+        other.set_weights(weights)
+        return other
+
+    monkeypatch.setattr(stock_model, "build_stock_model", half)
+    with pytest.raises(
+        InputError, match="other logits for 64 of 64 sequences of 1 symbols"
+    ):
+        check_proof(model, task, proof)

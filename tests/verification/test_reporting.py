@@ -31,6 +31,7 @@ def check_of(failures, num_wrong, **values):
         coverage=Coverage.ALL,
         kinds="",
         method=values.get("method", Method.PREFIX_TREE),
+        num_predicted=values.get("num_predicted", 0),
         num_examples=15,
         num_wrong=num_wrong,
         num_tokens=60,

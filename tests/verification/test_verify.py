@@ -9,13 +9,14 @@ import pytest
 from keras_lstm.config import ModelConfig
 from keras_lstm.core.errors import InputError
 from keras_lstm.models.build import build_model
-from keras_lstm.models.stepper import LSTMStepper
+from keras_lstm.proof.search import find_proof
 from keras_lstm.tasks.datasets import make_dataset
 from keras_lstm.tasks.hard_inputs import hard_inputs
 from keras_lstm.tasks.increment import Decrement, Increment, Parity
 from keras_lstm.tasks.transducer import TransducerTask
 from keras_lstm.verification import prefix_tree
 from keras_lstm.verification import verify as verification
+from keras_lstm.verification.rounding_bounds import DifferenceBounds
 from keras_lstm.verification.verify import verify
 
 
@@ -127,9 +128,9 @@ def test_close_margins_are_checked_again(monkeypatch):
         return compare(model, task, symbols)
 
     monkeypatch.setattr(verification, "_compare", noting)
-    monkeypatch.setattr(prefix_tree, "CLOSE_MARGIN", 1e9)
+    monkeypatch.setattr(DifferenceBounds, "start", lambda self: None)
     found = verify(model, task)
-    assert sum(rechecked) == 31
+    assert sum(rechecked) == found.num_predicted == 31
     assert found.num_wrong == expected.num_wrong
     assert found.num_wrong_tokens == expected.num_wrong_tokens
 
@@ -328,25 +329,6 @@ def test_the_kinds_hold_the_extremes():
     assert len(texts) == len(inputs)
 
 
-def test_following_sequences_agrees_with_predict():
-    task = Increment(num_bits=40)
-    model = half_trained(task, ModelConfig(units=6), 15)
-    inputs, _ = hard_inputs(task)
-    symbols = inputs.astype(np.int32)
-    targets = task.targets(symbols)
-    found = LSTMStepper.from_model(model, 2).scan(symbols, targets)
-    wrong_tokens, margins, close = (each.numpy() for each in found)
-    logits = model.predict(symbols, verbose=0)
-    wrong = logits.argmax(-1) != targets
-    sure = ~close
-    assert sure.sum() > 100
-    np.testing.assert_array_equal(wrong_tokens[sure], wrong.sum(-1)[sure])
-    difference = np.where(targets == 1, 1, -1) * (
-        logits[..., 1] - logits[..., 0]
-    )
-    np.testing.assert_allclose(margins, difference.min(-1), atol=1e-4)
-
-
 def test_a_long_walk_is_forecast(monkeypatch):
     task = Increment(num_bits=12)
     model = build_model(task, ModelConfig(units=4))
@@ -388,3 +370,124 @@ def test_more_than_can_be_walked_is_refused():
         InputError, match=r"from 0 to 1073741824\. .*1073741825"
     ):
         verify(model, Increment(), max_walked_inputs=2**30 + 1)
+
+
+class Noisy(keras.layers.Layer):
+    """Noise at inference too."""
+
+    def call(self, inputs):
+        return inputs + keras.random.normal(keras.ops.shape(inputs))
+
+
+class Dropping(keras.Model):
+    """A model that calls its dropout with training=True, always."""
+
+    def __init__(self, model):
+        super().__init__(name="dropping")
+        self.model = model
+        self.drop = keras.layers.Dropout(0.5)
+
+    def call(self, inputs):
+        return self.drop(self.model(inputs), training=True)
+
+
+@pytest.mark.parametrize("name", ["noisy", "dropping"])
+def test_random_answers_are_refused(name):
+    task = Increment(num_bits=4)
+    model = build_model(task, ModelConfig(units=2, num_layers=1))
+    if name == "dropping":
+        model = Dropping(model)
+    else:
+        outputs = Noisy()(model.output)
+        model = keras.Model(model.input, outputs, name="noisy")
+    with pytest.raises(
+        InputError, match=f"answer an input the same way each time.*{name}"
+    ):
+        verify(model, task)
+
+
+def test_a_functional_model_turns_off_dropout_that_is_called_for_training():
+    inputs = keras.Input((None,), dtype="int32")
+    x = keras.layers.Embedding(2, 4)(inputs)
+    x = keras.layers.Dropout(0.5)(x, training=True)
+    x = keras.layers.LSTM(4, return_sequences=True)(x)
+    model = keras.Model(inputs, keras.layers.Dense(2)(x))
+    task = Increment(num_bits=4)
+    numbers, wrong, _ = brute_force(model, task)
+    found = verify(model, task)
+    assert (found.method, found.num_predicted) == ("prefix tree", 0)
+    assert (found.num_examples, found.num_wrong) == (15, (wrong > 0).sum())
+    assert len(numbers) == 15
+
+
+def test_held_out_inputs_of_a_sampled_domain_are_refused():
+    task = Increment(num_bits=30)
+    model = build_model(task, ModelConfig(units=2))
+    with pytest.raises(InputError, match="`held_out` must be None"):
+        verify(model, task, held_out=np.arange(3))
+
+
+def reversing(model):
+    """Return a model whose LSTM layer reads in the other direction."""
+    layer = model.layers[-2]
+    call = layer.call
+    layer.call = lambda x, *a, **k: call(x[:, ::-1], *a, **k)
+    return model
+
+
+def replaced_weights(model):
+    cell = model.layers[-2].cell
+    other = keras.Variable(-cell.recurrent_kernel.numpy())
+    object.__setattr__(cell, "recurrent_kernel", other)
+    return model
+
+
+def patched_cell(model):
+    cell = model.layers[-2].cell
+    call = cell.call
+    cell.call = lambda x, states, **k: call(-x, states, **k)
+    return model
+
+
+def other_cell(model):
+    layer = model.layers[-2]
+    cell = keras.layers.LSTMCell(4, activation="relu")
+    cell.build((None, layer.cell.kernel.shape[0]))
+    object.__setattr__(layer, "cell", cell)
+    return model
+
+
+def other_start(model):
+    cell = model.layers[-2].cell
+    start = cell.get_initial_state
+    cell.get_initial_state = lambda *a, **k: [x + 1 for x in start(*a, **k)]
+    return model
+
+
+def patched_predict(model):
+    step = model.predict_step
+    model.predict_step = lambda data: -step(data)
+    return model
+
+
+TAMPERED = {
+    "is replaced": [reversing, patched_predict],
+    "the usual settings": [patched_cell, other_start],
+    "not the float32 variables": [replaced_weights, other_cell],
+}
+
+
+@pytest.mark.parametrize(
+    ("why", "tamper"), [(k, f) for k, each in TAMPERED.items() for f in each]
+)
+def test_what_is_not_stock_is_asked_and_not_proved(why, tamper):
+    task = Increment(num_bits=6)
+    config = ModelConfig(units=4, num_layers=1)
+    model = tamper(half_trained(task, config))
+    with pytest.raises(InputError, match=why):
+        find_proof(model, task)
+    _, wrong, _ = brute_force(model, task)
+    found = verify(model, task)
+    assert found.method == "predict"
+    assert found.num_predicted == 63
+    assert found.num_wrong == (wrong > 0).sum()

@@ -1,0 +1,102 @@
+"""Comparison of a model with its weights, and with itself.
+
+What is walked are the weights of a model, so the model must compute what they
+say. And what is counted must not be random.
+"""
+
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from keras_lstm.core.errors import InputError
+from keras_lstm.models.logits import margins_of
+from keras_lstm.models.stepper import LSTMStepper
+from keras_lstm.models.weights import read_weights
+from keras_lstm.tasks.datasets import without_autotuning
+from keras_lstm.tasks.transducer import TransducerTask
+from keras_lstm.verification.rounding_bounds import bounds_hold_here
+
+# Inputs that are answered twice to compare, and their symbols if the model
+# reads any length. Differences up to the tolerance may be rounding.
+_SAMPLE = 1024
+_SAMPLE_SYMBOLS = 8
+_SAMPLE_RTOL = 1e-3
+_PREDICT_BATCH = 4096
+# Symbols in a batch of `predict`, which holds every layer's outputs for them.
+_PREDICT_SYMBOLS = 2**20
+
+
+def find_stepper(
+    model: keras.Model, task: TransducerTask
+) -> LSTMStepper | None:
+    """Return a stepper of a model, to whose results `predict` is close.
+
+    Args:
+        model: any model from symbols to logits.
+        task: the machine.
+
+    Returns:
+        The stepper; None if `model` has layers that are not supported,
+        computes something else than they do, is compiled by XLA, or runs where
+        the bounds on rounding do not hold.
+    """
+    if model.jit_compile is True or not bounds_hold_here():
+        return None
+    try:
+        stepper = LSTMStepper(read_weights(model, task.num_symbols))
+    except InputError:
+        return None
+    return stepper if _steps_as_called(model, stepper, task) else None
+
+
+def _steps_as_called(
+    model: keras.Model, stepper: LSTMStepper, task: TransducerTask
+) -> bool:
+    """Return whether a model answers a sample of inputs as its weights do."""
+    length = model.input_shape[1] or min(task.num_bits, _SAMPLE_SYMBOLS)
+    rng = np.random.default_rng(0)
+    shape = (_SAMPLE, length)
+    symbols = rng.integers(task.num_symbols, size=shape, dtype=np.int32)
+    targets = task.targets(symbols)
+    logits = model(symbols.astype(model.inputs[0].dtype), training=False)
+    expected = margins_of(logits, targets).numpy()
+    found = stepper.follow(symbols, targets)
+    # Only a difference beyond rounding counts here; the bounds do the rest.
+    return found.shape == expected.shape and np.allclose(
+        found, expected, rtol=_SAMPLE_RTOL, atol=_SAMPLE_RTOL
+    )
+
+
+def check_repeats(model: keras.Model, symbols: Any) -> None:
+    """Refuse a model whose answers are random.
+
+    Args:
+        model: any model from symbols to logits.
+        symbols: inputs, `(num_examples, num_bits)`; the first are asked twice.
+
+    Raises:
+        InputError: if the logits of any differ by more than rounding.
+    """
+    symbols = symbols[:_SAMPLE]
+    first, second = (predict_logits(model, symbols) for _ in range(2))
+    same = np.isclose(
+        first, second, rtol=_SAMPLE_RTOL, atol=_SAMPLE_RTOL, equal_nan=True
+    )
+    if not same.all():
+        num_random = (~same).reshape(len(symbols), -1).any(-1).sum()
+        raise InputError(
+            "`model` must answer an input the same way each time. Received: "
+            f"{model.name}, with other logits in a second `predict` for "
+            f"{num_random} of {len(symbols)} inputs; is a layer called with "
+            "training=True?"
+        )
+
+
+def predict_logits(model: keras.Model, symbols: Any) -> npt.NDArray[np.float32]:
+    """Return the logits by `model.predict`, in batches that fit into memory."""
+    batch_size = min(_PREDICT_BATCH, -(-_PREDICT_SYMBOLS // symbols.shape[-1]))
+    dataset = tf.data.Dataset.from_tensor_slices(symbols).batch(batch_size)
+    return model.predict(without_autotuning(dataset), verbose=0)
