@@ -156,11 +156,10 @@ def verify(
 
     The result is that of `model.predict`. A model of Embedding, LSTM, Dense
     and layers that are idle at inference is walked over the prefixes of the
-    inputs. An input is asked again by `predict` if any of its margins is so
-    close to zero that another order of float32 operations could give another
-    answer, by a bound on the difference (`rounding_bounds.py`). If nothing can
-    be said about rounding, or the model has other layers, `predict` is asked
-    for every input.
+    inputs. An input is asked again by `predict` if a margin is so close to zero
+    that float32 rounding could change the answer, by the bounds in
+    `rounding_bounds.py`. If they say nothing, or the model has other layers,
+    `predict` is asked for every input.
 
     Args:
         model: from symbols, `(batch_size, num_bits)`, to logits,
