@@ -5,10 +5,10 @@ import pathlib
 import shutil
 from typing import Any
 
-import yaml
-
 from keras_lstm.config_file import translate_options
 from keras_lstm.core.errors import InputError
+from keras_lstm.core.files import read_small_text
+from keras_lstm.core.yaml_text import MAX_TEXT, parse_yaml
 from keras_lstm.runs.folder import RunFolder
 from keras_lstm.tuning.settings import Search
 
@@ -80,7 +80,11 @@ def check_same_search(folder: pathlib.Path, search: Search) -> None:
         InputError: if the settings in the folder are not those of `search`.
     """
     held = settings_path(folder)
-    if _settings_of(held.read_text("utf-8")) != _settings_of(search.to_yaml()):
+    try:
+        text = read_small_text(held, MAX_TEXT)
+    except (OSError, UnicodeDecodeError):
+        text = ""
+    if _settings_of(text) != _settings_of(search.to_yaml()):
         raise InputError(
             "`run_dir` must hold a search with the same task, options and "
             f"search space. Received: other settings in {held}"
@@ -95,12 +99,12 @@ def _settings_of(text: str) -> Any:
         the settings of every search.
     """
     try:
-        settings = yaml.safe_load(text)
+        settings = parse_yaml(text, "search")
         parts = settings["config"]
         settings["config"] = {
             name: translate_options(part) for name, part in parts.items()
         }
-    except (yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError):
+    except (AttributeError, KeyError, TypeError, ValueError):
         return None
     return settings
 
