@@ -32,8 +32,6 @@ from keras_lstm.core.errors import InputError
 from keras_lstm.models.gradient_norm import record_gradient_norm
 from keras_lstm.models.weights import supported_layers
 from keras_lstm.monitoring.activations import lstm_layers
-from keras_lstm.runs.folder import RunFolder
-from keras_lstm.runs.run import load_model
 
 ROOT = pathlib.Path(__file__).parents[1]
 layers = keras.layers
@@ -89,7 +87,7 @@ def objects():
     ("of", "name", "user"),
     [
         ("model", "_initial_epoch", "ExactResume"),
-        ("model", "_flatten_layers", "ExactResume, load_model"),
+        ("model", "_flatten_layers", "ExactResume"),
         ("model", "distribute_strategy", "ExactResume, enable_multi_worker"),
         ("model", "train_function", "SkippedSteps, TensorBoard"),
         ("model", "_maybe_symbolic_build", "enable_multi_worker"),
@@ -101,7 +99,6 @@ def objects():
         ("LossScaleOptimizer", "inner_optimizer", "clip_aggregated_gradients"),
         ("layer", "_inbound_nodes", "supported_layers, lstm_layers"),
         ("layer", "quantization_mode", "supported_layers"),
-        ("layer", "_flatten_layers", "load_model"),
         ("stateful layer", "states", "ExactResume"),
         ("masked output", "_keras_mask", "SequenceAccuracy, TokenAccuracy"),
         ("node", "input_tensors", "lstm_layers"),
@@ -442,19 +439,6 @@ def test_keras_still_tracks_layers_in_a_list():
         "lists are not tracked: ProofRegularization need not hide its layers"
     )
     assert Holder(lambda: [dense]).weights == []
-
-
-def test_a_nested_lambda_that_names_a_function_is_refused(tmp_path):
-    nested = keras.Sequential(
-        [keras.Input((2,)), layers.Lambda(keras.activations.linear)]
-    )
-    model = keras.Sequential([keras.Input((2,)), nested])
-    assert not any(isinstance(x, layers.Lambda) for x in model.layers), (
-        "model.layers has nested ones: load_model need not flatten them"
-    )
-    model.save(RunFolder(tmp_path).model)
-    with pytest.raises(InputError, match="is a Lambda layer"):
-        load_model(tmp_path)
 
 
 def test_keras_still_gives_metrics_a_mask_only_on_the_predictions():

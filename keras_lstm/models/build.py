@@ -74,6 +74,40 @@ def build_model(task: Task, config: ModelConfig, seed: int = 0) -> keras.Model:
     return model
 
 
+def count_parameters(task: Task, config: ModelConfig) -> int:
+    """Return the number of weights that a model has, without building it.
+
+    Args:
+        task: the task to learn.
+        config: the shape of the network.
+
+    Returns:
+        The number of values in all weights of `build_model(task, config)`.
+
+    Example:
+
+    >>> model = build_model(Increment(), ModelConfig(units=8))
+    >>> count_parameters(Increment(), ModelConfig(units=8))
+    1022
+    >>> model.count_params()
+    1022
+    """
+    count = 0
+    size = math.prod(task.input_shape[1:])
+    if task.num_symbols is not None:
+        size = config.embedding_dim
+        count += task.num_symbols * size
+    if config.encoder_units is not None:
+        count += (config.encoder_steps * size + 1) * config.encoder_units
+        size = config.encoder_units
+    for _ in range(config.num_layers):
+        count += 4 * config.units * (size + config.units + 1)
+        size = config.units
+    per_step = config.head == "per_step"
+    shape = (*(() if per_step else task.output_shape), task.num_classes)
+    return count + (size + 1) * math.prod(shape)
+
+
 class _LayerMaker:
     """Maker of a configuration's layers, each with its own seed."""
 
