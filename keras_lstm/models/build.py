@@ -88,9 +88,9 @@ def count_parameters(task: Task, config: ModelConfig) -> int:
 
     >>> model = build_model(Increment(), ModelConfig(units=8))
     >>> count_parameters(Increment(), ModelConfig(units=8))
-    1022
+    1190
     >>> model.count_params()
-    1022
+    1190
     """
     count = 0
     size = math.prod(task.input_shape[1:])
