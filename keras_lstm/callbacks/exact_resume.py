@@ -4,7 +4,7 @@ import itertools
 import math
 import pathlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 import keras
@@ -18,6 +18,7 @@ from keras_lstm.checkpoint.callback_state import (
 )
 from keras_lstm.checkpoint.checkpoints import Checkpoint, CheckpointFolder
 from keras_lstm.checkpoint.preemption import PreemptionHandler
+from keras_lstm.checkpoint.state_check import check_training_state
 from keras_lstm.checkpoint.step_skipping import SkippedSteps
 from keras_lstm.core.console import print_status
 from keras_lstm.core.errors import InputError
@@ -60,6 +61,8 @@ class ExactResume(keras.callbacks.Callback):
         preemption: handler that is checked after each step. After a signal, a
             checkpoint is written, if that is possible at this step, and
             `TrainingInterrupted` is raised. Defaults to None.
+        options: mapping of strings to values that JSON can hold, which each
+            checkpoint states, see `newest_options`. Defaults to None.
         verbose: 0 or 1. With 1, print the checkpoint that `fit` resumes from to
             standard error. Defaults to 1.
 
@@ -91,6 +94,7 @@ class ExactResume(keras.callbacks.Callback):
         every_seconds: float | None = 30.0,
         monitor: str = "val_loss",
         preemption: PreemptionHandler | None = None,
+        options: Mapping[str, Any] | None = None,
         verbose: int = 1,
     ) -> None:
         super().__init__()
@@ -112,6 +116,7 @@ class ExactResume(keras.callbacks.Callback):
         self._checkpoints = CheckpointFolder(pathlib.Path(folder))
         self._callbacks = list(callbacks)
         self._preemption = preemption
+        self._options = dict(options or {})
         # Set by `dataset`.
         self._within_epochs = False
         self._found: Checkpoint | None = None
@@ -138,7 +143,7 @@ class ExactResume(keras.callbacks.Callback):
             InputError: if the dataset is not endless, or if `folder` has
                 checkpoints but none of them is intact.
         """
-        self._found = self._checkpoints.newest()
+        self._found = self._read_newest()
         self._within_epochs = True
         step = 0
         if self._found is not None:
@@ -160,7 +165,7 @@ class ExactResume(keras.callbacks.Callback):
             with model.distribute_strategy.scope():
                 model.optimizer.build(model.trainable_variables)
         if not self._within_epochs:
-            self._found = self._checkpoints.newest()
+            self._found = self._read_newest()
         self._calls = self.step = 0
         self._epoch = -1
         # The epoch that the whole training starts with: `initial_epoch`.
@@ -284,6 +289,12 @@ class ExactResume(keras.callbacks.Callback):
             return self._seconds_before
         return self._seconds_before + time.monotonic() - self._began
 
+    def _read_newest(self) -> Checkpoint | None:
+        found = self._checkpoints.newest()
+        if found is not None:
+            check_training_state(found, f"`folder` {self.last_checkpoint}")
+        return found
+
     def _write_or_stop(self, may_write: bool) -> None:
         stop = self._preemption is not None and self._preemption.requested
         if may_write and (stop or self._is_due()):
@@ -322,6 +333,7 @@ class ExactResume(keras.callbacks.Callback):
         return Checkpoint(
             self.step,
             {
+                "options": self._options,
                 "epoch": self._epoch,
                 "first_epoch": self._first_epoch,
                 "calls": self._calls,

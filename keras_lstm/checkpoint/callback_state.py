@@ -5,6 +5,8 @@ from typing import Any
 
 import keras
 
+from keras_lstm.core.errors import InputError, shown
+
 # Keras's own callbacks have no `get_state` and `set_state`.
 _ATTRIBUTES: dict[type, tuple[str, ...]] = {
     keras.callbacks.EarlyStopping: (
@@ -45,12 +47,21 @@ def set_callback_state(
     Args:
         callback: a callback of the same type.
         state: the result of `get_callback_state`.
+
+    Raises:
+        InputError: if `state` is not the state of such a callback.
     """
-    if hasattr(callback, "set_state"):
-        callback.set_state(state)
-        return
-    for name in _state_attributes(callback):
-        setattr(callback, name, state[name])
+    try:
+        if hasattr(callback, "set_state"):
+            callback.set_state(state)
+            return
+        for name in _state_attributes(callback):
+            setattr(callback, name, state[name])
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(
+            f"`state` must be the state of a {type(callback).__name__}. "
+            f"Received: {shown(state)} ({type(error).__name__}: {error})"
+        ) from error
 
 
 def _state_attributes(callback: keras.callbacks.Callback) -> Sequence[str]:

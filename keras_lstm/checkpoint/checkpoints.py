@@ -26,6 +26,7 @@ _DIGEST = 32
 _ARRAY, _BFLOAT16 = "$array", "$bfloat16"
 _STEPS = "step-*.ckpt"
 _BEST = "best.ckpt"
+_MAX_STEPS = 2**53
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,6 +69,8 @@ def read_checkpoint(path: pathlib.Path) -> Checkpoint:
         CheckpointError: if the file is damaged or cannot be read.
         InputError: if a newer version of this package wrote the file.
     """
+    if not path.is_file():
+        raise CheckpointError(f"{path} is no file")
     try:
         content = memoryview(path.read_bytes())
         if hashlib.sha256(content[_DIGEST:]).digest() != content[:_DIGEST]:
@@ -78,15 +81,42 @@ def read_checkpoint(path: pathlib.Path) -> Checkpoint:
         saved = json.loads(header["__metadata__"]["checkpoint"])
         check_version(saved["keras_lstm"], "checkpoint", path)
         arrays = safetensors.numpy.load(bytes(content[_DIGEST:]))
-        state = _unpack(saved["state"], arrays)
+        step, state = saved["step"], _unpack(saved["state"], arrays)
     except InputError:
         raise
     except (
         *(OSError, ValueError, KeyError, TypeError, RecursionError),
+        *(AttributeError, MemoryError, OverflowError),
         safetensors.SafetensorError,
     ) as error:
         raise CheckpointError(f"{path} cannot be read: {error}") from None
-    return Checkpoint(saved["step"], state)
+    if not (type(step) is int and 0 <= step < _MAX_STEPS):
+        raise CheckpointError(f"{path} cannot be read: its step is no number")
+    if not isinstance(state, dict):
+        raise CheckpointError(f"{path} cannot be read: its state is no mapping")
+    return Checkpoint(step, state)
+
+
+def newest_options(folder: pathlib.Path) -> dict[str, Any]:
+    """Read the options that the newest intact checkpoint states.
+
+    Args:
+        folder: the folder of the checkpoints.
+
+    Returns:
+        The `options` that `ExactResume` was given; empty if there are none,
+        as in checkpoints of version 0.1.
+
+    Raises:
+        InputError: if a newer version of this package wrote the checkpoint.
+    """
+    for path in _newest_first(folder):
+        try:
+            options = read_checkpoint(path).state.get("options")
+        except CheckpointError:
+            continue
+        return options if isinstance(options, dict) else {}
+    return {}
 
 
 class CheckpointFolder:
@@ -126,7 +156,7 @@ class CheckpointFolder:
         _write(path, checkpoint)
         self._kept = [*(p for p in self._kept if p != path), path][-2:]
         for old in self.folder.glob(_STEPS):
-            if old not in self._kept:
+            if old not in self._kept and not old.is_dir():
                 old.unlink(missing_ok=True)
 
     def newest(self) -> Checkpoint | None:
@@ -142,11 +172,8 @@ class CheckpointFolder:
             InputError: if all checkpoints are damaged, or a newer version of
                 this package wrote one.
         """
-        paths = sorted(self.folder.glob(_STEPS), reverse=True)
-        if (self.folder / _BEST).exists():
-            paths.append(self.folder / _BEST)
         problems = []
-        for path in paths:
+        for path in _newest_first(self.folder):
             try:
                 found = read_checkpoint(path)
             except CheckpointError as error:
@@ -162,6 +189,14 @@ class CheckpointFolder:
                 f"{'; '.join(problems)}"
             )
         return None
+
+
+def _newest_first(folder: pathlib.Path) -> list[pathlib.Path]:
+    """Return the checkpoints in a folder in the order in which to try them."""
+    return [
+        *sorted(folder.glob(_STEPS), reverse=True),
+        *folder.glob(_BEST),
+    ]
 
 
 def _write(path: pathlib.Path, checkpoint: Checkpoint) -> None:

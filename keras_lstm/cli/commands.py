@@ -56,6 +56,7 @@ def train_command(arguments: argparse.Namespace) -> int:
     if arguments.run_dir is not None and chief:
         RunFolder(arguments.run_dir).check(arguments.resume)
     if arguments.resume:
+        RunFolder(arguments.run_dir).check_init_from(arguments.init_from)
         reason = RunFolder(arguments.run_dir).finished_reason(config)
         if reason is not None:
             print(reason)

@@ -2,9 +2,10 @@
 
 import pathlib
 
-from keras_lstm.core.errors import InputError
+from keras_lstm.core.errors import InputError, shown
 
 __version__ = "0.2.0"
+_MAX_LENGTH = 100
 
 
 def check_version(version: object, argument: str, path: pathlib.Path) -> None:
@@ -16,9 +17,14 @@ def check_version(version: object, argument: str, path: pathlib.Path) -> None:
         path: path of the file or its folder.
 
     Raises:
-        InputError: if `version` is newer than this package.
+        InputError: if `version` is newer than this package, or no version.
     """
-    if _parts(str(version)) > _parts(__version__):
+    if not isinstance(version, str) or len(version) > _MAX_LENGTH:
+        raise InputError(
+            f"`{argument}` must state its version, such as {__version__}. "
+            f"Received: {shown(version)}, {argument}={path}"
+        )
+    if _parts(version) > _parts(__version__):
         raise InputError(
             f"`{argument}` was written by keras-lstm {version}, newer than "
             f"this one, {__version__}. Received: {argument}={path}"

@@ -11,9 +11,10 @@ import pathlib
 from collections.abc import Iterator
 from typing import Any
 
+from keras_lstm.checkpoint.checkpoints import newest_options
 from keras_lstm.config import Config
-from keras_lstm.config_file import read_config
-from keras_lstm.core.errors import InputError
+from keras_lstm.config_file import read_config, translate_options
+from keras_lstm.core.errors import InputError, shown
 from keras_lstm.core.files import locked, read_small_text, remove_temporary
 from keras_lstm.core.version import check_version
 from keras_lstm.core.yaml_text import MAX_TEXT
@@ -98,6 +99,23 @@ class RunFolder:
                 f"`run_dir` cannot be written to: {self.path}"
             )
 
+    def check_init_from(self, init_from: pathlib.Path | None) -> None:
+        """Refuse other weights for a run that has begun.
+
+        Args:
+            init_from: the run folder whose weights to start from; None for
+                none.
+
+        Raises:
+            InputError: if there is such a folder, but a run was started here.
+        """
+        if init_from is not None and self.is_begun:
+            raise InputError(
+                "`init_from` must not be given to resume a run that has "
+                "begun, whose checkpoint holds its weights. Received: "
+                f"init_from={init_from}, run_dir={self.path}"
+            )
+
     @contextlib.contextmanager
     def opened(self, resume: bool) -> Iterator[None]:
         """Lock the run folder; create it if it is missing.
@@ -176,7 +194,7 @@ class RunFolder:
             raise
         except (
             *(OSError, ValueError, KeyError, AttributeError),
-            *(TypeError, RecursionError),
+            *(TypeError, RecursionError, OverflowError),
         ) as error:
             reason = " ".join(str(error).split())
             raise InputError(
@@ -195,22 +213,25 @@ class RunFolder:
             The reason; None if the run can be started or resumed.
 
         Raises:
-            InputError: if the run was started with other options.
+            InputError: if the run was started with other options, as
+                `config.yaml` or the newest checkpoint states them.
         """
         saved = self.read_config()
         if saved is None:
             return None
-        before, now = saved.to_flat(), config.to_flat()
-        changed = [
-            f"{name}={now.get(name)} (the run has {before.get(name)})"
-            for name in before | now
-            if before.get(name) != now.get(name) and name not in _FREE
-            if name != "epochs" or now[name] < before[name]
-        ]
+        now = config.to_flat()
+        # Someone may have edited `config.yaml`: the checkpoint states what was
+        # trained. It lacks the options that later versions have added.
+        stated = translate_options(newest_options(self.checkpoints))
+        trained = now | {k: v for k, v in stated.items() if k in now}
+        changed = {
+            **_changes(saved.to_flat(), now),
+            **_changes(trained, now),
+        }
         if changed:
             raise InputError(
                 "`resume` must keep the run's own options; only `epochs` "
-                f"may grow. Received: {', '.join(changed)}"
+                f"may grow. Received: {', '.join(changed.values())}"
             )
         report = self.read_report()
         if report is None or not self.model.exists():
@@ -254,6 +275,19 @@ class RunFolder:
         checks += self.path.glob("failures*.csv")
         for path in (self.report, self.proof, *checks):
             path.unlink(missing_ok=True)
+
+
+def _changes(before: dict[str, Any], now: dict[str, Any]) -> dict[str, str]:
+    """Return the options that a resumed run may not change, each as text."""
+    changes = {}
+    for name in before | now:
+        old, new = before.get(name), now.get(name)
+        # A damaged checkpoint may hold anything.
+        same = type(old) is type(new) and old == new
+        grows = name == "epochs" and type(old) is int and old < now[name]
+        if not same and not grows and name not in _FREE:
+            changes[name] = f"{name}={shown(new)} (the run has {shown(old)})"
+    return changes
 
 
 def default_run_dir(config: Config, kind: str = "") -> pathlib.Path:

@@ -17,7 +17,7 @@ import h5py
 import keras
 
 from keras_lstm.config import Config
-from keras_lstm.core.errors import InputError
+from keras_lstm.core.errors import InputError, shown
 from keras_lstm.models.build import build_model, count_parameters
 
 _DESCRIPTION, _WEIGHTS = "config.json", "model.weights.h5"
@@ -170,12 +170,12 @@ def _differences(saved: Any, built: Any) -> Iterator[str]:
             yield f"a model without the layer `{name}`"
             continue
         for key, value in _changes(layers.pop(name), layer, "layer"):
-            yield f"layer `{name}` with {key}={value!r}"
+            yield f"layer `{name}` with {key}={shown(value)}"
     for name, layer in layers.items():
         yield f"a model with the layer `{name}`, a {layer['class_name']} layer"
     for ends in ("input_layers", "output_layers"):
         if saved[ends] != built[ends]:
-            yield f"a model with {ends}={saved[ends]!r}"
+            yield f"a model with {ends}={shown(saved[ends])}"
 
 
 def _changes(saved: Any, built: Any, key: str) -> Iterator[tuple[str, Any]]:

@@ -141,6 +141,7 @@ def make_callbacks(
         training.checkpoint_every_steps,
         training.checkpoint_every_seconds,
         preemption=preemption,
+        options=config.to_flat(),
         verbose=not progress.quiet,
     )
     writer = _config_writer(folder, config)

@@ -239,8 +239,9 @@ def _model_to_fit(
 def _start_from(
     init_from: pathlib.Path | None, folder: RunFolder, model: keras.Model
 ) -> None:
-    """Copy the weights of another run, unless this run is resumed."""
-    if init_from is not None and not folder.is_begun:
+    """Copy the weights of another run."""
+    folder.check_init_from(init_from)
+    if init_from is not None:
         copy_weights(load_run(init_from, "init_from").model, model, "init_from")
 
 

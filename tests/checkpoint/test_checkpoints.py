@@ -1,4 +1,5 @@
 import hashlib
+import json
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from keras_lstm.checkpoint.checkpoints import (
     Checkpoint,
     CheckpointError,
     CheckpointFolder,
+    newest_options,
     read_checkpoint,
 )
 from keras_lstm.core.errors import InputError
@@ -143,12 +145,16 @@ def test_a_newer_version_is_refused(folder, monkeypatch):
         safetensors.numpy.save({"a": np.zeros(3)}),
         safetensors.numpy.save({}, {"checkpoint": "[" * 100_000}),
         safetensors.numpy.save({}, {"checkpoint": "[]"}),
-        safetensors.numpy.save(
-            {},
-            {
-                "checkpoint": '{"keras_lstm": "0", "step": 1, '
-                '"state": {"$array": "a"}}'
-            },
+        *(
+            safetensors.numpy.save({}, {"checkpoint": text})
+            for text in (
+                '{"keras_lstm": "0", "step": 1, "state": {"$array": "a"}}',
+                '{"keras_lstm": "0", "step": 1, "state": []}',
+                '{"keras_lstm": "0", "step": -1, "state": {}}',
+                '{"keras_lstm": "0", "step": 1e999, "state": {}}',
+                '{"keras_lstm": "0", "step": ' + "9" * 5000 + ', "state": {}}',
+                '{"keras_lstm": "0", "state": {}}',
+            )
         ),
     ],
 )
@@ -157,6 +163,38 @@ def test_what_only_looks_whole_is_refused(tmp_path, content):
     path.write_bytes(hashlib.sha256(content).digest() + content)
     with pytest.raises(CheckpointError, match="cannot be read"):
         read_checkpoint(path)
+
+
+@pytest.mark.parametrize("version", ["9" * 5000, 3, None, ["0.1.0"]])
+def test_what_is_no_version_is_refused(tmp_path, version):
+    text = json.dumps({"keras_lstm": version, "step": 1, "state": {}})
+    content = safetensors.numpy.save({}, {"checkpoint": text})
+    path = tmp_path / "step-000000001.ckpt"
+    path.write_bytes(hashlib.sha256(content).digest() + content)
+    with pytest.raises(InputError, match="must state its version"):
+        read_checkpoint(path)
+
+
+def test_a_folder_in_place_of_a_file_is_skipped(folder, capsys):
+    held = folder.folder / "step-000000020.ckpt"
+    held.mkdir()
+    again = CheckpointFolder(folder.folder)
+    assert again.newest().step == 15
+    assert f"{held} is no file; falling back to" in capsys.readouterr().err
+    again.write(make(25), None)
+    assert held.is_dir()
+    with pytest.raises(OSError, match="directory"):
+        again.write(make(20), None)
+
+
+def test_the_newest_intact_one_states_the_options(folder):
+    assert newest_options(folder.folder) == {}
+    folder.write(Checkpoint(20, {"options": {"seed": 3}}), None)
+    assert newest_options(folder.folder) == {"seed": 3}
+    folder.write(Checkpoint(25, {"options": {"seed": 4}}), None)
+    folder.last.write_bytes(b"")
+    assert newest_options(folder.folder) == {"seed": 3}
+    assert newest_options(folder.folder / "none") == {}
 
 
 def test_a_write_that_fails_leaves_what_was_there(folder, monkeypatch):

@@ -5,9 +5,10 @@ import signal
 import pytest
 from stopping import Stop, StopError
 
-from keras_lstm.checkpoint.checkpoints import read_checkpoint
+from keras_lstm.checkpoint.checkpoints import CheckpointFolder, read_checkpoint
 from keras_lstm.checkpoint.preemption import TrainingInterrupted
 from keras_lstm.presets import get_preset
+from keras_lstm.runs.folder import RunFolder
 from keras_lstm.tasks.image_rows import ImageRows
 from keras_lstm.tasks.increment import Increment
 from keras_lstm.training import train as training
@@ -177,6 +178,7 @@ def test_a_signal_ends_the_step_and_writes_a_checkpoint(tmp_path, capfd):
         )
         path = tmp_path / "run" / "checkpoints" / f"step-{after_steps:09}.ckpt"
         assert read_checkpoint(path).step == after_steps
+        assert read_checkpoint(path).state["options"] == config.to_flat()
     resumed = train(
         config, tmp_path / "run", resume=True, callbacks=[Signal()], quiet=True
     )
@@ -208,6 +210,16 @@ def test_a_run_stopped_in_its_last_check_trains_no_more(tmp_path):
     assert outcome(resumed) == outcome(whole)
 
 
+def set_option(run_dir, **options):
+    """Change options of a run, in its configuration and its checkpoints."""
+    folder = RunFolder(run_dir)
+    folder.config.write_text(folder.read_config().replace(**options).to_yaml())
+    checkpoints = CheckpointFolder(folder.checkpoints)
+    newest = checkpoints.newest()
+    newest.state["options"] |= options
+    checkpoints.write(newest, None)
+
+
 def test_more_epochs_go_on_where_the_training_ended(tmp_path):
     config = CONFIGS["digits"].replace(ImageRows, schedule="constant")
     longer = config.replace(ImageRows, epochs=5)
@@ -215,10 +227,7 @@ def test_more_epochs_go_on_where_the_training_ended(tmp_path):
     short = config.replace(ImageRows, epochs=3, ema_fraction=0.2 * 5 / 3)
     whole = train(longer, tmp_path / "whole", quiet=True)
     train(short, tmp_path / "run", quiet=True)
-    text = (tmp_path / "run" / "config.yaml").read_text()
-    (tmp_path / "run" / "config.yaml").write_text(
-        text.replace(str(short.training.ema_fraction), "0.2")
-    )
+    set_option(tmp_path / "run", ema_fraction=0.2)
     resumed = train(longer, tmp_path / "run", resume=True, quiet=True)
     assert resumed.report.epochs == 5
     assert outcome(resumed) == outcome(whole)

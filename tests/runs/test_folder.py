@@ -13,6 +13,7 @@ from keras_lstm.tasks.increment import Decrement, Increment
 CONFIG = get_preset("increment").replace(Increment, epochs=3, units=8)
 
 
+SECONDS = ("import", "build", "train", "check")
 REPORT = Report(
     task="increment",
     preset="increment",
@@ -215,8 +216,34 @@ def test_reports_of_version_0_1_are_read(run_dir, text, reason):
     assert RunFolder(run_dir).read_report().stopped_because is reason
 
 
+@pytest.mark.parametrize("name", REPORT.to_mapping())
+def test_a_report_without_an_entry_is_one_line(run_dir, name):
+    mapping = REPORT.to_mapping()
+    del mapping[name]
+    (run_dir / "report.json").write_text(json.dumps(mapping))
+    with pytest.raises(InputError, match=r"a readable report\.json.*KeyError"):
+        RunFolder(run_dir).read_report()
+
+
+@pytest.mark.parametrize("version", ["9" * 5000, 3, None, ["0.1.0"]])
+def test_a_version_that_is_none_is_one_line(run_dir, version):
+    report(run_dir, version=version)
+    with pytest.raises(InputError, match="must state its version"):
+        RunFolder(run_dir).read_report()
+
+
 @pytest.mark.parametrize(
-    "change", [{"stopped_because": "boredom"}, {"seconds": {}}, {"seconds": 3}]
+    "change",
+    [
+        *({"stopped_because": "boredom"}, {"stopped_because": None}),
+        *({"seconds": {}}, {"seconds": 3}, {"seconds": []}),
+        *({"seconds": dict.fromkeys(SECONDS, "1")}, {"epochs": "3"}),
+        *({"epochs": None}, {"epochs": True}, {"epochs": 3.0}, {"seed": -1}),
+        *({"epochs": 10**400}, {"min_margin": float("nan")}, {"preset": 7}),
+        *({"by_hold_length": [{"hold_length": "x"}]}, {"proved": 1}),
+        *({"by_hold_length": {}}, {"versions": []}, {"versions": {}}),
+        {"versions": {"keras_lstm": __version__, "python": 3}},
+    ],
 )
 def test_a_report_that_is_none_is_one_line(run_dir, change):
     mapping = REPORT.to_mapping() | change
