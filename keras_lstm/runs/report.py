@@ -3,10 +3,10 @@
 import dataclasses
 import enum
 import json
-import math
-import types
 import typing
 from typing import Any, Self
+
+from keras_lstm.core.json_types import check_type
 
 # Fields that only some runs have; other reports omit them.
 _OPTIONAL = (
@@ -184,7 +184,7 @@ class Report:
             TypeError: if a field, or `mapping`, has the wrong type.
             ValueError: if a field has an invalid value.
         """
-        _check_type("report", mapping, dict[str, Any])
+        check_type("report", mapping, dict[str, Any])
         mapping = {_RENAMED.get(name, name): mapping[name] for name in mapping}
         values = {
             field.name: mapping[field.name]
@@ -194,7 +194,7 @@ class Report:
         seconds, hints = values["seconds"], typing.get_type_hints(cls)
         hints |= {"seconds": dict[str, float], "stopped_because": str}
         for name, value in values.items():
-            _check_type(name, value, hints[name])
+            check_type(name, value, hints[name])
         values["seconds"] = Seconds(
             *(seconds[name] for name in ("import", "build", "train", "check"))
         )
@@ -212,39 +212,6 @@ def stop_text(reason: StopReason, monitor: str | None) -> str:
     if reason is StopReason.FULL_ACCURACY and monitor is not None:
         return f"{monitor}{_FULL_ACCURACY_IN_0_1}"
     return _REASONS[reason]
-
-
-def _check_type(name: str, value: Any, hint: Any) -> None:
-    """Refuse a value of parsed JSON that has not the type of its field.
-
-    An integer counts as a float, and True is no integer.
-
-    Raises:
-        TypeError: if the type is wrong.
-        ValueError: if a number is not finite, or an integer is negative or
-            not below 2^63.
-    """
-    origin, arms = typing.get_origin(hint) or hint, typing.get_args(hint)
-    if origin is types.UnionType:
-        if value is not None:
-            _check_type(name, value, arms[0])
-    elif hint is Any:
-        return
-    elif hint in (int, float) and type(value) is int:
-        if not (0 if hint is int else -(2**63)) <= value < 2**63:
-            raise ValueError(f"{name} is out of range")
-    elif hint is float and type(value) is float:
-        if not math.isfinite(value):
-            raise ValueError(f"{name} is not finite")
-    elif type(value) is not origin:
-        raise TypeError(f"{name} must be {origin.__name__}")
-    elif origin is list:
-        for each in value:
-            _check_type(f"an entry of {name}", each, arms[0])
-    elif origin is dict:
-        for key, each in value.items():
-            _check_type(f"a key of {name}", key, arms[0])
-            _check_type(f"{name}, {key}", each, arms[1])
 
 
 def _stop_reason(text: str) -> StopReason:

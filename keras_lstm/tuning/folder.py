@@ -5,19 +5,42 @@ import pathlib
 import shutil
 from typing import Any
 
+from keras_lstm.config import Config
 from keras_lstm.config_file import translate_options
 from keras_lstm.core.errors import InputError
 from keras_lstm.core.files import read_small_text
+from keras_lstm.core.json_types import check_type
 from keras_lstm.core.yaml_text import MAX_TEXT, parse_yaml
 from keras_lstm.runs.folder import RunFolder
-from keras_lstm.tuning.settings import Search
+from keras_lstm.tuning.settings import SPACE, Search
 
-# KerasTuner's own folder, and the keys that its files must have, by name.
 PROJECT = "keras_tuner"
-_STATE_KEYS = {
-    "oracle.json": {"ongoing_trials", "hyperparameters", "start_order"},
-    "trial.json": {"trial_id", "hyperparameters", "score", "status"},
+# What KerasTuner's own files must hold, by name.
+_STATE_TYPES: dict[str, dict[str, Any]] = {
+    "oracle.json": {
+        "ongoing_trials": dict[str, str],
+        "hyperparameters": dict[str, Any],
+        "start_order": list[str],
+        "end_order": list[str],
+        "run_times": dict[str, int],
+        "retry_queue": list[str],
+        "seed": int,
+        "seed_state": int,
+        "tried_so_far": list[str],
+        "id_to_hash": dict[str, str | None],
+        "display": dict[str, Any],
+    },
+    "trial.json": {
+        "trial_id": str,
+        "hyperparameters": dict[str, Any],
+        "metrics": dict[str, Any],
+        "score": float | None,
+        "best_step": int | None,
+        "status": str,
+        "message": str | None,
+    },
 }
+_MAX_STATE = 2**26
 _SETTINGS = "search.yaml"
 
 
@@ -66,7 +89,7 @@ def check_folder(
         )
     if not overwrite:
         check_same_search(folder, search)
-        _check_states(folder)
+        _check_states(folder, search)
 
 
 def check_same_search(folder: pathlib.Path, search: Search) -> None:
@@ -109,23 +132,65 @@ def _settings_of(text: str) -> Any:
     return settings
 
 
-def _check_states(folder: pathlib.Path) -> None:
+def _check_states(folder: pathlib.Path, search: Search) -> None:
     """Refuse a folder in which KerasTuner's own files are damaged."""
     damaged, whole = [], []
-    for path in sorted((folder / PROJECT).glob("**/*.json")):
+    # The trials come first: the oracle refers to them.
+    paths = (folder / PROJECT).glob("**/*.json")
+    for path in sorted(
+        paths, key=lambda path: (path.name != "trial.json", path)
+    ):
         try:
-            read_state(path)
+            state = read_state(path)
+            if path.name == "trial.json":
+                trial_config(search, state)
+                whole.append(state["trial_id"])
+            elif path.name == "oracle.json":
+                _check_known_trials(state, whole)
         except (OSError, ValueError):
             damaged.append(str(path))
-        else:
-            if path.name == "trial.json":
-                whole.append(path.parent.name.removeprefix("trial_"))
     if damaged:
         raise InputError(
             f"KerasTuner's {', '.join(damaged)} cannot be read. Readable "
             f"trials: {', '.join(whole) or 'none'}; their runs are in "
             f"{folder / 'trials'}. Use `overwrite` to start again"
         )
+
+
+def _check_known_trials(oracle: dict[str, Any], known: list[str]) -> None:
+    """Refuse an oracle that refers to trials of which there is no file.
+
+    Raises:
+        ValueError: if it does.
+    """
+    for name in ("start_order", "end_order", "retry_queue"):
+        if not set(oracle[name]) <= set(known):
+            raise ValueError(f"{name} has unknown trials")
+    if not set(oracle["ongoing_trials"].values()) <= set(known):
+        raise ValueError("ongoing_trials has unknown trials")
+
+
+def trial_config(search: Search, state: dict[str, Any]) -> Config:
+    """Return the configuration of a trial.
+
+    Args:
+        search: the search.
+        state: the parsed `trial.json`, from `read_state`.
+
+    Returns:
+        The search's configuration with the trial's values.
+
+    Raises:
+        ValueError: if a value is missing. As `InputError`, if one is not
+            allowed.
+    """
+    chosen = state["hyperparameters"]["values"]
+    missing = [name for name in search.names if name not in chosen]
+    if missing:
+        raise ValueError(f"no value of {missing[0]}")
+    return search.config.replace(
+        **{name: chosen[name] for name in search.names}
+    )
 
 
 def read_state(path: pathlib.Path) -> dict[str, Any]:
@@ -141,11 +206,68 @@ def read_state(path: pathlib.Path) -> dict[str, Any]:
         ValueError: if the file is damaged.
         OSError: if the file cannot be read.
     """
-    state = json.loads(path.read_text("utf-8"))
-    keys = _STATE_KEYS.get(path.name, set())
-    if not isinstance(state, dict) or not keys <= set(state):
-        raise ValueError(path)
+    if not path.is_file() or path.stat().st_size > _MAX_STATE:
+        raise ValueError(f"{path} is no file of state")
+    try:
+        state = json.loads(path.read_text("utf-8"))
+        check_type("state", state, dict[str, Any])
+        for name, hint in _STATE_TYPES.get(path.name, {}).items():
+            check_type(name, state[name], hint)
+        if path.name in _STATE_TYPES:
+            _check_hyperparameters(state["hyperparameters"])
+        if path.name == "trial.json":
+            _check_trial(state, path)
+    except (KeyError, TypeError, RecursionError, OverflowError) as error:
+        raise ValueError(f"{path}: {error}") from None
     return state
+
+
+def _check_hyperparameters(held: dict[str, Any]) -> None:
+    """Refuse hyperparameters that are not among those of `SPACE`.
+
+    KerasTuner makes an object of whatever class is named.
+
+    Raises:
+        ValueError: if there are others.
+    """
+    check_type("space", held["space"], list[dict[str, Any]])
+    check_type("values", held["values"], dict[str, float | None])
+    for each in held["space"]:
+        kind, options = each["class_name"], each["config"]
+        check_type("options", options, dict[str, Any])
+        plain = (str, int, float, bool, type(None))
+        values = [
+            value
+            for option in options.values()
+            for value in (option if isinstance(option, list) else [option])
+        ]
+        if (
+            kind not in ("Choice", "Float")
+            or options["name"] not in SPACE
+            or not all(isinstance(value, plain) for value in values)
+        ):
+            raise ValueError("no hyperparameter of a search")
+
+
+def _check_trial(state: dict[str, Any], path: pathlib.Path) -> None:
+    """Refuse a trial of another name, or with other values than are searched.
+
+    Raises:
+        ValueError: if it is such a trial.
+    """
+    if path.parent.name != f"trial_{state['trial_id']}":
+        raise ValueError("another trial")
+    metrics = state["metrics"]["metrics"]
+    check_type("metrics", metrics, dict[str, dict[str, Any]])
+    for each in metrics.values():
+        if each["direction"] not in ("min", "max", None):
+            raise ValueError("no direction of a metric")
+        check_type("observations", each["observations"], list[dict[str, Any]])
+        for observed in each["observations"]:
+            if observed.keys() != {"value", "step"}:
+                raise ValueError("no observation of a metric")
+            check_type("value", observed["value"], list[float])
+            check_type("step", observed["step"], int)
 
 
 def remove_search(folder: pathlib.Path) -> None:

@@ -11,7 +11,12 @@ from keras_lstm.config import Config
 from keras_lstm.core.files import write_text
 from keras_lstm.runs.folder import RunFolder
 from keras_lstm.runs.report import Report
-from keras_lstm.tuning.folder import PROJECT, read_state, trial_dir
+from keras_lstm.tuning.folder import (
+    PROJECT,
+    read_state,
+    trial_config,
+    trial_dir,
+)
 from keras_lstm.tuning.scores import rank, trial_metrics
 from keras_lstm.tuning.settings import Search
 
@@ -48,16 +53,15 @@ def read_trials(folder: pathlib.Path, search: Search) -> list[Trial]:
     trials = []
     for path in sorted((folder / PROJECT).glob("trial_*/trial.json")):
         state = read_state(path)
+        config = trial_config(search, state)
         chosen = state["hyperparameters"]["values"]
-        values = {name: chosen[name] for name in search.names}
-        config = search.config
         trials.append(
             Trial(
                 state["trial_id"],
-                values,
+                {name: chosen[name] for name in search.names},
                 state["score"],
                 RunFolder(trial_dir(folder, state["trial_id"])).read_report(),
-                config.replace(**values),
+                config,
             )
         )
     return sorted(trials, key=lambda trial: _order(trial, search))

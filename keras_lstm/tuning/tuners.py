@@ -4,6 +4,7 @@ import contextlib
 import functools
 import pathlib
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -58,7 +59,7 @@ def make_tuner(folder: pathlib.Path, search: Search) -> keras_tuner.Tuner:
             )
 
     # KerasTuner prints; standard output is for the result.
-    with contextlib.redirect_stdout(sys.stderr):
+    with contextlib.redirect_stdout(sys.stderr), _restoring(folder):
         tuner = RunFolders(
             hypermodel,
             keras_tuner.Objective("score", "min"),
@@ -70,6 +71,20 @@ def make_tuner(folder: pathlib.Path, search: Search) -> keras_tuner.Tuner:
     if search.algorithm == "grid":
         _restore_grid(tuner.oracle)
     return tuner
+
+
+@contextlib.contextmanager
+def _restoring(folder: pathlib.Path) -> Iterator[None]:
+    """Put errors of KerasTuner about a search's own files in one line."""
+    try:
+        yield
+    except Exception as error:
+        if not (folder / PROJECT / "oracle.json").exists():
+            raise
+        raise InputError(
+            "`run_dir` must hold a search that KerasTuner can restore. "
+            f"Received: run_dir={folder} ({type(error).__name__}: {error})"
+        ) from error
 
 
 def _restore_grid(oracle: Any) -> None:
