@@ -19,7 +19,7 @@ import safetensors.numpy
 
 from keras_lstm.core.console import print_status
 from keras_lstm.core.errors import InputError
-from keras_lstm.core.files import write_bytes
+from keras_lstm.core.files import open_regular, write_bytes
 from keras_lstm.core.version import __version__, check_version
 
 _DIGEST = 32
@@ -69,10 +69,9 @@ def read_checkpoint(path: pathlib.Path) -> Checkpoint:
         CheckpointError: if the file is damaged or cannot be read.
         InputError: if a newer version of this package wrote the file.
     """
-    if not path.is_file():
-        raise CheckpointError(f"{path} is no file")
     try:
-        content = memoryview(path.read_bytes())
+        with open_regular(path) as file:
+            content = memoryview(file.read())
         if hashlib.sha256(content[_DIGEST:]).digest() != content[:_DIGEST]:
             raise CheckpointError(f"{path} is damaged")
         # The digest vouches for the rest of the file: no further checks.

@@ -25,6 +25,8 @@ from keras_lstm.tasks.registry import task_name
 
 # The checkpoint that is written before the configuration.
 _FIRST = "step-000000000.ckpt"
+# A report with the counts of 4,096 lengths has 400 KB.
+_MAX_REPORT = 2**24
 # Options that do not affect a run's result.
 _FREE = ("checkpoint_every_steps", "checkpoint_every_seconds")
 
@@ -184,7 +186,8 @@ class RunFolder:
                 version.
         """
         try:
-            mapping: dict[str, Any] = json.loads(self.report.read_text("utf-8"))
+            text = read_small_text(self.report, _MAX_REPORT)
+            mapping: dict[str, Any] = json.loads(text)
             version = mapping["versions"]["keras_lstm"]
             check_version(version, argument, self.path)
             return Report.from_mapping(mapping)

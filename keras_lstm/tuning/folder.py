@@ -206,10 +206,9 @@ def read_state(path: pathlib.Path) -> dict[str, Any]:
         ValueError: if the file is damaged.
         OSError: if the file cannot be read.
     """
-    if not path.is_file() or path.stat().st_size > _MAX_STATE:
-        raise ValueError(f"{path} is no file of state")
+    text = read_small_text(path, _MAX_STATE)
     try:
-        state = json.loads(path.read_text("utf-8"))
+        state = json.loads(text)
         check_type("state", state, dict[str, Any])
         for name, hint in _STATE_TYPES.get(path.name, {}).items():
             check_type(name, state[name], hint)

@@ -118,4 +118,4 @@ def test_folders_in_place_of_checkpoints_are_refused(begun, capsys):
         path.unlink()
         path.mkdir()
     assert resume(begun) == 2
-    assert "step-000000008.ckpt is no file" in capsys.readouterr().err
+    assert "Not a regular file" in capsys.readouterr().err
