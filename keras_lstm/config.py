@@ -187,9 +187,11 @@ class TrainingConfig(Options):
     strategy: str = option(
         "auto",
         "train on all workers in TF_CONFIG (multi_worker), all GPUs of this "
-        "machine (mirrored) or one device (default); auto selects the first "
-        "that is available",
+        "machine (mirrored) or one device (default); auto: the first available",
         choices=STRATEGIES,
+    )
+    worker_timeout: float = option(
+        600.0, "seconds to wait for all workers in TF_CONFIG", above=0.0
     )
     steps_per_execution: int = option(
         1,
@@ -412,8 +414,7 @@ class Config(Options):
         """Return all values by option name, with the preset and the task."""
         names = {"preset": self.preset, "seed": self.seed}
         names["task"] = task_name(type(self.task))
-        parts = (self.task, self.model, self.training)
-        for part in parts:
+        for part in (self.task, self.model, self.training):
             names |= part.to_mapping()
         return names
 

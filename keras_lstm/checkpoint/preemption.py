@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT, handled at the end of a step."""
+"""SIGTERM, SIGINT and SIGHUP, handled at the end of a step."""
 
 import os
 import signal
@@ -25,11 +25,12 @@ class TrainingInterrupted(SystemExit):
 
 
 class PreemptionHandler:
-    """Turn the first SIGTERM or SIGINT (Ctrl-C) into a request to stop.
+    """Turn the first SIGTERM, SIGINT (Ctrl-C) or SIGHUP into a stop request.
 
     Within the `with` block, the first signal only sets `requested`; call
     `check` wherever the work can stop safely. A second signal ends the process
     at once. On exit from the block, the previous signal handlers are restored.
+    A SIGHUP, which a closed terminal sends, stays ignored under `nohup`.
     Outside the main thread, where Python allows no signal handlers, signals
     keep their effect.
 
@@ -65,7 +66,12 @@ class PreemptionHandler:
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            for signum in (signal.SIGTERM, signal.SIGINT):
+            for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+                if (
+                    signum is signal.SIGHUP
+                    and signal.getsignal(signum) is signal.SIG_IGN
+                ):
+                    continue
                 self._old_handlers[signum] = signal.signal(
                     signum, self._on_signal
                 )

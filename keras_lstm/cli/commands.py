@@ -69,7 +69,8 @@ def train_command(arguments: argparse.Namespace) -> int:
         from keras_lstm.runs.results import result_text
         from keras_lstm.training.train import train
 
-        get_strategy(config.training.strategy)
+        training = config.training
+        get_strategy(training.strategy, training.worker_timeout)
     result = train(
         config,
         arguments.run_dir,

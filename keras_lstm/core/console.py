@@ -110,8 +110,11 @@ def _make_bar() -> "Progress":
 
 
 def print_status(text: str) -> None:
-    """Print a line to standard error at once; ignore a closed pipe."""
-    with contextlib.suppress(BrokenPipeError):
+    """Print a line to standard error at once.
+
+    A closed pipe or terminal, or a full disk, is no reason to stop the work.
+    """
+    with contextlib.suppress(OSError):
         print(text, file=sys.stderr, flush=True)
 
 

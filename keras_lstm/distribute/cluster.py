@@ -1,12 +1,18 @@
 """The processes that train together, as TF_CONFIG lists them."""
 
+import contextlib
 import dataclasses
 import json
 import os
 import re
+import socket
+import time
+from collections.abc import Iterator
 
-from keras_lstm.core.errors import InputError, described, shown
+from keras_lstm.core.errors import InputError, RunError, described, shown
 
+_SECONDS_BETWEEN_TRIES = 0.2
+_SECONDS_TO_ANSWER = 5.0
 _ADDRESS = re.compile(r"\S+:(\d{1,5})")
 
 
@@ -17,10 +23,14 @@ class Cluster:
     Args:
         num_workers: number of processes that train together.
         is_chief: whether this process is the one that writes files.
+        address: the address of this process, as `host:port`.
+        others: the addresses of the other processes.
     """
 
     num_workers: int
     is_chief: bool
+    address: str
+    others: tuple[str, ...]
 
 
 def read_cluster(strategy: str) -> Cluster | None:
@@ -79,7 +89,68 @@ def read_cluster(strategy: str) -> Cluster | None:
     if strategy == "auto" and len(workers) == 1:
         return None
     first = "chief" if cluster.get("chief") else "worker"
-    return Cluster(len(workers), kind == first and index == 0)
+    address = addresses[index]
+    return Cluster(
+        len(workers),
+        kind == first and index == 0,
+        address,
+        tuple(each for each in workers if each != address),
+    )
+
+
+def wait_for_workers(cluster: Cluster, timeout: float) -> None:
+    """Wait until all other workers listen on their ports.
+
+    TensorFlow waits for them as well, but without a time limit, and does not
+    say for whom.
+
+    Args:
+        cluster: the cluster.
+        timeout: the longest time to wait, in seconds.
+
+    Raises:
+        InputError: if another program uses the port of this process.
+        RunError: if workers are missing after that time.
+    """
+    end = time.monotonic() + timeout
+    missing = cluster.others
+    with _listening(cluster):
+        while missing := tuple(each for each in missing if not _answers(each)):
+            if time.monotonic() >= end:
+                raise RunError(
+                    f"after {timeout:g} s, not all workers are there. Missing: "
+                    f"{', '.join(missing)}. Start them, or wait longer with "
+                    "--worker-timeout"
+                )
+            time.sleep(_SECONDS_BETWEEN_TRIES)
+
+
+@contextlib.contextmanager
+def _listening(cluster: Cluster) -> Iterator[None]:
+    """Let the other workers find this one, until TensorFlow takes the port."""
+    port = int(cluster.address.rpartition(":")[2])
+    try:
+        # Nobody accepts the connections: to be in the queue is enough.
+        listener = socket.create_server(
+            ("", port), backlog=2 * cluster.num_workers + 16
+        )
+    except OSError as error:
+        raise InputError(
+            "TF_CONFIG must give this worker a port that is free. Received: "
+            f"{cluster.address} ({error.strerror})"
+        ) from None
+    with listener:
+        yield
+
+
+def _answers(address: str) -> bool:
+    host, _, port = address.rpartition(":")
+    try:
+        with socket.create_connection((host, int(port)), _SECONDS_TO_ANSWER):
+            return True
+    # `UnicodeError` is raised for names that no host can have.
+    except (OSError, UnicodeError):
+        return False
 
 
 def _is_address(text: str) -> bool:

@@ -11,10 +11,16 @@ import tensorflow as tf
 
 from keras_lstm.config import STRATEGIES
 from keras_lstm.core.errors import InputError
-from keras_lstm.distribute.cluster import read_cluster
+from keras_lstm.distribute.cluster import (
+    Cluster,
+    read_cluster,
+    wait_for_workers,
+)
 
 
-def get_strategy(name: str = "auto") -> tf.distribute.Strategy:
+def get_strategy(
+    name: str = "auto", worker_timeout: float = 600.0
+) -> tf.distribute.Strategy:
     """Return a distribution strategy by name.
 
     Build and compile the model in its `scope()`. A process can have only one
@@ -27,6 +33,8 @@ def get_strategy(name: str = "auto") -> tf.distribute.Strategy:
             devices. "default" trains on one device. "auto" selects
             "multi_worker" if TF_CONFIG names more than one worker, else
             "mirrored" if there is a GPU, else "default". Defaults to "auto".
+        worker_timeout: the longest time to wait for the other workers, in
+            seconds. Defaults to 600.0.
 
     Returns:
         The strategy.
@@ -34,7 +42,9 @@ def get_strategy(name: str = "auto") -> tf.distribute.Strategy:
     Raises:
         InputError: if `name` is unknown, TF_CONFIG is malformed or missing,
             multi_worker is requested too late, or the process has a strategy
-            of this kind that was made without this function.
+            of this kind that was made without this function; or if the port
+            of this worker is in use.
+        RunError: if workers are missing after `worker_timeout`.
 
     Example:
 
@@ -46,9 +56,11 @@ def get_strategy(name: str = "auto") -> tf.distribute.Strategy:
             f"`strategy` must be one of {', '.join(STRATEGIES)}. "
             f"Received: strategy={name}"
         )
-    if read_cluster(name) is not None:
+    cluster = read_cluster(name)
+    if cluster is not None:
         return _make_once(
-            tf.distribute.MultiWorkerMirroredStrategy, _join_cluster
+            tf.distribute.MultiWorkerMirroredStrategy,
+            lambda: _join_cluster(cluster, worker_timeout),
         )
     gpus = tf.config.list_logical_devices("GPU")
     if name == "default" or (name == "auto" and not gpus):
@@ -62,11 +74,12 @@ def get_strategy(name: str = "auto") -> tf.distribute.Strategy:
     )
 
 
-def _join_cluster() -> tf.distribute.Strategy:
+def _join_cluster(cluster: Cluster, timeout: float) -> tf.distribute.Strategy:
     """Wait for all workers and return their strategy."""
-    # TensorFlow waits without a time limit, and Python handles no signals
-    # meanwhile. TensorFlow itself handles SIGTERM, but the default handler of
-    # SIGINT lets Ctrl-C end the process at once.
+    wait_for_workers(cluster, timeout)
+    # TensorFlow waits for them again; should one die now, without a time
+    # limit. Python handles no signals meanwhile. TensorFlow itself handles
+    # SIGTERM, but the default handler of SIGINT lets Ctrl-C end the process.
     in_main = threading.current_thread() is threading.main_thread()
     before = signal.getsignal(signal.SIGINT)
     try:

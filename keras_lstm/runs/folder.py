@@ -28,7 +28,10 @@ _FIRST = "step-000000000.ckpt"
 # A report with the counts of 4,096 lengths has 400 KB.
 _MAX_REPORT = 2**24
 # Options that do not affect a run's result.
-_FREE = ("checkpoint_every_steps", "checkpoint_every_seconds")
+_FREE = (
+    *("checkpoint_every_steps", "checkpoint_every_seconds"),
+    "worker_timeout",
+)
 
 
 class RunFolder:

@@ -213,9 +213,10 @@ def _get_strategy(
     if resume and (reason := folder.finished_reason(config)):
         raise InputError(reason)
     # No TensorFlow operation may run before the strategy exists.
-    strategy = get_strategy(config.training.strategy)
+    training = config.training
+    strategy = get_strategy(training.strategy, training.worker_timeout)
     assert_same_on_all_workers(strategy, config_fingerprint(config))
-    check_batch_size(config.training.batch_size, strategy)
+    check_batch_size(training.batch_size, strategy)
     return strategy
 
 
