@@ -11,6 +11,8 @@ import keras_tuner
 from keras_lstm.callbacks.counterexamples import Counterexamples
 from keras_lstm.config import Config
 from keras_lstm.core.errors import RunError
+from keras_lstm.runs.folder import RunFolder
+from keras_lstm.runs.report import Report
 from keras_lstm.tasks.transducer import TransducerTask, get_machine
 from keras_lstm.training.compile import compiled_model
 from keras_lstm.training.train import train
@@ -118,6 +120,9 @@ class LSTMHyperModel(keras_tuner.HyperModel):
             # is right. This callback stops there; it feeds nothing back.
             config = config.replace(monitor=None)
             callbacks.insert(0, Counterexamples(machine, capacity=1))
+        report = None if run_dir is None else _finished_report(run_dir, config)
+        if report is not None:
+            return self._result(report)
         with tempfile.TemporaryDirectory() as temporary:
             try:
                 report = train(
@@ -131,7 +136,19 @@ class LSTMHyperModel(keras_tuner.HyperModel):
             # A learning rate may be too high: that is the worst result.
             except RunError:
                 return {"score": FAILED}
+        return self._result(report)
+
+    def _result(self, report: Report) -> dict[str, float]:
         return {"score": score(report, self.objective), **trial_metrics(report)}
+
+
+def _finished_report(run_dir: pathlib.Path, config: Config) -> Report | None:
+    """Return the report of a trial that is finished, None for others.
+
+    Its process may have been killed before it told KerasTuner the result.
+    """
+    folder = RunFolder(run_dir)
+    return folder.read_report() if folder.finished_reason(config) else None
 
 
 def _choose(hp: keras_tuner.HyperParameters, name: str) -> Any:

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import json
 import pathlib
 import sys
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import keras_tuner
 
 from keras_lstm.core.console import print_status
 from keras_lstm.core.errors import InputError
+from keras_lstm.core.files import write_text
 from keras_lstm.runs.folder import RunFolder
 from keras_lstm.tuning.folder import PROJECT, trial_dir
 from keras_lstm.tuning.hypermodel import LSTMHyperModel
@@ -58,6 +60,7 @@ def make_tuner(folder: pathlib.Path, search: Search) -> keras_tuner.Tuner:
                 f"trial {trial.trial_id}: {_outcome(folder, search, ended)}"
             )
 
+    keras_tuner.src.utils.save_json = _save_json
     # KerasTuner prints; standard output is for the result.
     with contextlib.redirect_stdout(sys.stderr), _restoring(folder):
         tuner = RunFolders(
@@ -68,6 +71,7 @@ def make_tuner(folder: pathlib.Path, search: Search) -> keras_tuner.Tuner:
             project_name=PROJECT,
             **options,
         )
+    _restore_lost_trials(tuner.oracle)
     if search.algorithm == "grid":
         _restore_grid(tuner.oracle)
     return tuner
@@ -85,6 +89,31 @@ def _restoring(folder: pathlib.Path) -> Iterator[None]:
             "`run_dir` must hold a search that KerasTuner can restore. "
             f"Received: run_dir={folder} ({type(error).__name__}: {error})"
         ) from error
+
+
+def _save_json(path: str, state: Any) -> str:
+    """Write a file of KerasTuner atomically, and return its text.
+
+    KerasTuner itself leaves half a file if it is killed.
+    """
+    text = json.dumps(state)
+    write_text(pathlib.Path(path), text)
+    return text
+
+
+def _restore_lost_trials(oracle: Any) -> None:
+    """Run trials again that were begun, but not noted, before a kill.
+
+    KerasTuner writes a trial's file, then that of the oracle, which counts
+    the trial's file but would never run it.
+    """
+    if not hasattr(oracle, "_retry_queue"):
+        return
+    for name, trial in sorted(oracle.trials.items()):
+        if name not in oracle.start_order:
+            oracle.start_order.append(name)
+            if trial.status == "RUNNING":
+                oracle._retry_queue.append(name)
 
 
 def _restore_grid(oracle: Any) -> None:

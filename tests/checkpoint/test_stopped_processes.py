@@ -25,7 +25,12 @@ SHORT = (
 
 
 @pytest.mark.parametrize(
-    ("signum", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)]
+    ("signum", "code"),
+    [
+        (signal.SIGTERM, 143),
+        (signal.SIGINT, 130),
+        pytest.param(signal.SIGHUP, 129, marks=pytest.mark.slow),
+    ],
 )
 def test_a_process_that_is_stopped(tmp_path, signum, code, capsys):
     run_dir = str(tmp_path / "run")

@@ -95,6 +95,17 @@ def test_numbers_that_go_wrong_are_the_worst_result():
     assert hypermodel.fit(hp, hypermodel.build(hp)) == {"score": FAILED}
 
 
+def test_a_trial_that_is_finished_is_not_trained_again(tmp_path):
+    """Its process may have been killed before KerasTuner knew the result."""
+    hp = keras_tuner.HyperParameters()
+    hypermodel = LSTMHyperModel(SMALL)
+    first = hypermodel.fit(hp, hypermodel.build(hp), tmp_path / "run", epochs=1)
+    report = (tmp_path / "run" / "report.json").read_bytes()
+    again = hypermodel.fit(hp, hypermodel.build(hp), tmp_path / "run", epochs=1)
+    assert again == first
+    assert (tmp_path / "run" / "report.json").read_bytes() == report
+
+
 def test_images_are_searched_by_validation_accuracy():
     hp = keras_tuner.HyperParameters()
     hypermodel = LSTMHyperModel(DIGITS)

@@ -1,3 +1,4 @@
+import contextlib
 import csv
 import json
 import os
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 
 from keras_lstm.cli import main
@@ -236,6 +238,42 @@ def test_a_search_that_is_stopped_goes_on(tmp_path, start, capsys, how):
     assert main([*TUNE, *options, "--resume"]) == 0
     assert len(rows(folder)) == 3
     assert all(row["score"] for row in rows(folder))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(7200)
+def test_a_search_that_is_killed_ten_times_ends(tmp_path, start, capsys):
+    """Kill the chief, a worker or all of it at random, and resume."""
+    rng = np.random.default_rng(0)
+    folder = tmp_path / "search"
+    options = ["--run-dir", str(folder), "--max-trials", "4"]
+    options += ["--checkpoint-every-steps", "5", "--steps-per-epoch", "50"]
+    kills, process = 0, start(*options, "--workers", "2", "--resume")
+    while kills < 10:
+        # While TensorFlow starts, while trials are run, or between.
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=rng.uniform(0.5, 40.0))
+        found = children(process.pid)
+        name = rng.choice(["chief", "tuner0", "tuner1", "all"])
+        for victim, pid in found.items():
+            if name in (victim, "all"):
+                os.kill(pid, signal.SIGKILL)
+                kills += name == victim or victim == "chief"
+        # A worker that is killed three times in a row ends the search too.
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=5)
+        if process.poll() is not None:
+            _, err = process.communicate()
+            (line,) = [x for x in err.splitlines() if x.startswith("keras-l")]
+            assert " has died (" in line or " has ended 3 times" in line
+            process = start(*options, "--workers", "2", "--resume")
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=600)
+    capsys.readouterr()
+    assert main([*TUNE, *options, "--resume"]) == 0
+    assert len(rows(folder)) == 4
+    assert all(row["score"] for row in rows(folder))
+    assert {int(row["units"]) for row in rows(folder)} == {8, 16, 24, 32}
 
 
 @pytest.fixture
