@@ -92,9 +92,12 @@ def _restoring(folder: pathlib.Path) -> Iterator[None]:
 
 
 def _save_json(path: str, state: Any) -> str:
-    """Write a file of KerasTuner atomically, and return its text.
+    """Write a file of KerasTuner atomically.
 
     KerasTuner itself leaves half a file if it is killed.
+
+    Returns:
+        The text, as KerasTuner's own function does.
     """
     text = json.dumps(state)
     write_text(pathlib.Path(path), text)
