@@ -164,7 +164,9 @@ def prove_command(arguments: argparse.Namespace) -> int:
     run = load_run(arguments.run_dir)
     search, checks, report = prove_run(run)
     _print_result(
-        arguments, report, lambda: proof_text(machine, search, checks)
+        arguments,
+        report,
+        lambda: proof_text(machine, search, report["model_sha256"], checks),
     )
     return 0 if search.proof is not None else 1
 

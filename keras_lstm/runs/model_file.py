@@ -5,6 +5,7 @@ built from the run's configuration, the file's description of its layers is
 only compared with that of the model, and the weights alone are loaded.
 """
 
+import hashlib
 import io
 import json
 import math
@@ -17,7 +18,7 @@ import h5py
 import keras
 
 from keras_lstm.config import Config
-from keras_lstm.core.errors import InputError, shown
+from keras_lstm.core.errors import InputError, RunError, shown
 from keras_lstm.models.build import build_model, count_parameters
 
 _DESCRIPTION, _WEIGHTS = "config.json", "model.weights.h5"
@@ -64,6 +65,38 @@ def read_model(
         raise InputError(
             f"`{path}` cannot be loaded, it is damaged: {error}"
         ) from None
+
+
+def save_model(model: keras.Model, path: pathlib.Path) -> str:
+    """Save a model, and check that the file holds its weights.
+
+    What is said of a model, that it is proved for instance, is then true of
+    the file.
+
+    Args:
+        model: a functional model, uncompiled.
+        path: the path to write to, ending in `.keras`.
+
+    Returns:
+        The SHA-256 of the file, in hexadecimal.
+
+    Raises:
+        OSError: if the file cannot be written.
+        RunError: if the file holds other weights.
+    """
+    model.save(path)
+    saved = keras.models.clone_model(model)
+    saved.load_weights(path)
+    pairs = zip(saved.get_weights(), model.get_weights(), strict=True)
+    if any(found.tobytes() != weights.tobytes() for found, weights in pairs):
+        raise RunError(f"{path} holds other weights than were saved")
+    return digest_of(path)
+
+
+def digest_of(path: pathlib.Path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _read_model(path: pathlib.Path, config: Config) -> keras.Model:

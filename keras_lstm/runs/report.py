@@ -12,7 +12,7 @@ from keras_lstm.core.json_types import check_type
 _OPTIONAL = (
     *("method", "num_predicted", "min_margin_input", "by_hold_length"),
     *("test_first_num_examples", "test_first_num_wrong"),
-    *("proof_boxes", "proof_margin"),
+    *("model_sha256", "proof_boxes", "proof_margin"),
 )
 
 
@@ -114,6 +114,8 @@ class Report:
         test_first_num_examples: number of first test examples that are also
             counted alone, see the option `test_first`.
         test_first_num_wrong: number of those with any wrong output.
+        model_sha256: SHA-256 of `model.keras`, in hexadecimal; None in reports
+            of version 0.1.
         proof_boxes: number of boxes in the proof.
         proof_margin: the proved margin.
     """
@@ -146,6 +148,7 @@ class Report:
     by_hold_length: list[dict[str, int]] | None = None
     test_first_num_examples: int | None = None
     test_first_num_wrong: int | None = None
+    model_sha256: str | None = None
     proof_boxes: int | None = None
     proof_margin: float | None = None
 

@@ -16,6 +16,7 @@ from keras_lstm.core.version import __version__
 from keras_lstm.monitoring.pictures import plot_curves, plot_proof
 from keras_lstm.proof.search import ProofSearch
 from keras_lstm.runs.folder import RunFolder
+from keras_lstm.runs.model_file import save_model
 from keras_lstm.runs.report import Report, stop_text
 from keras_lstm.tasks.transducer import get_machine
 from keras_lstm.verification.final_check import FinalCheck
@@ -58,15 +59,19 @@ def versions() -> dict[str, str]:
     }
 
 
-def write_results(folder: RunFolder, result: TrainResult) -> None:
+def write_results(folder: RunFolder, result: TrainResult) -> TrainResult:
     """Write all files of a result, or none.
 
     Args:
         folder: the run folder.
         result: the result to write.
 
+    Returns:
+        The result, with the SHA-256 of `model.keras` in its report.
+
     Raises:
         OSError: if a file cannot be written.
+        RunError: if `model.keras` does not hold the model's weights.
     """
     with contextlib.ExitStack() as stack:
 
@@ -78,15 +83,18 @@ def write_results(folder: RunFolder, result: TrainResult) -> None:
 
         # Files are moved into place in reverse order, so the report comes
         # last: the files that it describes exist.
-        write(folder.report, result.report.to_json())
+        path_of_report = place(folder.report)
         if result.final.failures is not None:
             write(folder.failures, result.final.failures)
         figure = plot_curves(result.history)
         figure.savefig(place(folder.curves), format="png")
-        result.model.save(place(folder.model))
+        digest = save_model(result.model, place(folder.model))
         if result.proof is not None and result.proof.proof is not None:
             write(folder.proof, result.proof.proof.to_json())
+        report = dataclasses.replace(result.report, model_sha256=digest)
+        path_of_report.write_text(report.to_json(), encoding="utf-8")
         folder.remove_results()
+    return dataclasses.replace(result, report=report)
 
 
 def show_results(board: Any, config: Config, result: TrainResult) -> None:
@@ -112,7 +120,8 @@ def outcome_text(config: Config, result: TrainResult) -> str:
     machine = get_machine(config.task)
     if machine is None or result.proof is None:
         return result.final.text
-    return f"{proof_text(machine, result.proof)}\n{result.final.text}"
+    proved = proof_text(machine, result.proof, str(result.report.model_sha256))
+    return f"{proved}\n{result.final.text}"
 
 
 def result_text(config: Config, result: TrainResult) -> str:

@@ -148,7 +148,7 @@ def train(
             *(config, splits, parts, folder, result),
             *(fitted.history.history, final, proof, seconds),
         )
-        write_results(folder, found)
+        found = write_results(folder, found)
         show_results(parts.board, config, found)
         return found
 

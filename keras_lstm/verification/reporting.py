@@ -86,6 +86,7 @@ def failures_markdown(task: TransducerTask, failures: Sequence[Failure]) -> str:
 def proof_text(
     task: TransducerTask,
     search: ProofSearch,
+    model_sha256: str,
     checks: Sequence[Verification] = (),
 ) -> str:
     """Return what was proved, or why no proof was found.
@@ -93,6 +94,7 @@ def proof_text(
     Args:
         task: the machine.
         search: the result of the search for a proof.
+        model_sha256: SHA-256 of `model.keras`, which a proof is about.
         checks: without a proof, the checks for failures; the last may have
             found some.
 
@@ -107,6 +109,7 @@ def proof_text(
             f"{len(proof.states)} boxes hold every state that it can reach; "
             "over all of them the right symbol wins by at least "
             f"{search.margin:.4g}. Found and checked in {search.seconds:.2f} s."
+            f"\nThe proof is of the model.keras with SHA-256 {model_sha256}."
         )
     lines = []
     if checks and checks[-1].num_wrong:

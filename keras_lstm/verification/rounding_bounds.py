@@ -44,7 +44,7 @@ from keras_lstm.proof.intervals import (
 _WIDTH_OF_H = 0.05
 _WIDTH_OF_C = 0.2
 # Groups that are never merged, and groups to which a block is merged.
-_FEW_GROUPS = 64
+_FEW_GROUPS = 32
 _MANY_GROUPS = 512
 # Ranges are taken over at most this many chunks of a block's nodes.
 _MAX_CHUNKS = 1024

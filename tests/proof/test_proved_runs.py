@@ -1,6 +1,7 @@
 """Tests of proved runs, from training to the command `prove`."""
 
 import dataclasses
+import hashlib
 import json
 
 import keras
@@ -75,6 +76,17 @@ def test_prove_says_it_in_one_sentence(proved_run, capsys):
     margin = json.loads(before)["proof_margin"]
     assert f"wins by at least {margin:.4g}" in lines[1]
     assert (proved_run / "report.json").read_text() == before
+
+
+def test_the_claim_names_the_file_that_it_is_about(proved_run, capsys):
+    data = (proved_run / "model.keras").read_bytes()
+    digest = hashlib.sha256(data).hexdigest()
+    report = json.loads((proved_run / "report.json").read_text())
+    assert report["model_sha256"] == digest
+    assert main(["prove", str(proved_run)]) == 0
+    assert f"model.keras with SHA-256 {digest}." in capsys.readouterr().out
+    assert main(["prove", str(proved_run), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["model_sha256"] == digest
 
 
 def test_prove_prints_json(proved_run, capsys):

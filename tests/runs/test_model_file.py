@@ -10,10 +10,10 @@ import keras
 import numpy as np
 import pytest
 
-from keras_lstm.core.errors import InputError
+from keras_lstm.core.errors import InputError, RunError
 from keras_lstm.models.build import build_model, count_parameters
 from keras_lstm.presets import PRESETS, get_preset
-from keras_lstm.runs.model_file import read_model
+from keras_lstm.runs.model_file import read_model, save_model
 from keras_lstm.tasks.increment import Increment
 
 CONFIG = get_preset("increment").replace(
@@ -281,3 +281,19 @@ def test_a_damaged_member_is_refused(tmp_path, members, name, content):
     path = write(tmp_path / "model.keras", damaged)
     with pytest.raises(InputError, match="cannot be loaded, it is damaged"):
         read_model(path, CONFIG)
+
+
+def test_a_file_that_does_not_hold_the_weights_is_noticed(
+    tmp_path, monkeypatch
+):
+    model = build_model(CONFIG.task, CONFIG.model, seed=7)
+    save_model(model, tmp_path / "model.keras")
+    save = keras.Model.save
+
+    def save_others(model, path):
+        other = keras.models.clone_model(model)
+        save(other, path)
+
+    monkeypatch.setattr(type(model), "save", save_others)
+    with pytest.raises(RunError, match=r"model\.keras holds other weights"):
+        save_model(model, tmp_path / "model.keras")

@@ -110,8 +110,10 @@ def test_the_wrong_inputs_are_those_of_predict(scale, kind):
     st.sampled_from(KINDS),
 )
 @pytest.mark.timeout(3000)
-def test_the_wrong_inputs_are_always_those_of_predict(*case):
-    check_case(*case)
+def test_the_wrong_inputs_are_always_those_of_predict(
+    seed, head, shape, task, scale, kind
+):
+    check_case(seed, head, shape, task, scale, kind)
 
 
 def attack(num_bits):
