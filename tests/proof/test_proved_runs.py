@@ -219,7 +219,7 @@ def test_a_layer_that_is_not_supported_is_named(unproved_run, tmp_path, capsys):
     model.save(tmp_path / "model.keras")
     assert main(["prove", str(tmp_path)]) == 2
     err = capsys.readouterr().err
-    assert "layer `lstm_1` (LSTM)" in err
+    assert "layer `lstm_1` with activation=relu" in err
     assert err.count("\n") == 1
 
 

@@ -288,7 +288,9 @@ def test_a_model_with_other_layers_is_refused_before_training(tmp_path):
 def test_two_replicas_train_through_the_same_call(
     tmp_path, mirrored, monkeypatch
 ):
-    monkeypatch.setattr(training, "get_strategy", lambda name: mirrored)
+    monkeypatch.setattr(
+        training, "get_strategy", lambda name, seconds: mirrored
+    )
     with pytest.raises(InputError, match="multiple of the 2 replicas"):
         train(small(batch_size=7), tmp_path / "odd")
     config = get_preset("increment").replace(Increment, num_bits=10)
