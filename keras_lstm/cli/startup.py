@@ -7,6 +7,8 @@ import sys
 import tempfile
 from collections.abc import Iterator
 
+from keras_lstm.core.errors import InputError, RunError
+
 
 @contextlib.contextmanager
 def loading_tensorflow() -> Iterator[None]:
@@ -36,7 +38,7 @@ def _without_garbage_collection() -> Iterator[None]:
 
 @contextlib.contextmanager
 def startup_messages_held() -> Iterator[None]:
-    """Discard what TensorFlow prints while it loads, unless that fails.
+    """Discard what TensorFlow prints while it loads, unless that crashes.
 
     The messages come from native code that runs before the log level is read.
     They are shown if TF_CPP_MIN_LOG_LEVEL is set.
@@ -54,9 +56,11 @@ def startup_messages_held() -> Iterator[None]:
         os.dup2(held.fileno(), 2)
         try:
             yield
-        except BaseException:
-            held.seek(0)
-            os.write(stderr, held.read())
+        except BaseException as error:
+            # These say in one line what is wrong.
+            if not isinstance(error, InputError | RunError):
+                held.seek(0)
+                os.write(stderr, held.read())
             raise
         finally:
             os.dup2(stderr, 2)
