@@ -6,6 +6,7 @@ from typing import Any, Self
 
 import yaml
 
+from keras_lstm.config_rules import Rule, may_prove, rules_of_proof
 from keras_lstm.core.errors import InputError
 from keras_lstm.core.initializers import parse_initializer
 from keras_lstm.core.options import (
@@ -178,6 +179,11 @@ class TrainingConfig(Options):
         "found (none: never)",
         minimum=0,
     )
+    prove_ramp_steps: int = option(
+        300,
+        "steps over which those boxes grow to their full size",
+        minimum=1,
+    )
     checkpoint_every_steps: int | None = option(
         None, "steps between checkpoints (none: by time)", minimum=1
     )
@@ -214,10 +220,6 @@ class TrainingConfig(Options):
     )
 
 
-# True if the rule is kept; the rule; the values received.
-_Rule = tuple[bool, str, str]
-
-
 @dataclasses.dataclass(frozen=True)
 class Config(Options):
     """Configuration of a run.
@@ -249,7 +251,7 @@ class Config(Options):
                 if not is_kept:
                     raise InputError(f"{rule}. Received: {received}")
 
-    def _rules(self) -> Iterator[_Rule]:
+    def _rules(self) -> Iterator[Rule]:
         task, model, training = self.task, self.model, self.training
         per_step = model.head == "per_step"
         parts = (
@@ -306,15 +308,10 @@ class Config(Options):
             f"monitor={training.monitor}",
         )
 
-    def _rules_by_kind(self) -> Iterator[_Rule]:
+    def _rules_by_kind(self) -> Iterator[Rule]:
         task, model, training = self.task, self.model, self.training
         machine, per_step = get_machine(task), model.head == "per_step"
         named = f"task={task.name}"
-        parts = (
-            f"num_microbatches={training.num_microbatches}, "
-            f"jit_compile={training.jit_compile}"
-        )
-        in_parts = training.num_microbatches > 1 or training.jit_compile
         if training.counterexamples_from_epoch is not None:
             yield (
                 machine is not None,
@@ -328,34 +325,8 @@ class Config(Options):
                 f"num_bits={machine.num_bits if machine else None}",
             )
         if training.prove_from_epoch is not None:
-            yield (
-                not in_parts,
-                "`prove_from_epoch` counts steps in the model, which needs "
-                "`num_microbatches` 1 and `jit_compile` False",
-                parts,
-            )
-            yield (
-                training.early_prediction is None,
-                "`prove_from_epoch` and `early_prediction` are for different "
-                "tasks",
-                f"both, for {named}",
-            )
-            yield (
-                training.ema_fraction is None,
-                "`prove_from_epoch` proves the last weights of an epoch, but "
-                "`ema_fraction` keeps others",
-                "both",
-            )
-            yield (
-                machine is not None,
-                "`prove_from_epoch` needs a sequence task",
-                named,
-            )
-            yield (
-                per_step,
-                "`prove_from_epoch` needs the per_step head",
-                f"head={model.head}",
-            )
+            options = model.to_mapping() | training.to_mapping()
+            yield from rules_of_proof(task, options)
         yield (
             training.early_prediction is None
             or (not per_step and not task.output_shape),
@@ -366,6 +337,9 @@ class Config(Options):
 
     def replace(self, task: type[Task] | None = None, /, **values: Any) -> Self:
         """Return a copy with options of any part changed.
+
+        The copy keeps `prove_from_epoch` if its other options allow a proof;
+        if they do not and it is not in `values`, it becomes None.
 
         Args:
             task: another class for the copy's task, which keeps the values of
@@ -390,11 +364,17 @@ class Config(Options):
         for name, value in values.items():
             check_known(name, [*owners, "seed"], f"option of {task.name}")
             parts[owners[name][0]][name] = value
+        changed = make_task(task, parts["task"])
+        model = ModelConfig(**parts["model"])
+        training = TrainingConfig(**parts["training"])
+        options = model.to_mapping() | training.to_mapping()
+        if "prove_from_epoch" not in values and not may_prove(changed, options):
+            training = dataclasses.replace(training, prove_from_epoch=None)
         return type(self)(
             preset=self.preset,
-            task=make_task(task, parts["task"]),
-            model=ModelConfig(**parts["model"]),
-            training=TrainingConfig(**parts["training"]),
+            task=changed,
+            model=model,
+            training=training,
             seed=seed,
         )
 

@@ -16,24 +16,59 @@ from keras_lstm.tasks.task import Task
 
 
 def increment() -> Config:
-    """Exact increment at any length, from a few thousand examples.
+    """Increment, proved right for numbers of any length.
 
     A network that predicts at every step generalizes to any length. With a
     forget bias of -8, a cell forgets at once, so the recurrent state must hold
-    the memory, where it does not drift. Noise keeps the states distinct.
+    the memory, where it does not drift. After two epochs, the network is also
+    trained on boxes: bounds that its states should not leave. After each epoch
+    from then on, a proof is searched for.
+
+    Returns:
+        The configuration.
+
+    Source: this project; docs/proof.md explains it.
+    Command: keras-lstm train increment
+    Result: proved for each of the seeds 0-9, with 4 boxes, from 19,200
+        examples (`python scripts/benchmarks/seeds.py increment --seeds 0-9`).
+    Time: 15 s on 2 cores from the shell to the result, of which 3 s import
+        TensorFlow.
+    """
+    return Config(
+        preset="increment",
+        task=Increment(),
+        model=ModelConfig(forget_bias=-8.0),
+        training=TrainingConfig(
+            batch_size=128,
+            epochs=5,
+            steps_per_epoch=50,
+            learning_rate=0.02,
+            global_clipnorm=1.0,
+            prove_from_epoch=2,
+            prove_ramp_steps=100,
+        ),
+    )
+
+
+def increment_noise() -> Config:
+    """Exact increment at any length, with noise instead of a proof.
+
+    Noise keeps the states distinct. The network is right on every input that
+    was ever checked, but no proof is found.
 
     Returns:
         The configuration.
 
     Source: this project; docs/recipes.md says what was tried.
-    Command: keras-lstm train increment
+    Command: keras-lstm train increment --preset increment-noise
     Result: 0 wrong of 1,048,575 for each of the seeds 0-9, from 15,360
-        examples (`python scripts/benchmarks/seeds.py increment --seeds 0-9`).
+        examples
+        (`python scripts/benchmarks/seeds.py increment-noise --seeds 0-9`).
     Time: 13 s on 2 cores from the shell to the result, of which 3 s import
         TensorFlow.
     """
     return Config(
-        preset="increment",
+        preset="increment-noise",
         task=Increment(),
         model=ModelConfig(input_noise=1.0, layer_noise=0.3, forget_bias=-8.0),
         training=TrainingConfig(
@@ -243,6 +278,7 @@ def digits() -> Config:
 
 PRESETS: dict[str, Callable[[], Config]] = {
     "increment": increment,
+    "increment-noise": increment_noise,
     "increment-proved": increment_proved,
     "increment-tutorial": increment_tutorial,
     "increment-last-state": increment_last_state,

@@ -42,7 +42,7 @@ ROOMS = (
     "cli",
 )
 # These modules at the top make up one room; every other room is a folder.
-CONFIG_MODULES = ("config", "config_file", "presets")
+CONFIG_MODULES = ("config", "config_file", "config_rules", "presets")
 # These only re-export what a room has.
 THIN_NAMESPACES = ("errors", "losses", "metrics")
 NAMESPACES = (

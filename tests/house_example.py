@@ -44,6 +44,7 @@ FILES |= {
     "metrics.py": "from made_up.models.build import Metric as Metric\n",
     "config.py": "from made_up.tasks.task import Task\n",
     "config_file.py": "",
+    "config_rules.py": "",
     "presets.py": "import made_up.config\n",
     "core/names.py": _LAZY_NAMES,
     "core/options.py": "class InputError(ValueError):\n    pass\n",

@@ -102,6 +102,7 @@ def _with_additions(
             model,
             machine,
             warmup_steps=training.prove_from_epoch * steps_per_epoch,
+            ramp_steps=training.prove_ramp_steps,
         )
     elif training.early_prediction is not None:
         model = build_stepwise_model(model)

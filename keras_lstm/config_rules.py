@@ -1,0 +1,77 @@
+"""Rules between the options of a run that is to be proved."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from keras_lstm.tasks.task import Task
+from keras_lstm.tasks.transducer import get_machine
+
+# True if the rule is kept; the rule; the values received.
+Rule = tuple[bool, str, str]
+
+# Each box and symbol adds an LSTM step to a training step, as 20 do for each
+# example.
+_MAX_BOXED_STEPS = 2**12
+
+
+def rules_of_proof(task: Task, options: Mapping[str, Any]) -> Iterator[Rule]:
+    """Yield the rules of a run that is to be proved.
+
+    Args:
+        task: the task to learn.
+        options: options of the model and the training, by name.
+
+    Yields:
+        Each rule: whether it is kept, its text, and the values received.
+    """
+    named = f"task={task.name}"
+    names = ("num_microbatches", "jit_compile")
+    yield (
+        (options[names[0]], options[names[1]]) == (1, False),
+        "`prove_from_epoch` counts steps in the model, which needs "
+        "`num_microbatches` 1 and `jit_compile` False",
+        ", ".join(f"{name}={options[name]}" for name in names),
+    )
+    yield (
+        options["early_prediction"] is None,
+        "`prove_from_epoch` and `early_prediction` are for different tasks",
+        f"both, for {named}",
+    )
+    yield (
+        options["ema_fraction"] is None,
+        "`prove_from_epoch` proves the last weights of an epoch, but "
+        "`ema_fraction` keeps others",
+        "both",
+    )
+    yield (
+        get_machine(task) is not None,
+        "`prove_from_epoch` needs a sequence task",
+        named,
+    )
+    for name, needed, text in (
+        ("head", "per_step", "the per_step head"),
+        ("encoder_units", None, "a model without `encoder_units`"),
+        ("precision", "float32", "the precision float32"),
+    ):
+        yield (
+            options[name] == needed,
+            f"`prove_from_epoch` needs {text}",
+            f"{name}={options[name]}",
+        )
+
+
+def may_prove(task: Task, options: Mapping[str, Any]) -> bool:
+    """Return whether a run can be proved, at about the cost of training.
+
+    Args:
+        task: the task to learn.
+        options: options of the model and the training, by name.
+    """
+    machine = get_machine(task)
+    if machine is None:
+        return False
+    table = machine.next_state
+    boxes = {place for row in table for place in enumerate(row)}
+    return len(boxes) * len(table[0]) <= _MAX_BOXED_STEPS and all(
+        is_kept for is_kept, *_ in rules_of_proof(task, options)
+    )
