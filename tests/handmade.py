@@ -1,46 +1,47 @@
-"""Networks made by hand: every machine, without training."""
+"""Networks made by hand, without training."""
 
 import numpy as np
 
 from keras_lstm.config import ModelConfig
 from keras_lstm.models.build import build_model
 
+# The input of the first unit for a symbol, by its next states from 0 and 1.
+_FIRST = {(0, 0): -100, (0, 1): -22, (1, 1): 22}
+
 
 def make_network(task):
     """Return a network that is right for a machine at every length.
 
-    It has a unit for each machine state and symbol, which is 1 after reading
-    the symbol in the state, and otherwise 0.
+    The machine has two states, and no symbol leads from 0 to 1 and from 1 to 0.
+    The h of the first unit is 0 or about 0.76, like the state. Each other unit
+    is 0 unless it has just read its own symbol in its own state.
     """
-    shape = np.shape(task.next_state)
-    config = ModelConfig(
-        units=shape[0] * shape[1],
-        num_layers=1,
-        embedding_dim=shape[1],
-    )
+    num_states, num_symbols = np.shape(task.next_state)
+    units = 1 + num_states * num_symbols
+    config = ModelConfig(units=units, num_layers=1, embedding_dim=num_symbols)
     model = build_model(task, config)
-    leads_to = np.ravel(task.next_state)
-    kernel = np.zeros((shape[1], 4, config.units))
-    recurrent = np.zeros((config.units, 4, config.units))
-    bias = np.zeros((4, config.units))
+    kernel = np.zeros((num_symbols, 4, units))
+    recurrent = np.zeros((units, 4, units))
+    bias = np.zeros((4, units))
     # Forget at once; what is added and shown is the input gate alone.
     bias[1:] = np.array([-30, 30, 30])[:, np.newaxis]
-    for unit in range(config.units):
-        state, symbol = divmod(unit, shape[1])
-        # At the start, no unit is 1, and the machine is in state 0.
+    kernel[:, 0, 0] = [
+        _FIRST[tuple(column)] for column in np.transpose(task.next_state)
+    ]
+    recurrent[0, 0, 0] = 60
+    kernel[:, 0, 1:] = -200
+    for unit in range(1, units):
+        state, symbol = divmod(unit - 1, num_symbols)
         sign = 1 if state else -1
-        lead = leads_to == state if state else leads_to != 0
-        recurrent[lead, 0, unit] = sign * 60
-        bias[0, unit] = -sign * 22
-        kernel[:, 0, unit] = -200
-        kernel[symbol, 0, unit] = 0
-    output = np.zeros((config.units, task.num_classes))
-    output[np.arange(config.units), np.ravel(task.output)] = 10
+        kernel[symbol, 0, unit] = -sign * 22
+        recurrent[0, 0, unit] = sign * 60
+    output = np.zeros((units, task.num_classes))
+    output[np.arange(1, units), np.ravel(task.output)] = 10
     model.set_weights(
         [
-            np.eye(shape[1]),
-            kernel.reshape(shape[1], -1),
-            recurrent.reshape(config.units, -1),
+            np.eye(num_symbols),
+            kernel.reshape(num_symbols, -1),
+            recurrent.reshape(units, -1),
             bias.reshape(-1),
             output,
             np.zeros(task.num_classes),
