@@ -25,6 +25,7 @@ from .tasks.image_rows import ImageRows as ImageRows
 from .tasks.increment import Increment as Increment
 from .tasks.registry import get_task as get_task
 from .tasks.transducer import TransducerTask as TransducerTask
+from .training.repair import make_provable as make_provable
 from .training.train import train as train
 from .tuning.hypermodel import LSTMHyperModel as LSTMHyperModel
 from .verification.evaluation import evaluate as evaluate

@@ -73,6 +73,7 @@ LIGHT = (
 LIGHT_EXCEPT = ("tasks.datasets",)
 
 RUN_FILES = (
+    "repair.json",
     "config.yaml",
     "model.keras",
     "report.json",

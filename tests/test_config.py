@@ -9,6 +9,7 @@ from keras_lstm.core.options import option
 from keras_lstm.presets import PRESETS, get_preset
 from keras_lstm.tasks.image_rows import ImageRows
 from keras_lstm.tasks.increment import Decrement, Increment
+from keras_lstm.tasks.transducer import TransducerTask
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -137,3 +138,39 @@ def test_an_option_is_not_given_under_both_names():
     text = "training: {clipnorm: 1.0, global_clipnorm: 2.0}"
     with pytest.raises(InputError, match=r"clipnorm=1\.0, global_clipnorm=2"):
         read_config(text, Increment)
+
+
+@pytest.mark.parametrize(
+    ("values", "rule"),
+    [
+        ({"head": "last_state"}, "needs the per_step head"),
+        ({"encoder_units": 4}, "needs a model without `encoder_units`"),
+        ({"precision": "mixed_float16"}, "needs the precision float32"),
+        ({"num_microbatches": 2}, "`num_microbatches` 1"),
+        ({"jit_compile": True}, "`jit_compile` False"),
+        ({"ema_fraction": 0.5}, "`ema_fraction` keeps others"),
+    ],
+)
+def test_a_preset_is_not_proved_if_other_options_exclude_it(values, rule):
+    preset = get_preset("increment")
+    assert preset.training.prove_from_epoch == 2
+    assert preset.replace(units=8).training.prove_from_epoch == 2
+    assert preset.replace(**values).training.prove_from_epoch is None
+    with pytest.raises(InputError, match=rule):
+        preset.replace(**values, prove_from_epoch=2)
+
+
+def test_a_large_machine_is_not_proved_unless_asked():
+    class Large(TransducerTask):
+        """Write the sum of all symbols so far, modulo 20."""
+
+        name = "large"
+        next_state = tuple(
+            tuple((state + symbol) % 20 for symbol in range(20))
+            for state in range(20)
+        )
+        output = next_state
+
+    assert get_preset("increment", Large).training.prove_from_epoch is None
+    asked = get_preset("increment").replace(Large, prove_from_epoch=1)
+    assert asked.training.prove_from_epoch == 1

@@ -22,6 +22,7 @@ from keras_lstm.inference.prediction import Line, check_rows, read_arguments
 from keras_lstm.presets import PRESETS, describe
 from keras_lstm.runs.folder import RunFolder, default_run_dir
 from keras_lstm.tasks.registry import TASKS
+from keras_lstm.tasks.transducer import TransducerTask
 
 
 def list_tasks_command(arguments: argparse.Namespace) -> int:
@@ -157,6 +158,10 @@ def verify_command(arguments: argparse.Namespace) -> int:
 def prove_command(arguments: argparse.Namespace) -> int:
     """Run `keras-lstm prove`; return the exit code."""
     machine = read_run_of(arguments.run_dir, arguments.task).machine_to_prove()
+    if arguments.repair:
+        return _repair(arguments, machine)
+    if arguments.output is not None:
+        raise InputError("`output` needs `repair`")
     with loading_tensorflow():
         from keras_lstm.runs.checks import prove_run
         from keras_lstm.runs.run import load_run
@@ -169,6 +174,24 @@ def prove_command(arguments: argparse.Namespace) -> int:
         lambda: proof_text(machine, search, report["model_sha256"], checks),
     )
     return 0 if search.proof is not None else 1
+
+
+def _repair(arguments: argparse.Namespace, machine: TransducerTask) -> int:
+    """Run `keras-lstm prove --repair`; return the exit code."""
+    path = arguments.run_dir.resolve()
+    path = arguments.output or path.with_name(f"{path.name}-proved")
+    folder = RunFolder(path)
+    folder.check(resume=False)
+    with loading_tensorflow():
+        from keras_lstm.runs.run import load_run
+        from keras_lstm.training.repair import repair_run, repair_text
+        from keras_lstm.verification.reporting import proof_text
+    repair, result, report = repair_run(load_run(arguments.run_dir), folder)
+    lines = [proof_text(machine, repair.search)]
+    if result is not None:
+        lines += [repair_text(report), f"Run folder: {path}"]
+    _print_result(arguments, report, lambda: "\n".join(lines))
+    return 0 if result is not None else 1
 
 
 def evaluate_command(arguments: argparse.Namespace) -> int:

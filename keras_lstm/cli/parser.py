@@ -279,7 +279,7 @@ def _add_verify(subparsers: Any) -> None:
 
 
 def _add_prove(subparsers: Any) -> None:
-    _add_command_on_run(
+    parser = _add_command_on_run(
         subparsers,
         "prove",
         commands.prove_command,
@@ -287,6 +287,18 @@ def _add_prove(subparsers: Any) -> None:
         "Search for a proof that the model is right for sequences of any "
         "length, and write it to proof.json. The exit code is 1 if none is "
         "found.",
+    )
+    parser.add_argument(
+        "--repair",
+        action="store_true",
+        help="fine-tune a copy of the model until it is proved, and write it "
+        "into a new run folder",
+    )
+    parser.add_argument(
+        "--output",
+        metavar="DIR",
+        type=parse_path,
+        help="the new run folder (default: RUN_DIR-proved)",
     )
 
 

@@ -49,6 +49,7 @@ class RunFolder:
         self.history = self.path / "history.csv"
         self.failures = self.path / "failures.csv"
         self.proof = self.path / "proof.json"
+        self.repair = self.path / "repair.json"
         self.curves = self.path / "curves.png"
         self.checkpoints = self.path / "checkpoints"
 

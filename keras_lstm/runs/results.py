@@ -5,6 +5,7 @@ import dataclasses
 import pathlib
 import platform
 import textwrap
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -59,12 +60,17 @@ def versions() -> dict[str, str]:
     }
 
 
-def write_results(folder: RunFolder, result: TrainResult) -> TrainResult:
+def write_results(
+    folder: RunFolder,
+    result: TrainResult,
+    texts: Mapping[pathlib.Path, str] | None = None,
+) -> TrainResult:
     """Write all files of a result, or none.
 
     Args:
         folder: the run folder.
         result: the result to write.
+        texts: the contents of other files to write with them, by path.
 
     Returns:
         The result, with the SHA-256 of `model.keras` in its report.
@@ -84,6 +90,8 @@ def write_results(folder: RunFolder, result: TrainResult) -> TrainResult:
         # Files are moved into place in reverse order, so the report comes
         # last: the files that it describes exist.
         path_of_report = place(folder.report)
+        for path, text in (texts or {}).items():
+            write(path, text)
         if result.final.failures is not None:
             write(folder.failures, result.final.failures)
         figure = plot_curves(result.history)

@@ -15,7 +15,7 @@ def main() -> None:
     """Search, and print the trials, best first."""
     num_bits = int(sys.argv[1]) if len(sys.argv) > 1 else 20
     max_trials = int(sys.argv[2]) if len(sys.argv) > 2 else None
-    config = get_preset("increment").replace(Increment, num_bits=num_bits)
+    config = get_preset("increment-noise").replace(Increment, num_bits=num_bits)
     with tempfile.TemporaryDirectory() as folder:
         tuner = keras_tuner.GridSearch(
             LSTMHyperModel(config, search=["units"], objective="smallest"),

@@ -30,7 +30,7 @@ TASK = Increment(num_bits=6)
 def run(tmp_path_factory):
     """Finished run of increment."""
     run_dir = tmp_path_factory.mktemp("runs") / "mine"
-    config = get_preset("increment").replace(
+    config = get_preset("increment-noise").replace(
         Increment,
         num_bits=6,
         units=8,
@@ -190,7 +190,7 @@ def test_what_tells_runs_apart_is_shown_with_the_scores(run):
     )
     values = content.session_start_info.hparams
     assert values["units"].number_value == 8
-    assert values["preset"].string_value == "increment"
+    assert values["preset"].string_value == "increment-noise"
     assert values["monitor"].string_value == "None"
     assert "forget_bias" not in values
     assert content.session_start_info.group_name == "mine"

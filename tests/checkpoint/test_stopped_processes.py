@@ -16,10 +16,12 @@ QUIET = os.environ | {"CUDA_VISIBLE_DEVICES": "-1"}
 QUIET.pop("TF_CPP_MIN_LOG_LEVEL", None)
 LONG = (
     *("train", "increment", "--num-bits", "8", "--units", "8"),
+    *("--preset", "increment-noise"),
     *("--epochs", "100000", "--monitor", "none", "--log-every-steps", "5"),
 )
 SHORT = (
     *("train", "increment", "--num-bits", "6", "--units", "8", "--quiet"),
+    *("--preset", "increment-noise"),
     *("--monitor", "none", "--checkpoint-every-steps", "4"),
 )
 

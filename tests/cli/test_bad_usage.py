@@ -30,12 +30,15 @@ TRAIN = [
     ("--jit-compile true --strategy multi_worker", "`strategy` must be"),
     ("--strategy multi_worker", "needs the variable TF_CONFIG"),
     ("--steps-per-epoch none", "`steps_per_epoch` must be given"),
-    ("--steps-per-execution 3", "must divide the 10 steps of an epoch"),
+    ("--steps-per-execution 3", "must divide the 50 steps of an epoch"),
     (
         "--warmup-fraction 0.1 --schedule constant",
         "`warmup_fraction` needs the schedule",
     ),
-    ("--validation-examples 0", "`monitor` needs a validation part"),
+    (
+        "--monitor val_sequence_accuracy --validation-examples 0",
+        "`monitor` needs a validation part",
+    ),
     ("--counterexamples-from-epoch 0 --num-bits 30", "at most 16777216 inputs"),
     (
         "--prove-from-epoch 0 --num-microbatches 2",

@@ -33,7 +33,7 @@ def proved_run(tmp_path_factory):
 def unproved_run(tmp_path_factory):
     """Return the folder of a run that is right at its length, but unproved."""
     run_dir = tmp_path_factory.mktemp("unproved") / "run"
-    config = get_preset("increment").replace(
+    config = get_preset("increment-noise").replace(
         Increment, num_bits=8, forget_bias=1.0
     )
     report = train(config, run_dir, quiet=True).report
@@ -161,7 +161,7 @@ def test_a_proof_is_about_the_weights_that_are_saved(tmp_path):
     assert result.report.stopped_because is StopReason.CALLBACK
     assert not (tmp_path / "run" / "proof.json").exists()
     with pytest.raises(InputError, match="`ema_fraction` keeps others"):
-        config.replace(ema_fraction=0.5)
+        config.replace(ema_fraction=0.5, prove_from_epoch=6)
 
 
 def test_an_old_proof_does_not_stay(unproved_run, monkeypatch):

@@ -22,7 +22,7 @@ SMALL = {"num_bits": 6, "units": 8, "epochs": 2, "steps_per_epoch": 5}
 
 
 def small(task=Increment, **values):
-    return get_preset("increment").replace(task, **(SMALL | values))
+    return get_preset("increment-noise").replace(task, **(SMALL | values))
 
 
 def test_a_run_folder_holds_what_it_should(tmp_path):
@@ -39,7 +39,8 @@ def test_a_run_folder_holds_what_it_should(tmp_path):
     }
     report = json.loads((result.run_dir / "report.json").read_text())
     assert report == result.report.to_mapping()
-    assert report["task"] == report["preset"] == "increment"
+    assert report["task"] == "increment"
+    assert report["preset"] == "increment-noise"
     assert report["checked"] == "all inputs"
     assert report["num_examples"] == 63
     assert report["num_wrong"] == result.check.num_wrong > 0
@@ -112,7 +113,7 @@ def test_training_stops_when_the_validation_part_is_right(tmp_path):
 
 @pytest.mark.parametrize("task", [Decrement, Parity])
 def test_the_relatives_are_learned_too(tmp_path, task):
-    config = get_preset("increment").replace(task, num_bits=10)
+    config = get_preset("increment-noise").replace(task, num_bits=10)
     result = train(config, tmp_path / "run", quiet=True)
     assert result.report.num_wrong == 0
     assert result.report.num_examples == config.task.num_inputs()
@@ -293,7 +294,7 @@ def test_two_replicas_train_through_the_same_call(
     )
     with pytest.raises(InputError, match="multiple of the 2 replicas"):
         train(small(batch_size=7), tmp_path / "odd")
-    config = get_preset("increment").replace(Increment, num_bits=10)
+    config = get_preset("increment-noise").replace(Increment, num_bits=10)
     result = train(config, tmp_path / "run", quiet=True)
     assert result.report.num_wrong == 0
 
@@ -346,9 +347,9 @@ def test_what_cannot_be_run_is_refused_first(values, message):
 
 
 @pytest.mark.slow
-def test_the_increment_preset_is_exact_for_ten_seeds(tmp_path):
+def test_the_noise_preset_is_exact_for_ten_seeds(tmp_path):
     for seed in range(10):
-        config = get_preset("increment").replace(Increment, seed=seed)
+        config = get_preset("increment-noise").replace(Increment, seed=seed)
         report = train(config, tmp_path / str(seed), quiet=True).report
         assert report.num_wrong == 0
         assert report.num_examples == 1_048_575
@@ -369,9 +370,9 @@ def test_the_last_state_preset_is_exact_for_ten_seeds(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
-def test_the_increment_preset_holds_at_lengths_never_trained_on(tmp_path):
+def test_the_noise_preset_holds_at_lengths_never_trained_on(tmp_path):
     for seed in range(10):
-        config = get_preset("increment").replace(Increment, seed=seed)
+        config = get_preset("increment-noise").replace(Increment, seed=seed)
         model = train(config, tmp_path / str(seed), quiet=True).model
         for num_bits in (64, 256, 1024, 4096):
             found = verify(model, Increment(num_bits=num_bits))

@@ -12,7 +12,7 @@ from keras_lstm.tuning.hypermodel import LSTMHyperModel
 from keras_lstm.tuning.scores import FAILED, score
 from keras_lstm.tuning.settings import SEARCHABLE
 
-SMALL = get_preset("increment").replace(
+SMALL = get_preset("increment-noise").replace(
     Increment, num_bits=6, epochs=6, steps_per_epoch=10
 )
 DIGITS = get_preset("digits").replace(ImageRows, epochs=1)

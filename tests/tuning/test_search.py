@@ -18,7 +18,10 @@ from keras_lstm.presets import get_preset
 from keras_lstm.tasks.increment import Increment
 from keras_lstm.tuning.settings import Search
 
-TUNE = ("tune", "increment", "--num-bits", "6", "--epochs", "6")
+TUNE = (
+    *("tune", "increment", "--preset", "increment-noise"),
+    *("--num-bits", "6", "--epochs", "6"),
+)
 # Run in a folder that holds a file `file` and no search.
 BAD_ARGUMENTS = [
     (["--workers", "0"], "`workers` must be an integer of at least 1"),
@@ -323,7 +326,8 @@ def test_bad_usage_is_refused_before_tensorflow_is_loaded(
     (tmp_path / "file").write_text("")
     (tmp_path / "held" / "keras_tuner").mkdir(parents=True)
     (tmp_path / "held" / "keras_tuner" / "oracle.json").write_text("{}")
-    config = get_preset("increment").replace(Increment, num_bits=6, epochs=6)
+    config = get_preset("increment-noise")
+    config = config.replace(Increment, num_bits=6, epochs=6)
     (tmp_path / "held" / "search.yaml").write_text(Search(config).to_yaml())
     held = [
         ([], "`run_dir` must not hold a search yet"),

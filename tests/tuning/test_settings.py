@@ -15,7 +15,7 @@ from keras_lstm.tuning.settings import (
     check_objective,
 )
 
-SMALL = get_preset("increment").replace(
+SMALL = get_preset("increment-noise").replace(
     Increment, num_bits=6, epochs=6, steps_per_epoch=10
 )
 DIGITS = get_preset("digits").replace(ImageRows, epochs=1)
