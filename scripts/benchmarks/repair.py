@@ -1,0 +1,144 @@
+"""Make networks provable that were trained without a proof, as one table.
+
+Command: python scripts/benchmarks/repair.py --seeds 0-9 [--stop-at 0.9]
+    [--task TASK] [--out DIR]
+
+Each network is trained by the preset `increment-noise`, or until this fraction
+of validation sequences is right; then `make_provable` repairs a copy. The table
+is Markdown, for the docs. `--out` keeps models and proofs, for check_proof.py.
+"""
+
+import argparse
+import json
+import pathlib
+import sys
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_lstm.config import Config
+from keras_lstm.models.build import build_model, copy_weights
+from keras_lstm.presets import get_preset
+from keras_lstm.proof.search import find_proof
+from keras_lstm.tasks.datasets import make_dataset
+from keras_lstm.tasks.registry import get_task
+from keras_lstm.training.compile import compiled_model
+from keras_lstm.training.repair import make_provable
+from keras_lstm.verification.verify import verify
+
+
+class StopAt(keras.callbacks.Callback):
+    """Stop as soon as a fraction of the validation sequences is right."""
+
+    def __init__(self, fraction: float) -> None:
+        super().__init__()
+        self.fraction = fraction
+
+    def on_epoch_end(
+        self, epoch: int, logs: dict[str, float] | None = None
+    ) -> None:
+        """Stop at the fraction."""
+        if logs and logs["val_sequence_accuracy"] >= self.fraction:
+            self.model.stop_training = True
+
+
+def trained(config: Config, stop_at: float | None) -> keras.Model:
+    """Return a network trained without a proof."""
+    task, training = config.task, config.training
+    fitted = compiled_model(config)
+    splits = task.splits(config.seed)
+    data = make_dataset(
+        splits.train, training.batch_size, training=True, seed=config.seed
+    )
+    more: dict[str, Any] = {}
+    if stop_at is None:
+        # The preset stops here at the earliest.
+        steps, epochs = 10, training.start_from_epoch + 1
+    else:
+        validation = make_dataset(splits.validation, 4096).take(1)
+        more = {"validation_data": validation, "callbacks": [StopAt(stop_at)]}
+        steps, epochs = 2, 75
+    fitted.fit(
+        data,
+        epochs=epochs,
+        steps_per_epoch=steps,
+        shuffle=False,
+        verbose=0,
+        **more,
+    )
+    model = build_model(task, config.model)
+    copy_weights(fitted, model)
+    return model
+
+
+def row(config: Config, stop_at: float | None, out: Any) -> dict[str, str]:
+    """Train and repair a network; return its row of the table."""
+    task = config.task
+    model = trained(config, stop_at)
+    before = verify(model, task)
+    found = {
+        "seed": f"{config.seed}",
+        "wrong before": f"{before.num_wrong:,}",
+        "margin before": f"{before.min_margin:.3g}",
+        "boxes before": "no"
+        if find_proof(model, task).proof is None
+        else "yes",
+    }
+    repair = make_provable(model, task, seed=config.seed, max_seconds=600)
+    found |= {
+        "schedule": f"{repair.schedule}",
+        "steps": f"{repair.num_steps}",
+        "seconds": f"{repair.seconds:.1f}",
+    }
+    proof = repair.search.proof
+    if repair.model is None or proof is None:
+        return found | {"proved margin": "-"}
+    after = verify(repair.model, task)
+    old, new = (
+        np.concatenate([np.ravel(w) for w in each.get_weights()])
+        for each in (model, repair.model)
+    )
+    moved = np.linalg.norm(new - old) / np.linalg.norm(old)
+    if out is not None:
+        folder = out / f"seed{config.seed}"
+        folder.mkdir(parents=True)
+        repair.model.save(folder / "model.keras")
+        (folder / "proof.json").write_text(proof.to_json())
+        (folder / "report.json").write_text(json.dumps({"task": task.name}))
+    return found | {
+        "weights moved": f"{moved:.1%}",
+        "answers changed": f"{before.num_wrong:,} of {before.num_examples:,}",
+        "wrong after": f"{after.num_wrong:,}",
+        "margin after": f"{after.min_margin:.3g}",
+        "boxes": f"{len(proof.states)}",
+        "proved margin": f"{repair.search.margin:.3g}",
+    }
+
+
+def main() -> None:
+    """Repair the networks and print the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__.split("\n")[0], allow_abbrev=False
+    )
+    parser.add_argument("--task", default="increment")
+    parser.add_argument("--seeds", default="0-9", help="for example 0-9 or 3")
+    parser.add_argument("--stop-at", type=float, help="for example 0.9")
+    parser.add_argument("--out", type=pathlib.Path)
+    arguments = parser.parse_args()
+    first, _, last = arguments.seeds.partition("-")
+    rows = []
+    for seed in range(int(first), int(last or first) + 1):
+        config = get_preset("increment-noise", get_task(arguments.task))
+        config = config.replace(seed=seed)
+        rows.append(row(config, arguments.stop_at, arguments.out))
+        print(rows[-1], file=sys.stderr, flush=True)
+    titles = max(rows, key=len)
+    print(f"| {' | '.join(titles)} |")
+    print(f"|{' ---: |' * len(titles)}")
+    for each in rows:
+        print(f"| {' | '.join(each.get(t, '-') for t in titles)} |")
+
+
+if __name__ == "__main__":
+    main()
