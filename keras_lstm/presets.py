@@ -85,10 +85,10 @@ def increment_noise() -> Config:
 
 
 def increment_proved() -> Config:
-    """Increment that is proved right for numbers of any length.
+    """Increment proved with the smallest reliable network, of 8 units.
 
-    Besides the examples, the network is trained on boxes: bounds that its
-    states should not leave. After each epoch, a proof is searched for.
+    It takes longer than `increment`: the network is trained for 300 steps
+    before boxes are added.
 
     Returns:
         The configuration.

@@ -108,7 +108,7 @@ def verify() -> dict[str, Contender]:
     from keras_lstm.tasks.increment import Increment
     from keras_lstm.verification.verify import verify
 
-    config = get_preset("increment")
+    config = get_preset("increment-noise")
     task = Increment()
     model = build_model(task, config.model)
     model.compile(

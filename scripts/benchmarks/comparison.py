@@ -228,7 +228,8 @@ def from_the_shell(rounds: int) -> Iterator[Row]:
         folder = pathlib.Path(name)
         count = iter(range(1000))
         ours = [sys.executable, "-m", "keras_lstm"]
-        train = [*ours, "train", "increment", "--quiet", "--run-dir"]
+        train = [*ours, "train", "increment", "--quiet"]
+        train += ["--preset", "increment-noise", "--run-dir"]
         run = folder / "run"
         one_step = [
             "--num-bits",
