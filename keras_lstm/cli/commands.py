@@ -187,7 +187,8 @@ def _repair(arguments: argparse.Namespace, machine: TransducerTask) -> int:
         from keras_lstm.training.repair import repair_run, repair_text
         from keras_lstm.verification.reporting import proof_text
     repair, result, report = repair_run(load_run(arguments.run_dir), folder)
-    lines = [proof_text(machine, repair.search)]
+    digest = "" if result is None else str(result.report.model_sha256)
+    lines = [proof_text(machine, repair.search, digest)]
     if result is not None:
         lines += [repair_text(report), f"Run folder: {path}"]
     _print_result(arguments, report, lambda: "\n".join(lines))

@@ -51,7 +51,7 @@ def test_an_exact_run_says_so_in_one_sentence(capsys):
     out, err = capsys.readouterr()
     lines = out.splitlines()
     assert lines[0].startswith("Proved: for every binary number, of any len")
-    assert lines[2] == (
+    assert lines[3] == (
         "Nothing is wrong: 255 of 255 answers are right (all inputs)."
     )
     assert err == ""

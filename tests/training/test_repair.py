@@ -94,7 +94,7 @@ def test_a_run_is_repaired_into_a_new_folder(tmp_path, capsys):
     assert main(["prove", str(old), "--repair"]) == 0
     out = capsys.readouterr().out.splitlines()
     assert out[0].startswith("Proved: for every binary number, of any length")
-    assert out[2].startswith("Repaired in ")
+    assert out[3].startswith("Repaired in ")
     assert out[-1] == f"Run folder: {new}"
     assert before == {path: path.read_bytes() for path in before}
     run = load_run(new)
