@@ -375,3 +375,15 @@ def test_clusters(cases, monkeypatch):
         ),
         cases,
     )
+
+
+def test_a_cluster_that_is_a_list_is_refused(monkeypatch):
+    text = '{"cluster": [], "task": {"type": true, "index": 0}}'
+    monkeypatch.setenv("TF_CONFIG", text)
+    with pytest.raises(InputError, match="TF_CONFIG must be JSON such as"):
+        read_cluster("auto")
+
+
+def test_a_symbol_of_5000_digits_is_refused():
+    with pytest.raises(InputError, match="numbers from 0 to 3, separated"):
+        SymbolNotation(4, None).read("9" * 5000)

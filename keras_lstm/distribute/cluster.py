@@ -77,7 +77,7 @@ def read_cluster(strategy: str) -> Cluster | None:
     # Of other types than expected, infinite or too deeply nested.
     except (
         *(ValueError, TypeError, KeyError, AttributeError),
-        *(OverflowError, RecursionError),
+        *(IndexError, OverflowError, RecursionError),
     ) as error:
         problem = described(error)
     if problem is not None:

@@ -117,6 +117,10 @@ class Notation(abc.ABC):
         return [_describe_labels(*row) for row in rows]
 
 
+# Python converts no longer numbers.
+_MAX_DIGITS = 4300
+
+
 class SymbolNotation(Notation):
     """Symbols as numbers from 0, separated by spaces; labels as numbers.
 
@@ -132,7 +136,11 @@ class SymbolNotation(Notation):
     def read(self, text: str) -> list[Query]:
         """Read one sequence of symbols."""
         words = text.split()
-        symbols = [int(x) for x in words if x.isascii() and x.isdecimal()]
+        symbols = [
+            int(x)
+            for x in words
+            if x.isascii() and x.isdecimal() and len(x) <= _MAX_DIGITS
+        ]
         if (
             not words
             or len(symbols) < len(words)
