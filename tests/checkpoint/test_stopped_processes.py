@@ -1,9 +1,13 @@
 import errno
+import itertools
 import json
 import os
+import pathlib
+import shutil
 import signal
 import subprocess
 import sys
+import time
 
 import keras
 import pytest
@@ -11,6 +15,7 @@ import pytest
 from keras_lstm.checkpoint.checkpoints import read_checkpoint
 from keras_lstm.cli import main
 
+DATA = pathlib.Path(__file__).parents[1] / "data"
 # As in a user's shell, where the command itself hides TensorFlow's messages.
 QUIET = os.environ | {"CUDA_VISIBLE_DEVICES": "-1"}
 QUIET.pop("TF_CPP_MIN_LOG_LEVEL", None)
@@ -195,3 +200,48 @@ def test_a_folder_that_cannot_be_made_is_one_line(capsys):
     assert err.startswith("keras-lstm: error: ")
     assert "/proc/x" in err
     assert err.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_of_two_resumes_at_once_one_goes_on(tmp_path):
+    run_dir = tmp_path / "run"
+    shutil.copytree(DATA / "run-0.1.0-begun", run_dir)
+    command = [sys.executable, "-m", "keras_lstm", "train", "increment"]
+    command += ["--run-dir", str(run_dir), "--resume", "--quiet"]
+    both = [
+        subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=QUIET,
+        )
+        for _ in range(2)
+    ]
+    ended = [(*each.communicate(timeout=300), each.returncode) for each in both]
+    outputs = {code: (out, err) for out, err, code in ended}
+    assert 0 in outputs
+    assert json.loads((run_dir / "report.json").read_text())["epochs"] == 3
+    if 2 in outputs:
+        err = outputs[2][1]
+        assert "in use by process" in err
+        assert err.count("\n") == 1
+    else:
+        # The other came so late that the run was finished.
+        assert sum("is finished" in out + err for out, err, _ in ended) == 1
+
+
+@pytest.mark.slow
+def test_a_clock_that_jumps_back_is_of_no_consequence(tmp_path, monkeypatch):
+    clock = itertools.count(2e9, -3600)
+    monkeypatch.setattr(time, "time", lambda: next(clock))
+    monkeypatch.setattr(time, "time_ns", lambda: int(next(clock) * 1e9))
+    run_dir = tmp_path / "run"
+    options = ["--run-dir", str(run_dir), "--checkpoint-every-seconds", "0.001"]
+    assert main([*SHORT, *options, "--epochs", "2"]) == 0
+    first = json.loads((run_dir / "report.json").read_text())
+    assert all(seconds >= 0 for seconds in first["seconds"].values())
+    assert main([*SHORT, *options, "--epochs", "3", "--resume"]) == 0
+    report = json.loads((run_dir / "report.json").read_text())
+    assert (first["epochs"], report["epochs"]) == (2, 3)
+    assert report["resumed_from_step"] == first["optimizer_steps"]
