@@ -260,7 +260,8 @@ def predict_command(arguments: argparse.Namespace) -> int:
 
 def export_command(arguments: argparse.Namespace) -> int:
     """Run `keras-lstm export`; return the exit code."""
-    from keras_lstm.inference.export import FORMATS, check_export, export_model
+    from keras_lstm.inference.export import check_export, export_model
+    from keras_lstm.inference.export_formats import FORMATS
 
     check_known(arguments.format, FORMATS, "format")
     default = arguments.run_dir / FORMATS[arguments.format].file_name

@@ -10,8 +10,19 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+from tensorflow.python.framework.config import is_op_determinism_enabled
 
 from keras_lstm.core.errors import InputError
+from keras_lstm.distribute.partial_losses import (
+    Part,
+    added_losses,
+    check_own_methods,
+    check_scalar_losses,
+    count_mask,
+    mark_total,
+    masked_outputs,
+    part_loss,
+)
 
 # Difference between the seeds of successive microbatches. It is odd, so that no
 # two of them get the same seed.
@@ -19,32 +30,42 @@ _SEED_STRIDE = 2654435761
 
 
 def enable_microbatches(
-    model: keras.Model, num_microbatches: int, *, jit_compile: bool = False
+    model: keras.Model,
+    num_microbatches: int,
+    *,
+    jit_compile: bool = False,
+    scalar_losses: str | None = None,
 ) -> keras.Model:
     """Make `fit` compute each batch as parallel microbatches, faster on a CPU.
 
-    Gradients, loss and metrics are those of the whole batch up to rounding.
-    Noise and dropout are drawn per microbatch. Gradients of an Embedding are
-    summed per symbol; unless it clips gradients, Keras leaves that to the
-    optimizer, and one that squares them, such as Adam, squares each summand.
+    Gradients, losses and metrics are those of the whole batch up to rounding,
+    also with masks, sample weights, class weights, several outputs, `add_loss`
+    and a smaller last batch. Noise and dropout are drawn per microbatch.
+
+    It pays for LSTMs of a few hundred units at most, with some hundred examples
+    per microbatch. It does not pay for small batches, nor for layers whose
+    operations keep all cores busy, such as convolutions: measure it.
 
     Args:
-        model: a built and compiled model, with `jit_compile=False`, a loss that
-            is a mean over examples, and no strategy; changed in place. Its
-            forward pass may change only seeds (BatchNormalization changes
-            its averages).
-        num_microbatches: number of microbatches, of equal size. It must divide
-            the size of every batch (use `drop_remainder`). One per core is
+        model: a compiled model, with `jit_compile=False`, Keras's own
+            `train_step` and `compute_loss`, and no strategy; changed in place.
+            Its forward pass may change only seeds (BatchNormalization changes
+            its averages, a stateful layer its state).
+        num_microbatches: number of microbatches, of equal size if it divides
+            the batch. A batch must have as many examples. One per core is
             fastest, or more with some 1,000 examples each.
         jit_compile: whether to compile microbatches, and the update, with XLA.
             (Keras's own makes one program, which runs them in sequence.)
+        scalar_losses: "mean" or "sum", what those losses are over the examples
+            that a loss function of your own, or `add_loss`, returns as a
+            scalar. Defaults to None, which refuses such losses.
 
     Returns:
         The same model.
 
     Raises:
-        InputError: if `model` is unsuitable (its forward pass is checked in
-            the first step), or `num_microbatches` is below 1.
+        InputError: if `model` is unsuitable (its forward pass and losses are
+            checked in the first step), or another argument is out of range.
 
     Example:
 
@@ -54,13 +75,15 @@ def enable_microbatches(
     ```
     """
     _check(model, num_microbatches, jit_compile)
+    check_scalar_losses(scalar_losses)
 
     # Keras traces this again if what it calls has changed, as by `compile`; the
     # inner functions are made here so that they are traced again, too.
     def train_step(batch: Any) -> Any:
+        _build(model, batch)
         seeds = _seed_states(model)
 
-        def compiled(function: Any) -> Any:
+        def compiled(function: Any, jit_compile: bool = jit_compile) -> Any:
             if model.run_eagerly:
                 return function
             return tf.function(
@@ -68,93 +91,298 @@ def enable_microbatches(
             )
 
         @compiled
-        def gradients_of_microbatch(batch: Any, seed_values: Any) -> Any:
-            return _gradients(model, batch, seeds, seed_values)
+        def gradients_of_microbatch(
+            batch: Any, seed_values: Any, share: Any, totals: Any
+        ) -> Any:
+            part = Part(
+                num_microbatches, scalar_losses, share, num_microbatches, 1.0
+            )
+            return _gradients(model, part, batch, seeds, seed_values, totals)
 
         @compiled
         def update_after_microbatches(
-            batch: Any, gradients: Any, losses: Any, y_preds: Any
+            batch: Any, gradients: Any, losses: Any, y_preds: Any, masks: Any
         ) -> Any:
-            return _update(model, batch, gradients, losses, y_preds)
+            return _update(model, batch, gradients, losses, y_preds, masks)
 
-        leaves = [
-            # `fit` passes None for sample weights that are not given.
-            [x] * num_microbatches
-            if x is None
-            else tf.split(x, num_microbatches)
-            for x in keras.tree.flatten(batch)
-        ]
-        found = []
-        for index, tensors in enumerate(zip(*leaves, strict=True)):
-            microbatch = keras.tree.pack_sequence_as(batch, tensors)
-            change = np.array([index * _SEED_STRIDE, 0])
-            found.append(
-                gradients_of_microbatch(microbatch, [x + change for x in seeds])
+        # All but what the masks need is pruned from this function.
+        def masks_of_batch(batch: Any) -> Any:
+            with _scope(model, seeds, [seed.value for seed in seeds]):
+                y_pred = _forward(model, batch)
+            masked = masked_outputs(y_pred)
+            outputs = keras.tree.flatten(y_pred)
+            return (
+                [getattr(output, "_keras_mask", None) for output in outputs],
+                [count_mask(output) for output in masked],
             )
+
+        masks, totals = (
+            compiled(masks_of_batch, jit_compile=False)(batch)
+            if _may_mask(model)
+            else (None, [])
+        )
+        parts, shares = _split(batch, num_microbatches)
+        found = []
+        for index, (part, share) in enumerate(zip(parts, shares, strict=True)):
+            change = np.array([index * _SEED_STRIDE, 0])
+            moved = [x + change for x in seeds]
+            found.append(gradients_of_microbatch(part, moved, share, totals))
         gradients, losses, y_preds, drawn = zip(*found, strict=True)
         for seed, value in zip(seeds, drawn[0], strict=True):
             seed.assign(value)
-        return update_after_microbatches(batch, gradients, losses, y_preds)
+        return update_after_microbatches(
+            batch, gradients, losses, y_preds, masks
+        )
 
     model.train_step = train_step
+    # An earlier `fit` may have traced the step that is replaced.
+    model.train_function = None
     return model
 
 
+def _build(model: keras.Model, batch: Any) -> None:
+    """Build the model and its losses, which Keras does in its own step."""
+    loss = model._compile_loss
+    _, y, _ = keras.utils.unpack_x_y_sample_weight(batch)
+    # `_gradients` builds the loss if there is a single one.
+    is_single = _has_one_output(model) and not keras.tree.is_nested(y)
+    if all(layer.built for layer in model._flatten_layers()) and (
+        loss is None or loss.built or is_single
+    ):
+        return
+    symbolic = keras.tree.map_structure(
+        lambda x: x if x is None else keras.KerasTensor(x.shape, x.dtype.name),
+        batch,
+    )
+    with tf.init_scope():
+        model._symbolic_build(data_batch=symbolic)
+
+
+def _has_one_output(model: keras.Model) -> bool:
+    outputs = getattr(model, "outputs", None)
+    return (
+        outputs is not None
+        and len(outputs) == 1
+        and not keras.tree.is_nested(model.loss)
+    )
+
+
+def _split(batch: Any, num_microbatches: int) -> tuple[list[Any], list[Any]]:
+    """Return the microbatches, and for each its share of the examples.
+
+    Args:
+        batch: the batch.
+        num_microbatches: number of microbatches.
+
+    Returns:
+        The microbatches, and for each `num_microbatches` times its share of
+        the examples; None if the shares are known to be equal.
+
+    Raises:
+        InputError: if there are fewer examples than microbatches.
+    """
+    leaves = keras.tree.flatten(batch)
+    first = next(x for x in leaves if x is not None)
+    size = first.shape[0]
+    message = (
+        "`num_microbatches` must be at most the number of examples in every "
+        "batch"
+    )
+    if size is not None and size < num_microbatches:
+        raise InputError(
+            f"{message}. Received: num_microbatches={num_microbatches}, a "
+            f"batch of {size}"
+        )
+    sizes: Any = num_microbatches
+    shares: list[Any] = [None] * num_microbatches
+    if size is None or size % num_microbatches:
+        total = tf.shape(first)[0]
+        check = tf.debugging.assert_greater_equal(
+            total, num_microbatches, message
+        )
+        with tf.control_dependencies([] if check is None else [check]):
+            smaller, larger = (
+                total // num_microbatches,
+                total % num_microbatches,
+            )
+        sizes = [
+            smaller + tf.cast(index < larger, smaller.dtype)
+            for index in range(num_microbatches)
+        ]
+        shares = [
+            num_microbatches * tf.cast(x, "float32") / tf.cast(total, "float32")
+            for x in sizes
+        ]
+    split = [
+        # `fit` passes None for sample weights that are not given.
+        [x] * num_microbatches
+        if x is None
+        else tf.split(x, sizes, num=num_microbatches)
+        for x in leaves
+    ]
+    parts = [
+        keras.tree.pack_sequence_as(batch, tensors)
+        for tensors in zip(*split, strict=True)
+    ]
+    return parts, shares
+
+
+def _may_mask(model: keras.Model) -> bool:
+    """Return whether a layer makes a mask."""
+    return any(
+        isinstance(layer, keras.layers.Masking)
+        or getattr(layer, "mask_zero", False)
+        or type(layer).compute_mask is not keras.Layer.compute_mask
+        for layer in model._flatten_layers(include_self=False)
+    )
+
+
 def _seed_states(model: keras.Model) -> list[keras.Variable]:
-    """Return the variables that are not weights: the states of the seeds."""
-    weights = {id(weight) for weight in model.weights}
-    return [x for x in model.non_trainable_variables if id(x) not in weights]
+    """Return the states of the seeds, which are no weights."""
+    others = {id(each) for each in [*model.weights, *model.metrics_variables]}
+    return [
+        variable
+        for variable in model.non_trainable_variables
+        if id(variable) not in others
+        and "int" in variable.dtype
+        and tuple(variable.shape) == (2,)
+    ]
+
+
+def _scope(
+    model: keras.Model, seeds: Any, seed_values: Any
+) -> keras.StatelessScope:
+    """Return a scope in which microbatches read the same variables.
+
+    Nothing is assigned: microbatches that assign the same variables would wait
+    for one another. Keras also reads the weights from this scope to regularize
+    them.
+    """
+    known = [(weight, weight.value) for weight in model.trainable_weights]
+    known += zip(seeds, seed_values, strict=True)
+    return keras.StatelessScope(known, collect_losses=True)
+
+
+def _forward(model: keras.Model, batch: Any) -> Any:
+    x, _, _ = keras.utils.unpack_x_y_sample_weight(batch)
+    if model._call_has_training_arg:
+        return model(x, training=True)
+    return model(x)
 
 
 def _gradients(
-    model: keras.Model, batch: Any, seeds: Any, seed_values: Any
+    model: keras.Model,
+    part: Part,
+    batch: Any,
+    seeds: Any,
+    seed_values: Any,
+    totals: Any,
 ) -> tuple[Any, Any, Any, Any]:
-    """Return a microbatch's gradients, loss and outputs, and the next seeds."""
-    # Nothing is assigned: microbatches that assign the same variables would
-    # wait for one another.
-    x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)
+    """Return a microbatch's gradients, losses and outputs, and the next seeds.
+
+    The first of the losses is the sum, the others are those of several outputs.
+
+    Raises:
+        InputError: if the model or its loss does not allow microbatches.
+    """
     weights = model.trainable_weights
-    with tf.GradientTape() as tape:
-        # Keras also reads the weights from this scope to regularize them.
-        known = [(weight, weight.value) for weight in weights]
-        known += zip(seeds, seed_values, strict=True)
-        with keras.StatelessScope(known, collect_losses=True) as scope:
-            y_pred = model(x, training=True)
-            loss = model.compute_loss(x, y, y_pred, sample_weight)
-            scaled = model.optimizer.scale_loss(loss)
-    if set(scope.state_mapping) != {id(variable) for variable, _ in known}:
-        raise InputError(
-            "`num_microbatches` must be 1 and `jit_compile` False for a model "
-            f"whose forward pass changes variables. Received: {model.name}"
-        )
-    for output in keras.tree.flatten(y_pred):
-        if getattr(output, "_keras_mask", None) is not None:
+    x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)
+    with (
+        tf.GradientTape() as tape,
+        _scope(model, seeds, seed_values) as scope,
+    ):
+        y_pred = _forward(model, batch)
+        masked = masked_outputs(y_pred)
+        if len(masked) != len(totals):
             raise InputError(
-                "`num_microbatches` must be 1 and `jit_compile` False for a "
-                f"model whose outputs have masks. Received: {model.name}"
+                "`model` must make its masks in layers. Received: "
+                f"{model.name}, whose outputs have masks"
             )
-    gradients = tape.gradient(scaled, weights, unconnected_gradients="zero")
+        for output, total in zip(masked, totals, strict=True):
+            mark_total(output, total)
+        if model._compile_loss is not None and not model._compile_loss.built:
+            model._compile_loss.build(y, y_pred)
+        loss, losses = part_loss(
+            model,
+            part,
+            added_losses(model),
+            (x, y, sample_weight),
+            y_pred,
+            training=True,
+        )
+        scaled = model.optimizer.scale_loss(loss)
+    known = {id(variable) for variable in [*weights, *seeds]}
+    _check_unchanged(model, set(scope.state_mapping) - known)
+    gradients = tape.gradient(scaled, weights)
     drawn = [scope.get_current_value(seed) for seed in seeds]
-    return [tf.convert_to_tensor(x) for x in gradients], loss, y_pred, drawn
+    return gradients, [loss, *losses], y_pred, drawn
+
+
+def _check_unchanged(model: keras.Model, changed: set[int]) -> None:
+    """Check that the forward pass has changed no variables but seeds."""
+    if not changed:
+        return
+    names = sorted(x.path for x in model.variables if id(x) in changed)
+    raise InputError(
+        "`model` must not change variables in its forward pass: each "
+        "microbatch would see its own. Use LayerNormalization or "
+        "GroupNormalization for BatchNormalization, no stateful layers, or "
+        "train without microbatches. "
+        f"Received: {model.name}, which changes {', '.join(names) or 'some'}"
+    )
 
 
 def _update(
-    model: keras.Model, batch: Any, gradients: Any, losses: Any, y_preds: Any
+    model: keras.Model,
+    batch: Any,
+    gradients: Any,
+    losses: Any,
+    y_preds: Any,
+    masks: Any,
 ) -> Any:
     """Update the weights and metrics after all microbatches."""
     x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)
-    model._loss_tracker.update_state(
-        tf.reduce_mean(losses),
-        sample_weight=tf.shape(keras.tree.flatten(x)[0])[0],
-    )
-    means = [tf.reduce_mean(each, 0) for each in zip(*gradients, strict=True)]
+    loss, *each_loss = [
+        tf.reduce_mean(values) for values in zip(*losses, strict=True)
+    ]
+    first = next(x for x in keras.tree.flatten(x) if x is not None)
+    model._loss_tracker.update_state(loss, sample_weight=tf.shape(first)[0])
+    means = [_mean_gradient(model, x) for x in zip(*gradients, strict=True)]
     model.optimizer.apply_gradients(
         zip(means, model.trainable_weights, strict=True)
     )
     y_pred = keras.tree.map_structure(
         lambda *parts: tf.concat(parts, 0), *y_preds
     )
+    outputs = keras.tree.flatten(y_pred)
+    for output, mask in zip(outputs, masks or (), strict=False):
+        if mask is not None:
+            output._keras_mask = mask
+    if each_loss:
+        for metric, value in zip(
+            model._compile_loss.metrics, each_loss, strict=True
+        ):
+            # As Keras does, which reads the static size.
+            metric.update_state(value, sample_weight=outputs[0].shape[0])
     return model.compute_metrics(x, y, y_pred, sample_weight)
+
+
+def _mean_gradient(model: keras.Model, gradients: Any) -> Any:
+    """Return the gradient of the batch; None if no output depends on it."""
+    if gradients[0] is None:
+        return None
+    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+    clips = (
+        optimizer.clipnorm or optimizer.global_clipnorm or optimizer.clipvalue
+    )
+    if not clips and isinstance(gradients[0], tf.IndexedSlices):
+        # Keras gives the optimizer a summand for each time that a row is read.
+        return tf.IndexedSlices(
+            tf.concat([x.values for x in gradients], 0) / len(gradients),
+            tf.concat([x.indices for x in gradients], 0),
+            gradients[0].dense_shape,
+        )
+    return tf.reduce_mean([tf.convert_to_tensor(x) for x in gradients], 0)
 
 
 def _check(
@@ -165,31 +393,32 @@ def _check(
             "`num_microbatches` must be at least 1. Received: "
             f"num_microbatches={num_microbatches}"
         )
-    if not (model.built and model.compiled):
-        raise InputError(
-            "`model` must be built and compiled. Received: "
-            f"built={model.built}, compiled={model.compiled}"
-        )
+    if not model.compiled:
+        raise InputError("`model` must be compiled. Received: compiled=False")
+    check_own_methods(model, ("train_step", "compute_loss"))
     if isinstance(
         model.distribute_strategy,
         tf.distribute.MirroredStrategy
         | tf.distribute.MultiWorkerMirroredStrategy,
     ):
         raise InputError(
-            "`strategy` must be default for `num_microbatches` above 1 or "
-            "`jit_compile`. Received: "
-            f"{type(model.distribute_strategy).__name__} with "
-            f"num_microbatches={num_microbatches}, jit_compile={jit_compile}"
+            "`model` must be made outside the scope of a strategy: replicas "
+            "and microbatches do not go together. Received: "
+            f"{type(model.distribute_strategy).__name__}"
         )
     if model.jit_compile:
         raise InputError(
             "`model` must be compiled with jit_compile=False. Received: "
             f"jit_compile={model.jit_compile}"
         )
-    for loss in keras.tree.flatten(model.loss):
-        reduction = getattr(loss, "reduction", "mean")
-        if reduction not in ("mean", "sum_over_batch_size"):
-            raise InputError(
-                "`loss` must be a mean over examples. Received: "
-                f"reduction={reduction}"
-            )
+    convolutions = [
+        layer.name
+        for layer in model._flatten_layers()
+        if "Conv" in type(layer).__name__
+    ]
+    if jit_compile and convolutions and is_op_determinism_enabled():
+        raise InputError(
+            "`jit_compile` must be False for convolutions while TensorFlow's "
+            "operations are deterministic: XLA has no deterministic ones. "
+            f"Received: jit_compile=True, layer `{convolutions[0]}`"
+        )

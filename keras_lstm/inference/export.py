@@ -3,7 +3,6 @@
 import dataclasses
 import importlib.util
 import pathlib
-import tempfile
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,20 +12,17 @@ import numpy.typing as npt
 from keras_lstm.core.errors import InputError, RunError
 from keras_lstm.core.files import replacing, replacing_folder
 from keras_lstm.core.options import check_known
+from keras_lstm.inference.export_formats import FORMATS, OUTPUT, Array, Infer
 from keras_lstm.tasks.task import Task
 
 if TYPE_CHECKING:
     import keras
-
-Array = npt.NDArray[Any]
 
 _NUM_CHECKED = 1000
 # Time steps computed at once, over all inputs of a batch.
 _MAX_STEPS = 2**18
 # Relative to the largest logit; allows for float32 operations in another order.
 _TOLERANCE = 1e-3
-_OUTPUT = "logits"
-_SIGNATURE = "serving_default"
 # Contents of the folder of a SavedModel.
 _SAVED_MODEL = {"assets", "fingerprint.pb", "saved_model.pb", "variables"}
 
@@ -39,8 +35,10 @@ class Exported:
         path: the file or folder.
         runtime: name of the runtime that it was compared in.
         signature: names, types and shapes of its input and output.
-        num_checked: number of random inputs with the same predictions.
-        largest_difference: largest absolute difference between logits.
+        num_checked: number of inputs with the same outputs.
+        largest_difference: largest absolute difference between outputs.
+        are_random: whether the inputs were drawn from the task at random,
+            rather than given. Defaults to True.
     """
 
     path: pathlib.Path
@@ -48,46 +46,58 @@ class Exported:
     signature: str
     num_checked: int
     largest_difference: float
+    are_random: bool = True
 
     def __str__(self) -> str:
         return (
             f"{self.path}\n{self.signature}\n{self.runtime} answers "
-            f"{self.num_checked:,} random inputs as Keras does; logits differ "
-            f"by at most {self.largest_difference:.1e}"
+            f"{self.num_checked:,} {'random' if self.are_random else 'example'}"
+            " inputs as Keras does; logits differ by at most "
+            f"{self.largest_difference:.1e}"
         )
 
 
 def export_model(
     model: "keras.Model",
-    task: Task,
+    task: Task | None,
     format_name: str,
-    path: pathlib.Path,
+    path: str | pathlib.Path,
     overwrite: bool = False,
     progress: Callable[[int, int], None] | None = None,
+    *,
+    example_inputs: npt.ArrayLike | None = None,
 ) -> Exported:
     """Export a model to another format, and compare it with the original.
 
     The format's own runtime loads the exported model and predicts 1,000
-    random inputs. If a prediction or a logit differs, `path` is not changed.
+    random inputs, or the examples. If a prediction or a logit differs, `path`
+    is not changed.
 
     Args:
-        model: the model to export.
-        task: the model's task.
+        model: the model to export, with one input and one output. It may be a
+            subclass of `keras.Model`.
+        task: the model's task; None for another model.
         format_name: one of `FORMATS`.
         path: the file or folder to write.
         overwrite: whether to replace an existing model of this format.
         progress: called as `progress(num_compared, num_inputs)`.
+        example_inputs: inputs of the model, `(num_examples, ...)`, to compare
+            outputs on if `task` is None. They also give the input's shape for
+            a model that does not declare it. Defaults to None.
 
     Returns:
         The exported model, and its comparison with the original.
 
     Raises:
-        InputError: if `check_export` refuses the arguments, or the format
-            supports float32 only and the model computes in another type.
+        InputError: if `check_export` refuses the arguments, neither `task` nor
+            `example_inputs` is given, the model does not have one input and
+            one output, or the format supports float32 only and the model
+            computes in another type.
         RunError: if the model cannot be converted, or the exported model's
             outputs differ from the original's.
         OSError: if `path` cannot be written.
     """
+    path = pathlib.Path(path)
     check_export(format_name, path, overwrite)
     kind = FORMATS[format_name]
     policies = {layer.dtype_policy.name for layer in model.layers}
@@ -98,17 +108,18 @@ def export_model(
             f"float32. Received: format={format_name}, a model that computes "
             f"in {', '.join(others)}"
         )
-    name = task.input_label
-    shape = (kind.batch_size, *model.input_shape[1:])
+    given = _given(model, task, example_inputs)
+    shape = (kind.batch_size, *given.shape)
     # Replaces the target of a link, not the link.
     target = path.resolve()
     target.parent.mkdir(parents=True, exist_ok=True)
     moving = replacing_folder if kind.is_folder else replacing
     with moving(target) as temporary:
         try:
-            kind.write(model, _serving(model, shape, name), temporary)
-            infer = kind.load(temporary, name)
-            largest = _compare(model, task, infer, progress)
+            serving = _serving(model, shape, given)
+            kind.write(model, serving, temporary)
+            infer = kind.load(temporary, given.name)
+            largest = _compare(model, given, infer, progress)
         except (OSError, RunError):
             raise
         # Converters raise exceptions of any class.
@@ -120,10 +131,102 @@ def export_model(
     return Exported(
         path,
         kind.runtime,
-        f"{name} {_shape_text(shape)} {model.inputs[0].dtype} -> {_OUTPUT} "
-        f"{_shape_text((kind.batch_size, *model.output_shape[1:]))} float32",
-        _NUM_CHECKED,
+        f"{given.name} {_shape_text(shape)} {given.dtype} -> {OUTPUT} "
+        f"{_shape_text((kind.batch_size, *given.output_shape))} float32",
+        given.num_inputs,
         largest,
+        are_random=task is not None,
+    )
+
+
+class _Given(NamedTuple):
+    """What is known of a model's input, and the inputs to compare it on.
+
+    Args:
+        name: name of the input.
+        shape: shape of one input; None for sizes that may vary.
+        dtype: dtype of the input.
+        output_shape: shape of one output.
+        num_inputs: number of inputs to compare outputs on.
+        batches: function that returns them in batches.
+        has_classes: whether the largest of the outputs along the last axis is
+            a prediction, which must be the same.
+    """
+
+    name: str
+    shape: tuple[int | None, ...]
+    dtype: str
+    output_shape: tuple[int | None, ...]
+    num_inputs: int
+    batches: Callable[[], Iterator[Array]]
+    has_classes: bool
+
+
+def _given(
+    model: "keras.Model", task: Task | None, example_inputs: Any
+) -> _Given:
+    """Check that a model has one input and one output, and describe them."""
+    inputs = getattr(model, "inputs", None)
+    outputs = getattr(model, "outputs", None)
+    if (inputs and len(inputs) != 1) or (outputs and len(outputs) != 1):
+        raise InputError(
+            "`model` must have one input and one output. Received: "
+            f"{model.name} with {len(inputs or ())} inputs and "
+            f"{len(outputs or ())} outputs"
+        )
+    if task is not None and inputs:
+        return _Given(
+            task.input_label,
+            tuple(model.input_shape[1:]),
+            str(inputs[0].dtype),
+            tuple(model.output_shape[1:]),
+            _NUM_CHECKED,
+            lambda: _random_inputs(model, task),
+            has_classes=True,
+        )
+    if example_inputs is None:
+        raise InputError(
+            "`example_inputs` must be given for a model without a task, or one "
+            "that does not declare its input: an array of inputs, to compare "
+            "the exported model with the original on. Received: "
+            f"example_inputs=None, model {model.name}"
+        )
+    examples = np.asarray(example_inputs)
+    if (
+        examples.ndim < 1
+        or not len(examples)
+        or examples.dtype.kind not in "fiub"
+    ):
+        raise InputError(
+            "`example_inputs` must be one array of numbers, with an axis of "
+            f"examples. Received: example_inputs of shape {examples.shape} and "
+            f"dtype {examples.dtype}"
+        )
+    if inputs:
+        dtype, shape = str(inputs[0].dtype), tuple(inputs[0].shape[1:])
+    else:
+        dtype, shape = str(examples.dtype), examples.shape[1:]
+    dtype = "float32" if dtype == "float64" else dtype
+    examples = examples.astype(dtype)
+    output = model(examples[:1], training=False)
+    if not hasattr(output, "shape"):
+        raise InputError(
+            "`model` must have one input and one output. Received: "
+            f"{model.name}, which returns a {type(output).__name__}"
+        )
+    # The first alone, so that batches vary in size.
+    parts = [
+        examples[:1],
+        *np.split(examples[1:], range(256, len(examples), 256)),
+    ]
+    return _Given(
+        str(inputs[0].name) if inputs else "inputs",
+        shape,
+        dtype,
+        tuple(model.output_shape[1:]) if outputs else tuple(output.shape[1:]),
+        len(examples),
+        lambda: (part for part in parts if len(part)),
+        has_classes=False,
     )
 
 
@@ -187,179 +290,37 @@ def check_export(
         )
 
 
-def _serving(model: "keras.Model", shape: tuple[Any, ...], name: str) -> Any:
+def _serving(
+    model: "keras.Model", shape: tuple[Any, ...], given: _Given
+) -> Any:
     import tensorflow as tf
 
     # Signatures take the specification's name, not the argument's.
-    spec = tf.TensorSpec(shape, model.inputs[0].dtype, name)
+    spec = tf.TensorSpec(shape, given.dtype, given.name)
 
     def serve(inputs: Any) -> dict[str, Any]:
         logits = model(inputs, training=False)
-        return {_OUTPUT: tf.cast(logits, tf.float32)}
+        return {OUTPUT: tf.cast(logits, tf.float32)}
 
     return tf.function(serve, input_signature=[spec])
 
 
-def _write_saved_model(
-    model: "keras.Model", serving: Any, path: pathlib.Path
-) -> None:
-    import keras
-
-    archive = keras.export.ExportArchive()
-    archive.track(model)
-    serving.get_concrete_function()
-    archive.add_endpoint("serve", serving)
-    archive.write_out(path, verbose=False)
-
-
-def _write_litert(
-    model: "keras.Model", serving: Any, path: pathlib.Path
-) -> None:
-    import tensorflow as tf
-
-    with tempfile.TemporaryDirectory() as folder:
-        _write_saved_model(model, serving, pathlib.Path(folder))
-        converter = tf.lite.TFLiteConverter.from_saved_model(
-            folder, signature_keys=[_SIGNATURE]
-        )
-        # The plain interpreter supports no other operations.
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-        path.write_bytes(converter.convert())
-
-
-def _write_onnx(model: "keras.Model", serving: Any, path: pathlib.Path) -> None:
-    import onnx
-    import tf2onnx
-
-    converted, _ = tf2onnx.convert.from_function(
-        serving, input_signature=serving.input_signature
-    )
-    for tensor in (*converted.graph.input, *converted.graph.output):
-        dimensions = tensor.type.tensor_type.shape.dim
-        for dimension, name in zip(dimensions, ("batch", "time"), strict=False):
-            if dimension.dim_param:
-                dimension.dim_param = name
-    onnx.checker.check_model(converted)
-    onnx.save(converted, path)
-
-
-# From inputs to logits.
-_Infer = Callable[[Array], Array]
-
-
-def _load_saved_model(path: pathlib.Path, name: str) -> _Infer:
-    import tensorflow as tf
-
-    loaded = tf.saved_model.load(str(path))
-
-    def infer(inputs: Array) -> Array:
-        serve = loaded.signatures[_SIGNATURE]
-        return serve(**{name: tf.constant(inputs)})[_OUTPUT].numpy()
-
-    return infer
-
-
-def _load_litert(path: pathlib.Path, name: str) -> _Infer:
-    from ai_edge_litert.interpreter import Interpreter
-
-    interpreter = Interpreter(model_path=str(path))
-    run = interpreter.get_signature_runner(_SIGNATURE)
-
-    def infer(inputs: Array) -> Array:
-        logits = [run(**{name: one[np.newaxis]})[_OUTPUT] for one in inputs]
-        return np.concatenate(logits)
-
-    return infer
-
-
-def _load_onnx(path: pathlib.Path, name: str) -> _Infer:
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(
-        path, providers=["CPUExecutionProvider"]
-    )
-    return lambda inputs: session.run([_OUTPUT], {name: inputs})[0]
-
-
-class _Format(NamedTuple):
-    """A format that models are exported to.
-
-    Args:
-        file_name: default name in the run folder.
-        runtime: name of the runtime that executes it.
-        modules: extra modules that it requires.
-        batch_size: the only batch size that it supports; None for any.
-        is_float32: whether it supports float32 only.
-        write: writes a model, given the model, its serving function and the
-            path.
-        load: returns a function from inputs to logits, given the path and the
-            input's name.
-    """
-
-    file_name: str
-    runtime: str
-    modules: tuple[str, ...]
-    batch_size: int | None
-    is_float32: bool
-    write: Callable[["keras.Model", Any, pathlib.Path], None]
-    load: Callable[[pathlib.Path, str], _Infer]
-
-    @property
-    def suffix(self) -> str:
-        return pathlib.PurePath(self.file_name).suffix
-
-    @property
-    def is_folder(self) -> bool:
-        return not self.suffix
-
-
-FORMATS = {
-    "saved_model": _Format(
-        file_name="saved_model",
-        runtime="TensorFlow",
-        modules=(),
-        batch_size=None,
-        is_float32=False,
-        write=_write_saved_model,
-        load=_load_saved_model,
-    ),
-    "litert": _Format(
-        file_name="model.tflite",
-        runtime="LiteRT",
-        modules=("ai_edge_litert",),
-        batch_size=1,
-        is_float32=True,
-        write=_write_litert,
-        load=_load_litert,
-    ),
-    "onnx": _Format(
-        file_name="model.onnx",
-        runtime="ONNX Runtime",
-        modules=("onnx", "onnxruntime", "tf2onnx"),
-        batch_size=None,
-        is_float32=True,
-        write=_write_onnx,
-        load=_load_onnx,
-    ),
-}
-
-
 def _compare(
     model: "keras.Model",
-    task: Task,
-    infer: _Infer,
+    given: _Given,
+    infer: Infer,
     progress: Callable[[int, int], None] | None,
 ) -> float:
     """Return the largest absolute difference between logits.
 
     Args:
         model: the original.
-        task: the model's task.
+        given: what is known of its input, and the inputs.
         infer: the exported model.
         progress: see `export_model`.
 
     Returns:
-        The difference over 1,000 random inputs.
+        The difference over all inputs.
 
     Raises:
         RunError: if the shape of the logits or a prediction differs, or a
@@ -375,7 +336,7 @@ def _compare(
         lambda x: model(x, training=False), reduce_retracing=True
     )
     largest, num_compared = 0.0, 0
-    for inputs in _random_inputs(model, task):
+    for inputs in given.batches():
         expected = np.asarray(call(tf.constant(inputs)), np.float32)
         found = np.asarray(infer(inputs))
         if found.shape != expected.shape:
@@ -384,7 +345,10 @@ def _compare(
                 f"but Keras of shape {expected.shape}"
             )
         difference = float(np.abs(found - expected).max())
-        wrong = (predictions_of(found) != predictions_of(expected)).any()
+        wrong = (
+            given.has_classes
+            and (predictions_of(found) != predictions_of(expected)).any()
+        )
         # `not (difference > limit)` would let NaN pass.
         near = difference <= _TOLERANCE * max(
             1.0, float(np.abs(expected).max())
@@ -398,7 +362,7 @@ def _compare(
         largest = max(largest, difference)
         num_compared += len(inputs)
         if progress is not None:
-            progress(num_compared, _NUM_CHECKED)
+            progress(num_compared, given.num_inputs)
     return largest
 
 

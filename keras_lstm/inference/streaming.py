@@ -10,19 +10,7 @@ import tensorflow as tf
 
 from keras_lstm.core.errors import InputError
 from keras_lstm.models.logits import predictions_of
-from keras_lstm.models.weights import why_not_stock_lstm
-
-# Layers whose output at a time step depends on that step's input alone.
-_POINTWISE = (
-    keras.layers.Activation,
-    keras.layers.Dense,
-    keras.layers.Dropout,
-    keras.layers.Embedding,
-    keras.layers.GaussianDropout,
-    keras.layers.GaussianNoise,
-    keras.layers.LayerNormalization,
-    keras.layers.SpatialDropout1D,
-)
+from keras_lstm.models.pointwise import RECURRENT, why_not_pointwise
 
 # From inputs and state to outputs and the next state.
 _Step = Callable[[Any, Any], tuple[Any, Any]]
@@ -37,14 +25,15 @@ class Stream:
     model's for the whole sequence up to that step.
 
     Args:
-        model: a chain of stock layers: LSTM, causal Conv1D, and layers that
-            process each time step on its own.
+        model: a chain of stock layers: LSTM, GRU, SimpleRNN, causal Conv1D,
+            and layers that process each time step on its own.
         num_streams: number of sequences to read in parallel; None for one
             sequence, whose inputs and predictions have no axis for streams.
 
     Raises:
-        InputError: if `num_streams` is below 1, or a layer, which the message
-            names, cannot be computed step by step.
+        InputError: if `num_streams` is below 1, `model` is not functional or
+            Sequential, or a layer, which the message names, cannot be computed
+            step by step.
 
     Example:
 
@@ -63,6 +52,7 @@ class Stream:
                 "`num_streams` must be at least 1, or None. Received: "
                 f"num_streams={num_streams}"
             )
+        _check_chain(model)
         self._num_streams = num_streams
         self._num_symbols: int | None = None
         batch_size = num_streams or 1
@@ -71,18 +61,15 @@ class Stream:
         self._step_shape = tuple(model.input_shape[2:])
         steps: list[_Step] = []
         self._start: list[Any] = []
-        previous = model.inputs[0]
+        per_step = True
         for layer in model.layers:
             if isinstance(layer, keras.layers.InputLayer):
                 continue
-            if layer.input is not previous:
-                raise _not_streamed(
-                    layer, "its input is not the previous layer's output"
-                )
-            previous = layer.output
             if type(layer) is keras.layers.Embedding:
                 self._num_symbols = int(layer.input_dim)
-            step, start = _step_of(layer, batch_size)
+            step, start = _step_of(layer, batch_size, per_step)
+            if type(layer) in RECURRENT:
+                per_step = per_step and layer.return_sequences
             steps.append(step)
             self._start.append(start)
 
@@ -176,29 +163,90 @@ class Stream:
             )
 
 
-def _step_of(layer: keras.layers.Layer, batch_size: int) -> tuple[_Step, Any]:
+def _check_chain(model: keras.Model) -> None:
+    """Check that each layer of a model reads the output of the one before."""
+    # A class of its own may compute anything in `call`.
+    if (
+        not getattr(model, "inputs", None)
+        or not type(model).call.__module__.startswith("keras.")
+        or len(model.inputs) != 1
+    ):
+        raise InputError(
+            "`model` must be a functional or Sequential Keras model with one "
+            f"input, and built. Received: {model.name} "
+            f"({type(model).__name__})"
+        )
+    previous = model.inputs[0]
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.InputLayer):
+            continue
+        # Said first: the next layer then reads the mask, too.
+        masks = isinstance(layer, keras.layers.Masking) or getattr(
+            layer, "mask_zero", False
+        )
+        if masks and (why := why_not_pointwise(layer, per_step=True)):
+            raise _not_streamed(layer, why)
+        # For a layer that is called twice, these are from its first call.
+        if len(layer._inbound_nodes) != 1 or layer.input is not previous:
+            raise _not_streamed(
+                layer, "its input is not the previous layer's output alone"
+            )
+        previous = layer.output
+    if len(model.outputs) != 1 or model.outputs[0] is not previous:
+        raise InputError(
+            "`model` must return the output of its last layer. Received: "
+            f"{model.name}"
+        )
+
+
+def _step_of(
+    layer: keras.layers.Layer, batch_size: int, per_step: bool
+) -> tuple[_Step, Any]:
     """Return a layer's step function, and its state before the first step."""
-    if type(layer) is keras.layers.LSTM:
-        return _lstm_step(layer, batch_size)
+    if type(layer) in RECURRENT:
+        return _recurrent_step(layer, batch_size)
     if type(layer) is keras.layers.Conv1D:
         return _convolution_step(layer, batch_size)
-    if type(layer) not in _POINTWISE:
-        raise _not_streamed(layer, "it needs the whole sequence")
-    return lambda x, state: (layer(x, training=False), state), ()
+    apply: Any = layer
+    if type(layer) is keras.layers.TimeDistributed:
+        apply = _as_examples(layer.layer)
+    elif not per_step:
+        apply = _as_examples(layer)
+    if why := why_not_pointwise(layer, per_step, apply):
+        raise _not_streamed(layer, why)
+    return lambda x, state: (apply(x, training=False), state), ()
 
 
-def _lstm_step(lstm: keras.layers.LSTM, batch_size: int) -> tuple[_Step, Any]:
-    if why := why_not_stock_lstm(lstm, computed_by_keras=True):
-        raise _not_streamed(lstm, why)
-    config = lstm.get_config() | {
+def _as_examples(layer: keras.layers.Layer) -> Any:
+    """Return a function that applies a layer to time steps as to examples."""
+
+    def apply(x: Any, training: bool) -> Any:
+        steps = tf.shape(x)[:2]
+        y = layer(tf.reshape(x, [-1, *x.shape[2:]]), training=training)
+        y = tf.reshape(y, tf.concat([steps, tf.shape(y)[1:]], 0))
+        return y
+
+    return apply
+
+
+def _recurrent_step(
+    layer: keras.layers.Layer, batch_size: int
+) -> tuple[_Step, Any]:
+    if layer.go_backwards:
+        raise _not_streamed(layer, "it reads backwards")
+    if layer.return_state:
+        raise _not_streamed(layer, "it returns its state")
+    config = layer.get_config() | {
         "return_sequences": True,
         "return_state": True,
         "stateful": False,
+        "unroll": False,
     }
-    copy = keras.layers.LSTM.from_config(config)
-    copy.build(lstm.input.shape)
-    copy.set_weights(lstm.get_weights())
-    start = [tf.zeros([batch_size, lstm.units], lstm.compute_dtype)] * 2
+    copy = type(layer).from_config(config)
+    copy.build(layer.input.shape)
+    copy.set_weights(layer.get_weights())
+    zeros = tf.zeros([batch_size, layer.units], layer.compute_dtype)
+    start = [zeros] * (2 if type(layer) is keras.layers.LSTM else 1)
 
     def step(x: Any, state: Any) -> tuple[Any, Any]:
         outputs, *state = copy(x, initial_state=state, training=False)

@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from keras_lstm.core.errors import InputError
+from keras_lstm.models.pointwise import RECURRENT, why_not_pointwise
 
 
 class EarlyPrediction(keras.layers.Layer):
@@ -35,6 +36,9 @@ class EarlyPrediction(keras.layers.Layer):
     >>> training_model.output_shape
     (None, 10)
     """
+
+    # What it adds is a mean over examples (see `distribute.partial_losses`).
+    adds_means = True
 
     def __init__(self, weight: float) -> None:
         super().__init__(name="early_prediction", dtype="float32")
@@ -70,15 +74,49 @@ def build_stepwise_model(model: keras.Model) -> keras.Model:
     """Copy a model so that it predicts at every time step, not only the last.
 
     Args:
-        model: a model with the last_state head and one label per example.
+        model: a chain of layers with an LSTM, GRU or SimpleRNN after which
+            each layer can be applied to every time step, such as a model with
+            the last_state head and one label per example.
 
     Returns:
         A model with a copy of the weights, whose output is the logits at every
         time step, `(batch_size, timesteps, num_classes)`.
+
+    Raises:
+        InputError: if `model` is not such a chain.
     """
+    if not getattr(model, "inputs", None) or not type(
+        model
+    ).call.__module__.startswith("keras."):
+        raise InputError(
+            "`model` must be a functional or Sequential Keras model, and "
+            f"built. Received: {model.name} ({type(model).__name__})"
+        )
+    recurrent = [x for x in model.layers if type(x) in RECURRENT]
+    if not recurrent:
+        raise InputError(
+            "`model` must have an LSTM, GRU or SimpleRNN. Received: "
+            f"{model.name} with {', '.join(x.name for x in model.layers)}"
+        )
+    last = recurrent[-1]
+    for layer in model.layers[model.layers.index(last) + 1 :]:
+        why = why_not_pointwise(layer, last.return_sequences)
+        if why is not None:
+            raise InputError(
+                "`model` must apply its last layers to each time step. "
+                f"Received: layer `{layer.name}` ({type(layer).__name__}): "
+                f"{why}"
+            )
     config = model.get_config()
-    lstms = [x for x in config["layers"] if x["class_name"] == "LSTM"]
-    lstms[-1]["config"]["return_sequences"] = True
-    copy = keras.Model.from_config(config)
+    for each in config["layers"]:
+        if each["config"].get("name") == last.name:
+            each["config"]["return_sequences"] = True
+    try:
+        copy = type(model).from_config(config)
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            "`model` must be one that Keras can copy from its configuration. "
+            f"Received: {model.name}: {str(error).splitlines()[0][:200]}"
+        ) from None
     copy.set_weights(model.get_weights())
     return copy

@@ -62,6 +62,10 @@ class ProofRegularization(keras.layers.Layer):
     # Fraction of the radius that should stay free around what arrives.
     _SLACK = 0.2
 
+    # What it adds does not depend on examples (see
+    # `distribute.partial_losses`).
+    adds_means = True
+
     def __init__(
         self,
         model: keras.Model,

@@ -1,9 +1,11 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from events import graph
 
 from keras_lstm.core.errors import InputError
+from keras_lstm.distribute import microbatches
 from keras_lstm.distribute.microbatches import enable_microbatches
 from keras_lstm.presets import get_preset
 from keras_lstm.tasks.datasets import make_dataset
@@ -215,7 +217,7 @@ def test_frozen_layers_stay():
 
 def test_other_models_are_refused():
     model = compiled(keras.layers.BatchNormalization())
-    with pytest.raises(InputError, match="forward pass changes variables"):
+    with pytest.raises(InputError, match="must not change variables in its f"):
         enable_microbatches(model, 2).fit(ONES, ONES, verbose=0)
     whole = compiled(keras.layers.Dense(1))
     # `compile` turns it off if TensorFlow operations are deterministic.
@@ -226,26 +228,69 @@ def test_other_models_are_refused():
         enable_microbatches(compiled(keras.layers.Dense(1)), 0)
     with pytest.raises(InputError, match="compiled=False"):
         enable_microbatches(keras.Sequential([keras.Input((4,))]), 2)
-    total = keras.losses.MeanSquaredError(reduction="sum")
-    with pytest.raises(InputError, match="Received: reduction=sum"):
-        enable_microbatches(compiled(keras.layers.Dense(1), loss=total), 2)
+    few = enable_microbatches(compiled(keras.layers.Dense(4)), 8)
+    with pytest.raises(
+        tf.errors.InvalidArgumentError, match="at most the numb"
+    ):
+        few.fit(ONES, ONES, verbose=0)
 
 
-def test_masks_are_for_layers_within():
-    masked = compiled(
-        keras.layers.Embedding(3, 2, mask_zero=True), keras.layers.LSTM(2)
+def test_convolutions_are_not_compiled_where_order_must_not_matter(monkeypatch):
+    monkeypatch.setattr(microbatches, "is_op_determinism_enabled", lambda: True)
+    model = compiled(
+        keras.layers.Reshape((4, 1)), keras.layers.Conv1D(1, 2, name="narrow")
     )
-    enable_microbatches(masked, 2).fit(ONES, ONES[:, :2], verbose=0)
-    masked = compiled(keras.layers.Embedding(3, 2, mask_zero=True))
-    enable_microbatches(masked, 2)
-    with pytest.raises(InputError, match="outputs have masks"):
-        masked.fit(ONES, np.ones((4, 4, 2)), verbose=0)
+    with pytest.raises(InputError, match=r"must be False for .*layer `narrow`"):
+        enable_microbatches(model, 2, jit_compile=True)
+    assert enable_microbatches(model, 2) is model
+
+
+def test_an_earlier_fit_makes_no_difference():
+    model = compiled(keras.layers.Dense(4))
+    model.fit(ONES, ONES, verbose=0)
+    enable_microbatches(model, 3)
+    steps = []
+    inner = model.train_step
+    model.train_step = lambda batch: steps.append(1) or inner(batch)
+    model.fit(ONES, ONES, verbose=0)
+    assert steps
+
+
+def test_a_weight_without_gradient_stays():
+    class Idle(keras.layers.Layer):
+        def build(self, shape):
+            self.idle = self.add_weight(shape=(1,), initializer="ones")
+
+        def call(self, x):
+            return x
+
+    model = compiled(Idle(), keras.layers.Dense(4))
+    model.compile(keras.optimizers.AdamW(0.1, weight_decay=0.5), "mse")
+    model._jit_compile = False
+    with pytest.warns(UserWarning, match="Gradients do not exist"):
+        enable_microbatches(model, 2).fit(ONES, ONES, verbose=0)
+    assert model.layers[0].idle.numpy() == 1.0
+
+
+def test_an_unbuilt_model_is_built_by_its_first_batch():
+    found = []
+    for num_microbatches in (None, 2):
+        keras.utils.set_random_seed(0)
+        model = keras.Sequential([keras.layers.Dense(4)])
+        model.compile("sgd", "mse", jit_compile=False)
+        if num_microbatches is not None:
+            enable_microbatches(model, num_microbatches)
+        model.fit(ONES, 2 * ONES, verbose=0)
+        found.append(model)
+    assert_near(*found)
 
 
 def test_it_is_for_one_device(mirrored):
     with mirrored.scope():
         model = compiled(keras.layers.Dense(1))
-    with pytest.raises(InputError, match=r"`strategy` must be default .*Mirr"):
+    with pytest.raises(
+        InputError, match=r"outside the scope of a strategy.*Mirr"
+    ):
         enable_microbatches(model, 2)
 
 

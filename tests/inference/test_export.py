@@ -14,7 +14,8 @@ from keras_lstm.cli import main
 from keras_lstm.config import ModelConfig
 from keras_lstm.core.errors import InputError, RunError
 from keras_lstm.inference import export
-from keras_lstm.inference.export import FORMATS, check_export, export_model
+from keras_lstm.inference.export import check_export, export_model
+from keras_lstm.inference.export_formats import FORMATS
 from keras_lstm.models.build import build_model
 from keras_lstm.presets import get_preset
 from keras_lstm.tasks.image_rows import ImageRows
@@ -346,3 +347,55 @@ def test_random_inputs_are_a_thousand_of_several_sizes():
     assert {batch.shape[1] for batch in found} == {1, 6, 7}
     assert {len(batch) for batch in found} >= {1, 332}
     assert {int(batch.max()) for batch in found} <= {0, 1}
+
+
+class Doubled(keras.Model):
+    """Model with a `call` of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.dense = keras.layers.Dense(3)
+
+    def call(self, inputs):
+        return 2 * self.dense(inputs)
+
+
+EXAMPLES = np.random.default_rng(0).normal(size=(20, 4))
+
+
+@pytest.mark.parametrize("has_call", [False, True])
+def test_a_model_that_is_none_of_ours_needs_no_task(tmp_path, has_call):
+    model = Doubled()
+    if not has_call:
+        model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+    found = export_model(
+        model, None, "saved_model", str(tmp_path / "1"), example_inputs=EXAMPLES
+    )
+    assert found.num_checked == 20
+    assert "20 example inputs" in str(found)
+    infer = FORMATS["saved_model"].load(
+        tmp_path / "1", "inputs" if has_call else model.inputs[0].name
+    )
+    inputs = np.float32(EXAMPLES[:3])
+    np.testing.assert_allclose(infer(inputs), model(inputs), atol=1e-6)
+
+
+def two_inputs():
+    inputs = [keras.Input((4,)), keras.Input((4,))]
+    return keras.Model(inputs, keras.layers.Add()(inputs))
+
+
+@pytest.mark.parametrize(
+    ("make", "examples", "message"),
+    [
+        (two_inputs, EXAMPLES, "one input and one output.* with 2 inputs"),
+        (Doubled, None, "`example_inputs` must be given for a model without"),
+        (Doubled, ["a"], "one array of numbers.* dtype <U1"),
+        (Doubled, np.zeros((0, 4)), r"of shape \(0, 4\)"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(tmp_path, make, examples, message):
+    path = tmp_path / "model"
+    with pytest.raises(InputError, match=message):
+        export_model(make(), None, "saved_model", path, example_inputs=examples)
+    assert not path.exists()

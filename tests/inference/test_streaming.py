@@ -118,6 +118,53 @@ def test_any_forward_lstm_is_streamed(options):
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
+def over_time(x):
+    return keras.ops.softmax(x, axis=1)
+
+
+def tripled(x):
+    return 3 * x
+
+
+class Subclassed(keras.Model):
+    """Model with a `call` of its own."""
+
+    def call(self, inputs):
+        return inputs
+
+
+STREAMED = {
+    "GRU": [keras.layers.GRU(3, return_sequences=True)],
+    "SimpleRNN": [keras.layers.SimpleRNN(3), keras.layers.ReLU()],
+    "TimeDistributed": [keras.layers.TimeDistributed(keras.layers.Dense(4))],
+    "normalized": [
+        keras.layers.GRU(3, return_sequences=True, reset_after=False),
+        keras.layers.BatchNormalization(),
+        keras.layers.LayerNormalization(),
+        keras.layers.Activation(tripled),
+    ],
+    "last state": [
+        keras.layers.LSTM(3),
+        keras.layers.BatchNormalization(),
+        keras.layers.Softmax(axis=1),
+    ],
+    "unrolled": [keras.layers.LSTM(3, unroll=True)],
+}
+
+
+@pytest.mark.parametrize("name", STREAMED)
+def test_other_stock_layers_are_streamed(name):
+    rows = rng.normal(size=(2, 6, 2)).astype(np.float32)
+    model = keras.Sequential([keras.Input((6, 2)), *STREAMED[name]])
+    expected = model.predict(rows, verbose=0)
+    stream = Stream(model, num_streams=2)
+    found = stream.feed_logits(rows[:, :2])
+    for step in range(2, 6):
+        found = stream.feed_logits(rows[:, step])
+    last = expected[:, -1] if expected.ndim == 3 else expected
+    np.testing.assert_allclose(found, last, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("made", "message"),
     [
@@ -127,8 +174,36 @@ def test_any_forward_lstm_is_streamed(options):
         ),
         (
             lambda: layers(keras.layers.Bidirectional(keras.layers.LSTM(2))),
-            "it needs the whole sequence",
+            "Bidirectional.: it needs the whole sequence",
         ),
+        (
+            lambda: layers(keras.layers.Masking(), keras.layers.LSTM(2)),
+            "`masking.*it masks time steps",
+        ),
+        (
+            lambda: layers(keras.layers.Softmax(axis=1)),
+            "Softmax.: its output at a time step depends on other steps",
+        ),
+        (
+            lambda: layers(keras.layers.Activation(over_time)),
+            "Activation.: its output at a time step depends on other steps",
+        ),
+        (
+            lambda: layers(
+                keras.layers.LayerNormalization(axis=1),
+                inputs=keras.Input((3, 2)),
+            ),
+            "LayerNormalization.: it",
+        ),
+        (
+            lambda: layers(keras.layers.Lambda(over_time)),
+            "Lambda.: what it computes at a time step may depend on other",
+        ),
+        (
+            lambda: layers(keras.layers.RNN(keras.layers.LSTMCell(2))),
+            "RNN.: its state is not followed here",
+        ),
+        (Subclassed, "functional or Sequential.*Subclassed"),
         (
             lambda: layers(keras.layers.LSTM(2, go_backwards=True)),
             "it reads backwards",

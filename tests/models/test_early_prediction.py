@@ -4,7 +4,10 @@ import pytest
 import tensorflow as tf
 
 from keras_lstm.core.errors import InputError
-from keras_lstm.models.early_prediction import EarlyPrediction
+from keras_lstm.models.early_prediction import (
+    EarlyPrediction,
+    build_stepwise_model,
+)
 
 
 def test_the_last_logits_pass():
@@ -44,3 +47,35 @@ def test_bad_weights_are_refused():
     with pytest.raises(InputError, match="`weight` must be above 0"):
         EarlyPrediction(0.0)
     assert issubclass(EarlyPrediction, keras.layers.Layer)
+
+
+@pytest.mark.parametrize("layer", [keras.layers.GRU, keras.layers.LSTM])
+def test_a_sequential_model_predicts_at_every_step(layer):
+    model = keras.Sequential(
+        [keras.Input((5, 3)), layer(4), keras.layers.Dense(2)]
+    )
+    inputs = np.float32(np.random.default_rng(0).normal(size=(2, 5, 3)))
+    every = build_stepwise_model(model)(inputs)
+    assert every.shape == (2, 5, 2)
+    np.testing.assert_allclose(every[:, -1], model(inputs), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("layers", "message"),
+    [
+        ([keras.layers.Dense(2)], "must have an LSTM, GRU or SimpleRNN"),
+        (
+            [
+                keras.layers.LSTM(2, return_sequences=True),
+                keras.layers.Bidirectional(keras.layers.LSTM(2)),
+            ],
+            "last layers to each time step.*Bidirectional",
+        ),
+    ],
+)
+def test_a_model_without_steps_is_refused(layers, message):
+    model = keras.Sequential([keras.Input((5, 3)), *layers])
+    with pytest.raises(InputError, match=message):
+        build_stepwise_model(model)
+    with pytest.raises(InputError, match="functional or Sequential"):
+        build_stepwise_model(keras.Model())
