@@ -66,8 +66,10 @@ def objects():
     dense(keras.Input((2,)))
     node = dense._inbound_nodes[0]
     optimizer = keras.optimizers.SGD()
+    model = compiled(optimizer=optimizer)
     return {
-        "model": compiled(optimizer=optimizer),
+        "model": model,
+        "compiled loss": model._compile_loss,
         "optimizer": optimizer,
         "LossScaleOptimizer": keras.optimizers.LossScaleOptimizer(optimizer),
         "layer": dense,
@@ -93,6 +95,14 @@ def objects():
         ("model", "_maybe_symbolic_build", "enable_multi_worker"),
         ("model", "_symbolic_build", "enable_multi_worker"),
         ("model", "_loss_tracker", "enable_microbatches"),
+        ("model", "_compile_loss", "part_loss"),
+        ("model", "_compute_loss", "part_loss"),
+        ("model", "_losses_override", "part_loss"),
+        ("model", "_get_own_losses", "added_losses"),
+        ("model", "_get_regularization_losses", "part_loss"),
+        ("model", "_call_has_training_arg", "enable_microbatches"),
+        ("compiled loss", "_flat_losses", "part_loss"),
+        ("compiled loss", "_metrics", "part_loss"),
         ("optimizer", "_clip_gradients", "clip_aggregated_gradients"),
         ("optimizer", "_all_reduce_sum_gradients", "clip_aggregated_gradients"),
         ("optimizer", "_distribution_strategy", "record_gradient_norm"),
@@ -182,6 +192,19 @@ def test_the_variables_that_are_not_weights_are_those_of_seeds():
     assert [id(x) for x in others] == [
         id(layer.seed_generator.state) for layer in model.layers[:2]
     ], "see `_seed_states` in microbatches.py"
+
+
+def test_keras_still_takes_the_mean_of_the_parts_losses(mirrored):
+    """If replicas weigh masks, `sum_losses_over_replicas` is not needed."""
+    found = []
+    for strategy in (tf.distribute.get_strategy(), mirrored):
+        with strategy.scope():
+            model = keras.Sequential([keras.Input((2, 1)), layers.Masking()])
+            model.compile(loss="mse", jit_compile=False)
+        x = np.float32([[[1], [1]], [[1], [0]], [[1], [0]], [[3], [0]]])
+        found.append(model.evaluate(x, 0 * x, batch_size=4, verbose=0))
+    assert found[0] == pytest.approx(12 / 5)
+    assert found[1] == pytest.approx((3 / 3 + 10 / 2) / 2)
 
 
 def test_a_scope_knows_variables_by_their_identity():

@@ -268,7 +268,7 @@ def main() -> int:
                     key = f"{symbol} {' '.join(reason.split())}"
                     reasons.setdefault(key, []).append(f"{name}, {mode}")
                 print(name, mode, symbol, reason, file=sys.stderr, flush=True)
-        lines.append(f"| {name} | {' | '.join(symbols)} |")
+        lines.append(f"| `{name}` | {' | '.join(symbols)} |")
     lines.append("")
     lines += [f"- {'; '.join(x)}: {key}" for key, x in reasons.items()]
     text = "\n".join(lines)
