@@ -150,7 +150,8 @@ def sum_losses_over_replicas(
             for metric, value in zip(
                 model._compile_loss.metrics, losses, strict=True
             ):
-                metric.update_state(value * replicas, sample_weight=size)
+                # Keras has multiplied it by the number of replicas.
+                metric.update_state(value, sample_weight=size)
         return (x, y, sample_weight), y_pred, loss
 
     def train_step(data: Any) -> Any:
