@@ -179,8 +179,9 @@ def verify(
     Raises:
         InputError: if `max_walked_inputs` is out of range, `held_out` is
             passed for a domain of which only a sample is checked, no input of
-            the sample is in the domain, or `model` answers the same inputs in
-            different ways, as if dropout were on.
+            the sample is in the domain, `model` returns logits of another
+            shape, or it answers the same inputs in different ways, as if
+            dropout were on.
 
     Example:
 
@@ -346,10 +347,20 @@ def _symbols(task: TransducerTask, inputs: Any) -> npt.NDArray[np.int32]:
 def _compare(
     model: keras.Model, task: TransducerTask, inputs: Any
 ) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.float32]]:
-    """Return each input's number of wrong tokens and smallest margin."""
+    """Return each input's number of wrong tokens and smallest margin.
+
+    Raises:
+        InputError: if the model's logits have another shape.
+    """
     symbols = _symbols(task, inputs)
     logits = predict_logits(model, symbols)
     targets = task.targets(symbols)
+    if logits.shape[:-1] != targets.shape:
+        raise InputError(
+            "`model` must return logits of shape (batch_size, "
+            f"{targets.shape[1]}, num_classes). Received: "
+            f"(batch_size, {', '.join(map(str, logits.shape[1:]))})"
+        )
     wrong = predictions_of(logits) != targets
     margins = margins_of(tf.constant(logits), targets).numpy()
     return wrong.sum(-1, dtype=np.int16), margins.min(-1)

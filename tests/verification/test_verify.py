@@ -262,6 +262,21 @@ def test_a_branch_is_asked_one_by_one():
     assert (found.checked, found.method) == ("all inputs", "predict")
 
 
+def test_logits_of_another_shape_are_refused():
+    model = keras.Sequential(
+        [
+            keras.Input((4,), dtype="int32"),
+            keras.layers.Embedding(2, 3),
+            keras.layers.LSTM(4),
+            keras.layers.Dense(8),
+        ]
+    )
+    with pytest.raises(
+        InputError, match=r"4, num_classes\).*\(batch_size, 8\)"
+    ):
+        verify(model, Increment(num_bits=4))
+
+
 def test_held_out_inputs_are_counted_apart():
     task = Increment(num_bits=8)
     model = half_trained(task, ModelConfig("last_state", 8), steps=40)
