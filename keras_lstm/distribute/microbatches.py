@@ -5,6 +5,7 @@ are spread over the cores of a CPU, each of them waits for the slowest core;
 with one chain per core, the cores wait for one another once per step.
 """
 
+import functools
 from typing import Any
 
 import keras
@@ -77,67 +78,75 @@ def enable_microbatches(
     _check(model, num_microbatches, jit_compile)
     check_scalar_losses(scalar_losses)
 
-    # Keras traces this again if what it calls has changed, as by `compile`; the
-    # inner functions are made here so that they are traced again, too.
-    def train_step(batch: Any) -> Any:
-        _build(model, batch)
-        seeds = _seed_states(model)
-
-        def compiled(function: Any, jit_compile: bool = jit_compile) -> Any:
-            if model.run_eagerly:
-                return function
-            return tf.function(
-                function, jit_compile=jit_compile or None, autograph=False
-            )
-
-        @compiled
-        def gradients_of_microbatch(
-            batch: Any, seed_values: Any, share: Any, totals: Any
-        ) -> Any:
-            part = Part(
-                num_microbatches, scalar_losses, share, num_microbatches, 1.0
-            )
-            return _gradients(model, part, batch, seeds, seed_values, totals)
-
-        @compiled
-        def update_after_microbatches(
-            batch: Any, gradients: Any, losses: Any, y_preds: Any, masks: Any
-        ) -> Any:
-            return _update(model, batch, gradients, losses, y_preds, masks)
-
-        # All but what the masks need is pruned from this function.
-        def masks_of_batch(batch: Any) -> Any:
-            with _scope(model, seeds, [seed.value for seed in seeds]):
-                y_pred = _forward(model, batch)
-            masked = masked_outputs(y_pred)
-            outputs = keras.tree.flatten(y_pred)
-            return (
-                [getattr(output, "_keras_mask", None) for output in outputs],
-                [count_mask(output) for output in masked],
-            )
-
-        masks, totals = (
-            compiled(masks_of_batch, jit_compile=False)(batch)
-            if _may_mask(model)
-            else (None, [])
-        )
-        parts, shares = _split(batch, num_microbatches)
-        found = []
-        for index, (part, share) in enumerate(zip(parts, shares, strict=True)):
-            change = np.array([index * _SEED_STRIDE, 0])
-            moved = [x + change for x in seeds]
-            found.append(gradients_of_microbatch(part, moved, share, totals))
-        gradients, losses, y_preds, drawn = zip(*found, strict=True)
-        for seed, value in zip(seeds, drawn[0], strict=True):
-            seed.assign(value)
-        return update_after_microbatches(
-            batch, gradients, losses, y_preds, masks
-        )
-
-    model.train_step = train_step
+    model.train_step = functools.partial(
+        _train_step, model, num_microbatches, jit_compile, scalar_losses
+    )
     # An earlier `fit` may have traced the step that is replaced.
     model.train_function = None
     return model
+
+
+# Keras traces this again if what it calls has changed, as by `compile`; the
+# inner functions are made here so that they are traced again, too.
+def _train_step(
+    model: keras.Model,
+    num_microbatches: int,
+    jit_compile: bool,
+    scalar_losses: str | None,
+    batch: Any,
+) -> Any:
+    """Train on a batch, and return the metrics."""
+    _build(model, batch)
+    seeds = _seed_states(model)
+
+    def compiled(function: Any, jit_compile: bool = jit_compile) -> Any:
+        if model.run_eagerly:
+            return function
+        return tf.function(
+            function, jit_compile=jit_compile or None, autograph=False
+        )
+
+    @compiled
+    def gradients_of_microbatch(
+        batch: Any, seed_values: Any, share: Any, totals: Any
+    ) -> Any:
+        part = Part(
+            num_microbatches, scalar_losses, share, num_microbatches, 1.0
+        )
+        return _gradients(model, part, batch, seeds, seed_values, totals)
+
+    @compiled
+    def update_after_microbatches(
+        batch: Any, gradients: Any, losses: Any, y_preds: Any, masks: Any
+    ) -> Any:
+        return _update(model, batch, gradients, losses, y_preds, masks)
+
+    # All but what the masks need is pruned from this function.
+    def masks_of_batch(batch: Any) -> Any:
+        with _scope(model, seeds, [seed.value for seed in seeds]):
+            y_pred = _forward(model, batch)
+        masked = masked_outputs(y_pred)
+        outputs = keras.tree.flatten(y_pred)
+        return (
+            [getattr(output, "_keras_mask", None) for output in outputs],
+            [count_mask(output) for output in masked],
+        )
+
+    masks, totals = (
+        compiled(masks_of_batch, jit_compile=False)(batch)
+        if _may_mask(model)
+        else (None, [])
+    )
+    parts, shares = _split(batch, num_microbatches)
+    found = []
+    for index, (part, share) in enumerate(zip(parts, shares, strict=True)):
+        change = np.array([index * _SEED_STRIDE, 0])
+        moved = [x + change for x in seeds]
+        found.append(gradients_of_microbatch(part, moved, share, totals))
+    gradients, losses, y_preds, drawn = zip(*found, strict=True)
+    for seed, value in zip(seeds, drawn[0], strict=True):
+        seed.assign(value)
+    return update_after_microbatches(batch, gradients, losses, y_preds, masks)
 
 
 def _build(model: keras.Model, batch: Any) -> None:

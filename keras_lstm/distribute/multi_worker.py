@@ -1,5 +1,6 @@
 """Keras `fit` on several machines."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -88,26 +89,31 @@ def enable_multi_worker(
             )
         return model
 
-    def build(iterator: Any = None, data_batch: Any = None) -> None:
-        check_compiled(model)
-        if iterator is not None:
-            for _, _, batches in iterator:
-                data_batch = keras.tree.map_structure(
-                    lambda value: strategy.experimental_local_results(value)[0],
-                    next(batches),
-                )
-                break
-        with strategy.scope():
-            model._symbolic_build(data_batch=data_batch)
-
     if not trust_own_steps:
         sum_losses_over_replicas(model, scalar_losses)
-    model._maybe_symbolic_build = build
+    model._maybe_symbolic_build = functools.partial(_build, model)
     for name in ("train_step", "test_step"):
         setattr(model, name, _add_axis(getattr(model, name)))
     # An earlier `fit` may have traced the steps that are replaced.
     model.train_function = model.test_function = None
     return model
+
+
+def _build(
+    model: keras.Model, iterator: Any = None, data_batch: Any = None
+) -> None:
+    """Build the model from this worker's part of the first batch."""
+    check_compiled(model)
+    strategy = model.distribute_strategy
+    if iterator is not None:
+        for _, _, batches in iterator:
+            data_batch = keras.tree.map_structure(
+                lambda value: strategy.experimental_local_results(value)[0],
+                next(batches),
+            )
+            break
+    with strategy.scope():
+        model._symbolic_build(data_batch=data_batch)
 
 
 def sum_losses_over_replicas(

@@ -179,9 +179,8 @@ def verify(
     Raises:
         InputError: if `max_walked_inputs` is out of range, `held_out` is
             passed for a domain of which only a sample is checked, no input of
-            the sample is in the domain, `model` returns logits of another
-            shape, or it answers the same inputs in different ways, as if
-            dropout were on.
+            the sample is in the domain, or `model` returns logits of another
+            shape or differing logits, as if dropout were on.
 
     Example:
 

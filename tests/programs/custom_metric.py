@@ -9,19 +9,21 @@ rng = np.random.default_rng(0)
 
 
 @keras.saving.register_keras_serializable("programs")
-class LargestError(keras.metrics.Metric):
-    """Largest absolute error."""
+class LargeErrors(keras.metrics.Metric):
+    """Fraction of the errors above 0.5."""
 
-    def __init__(self, name="largest_error", **options):
+    def __init__(self, name="large_errors", **options):
         super().__init__(name=name, **options)
-        self.largest = self.add_variable((), "zeros", aggregation="mean")
+        self.large = self.add_weight(name="large", initializer="zeros")
+        self.all = self.add_weight(name="all", initializer="zeros")
 
     def update_state(self, y_true, y_pred, sample_weight=None):
-        error = ops.max(ops.abs(y_true - y_pred))
-        self.largest.assign(ops.maximum(self.largest, error))
+        large = ops.cast(ops.abs(y_true - y_pred) > 0.5, "float32")
+        self.large.assign_add(ops.sum(large))
+        self.all.assign_add(ops.sum(ops.ones_like(large)))
 
     def result(self):
-        return self.largest
+        return self.large / self.all
 
 
 @keras.saving.register_keras_serializable("programs")
@@ -36,6 +38,7 @@ def build():
     model.compile(
         keras.optimizers.SGD(0.1, global_clipnorm=1.0),
         log_cosh,
+        metrics=[LargeErrors()],
         weighted_metrics=["mse"],
         jit_compile=False,
     )
