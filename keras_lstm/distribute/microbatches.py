@@ -24,6 +24,7 @@ from keras_lstm.distribute.partial_losses import (
     masked_outputs,
     part_loss,
 )
+from keras_lstm.distribute.sparse_gradients import is_shared, mean_of_parts
 
 # Difference between the seeds of successive microbatches. It is odd, so that no
 # two of them get the same seed.
@@ -98,6 +99,8 @@ def _train_step(
     """Train on a batch, and return the metrics."""
     _build(model, batch)
     seeds = _seed_states(model)
+    # For each gradient; known when microbatches are traced.
+    shared: list[bool] = []
 
     def compiled(function: Any, jit_compile: bool = jit_compile) -> Any:
         if model.run_eagerly:
@@ -113,13 +116,15 @@ def _train_step(
         part = Part(
             num_microbatches, scalar_losses, share, num_microbatches, 1.0
         )
-        return _gradients(model, part, batch, seeds, seed_values, totals)
+        found = _gradients(model, part, batch, seeds, seed_values, totals)
+        shared[:] = [is_shared(gradient, batch) for gradient in found[0]]
+        return found
 
     @compiled
     def update_after_microbatches(
         batch: Any, gradients: Any, losses: Any, y_preds: Any, masks: Any
     ) -> Any:
-        return _update(model, batch, gradients, losses, y_preds, masks)
+        return _update(model, batch, gradients, losses, y_preds, masks, shared)
 
     # All but what the masks need is pruned from this function.
     def masks_of_batch(batch: Any) -> Any:
@@ -348,6 +353,7 @@ def _update(
     losses: Any,
     y_preds: Any,
     masks: Any,
+    shared: list[bool],
 ) -> Any:
     """Update the weights and metrics after all microbatches."""
     x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)
@@ -356,7 +362,12 @@ def _update(
     ]
     first = next(x for x in keras.tree.flatten(x) if x is not None)
     model._loss_tracker.update_state(loss, sample_weight=tf.shape(first)[0])
-    means = [_mean_gradient(model, x) for x in zip(*gradients, strict=True)]
+    means = [
+        _mean_gradient(model, each, is_same)
+        for each, is_same in zip(
+            zip(*gradients, strict=True), shared, strict=True
+        )
+    ]
     model.optimizer.apply_gradients(
         zip(means, model.trainable_weights, strict=True)
     )
@@ -376,7 +387,7 @@ def _update(
     return model.compute_metrics(x, y, y_pred, sample_weight)
 
 
-def _mean_gradient(model: keras.Model, gradients: Any) -> Any:
+def _mean_gradient(model: keras.Model, gradients: Any, shared: bool) -> Any:
     """Return the gradient of the batch; None if no output depends on it."""
     if gradients[0] is None:
         return None
@@ -385,12 +396,7 @@ def _mean_gradient(model: keras.Model, gradients: Any) -> Any:
         optimizer.clipnorm or optimizer.global_clipnorm or optimizer.clipvalue
     )
     if not clips and isinstance(gradients[0], tf.IndexedSlices):
-        # Keras gives the optimizer a summand for each time that a row is read.
-        return tf.IndexedSlices(
-            tf.concat([x.values for x in gradients], 0) / len(gradients),
-            tf.concat([x.indices for x in gradients], 0),
-            gradients[0].dense_shape,
-        )
+        return mean_of_parts(gradients, shared)
     return tf.reduce_mean([tf.convert_to_tensor(x) for x in gradients], 0)
 
 

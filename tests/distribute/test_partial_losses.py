@@ -158,6 +158,33 @@ def test_parts_learn_what_stock_keras_does(mirrored, name, how):
     compare(CASES[name], how, mirrored)
 
 
+class Positions(layers.Layer):
+    """Embeddings of tokens and of positions, which all examples share."""
+
+    def build(self, shape):
+        self.tokens = layers.Embedding(5, 2)
+        self.positions = layers.Embedding(6, 2)
+
+    def call(self, x):
+        return self.tokens(x) + self.positions(ops.arange(6))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", PARTS)
+def test_rows_of_embeddings_are_squared_as_on_one_device(mirrored, how):
+    """Adam squares each summand of a row by itself."""
+
+    def make():
+        model = keras.Sequential([keras.Input((6,)), Positions()])
+        model.compile(
+            keras.optimizers.Adam(0.1, epsilon=1e-3), "mse", jit_compile=False
+        )
+        return model
+
+    values = np.stack([TOKENS, TOKENS % 2], -1).astype("float32")
+    compare((make, (TOKENS, values), None), how, mirrored)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("how", PARTS)
 @pytest.mark.parametrize("name", CASES)
