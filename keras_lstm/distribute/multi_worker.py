@@ -103,18 +103,40 @@ def enable_multi_worker(
 def _build(
     model: keras.Model, iterator: Any = None, data_batch: Any = None
 ) -> None:
-    """Build the model from this worker's part of the first batch."""
+    """Build the model for this worker's part of a batch."""
     check_compiled(model)
     strategy = model.distribute_strategy
     if iterator is not None:
-        for _, _, batches in iterator:
-            data_batch = keras.tree.map_structure(
-                lambda value: strategy.experimental_local_results(value)[0],
-                next(batches),
-            )
-            break
+        data_batch = _symbolic_batch(model, iterator)
+        if data_batch is None:
+            for _, _, batches in iterator:
+                data_batch = keras.tree.map_structure(
+                    lambda value: strategy.experimental_local_results(value)[0],
+                    next(batches),
+                )
+                break
     with strategy.scope():
         model._symbolic_build(data_batch=data_batch)
+
+
+def _symbolic_batch(model: keras.Model, iterator: Any) -> Any:
+    """Return a batch without values; None if the model needs one to build.
+
+    A batch that is read from the iterator would be missing: a dataset that is
+    shuffled then has another order than on one device.
+    """
+    specs = iterator._distributed_dataset.element_spec
+    leaves = tf.nest.flatten(specs)
+    leaves = [getattr(x, "_value_specs", [x])[0] for x in leaves]
+    if not all(isinstance(x, tf.TensorSpec) and x.shape.rank for x in leaves):
+        return None
+    if not all(layer.built for layer in model._flatten_layers()) and any(
+        None in x.shape.as_list()[1:] for x in leaves
+    ):
+        return None
+    return tf.nest.pack_sequence_as(
+        specs, [keras.KerasTensor(x.shape, x.dtype.name) for x in leaves]
+    )
 
 
 def sum_losses_over_replicas(
