@@ -3,7 +3,7 @@
 Names are loaded on first use, so that importing this package is fast:
 TensorFlow alone takes seconds. They are listed in `__init__.pyi`; the
 namespaces `callbacks`, `checkpoint`, `distribute`, `errors`, `losses`,
-`metrics`, `models`, `monitoring`, `proof` and `tasks` have more.
+`metrics`, `models`, `monitoring`, `proof`, `tasks` and `testing` have more.
 """
 
 import lazy_loader

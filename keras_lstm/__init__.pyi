@@ -8,6 +8,7 @@ from . import models as models
 from . import monitoring as monitoring
 from . import proof as proof
 from . import tasks as tasks
+from . import testing as testing
 from .config import Config as Config
 from .config import ModelConfig as ModelConfig
 from .config import TrainingConfig as TrainingConfig

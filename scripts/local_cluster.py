@@ -1,11 +1,14 @@
 """Start a command as several workers on this machine, for experiments.
 
-Command: python scripts/local_cluster.py [--workers N] COMMAND [ARGUMENT ...]
+Command: python scripts/local_cluster.py [--workers N] [--restart N] COMMAND
+[ARGUMENT ...]
 
 Each worker gets its own TF_CONFIG, on free ports of the loopback interface;
 its lines are printed with its number in front. After one fails, the others
-have a minute to notice. No process is left running. Exit code: that of the
-first worker that failed, else 0.
+have a minute to notice. With --restart, all workers are then ended and started
+again, at most N times, as a cluster manager does; the command should resume
+(`keras-lstm train ... --resume`). No process is left running. Exit code: that
+of the first worker that failed, in the last round, else 0.
 """
 
 import argparse
@@ -89,31 +92,35 @@ def signal_all(
             os.killpg(process.pid, signum)
 
 
-def wait(processes: Sequence[subprocess.Popen[str]]) -> int:
-    """Wait until all end, or a minute after a failure; return the code."""
+def wait(
+    processes: Sequence[subprocess.Popen[str]],
+    patience: float = SECONDS_TO_SEE_IT,
+) -> int:
+    """Wait until all end, or some seconds after a failure; return the code."""
     failed, since = 0, 0.0
     while True:
         codes = [process.poll() for process in processes]
         if not failed:
             failed = next((code for code in codes if code), 0)
             since = time.monotonic()
-        seen = time.monotonic() - since > SECONDS_TO_SEE_IT
+        seen = time.monotonic() - since > patience
         if None not in codes or (failed and seen):
             return failed
         time.sleep(0.1)
 
 
-def main() -> None:
-    """Start the workers, print their output and end them."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("command", nargs=argparse.REMAINDER)
-    arguments = parser.parse_args()
-    if arguments.workers < 1 or not arguments.command:
-        parser.error("--workers must be at least 1, and COMMAND must be given")
-    # SIGTERM ends the script like Ctrl-C: through `finally`.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    processes = start(arguments.command, arguments.workers)
+def run(command: Sequence[str], num_workers: int, patience: float) -> int:
+    """Start the workers, show their lines, and end them; return the code.
+
+    Args:
+        command: the command of each worker.
+        num_workers: number of workers.
+        patience: seconds that the others get after one has failed.
+
+    Returns:
+        The exit code of the first worker that failed, else 0.
+    """
+    processes = start(command, num_workers)
     shown = [
         threading.Thread(target=show, args=each)
         for each in enumerate(processes)
@@ -121,11 +128,35 @@ def main() -> None:
     try:
         for thread in shown:
             thread.start()
-        code = wait(processes)
+        return wait(processes, patience)
     finally:
         end(processes)
         for thread in shown:
             thread.join()
+
+
+def main() -> None:
+    """Run the command as workers, and again after a failure if asked."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--restart", type=int, default=0, metavar="N")
+    parser.add_argument("command", nargs=argparse.REMAINDER)
+    arguments = parser.parse_args()
+    if arguments.workers < 1 or arguments.restart < 0 or not arguments.command:
+        parser.error(
+            "--workers must be at least 1, --restart at least 0, and COMMAND "
+            "must be given"
+        )
+    # SIGTERM ends the script like Ctrl-C: through `finally`.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    for left in range(arguments.restart, -1, -1):
+        # Nobody waits for the others' last lines if all are started again.
+        patience = 0.0 if left else SECONDS_TO_SEE_IT
+        code = run(arguments.command, arguments.workers, patience)
+        if not code:
+            break
+        if left:
+            print(f"a worker ended with {code}: starting all again", flush=True)
     sys.exit(code if code >= 0 else 128 - code)
 
 

@@ -44,7 +44,7 @@ ROOMS = (
 # These modules at the top make up one room; every other room is a folder.
 CONFIG_MODULES = ("config", "config_file", "config_rules", "presets")
 # These only re-export what a room has.
-THIN_NAMESPACES = ("errors", "losses", "metrics")
+THIN_NAMESPACES = ("errors", "losses", "metrics", "testing")
 NAMESPACES = (
     *("callbacks", "checkpoint", "distribute", "models", "monitoring"),
     *("proof", "tasks", *THIN_NAMESPACES),

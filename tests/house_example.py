@@ -42,6 +42,7 @@ FILES |= {
     "errors.py": "from made_up.core.options import InputError as InputError\n",
     "losses.py": "from made_up.models.build import Loss as Loss\n",
     "metrics.py": "from made_up.models.build import Metric as Metric\n",
+    "testing.py": "from made_up.models.build import check as check\n",
     "config.py": "from made_up.tasks.task import Task\n",
     "config_file.py": "",
     "config_rules.py": "",
@@ -57,7 +58,9 @@ FILES |= {
     "tasks/add.py": "import made_up.tasks.rows as rows\n"
     "class _Grid(rows.Rows[int]):\n    pass\nclass Add(_Grid):\n    pass\n",
     "tasks/datasets.py": "import keras\n",
-    "models/build.py": " = ".join([*_TOP_NAMES, "Loss", "Metric", "len\n"]),
+    "models/build.py": " = ".join(
+        [*_TOP_NAMES, "Loss", "Metric", "check", "len\n"]
+    ),
     "distribute/__init__.py": _LAZY,
     "distribute/__init__.pyi": "from .cluster import Cluster as Cluster\n",
     "distribute/cluster.py": "class Cluster:\n    pass\n",

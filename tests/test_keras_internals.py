@@ -26,6 +26,7 @@ from stopping import Stop, StopError
 from keras_lstm.callbacks.tensorboard import TensorBoard
 from keras_lstm.checkpoint.callback_state import (
     _ATTRIBUTES,
+    find_callbacks,
     get_callback_state,
 )
 from keras_lstm.core.errors import InputError
@@ -103,6 +104,7 @@ def objects():
         ("model", "_call_has_training_arg", "enable_microbatches"),
         ("compiled loss", "_flat_losses", "part_loss"),
         ("compiled loss", "_metrics", "part_loss"),
+        ("optimizer", "_trainable_variables", "ModelState"),
         ("optimizer", "_clip_gradients", "clip_aggregated_gradients"),
         ("optimizer", "_all_reduce_sum_gradients", "clip_aggregated_gradients"),
         ("optimizer", "_distribution_strategy", "record_gradient_norm"),
@@ -290,6 +292,23 @@ def test_keras_callbacks_still_give_no_state():
         if isinstance(kind, type) and hasattr(kind, "get_state")
     ]
     assert not kinds, f"{kinds} have get_state: remove them from `_ATTRIBUTES`"
+
+
+def test_callbacks_are_still_called_by_their_list():
+    found = []
+
+    class Look(keras.callbacks.Callback):
+        def on_train_begin(self, logs=None):
+            found.extend(find_callbacks(self))
+
+    callbacks = [keras.callbacks.TerminateOnNaN(), Look()]
+    keras.callbacks.CallbackList(callbacks).on_train_begin()
+    assert found == callbacks
+    # Keras has no other way to tell.
+    assert not any(
+        isinstance(value, list | keras.callbacks.CallbackList)
+        for value in vars(callbacks[1]).values()
+    )
 
 
 def test_keras_still_starts_a_new_history_on_every_call():

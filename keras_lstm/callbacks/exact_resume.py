@@ -1,5 +1,8 @@
 """Exact continuation of a training that was stopped."""
 
+# Long because resuming is one protocol over the hooks of `fit`: each hook goes
+# on from what another one has left. What can stand alone is in `checkpoint/`.
+
 import itertools
 import math
 import pathlib
@@ -12,14 +15,25 @@ import numpy as np
 import tensorflow as tf
 
 from keras_lstm.callbacks.raise_on_non_finite import check_weights
-from keras_lstm.checkpoint.callback_state import (
-    get_callback_state,
-    set_callback_state,
-)
 from keras_lstm.checkpoint.checkpoints import Checkpoint, CheckpointFolder
+from keras_lstm.checkpoint.data_position import read_order, skip_elements
+from keras_lstm.checkpoint.fit_calls import FitCalls, fit_calls
+from keras_lstm.checkpoint.fit_data import FitData
+from keras_lstm.checkpoint.kept_callbacks import KeptCallbacks
+from keras_lstm.checkpoint.model_state import ModelState
 from keras_lstm.checkpoint.preemption import PreemptionHandler
+from keras_lstm.checkpoint.settings import (
+    describe_changes,
+    read_settings,
+    set_learning_rates,
+)
 from keras_lstm.checkpoint.state_check import check_training_state
-from keras_lstm.checkpoint.step_skipping import SkippedSteps
+from keras_lstm.checkpoint.step_check import check_step
+from keras_lstm.checkpoint.step_skipping import (
+    SkippedSteps,
+    WatchedTrainFunction,
+    try_first_step,
+)
 from keras_lstm.core.console import print_status
 from keras_lstm.core.errors import InputError
 from keras_lstm.distribute.strategies import is_chief, is_multi_worker
@@ -32,8 +46,13 @@ class ExactResume(keras.callbacks.Callback):
     If training is stopped at any moment, even by `kill -9`, run the same script
     again to resume it. With the same machine, thread count and versions, the
     weights, metrics, callback states and random numbers are then, bit for bit,
-    those of a training that was never stopped. Use one folder per training: if
-    all its epochs are done, `fit` restores the weights and returns at once.
+    those of a training that was never stopped. What cannot be resumed in this
+    way is refused.
+
+    Use one folder per model. If all epochs are done, `fit` restores the weights
+    and returns at once. If a script calls `fit` several times, each call is
+    resumed in its turn: those that are done return at once, with their history
+    and the weights of the newest checkpoint.
 
     Keras's `BackupAndRestore` resumes only at the start of an epoch, and does
     not restore the state of callbacks and random layers. This callback also
@@ -41,16 +60,17 @@ class ExactResume(keras.callbacks.Callback):
     requires a dataset made by `dataset`. Without it, and with more than one
     worker, checkpoints are written between epochs only.
 
-    Build the model before `fit`, and place this callback before those in
-    `callbacks`.
+    During `fit`, this callback moves itself to the front of the callbacks. They
+    do not see skipped steps.
 
     Args:
         folder: path of the folder for the checkpoints. Use it for nothing else.
-        callbacks: the callbacks passed to `fit` whose state to save. Supported
-            are Keras's `EarlyStopping`, `ModelCheckpoint`, `ReduceLROnPlateau`
-            and `SwapEMAWeights`, and all with `get_state()`, which returns a
+        callbacks: callbacks whose state to save. Supported are Keras's
+            `EarlyStopping`, `ModelCheckpoint`, `ReduceLROnPlateau` and
+            `SwapEMAWeights`, and all with `get_state()`, which returns a
             mapping of numbers, strings and NumPy arrays, and
-            `set_state(state)`. They do not see skipped steps. Defaults to ().
+            `set_state(state)`. If None, all callbacks that `fit` gets. Those
+            whose state cannot be saved are named. Defaults to None.
         every_steps: number of optimizer steps between checkpoints. If None,
             only `every_seconds` applies. Defaults to None.
         every_seconds: time between checkpoints, in seconds. If None, only
@@ -63,39 +83,43 @@ class ExactResume(keras.callbacks.Callback):
             `TrainingInterrupted` is raised. Defaults to None.
         options: mapping of strings to values that JSON can hold, which each
             checkpoint states, see `newest_options`. Defaults to None.
-        verbose: 0 or 1. With 1, print the checkpoint that `fit` resumes from to
-            standard error. Defaults to 1.
+        verbose: 0 or 1. With 1, print to standard error the checkpoint that
+            `fit` resumes from, callbacks whose state cannot be saved, and
+            settings of the optimizer that have changed. Defaults to 1.
+        restore_learning_rate: whether a learning rate that is a number is
+            restored. If False, that of the script applies. Defaults to True.
 
     Attributes:
-        step: number of optimizer steps done.
+        step: number of optimizer steps done, in all calls of `fit`.
         resumed_step: step that `fit` resumed from; None if it did not resume.
+        not_kept: types of the callbacks whose state cannot be saved.
 
     Raises:
         InputError: if `every_steps` or `every_seconds` is not above 0. During
-            `fit`, if the model is not built, or the checkpoint does not match
-            the model, the callbacks or the arguments of `fit`.
+            `fit`, if the checkpoint does not match the model, the callbacks,
+            the dataset or the arguments of `fit`, or a training step changes
+            something that no checkpoint would hold.
 
     Example:
 
     ```python
-    resume = ExactResume("checkpoints", every_steps=100)
-    dataset = resume.dataset(
-        lambda step: make_dataset(split, 128, training=True, start_step=step)
-    )
-    model.fit(dataset, epochs=20, steps_per_epoch=50, callbacks=[resume])
+    resume = ExactResume("checkpoints")
+    model.fit(resume.dataset(dataset), epochs=20, callbacks=[resume, stop])
     ```
     """
 
     def __init__(
         self,
         folder: str | pathlib.Path,
-        callbacks: Sequence[keras.callbacks.Callback] = (),
+        callbacks: Sequence[keras.callbacks.Callback] | None = None,
         every_steps: int | None = None,
         every_seconds: float | None = 30.0,
         monitor: str = "val_loss",
         preemption: PreemptionHandler | None = None,
         options: Mapping[str, Any] | None = None,
         verbose: int = 1,
+        *,
+        restore_learning_rate: bool = True,
     ) -> None:
         super().__init__()
         for name, value in (
@@ -111,15 +135,20 @@ class ExactResume(keras.callbacks.Callback):
         self.every_seconds = every_seconds
         self.monitor = monitor
         self.verbose = verbose
+        self.restore_learning_rate = restore_learning_rate
         self.resumed_step: int | None = None
         self.step = 0
+        self.not_kept: list[str] = []
         self._checkpoints = CheckpointFolder(pathlib.Path(folder))
-        self._callbacks = list(callbacks)
+        self._given = None if callbacks is None else list(callbacks)
         self._preemption = preemption
         self._options = dict(options or {})
         # Set by `dataset`.
-        self._within_epochs = False
+        self._data: FitData | None = None
         self._found: Checkpoint | None = None
+        self._was_read = False
+        # Set by `on_train_begin`.
+        self._calls_of_fit: FitCalls | None = None
 
     @property
     def last_checkpoint(self) -> pathlib.Path | None:
@@ -127,50 +156,94 @@ class ExactResume(keras.callbacks.Callback):
         return self._checkpoints.last
 
     def dataset(
-        self, from_step: Callable[[int], tf.data.Dataset]
+        self, dataset: tf.data.Dataset | Callable[[int], tf.data.Dataset]
     ) -> tf.data.Dataset:
-        """Make the dataset for `fit`, starting at the step to resume from.
+        """Make the dataset for `fit`, so that `fit` can resume in an epoch.
 
         Args:
-            from_step: function from a number of steps to an endless dataset
-                without its first batches, one for each of these steps. For a
-                dataset that always has the same order, pass `dataset.skip`.
+            dataset: a dataset whose elements are the same whenever the script
+                is started (shuffled ones need a seed); checkpoints hold the
+                state of its iterator, shuffle buffers included. With several
+                replicas or with random operations, batches are made again and
+                dropped instead. Or, cheapest, a function from a number of steps
+                to an endless dataset without its first batches, one for each
+                of these steps, such as `dataset.skip`; call this method before
+                each `fit` then.
 
         Returns:
             The dataset to pass to `fit`.
 
         Raises:
-            InputError: if the dataset is not endless, or if `folder` has
+            InputError: if the dataset cannot be resumed, or if `folder` has
                 checkpoints but none of them is intact.
         """
-        self._found = self._read_newest()
-        self._within_epochs = True
-        step = 0
+        self._found, self._was_read = self._read_newest(), True
+        if isinstance(dataset, tf.data.Dataset):
+            self._data = FitData(dataset, read_order(dataset))
+            return dataset
+        start = 0
+        number = 0
+        if self._calls_of_fit is not None:
+            number = len(self._calls_of_fit.histories)
         if self._found is not None:
-            step, state = self._found.step, self._found.state
-            if state["calls"]:
+            state = self._found.state
+            if state.get("fit", 0) == number:
+                start = self._found.step - state.get("first_step", 0)
+            if start and state["calls"]:
                 # `SkippedSteps` trains on the last call again.
-                step -= state["steps_per_execution"]
-        return check_endless(from_step(step), "from_step")
+                start -= state["steps_per_execution"]
+        made = check_endless(dataset(start), "dataset")
+        self._data = FitData(made, start=start)
+        return made
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Read the newest checkpoint, and make `fit` start in its epoch."""
-        model = self.model
-        if not model.built:
-            raise InputError(
-                "`model` must be built before `fit`: give it an Input. "
-                f"Received: model={model.name}, which is not built"
+        model, strategy = self.model, self.model.distribute_strategy
+        self._state = ModelState(model, is_chief(strategy))
+        calls = fit_calls(model, self._checkpoints.folder)
+        self._calls_of_fit, number = calls, len(calls.histories)
+        self._others = KeptCallbacks(self, self._given)
+        self.not_kept = self._others.not_kept
+        if self.not_kept and self.verbose:
+            print_status(
+                "ExactResume cannot save the state of "
+                f"{', '.join(self.not_kept)}: if they have one, give them "
+                "get_state() and set_state()"
             )
-        if not model.optimizer.built:
-            with model.distribute_strategy.scope():
-                model.optimizer.build(model.trainable_variables)
-        if not self._within_epochs:
+        if not self._was_read:
             self._found = self._read_newest()
-        self._calls = self.step = 0
+        self._was_read = False
+        if self._found is not None and self._found.state.get("fit", 0) < number:
+            # This process has finished that call; the next one is new.
+            self._found = None
+        self._reset()
+        found = self._found
+        if calls.settings is None:
+            calls.settings = read_settings(self._optimizers())
+        self._state.build(None if found is None else found.state.get("built"))
+        if self._data is not None:
+            self._data.begin(self.params["steps"], strategy, not number)
+        is_done = found is not None and found.state.get("fit", 0) > number
+        if found is not None and not is_done:
+            self._prepare_to_resume(found.state)
+        elif is_done:
+            model._initial_epoch = self.params["epochs"]
+        elif self._data is not None and self._data.start:
+            raise self._stale_dataset()
+        self._watch = WatchedTrainFunction(model)
+
+    def _reset(self) -> None:
+        """Set what a call of `fit` starts with."""
+        self._calls = 0
         self._epoch = -1
         # The epoch that the whole training starts with: `initial_epoch`.
         self._first_epoch: int | None = None
+        # Steps of earlier calls of `fit`.
+        calls = cast(FitCalls, self._calls_of_fit)
+        self._first_step = self.step = calls.step
         self._skipped: SkippedSteps | None = None
+        self._resumed_now = False
+        self._step_is_checked = False
         self._lowest = math.inf
         self._improved = False
         self._best: Checkpoint | None = None
@@ -180,16 +253,26 @@ class ExactResume(keras.callbacks.Callback):
         self._written = self._began
         self._written_step: int | None = None
         self.resumed_step = None
-        if self._found is None:
-            return
-        state = self._found.state
-        if state["calls"] and not self._within_epochs:
+
+    def _prepare_to_resume(self, state: dict[str, Any]) -> None:
+        """Check that the checkpoint fits, and tell `fit` its epoch."""
+        if state["calls"] and self._data is None:
             raise InputError(
                 "`fit` must get a dataset made by `ExactResume.dataset`, "
                 "because the checkpoint was written within an epoch. "
                 f"Received: {self.last_checkpoint}"
             )
-        self._check_same_model(state)
+        if not (state["calls"] or self._may_be_built_later()):
+            self._check_same_model(state)
+        self._check_argument(
+            *("steps_per_execution", state["steps_per_execution"]),
+            self.model.steps_per_execution,
+        )
+        self._others.check(state["callbacks"])
+        steps = self.params["steps"]
+        self._check_argument(
+            "steps_per_epoch", state.get("steps", steps), steps
+        )
         epochs = self.params["epochs"]
         if state["calls"] and state["epoch"] >= epochs:
             raise InputError(
@@ -197,15 +280,52 @@ class ExactResume(keras.callbacks.Callback):
                 f"the epoch of {self.last_checkpoint}. Received: "
                 f"epochs={epochs}"
             )
+        step = cast(Checkpoint, self._found).step
+        self._first_step = state.get("first_step", 0)
+        if self._data is not None:
+            start = step - self._first_step
+            if start and state["calls"]:
+                start -= state["steps_per_execution"]
+            if self._data.order is None and self._data.start != start:
+                raise self._stale_dataset()
+            self._data.check(state.get("data"))
         if self.verbose:
             print_status(f"going on from {self.last_checkpoint}")
-            if not self._within_epochs:
+            self._print_changes(state)
+            if self._data is None:
                 print_status(
                     f"at the start of epoch {state['epoch'] + 1}: resuming "
-                    "within an epoch needs `ExactResume.dataset`"
+                    "within an epoch needs `ExactResume.dataset`; exact only "
+                    "if every epoch has the same order (shuffle=False)"
                 )
         # As in Keras's BackupAndRestore.
-        model._initial_epoch = epochs if state["stopped"] else state["epoch"]
+        self.model._initial_epoch = (
+            epochs if state["stopped"] else state["epoch"]
+        )
+
+    def _stale_dataset(self) -> InputError:
+        return InputError(
+            "`dataset` must be called before each `fit` if it gets a function, "
+            "with one ExactResume for all of them. Received: a dataset for "
+            "another place"
+        )
+
+    def _may_be_built_later(self) -> bool:
+        """Whether the first step creates variables."""
+        optimizers = self._optimizers().values()
+        return not (
+            self._state.is_built and all(each.built for each in optimizers)
+        )
+
+    def _optimizers(self) -> dict[str, keras.optimizers.Optimizer]:
+        main = self.model.optimizer
+        found = {} if main is None else {"the optimizer": main}
+        return found | {
+            name: optimizer
+            for name, optimizer in self._state.optimizers().items()
+            if optimizer is not main
+            and optimizer is not getattr(main, "inner_optimizer", None)
+        }
 
     def on_epoch_begin(
         self, epoch: int, logs: dict[str, float] | None = None
@@ -223,9 +343,11 @@ class ExactResume(keras.callbacks.Callback):
             # Keras rounds the steps of an epoch up to whole executions.
             calls = -(-self.params["steps"] // self.model.steps_per_execution)
             calls *= epoch - self._first_epoch
-            self.step = calls * self.model.steps_per_execution
-        self._keep_best()
-        self._write_or_stop(may_write=True)
+            steps = calls * self.model.steps_per_execution
+            self.step = self._first_step + steps
+        if self._state.is_built or self._step_is_checked:
+            self._keep_best()
+            self._write_or_stop(may_write=True)
 
     def on_train_batch_begin(
         self, batch: int, logs: dict[str, float] | None = None
@@ -235,13 +357,17 @@ class ExactResume(keras.callbacks.Callback):
         At this point all callbacks have seen the previous step, and none has
         seen this one.
         """
+        if self.model.train_function is not self._watch and not self._skipped:
+            # A callback has compiled the model again.
+            self._watch = WatchedTrainFunction(self.model)
         if self._skipped is not None:
             if not self._skipped.num_left:
                 self._end_skipping()
         elif self._calls:
+            self._check_step()
             # Each worker has its own metrics; a checkpoint holds only one's.
             several = is_multi_worker(self.model.distribute_strategy)
-            self._write_or_stop(self._within_epochs and not several)
+            self._write_or_stop(self._data is not None and not several)
 
     def on_train_batch_end(
         self, batch: int, logs: dict[str, float] | None = None
@@ -255,32 +381,63 @@ class ExactResume(keras.callbacks.Callback):
         self, epoch: int, logs: dict[str, float] | None = None
     ) -> None:
         """Check whether this epoch is the best."""
+        self._end_skipping()
+        self._check_epoch()
         logs = logs or {}
         value = float(logs.get(self.monitor, logs.get("loss", math.inf)))
         if value < self._lowest:
             self._lowest, self._improved = value, True
         self._raw = None
         optimizer = self.model.optimizer
-        if getattr(optimizer, "inner_optimizer", optimizer).use_ema:
+        if getattr(
+            getattr(optimizer, "inner_optimizer", optimizer), "use_ema", False
+        ):
             # At the end of `fit`, Keras replaces the weights by averages.
-            self._raw = self._values(self.model.trainable_variables)
+            self._raw = self._state.read(self.model.trainable_variables)
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
         """Write the checkpoint of the finished training."""
         trainable = self.model.trainable_variables
-        if self._found is not None:
+        calls = cast(FitCalls, self._calls_of_fit)
+        number = len(calls.histories)
+        if self._found is not None and self._found.state.get("fit", 0) > number:
+            self._pass_over(self._found.state, number)
+        elif self._found is not None:
+            self._check_same_model(self._found.state)
             self._resume()
         elif self._epoch >= 0:
             if self._raw is not None:
-                self._assign(trainable, self._raw)
+                self._state.assign(trainable, self._raw)
             self._epoch += 1
             self._calls = 0
             self._keep_best()
             self._write(stopped=self.model.stop_training)
-        self.model.optimizer.finalize_variable_values(trainable)
+        optimizer = self.model.optimizer
+        if optimizer is not None and optimizer.built:
+            optimizer.finalize_variable_values(trainable)
         self._seconds_before, self._began = self.seconds, None
         # A later `fit` of this model is another training.
         self.model._initial_epoch = None
+        self._watch.remove()
+        history = self.model.history
+        calls.histories.append([list(history.epoch), dict(history.history)])
+        calls.step, self._found = self.step, None
+        if self._data is not None and self._data.order is None:
+            # It has been used.
+            self._data.start = -1
+
+    def _pass_over(self, state: dict[str, Any], number: int) -> None:
+        """End a call of `fit` that was finished before a later one began."""
+        self._found = None
+        epochs, history = state["earlier"][number]
+        self.model.history.epoch, self.model.history.history = epochs, history
+        if not self._state.find_changes(state["variables"]):
+            self._state.restore(state["variables"])
+        if self.verbose:
+            print_status(
+                f"call {number + 1} of fit is done: the model has the weights "
+                f"of {self.last_checkpoint}"
+            )
 
     @property
     def seconds(self) -> float:
@@ -325,11 +482,12 @@ class ExactResume(keras.callbacks.Callback):
         self._written_step, self._written = self.step, time.monotonic()
 
     def _checkpoint(self, stopped: bool) -> Checkpoint:
-        variables = {
-            part: self._values(each)
-            for part, each in self._variables(self._calls > 0).items()
-        }
+        variables = self._state.values(with_metrics=self._calls > 0)
         check_weights(self.model, itertools.chain(*variables["model"]))
+        calls = cast(FitCalls, self._calls_of_fit)
+        data = None
+        if self._data is not None:
+            data = self._data.state(self._watch.iterator, self._calls)
         return Checkpoint(
             self.step,
             {
@@ -338,113 +496,138 @@ class ExactResume(keras.callbacks.Callback):
                 "first_epoch": self._first_epoch,
                 "calls": self._calls,
                 "steps_per_execution": self.model.steps_per_execution,
+                "steps": self.params["steps"],
                 "stopped": stopped,
                 "seconds": self.seconds,
                 "lowest": self._lowest,
                 "epochs_seen": self.model.history.epoch,
                 "history": self.model.history.history,
-                "callbacks": [
-                    [type(callback).__name__, get_callback_state(callback)]
-                    for callback in self._callbacks
-                ],
+                "callbacks": self._others.states(),
                 "variables": variables,
+                # The rest is new in version 0.3.
+                "fit": len(calls.histories),
+                "first_step": self._first_step,
+                "earlier": calls.histories,
+                "settings": calls.settings,
+                "built": self._state.description(),
+                "data": data,
             },
         )
 
-    def _variables(self, with_metrics: bool) -> dict[str, list[Any]]:
-        """Return the variables to save; metrics only within an epoch."""
-        parts = {
-            "model": self.model.variables,
-            "optimizer": self.model.optimizer.variables,
-            # `model.variables` does not include them.
-            "stateful layers": [
-                state
-                for layer in self.model._flatten_layers()
-                if getattr(layer, "stateful", False)
-                for state in keras.tree.flatten(layer.states)
-            ],
-        }
-        if with_metrics:
-            parts["metrics"] = self.model.metrics_variables
-        return parts
-
     def _check_same_model(self, state: dict[str, Any]) -> None:
-        for part, variables in self._variables(with_metrics=False).items():
-            saved = [
-                [(value.shape, value.dtype) for value in values]
-                for values in state["variables"].get(part, [])
-            ]
-            current = [
-                [(value.shape, value.dtype) for value in values]
-                for values in self._values(variables)
-            ]
-            if saved != current:
-                raise InputError(
-                    f"`folder` must contain checkpoints of this training. "
-                    f"Received: {self.last_checkpoint}, with different "
-                    f"variables in its {part}"
-                )
-        expected = state["steps_per_execution"]
-        steps = self.model.steps_per_execution
-        if steps != expected:
+        part = self._state.find_changes(state["variables"])
+        if part:
+            built = "" if self._state.is_built else ", or a model not built yet"
             raise InputError(
-                f"`steps_per_execution` must be {expected}, as in "
-                f"{self.last_checkpoint}. Received: steps_per_execution={steps}"
+                "`folder` must contain checkpoints of this training. Received: "
+                f"{self.last_checkpoint}, with different variables in its "
+                f"{part}{built}"
             )
-        callbacks = [type(callback).__name__ for callback in self._callbacks]
-        saved_callbacks = [name for name, _ in state["callbacks"]]
-        if saved_callbacks != callbacks:
+
+    def _check_argument(self, name: str, expected: Any, value: Any) -> None:
+        if value != expected:
             raise InputError(
-                "`callbacks` must be of the types saved in the checkpoint: "
-                f"{saved_callbacks}. Received: callbacks={callbacks}"
+                f"`{name}` must be {expected}, as in {self.last_checkpoint}. "
+                f"Received: {name}={value}"
             )
+
+    def _print_changes(self, state: dict[str, Any]) -> None:
+        calls = cast(FitCalls, self._calls_of_fit)
+        for line in describe_changes(
+            state.get("settings") or {},
+            calls.settings or {},
+            self.restore_learning_rate,
+        ):
+            print_status(line)
 
     def _resume(self) -> None:
         """Restore the checkpoint; within an epoch, skip the steps done."""
         found, self._found = cast(Checkpoint, self._found), None
         state = found.state
         self.resumed_step = self.step = self._written_step = found.step
+        self._resumed_now = True
         self._epoch, self._calls = state["epoch"], state["calls"]
         self._first_epoch, self._lowest = state["first_epoch"], state["lowest"]
         self._seconds_before = state["seconds"]
-        for callback, (_, callback_state) in zip(
-            self._callbacks, state["callbacks"], strict=True
-        ):
-            set_callback_state(callback, callback_state)
+        self._others.restore(state["callbacks"])
         history = self.model.history
         history.epoch = state["epochs_seen"]
         history.history = state["history"]
         if self._calls:
-            self._skipped = SkippedSteps(
-                self.model,
-                self._calls,
-                self._callbacks,
-                lambda: self._restore(state["variables"]),
+            self._skip_steps(state)
+        elif self._state.find_changes(state["variables"]):
+            self._watch.before_next = lambda iterator: try_first_step(
+                *(self._watch.inner, iterator, self.model.steps_per_execution),
+                lambda: self._restore(state),
             )
         else:
-            self._restore(state["variables"])
+            self._restore(state)
+        if self._data is not None:
+            steps = self._calls * self.model.steps_per_execution
+            advance = self._data.resume(
+                state.get("data"),
+                self.step - self._first_step - steps,
+                self._calls,
+            )
+            if advance is not None:
+                self._watch.run_before(advance)
+
+    def _skip_steps(self, state: dict[str, Any]) -> None:
+        data, steps = cast(FitData, self._data), self.model.steps_per_execution
+
+        def restore() -> None:
+            self._restore(state)
+            data.restore(self._watch.iterator, state.get("data"))
+
+        def draw(iterator: Any) -> None:
+            skip_elements(iterator, steps)
+
+        self._skipped = SkippedSteps(
+            *(self.model, self._calls, self._others.all, restore),
+            self._others.started,
+            draw if data.draws else None,
+        )
+
+    def _check_step(self) -> None:
+        """Check once that checkpoints hold all that a step changes."""
+        if self._calls and not self._step_is_checked:
+            variables = self._state.variables(with_metrics=True).values()
+            check_step(
+                *(self.model, self._watch.inner),
+                itertools.chain.from_iterable(variables),
+            )
+            self._step_is_checked = True
+
+    def _check_epoch(self) -> None:
+        """Refuse an epoch cut short by the data, and count iterators."""
+        self._check_step()
+        steps = self.params["steps"]
+        if self._data is not None:
+            self._data.end_epoch(
+                *(self._calls * self.model.steps_per_execution, steps),
+                stopped=self.model.stop_training,
+                is_first=self._epoch == self._first_epoch,
+                resumed=self._resumed_now,
+            )
+        self._resumed_now = False
 
     def _end_skipping(self) -> None:
-        if self._skipped is not None:
-            self._skipped.end()
-            self._skipped = None
+        if self._skipped is None:
+            return
+        self._skipped.end()
+        if not self._skipped.is_done:
+            raise InputError(
+                "`dataset` must have at least the batches of the checkpoint. "
+                f"Received: fewer than {self._calls} in epoch "
+                f"{self._epoch + 1}"
+            )
+        self._skipped = None
 
-    def _restore(self, saved: dict[str, Any]) -> None:
-        for part, variables in self._variables("metrics" in saved).items():
-            self._assign(variables, saved[part])
-
-    def _values(self, variables: Sequence[Any]) -> list[list[np.ndarray]]:
-        """Return each variable's value on each replica of this process."""
-        local = self.model.distribute_strategy.experimental_local_results
-        return [
-            [np.array(value) for value in local(variable.value)]
-            for variable in variables
-        ]
-
-    def _assign(
-        self, variables: Sequence[Any], saved: list[list[np.ndarray]]
-    ) -> None:
-        local = self.model.distribute_strategy.experimental_local_results
-        for variable, values in zip(variables, saved, strict=True):
-            for each, value in zip(local(variable.value), values, strict=True):
-                each.assign(value)
+    def _restore(self, state: dict[str, Any]) -> None:
+        self._check_same_model(state)
+        self._state.restore(state["variables"])
+        calls = cast(FitCalls, self._calls_of_fit)
+        if not self.restore_learning_rate:
+            set_learning_rates(self._optimizers(), calls.settings or {})
+        elif state.get("settings"):
+            calls.settings = state["settings"]

@@ -57,9 +57,15 @@ def _is_history(value: Any) -> bool:
 
 def _are_callbacks(value: Any) -> bool:
     return isinstance(value, list) and all(
-        isinstance(each, list) and [type(part) for part in each] == [str, dict]
+        isinstance(each, list)
+        and [type(part) for part in each[:2]] == [str, dict]
+        and (not each[2:] or _is_name(*each[2:]))
         for each in value
     )
+
+
+def _is_name(value: Any = None, *others: Any) -> bool:
+    return (value is None or isinstance(value, str)) and not others
 
 
 def _are_variables(value: Any) -> bool:

@@ -34,7 +34,7 @@ class Cluster:
 
 
 def read_cluster(strategy: str) -> Cluster | None:
-    """Read the cluster from TF_CONFIG.
+    """Read the cluster from TF_CONFIG or, for "multi_worker", from Slurm.
 
     Args:
         strategy: name of a strategy, see `get_strategy`.
@@ -48,11 +48,15 @@ def read_cluster(strategy: str) -> Cluster | None:
     """
     text = os.environ.get("TF_CONFIG")
     if strategy == "multi_worker" and not text:
-        raise InputError(
-            "`strategy` multi_worker needs the variable TF_CONFIG, which lists "
-            "the workers. Received: none; to experiment on one machine, let "
-            "scripts/local_cluster.py set it"
-        )
+        found = _read_slurm()
+        if found is None:
+            raise InputError(
+                "`strategy` multi_worker needs the variable TF_CONFIG, which "
+                "lists the workers, or a step of Slurm (srun). Received: none; "
+                "to experiment on one machine, let scripts/local_cluster.py "
+                "set it"
+            )
+        return found
     if strategy not in ("auto", "multi_worker") or not text:
         return None
     try:
@@ -151,6 +155,20 @@ def _answers(address: str) -> bool:
     # `UnicodeError` is raised for names that no host can have.
     except (OSError, UnicodeError):
         return False
+
+
+def _read_slurm() -> Cluster | None:
+    """Read the cluster from the variables of a Slurm step, if this is one."""
+    tasks, rank = map(os.environ.get, ("SLURM_STEP_NUM_TASKS", "SLURM_PROCID"))
+    if tasks is None or rank is None:
+        return None
+    if not (tasks.isdecimal() and rank.isdecimal() and int(rank) < int(tasks)):
+        raise InputError(
+            "SLURM_STEP_NUM_TASKS and SLURM_PROCID must be the number of tasks "
+            "and the number of this one. Received: "
+            f"SLURM_STEP_NUM_TASKS={shown(tasks)}, SLURM_PROCID={shown(rank)}"
+        )
+    return Cluster(int(tasks), int(rank) == 0, "", ())
 
 
 def _is_address(text: str) -> bool:

@@ -1,6 +1,7 @@
 """Distribution strategies: one device, one machine, or several machines."""
 
 import gc
+import os
 import signal
 import threading
 import zlib
@@ -16,6 +17,7 @@ from keras_lstm.distribute.cluster import (
     read_cluster,
     wait_for_workers,
 )
+from keras_lstm.distribute.slurm import tf_config_from_slurm
 
 
 def get_strategy(
@@ -28,7 +30,8 @@ def get_strategy(
 
     Args:
         name: "multi_worker" copies the model to all processes that TF_CONFIG
-            names; request it before TensorFlow does anything else. "mirrored"
+            names or, without TF_CONFIG, to all tasks of a Slurm step; request
+            it before TensorFlow does anything else. "mirrored"
             copies it to all GPUs or, without a GPU, to all logical CPU
             devices. "default" trains on one device. "auto" selects
             "multi_worker" if TF_CONFIG names more than one worker, else
@@ -57,6 +60,10 @@ def get_strategy(
             f"Received: strategy={name}"
         )
     cluster = read_cluster(name)
+    if cluster is not None and not os.environ.get("TF_CONFIG"):
+        # From here on, the process is as if someone had set it.
+        os.environ["TF_CONFIG"] = tf_config_from_slurm()
+        cluster = read_cluster(name)
     if cluster is not None:
         return _make_once(
             tf.distribute.MultiWorkerMirroredStrategy,

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from keras_lstm.checkpoint.step_check import MONITOR
+
 _ATTRIBUTE = "_gradient_norms"
 
 
@@ -27,6 +29,7 @@ class GradientNorms:
             self._totals = tf.Variable(
                 tf.zeros([3]),
                 trainable=False,
+                name=f"{MONITOR}/gradient_norm",
                 synchronization=tf.VariableSynchronization.ON_READ,
                 aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
             )

@@ -32,6 +32,8 @@ _FREE = (
     *("checkpoint_every_steps", "checkpoint_every_seconds"),
     "worker_timeout",
 )
+# Options that may change when a run is resumed.
+_MAY_CHANGE = (*_FREE, "strategy")
 
 
 class RunFolder:
@@ -292,7 +294,7 @@ def _changes(before: dict[str, Any], now: dict[str, Any]) -> dict[str, str]:
         # A damaged checkpoint may hold anything.
         same = type(old) is type(new) and old == new
         grows = name == "epochs" and type(old) is int and old < now[name]
-        if not same and not grows and name not in _FREE:
+        if not same and not grows and name not in _MAY_CHANGE:
             changes[name] = f"{name}={shown(new)} (the run has {shown(old)})"
     return changes
 

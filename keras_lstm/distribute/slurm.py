@@ -1,0 +1,67 @@
+"""The cluster of a Slurm step, for TensorFlow."""
+
+import json
+import os
+import re
+from typing import Any
+
+import tensorflow as tf
+
+from keras_lstm.core.errors import InputError, described
+
+# Jobs that share a machine need ports of their own.
+_FIRST_PORT, _NUM_PORTS = 10_000, 20_000
+
+
+def tf_config_from_slurm() -> str:
+    """Return the TF_CONFIG of this task of a Slurm step.
+
+    Each task of the step is a worker. Tasks must be distributed in blocks, as
+    srun does by default.
+
+    Raises:
+        InputError: if the variables of the step are missing or contradictory,
+            or this task is on another host than Slurm's list says.
+    """
+    job = os.environ.get("SLURM_JOB_ID", "0")
+    base = _FIRST_PORT + int(job if job.isdecimal() else 0) % _NUM_PORTS
+    try:
+        # GPUs are left to Slurm (--gpus-per-task). The resolver fails without
+        # any, so it is given as many as there are tasks; only its addresses
+        # are used.
+        resolver = tf.distribute.cluster_resolver.SlurmClusterResolver(
+            port_base=base,
+            gpus_per_node=2**16,
+            gpus_per_task=1,
+            auto_set_gpu=False,
+        )
+        workers = resolver.cluster_spec().as_dict()["worker"]
+        index = int(os.environ["SLURM_PROCID"])
+        # The resolver sorts hosts as text: node10 comes before node9.
+        workers.sort(key=_natural)
+        host, port = workers[index].rsplit(":", 1)
+    except (RuntimeError, ValueError, LookupError, AssertionError) as error:
+        raise InputError(
+            "`strategy` multi_worker needs TF_CONFIG or the variables of a "
+            f"Slurm step. Received: {described(error)}"
+        ) from None
+    name = os.environ.get("SLURMD_NODENAME", host)
+    place = int(os.environ.get("SLURM_LOCALID", int(port) - base))
+    if (name, place) != (host, int(port) - base):
+        raise InputError(
+            "`strategy` multi_worker needs tasks in the order of the hosts "
+            "(srun --distribution=block), or TF_CONFIG. Received: task "
+            f"{index} on {name}, where the list has {host}"
+        )
+    return json.dumps(
+        {
+            "cluster": {"worker": workers},
+            "task": {"type": "worker", "index": index},
+        }
+    )
+
+
+def _natural(address: str) -> list[Any]:
+    """Return a key that sorts the numbers in a text as numbers."""
+    parts = re.split(r"(\d+)", address)
+    return [int(x) if i % 2 else x for i, x in enumerate(parts)]
