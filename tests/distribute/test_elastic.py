@@ -24,7 +24,7 @@ def fit(strategy, folder, layer=None, stop=None):
     """Train 3 epochs of 4 steps, and return the weights and the history."""
     rng = np.random.default_rng(0)
     inputs = rng.normal(size=(32, 3)).astype("float32")
-    targets = inputs.sum(1) > 0
+    targets = (inputs.sum(1) > 0).astype("float32")
     with strategy.scope():
         keras.utils.set_random_seed(0)
         layers = [keras.Input((3,)), keras.layers.Dense(4, "tanh")]
