@@ -54,7 +54,7 @@ class ModelState:
                 [model, *model.layers], saved["build"], strict=False
             ):
                 if config and not layer.built:
-                    layer.build_from_config(json.loads(config))
+                    _build_layer(layer, config)
         if not self.is_built:
             return
         with model.distribute_strategy.scope():
@@ -282,6 +282,21 @@ def _of(value: Any) -> list[Any]:
     if isinstance(value, keras.random.SeedGenerator):
         return [value.state]
     return [value]
+
+
+def _build_layer(layer: Any, config: str) -> None:
+    """Build a layer from its build configuration as JSON.
+
+    Raises:
+        InputError: if the layer cannot be built from it.
+    """
+    try:
+        layer.build_from_config(json.loads(config))
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"`folder` must hold a checkpoint of this model. Received: one "
+            f"from which layer `{layer.name}` cannot be built ({error})"
+        ) from None
 
 
 def _build(

@@ -33,6 +33,20 @@ def check_training_state(checkpoint: Checkpoint, what: str) -> None:
                 f"{what} must hold the state of a training. Received: "
                 f"{name}={value}"
             )
+    for name, is_valid in _NEWER_ENTRIES.items():
+        value = state.get(name)
+        unset = value is None and (name not in state or name in _MAY_BE_NONE)
+        if not (unset or is_valid(value)):
+            raise InputError(
+                f"{what} must hold the state of a training. Received: "
+                f"{name}={shown(state[name])}"
+            )
+    if len(state.get("earlier") or ()) != (state.get("fit") or 0):
+        raise InputError(
+            f"{what} must hold the state of a training. Received: "
+            f"fit={state.get('fit')}, after {len(state.get('earlier') or ())} "
+            "calls"
+        )
     done = state["calls"] * state["steps_per_execution"]
     if checkpoint.step < done:
         raise InputError(
@@ -73,6 +87,7 @@ def _are_variables(value: Any) -> bool:
         isinstance(part, list)
         and all(
             isinstance(replicas, list)
+            and replicas
             and all(isinstance(each, np.ndarray) for each in replicas)
             for replicas in part
         )
@@ -80,6 +95,70 @@ def _are_variables(value: Any) -> bool:
     )
 
 
+def _are_counts(value: Any) -> bool:
+    return isinstance(value, list) and all(map(_is_count, value))
+
+
+def _are_calls(value: Any) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(call, list)
+        and len(call) == 2
+        and _are_counts(call[0])
+        and _is_history(call[1])
+        for call in value
+    )
+
+
+def _are_settings(value: Any) -> bool:
+    return isinstance(value, dict) and all(
+        isinstance(settings, dict)
+        and all(isinstance(each, str) for each in settings.values())
+        for settings in value.values()
+    )
+
+
+def _is_description(value: Any) -> bool:
+    return (
+        isinstance(value, dict)
+        and set(value) == {"build", "trained"}
+        and isinstance(value["build"], list)
+        and all(isinstance(config, str) for config in value["build"])
+        and isinstance(value["trained"], dict)
+        and all(
+            _are_counts(indices) and indices
+            for indices in value["trained"].values()
+        )
+    )
+
+
+def _is_data(value: Any) -> bool:
+    return (
+        isinstance(value, dict)
+        and set(value) == {"fingerprint", "iterator", "iterators"}
+        and type(value["fingerprint"]) is int
+        and _is_count(value["iterators"])
+        and (value["iterator"] is None or _are_files(value["iterator"]))
+    )
+
+
+def _are_files(value: Any) -> bool:
+    return isinstance(value, dict) and all(
+        isinstance(content, np.ndarray) and content.dtype == np.uint8
+        for content in value.values()
+    )
+
+
+_MAY_BE_NONE = ("steps", "settings", "data")
+# Version 0.2 wrote none of these.
+_NEWER_ENTRIES = {
+    "fit": _is_count,
+    "first_step": _is_count,
+    "steps": _is_count,
+    "earlier": _are_calls,
+    "settings": _are_settings,
+    "built": _is_description,
+    "data": _is_data,
+}
 _ENTRIES = {
     "epoch": _is_count,
     "first_epoch": lambda value: value is None or _is_count(value),
@@ -88,9 +167,7 @@ _ENTRIES = {
     "stopped": lambda value: isinstance(value, bool),
     "seconds": lambda value: _is_number(value) and math.isfinite(value),
     "lowest": _is_number,
-    "epochs_seen": lambda value: (
-        isinstance(value, list) and all(map(_is_count, value))
-    ),
+    "epochs_seen": _are_counts,
     "history": _is_history,
     "callbacks": _are_callbacks,
     "variables": _are_variables,

@@ -52,11 +52,23 @@ def test_each_entry_is_needed(name):
         *(("callbacks", [["A"]]), ("callbacks", [["A", []]])),
         *(("variables", []), ("variables", {"model": [np.zeros(2)]})),
         *(("variables", {"model": [[3]]}), ("variables", {"model": 3})),
+        *(("variables", {"model": [[]]}), ("fit", None), ("fit", -1)),
+        *(("first_step", "0"), ("steps", 1.5), ("earlier", [[[0]]])),
+        *(("settings", {"a": {"b": 1}}), ("built", {}), ("built", None)),
+        *(("built", {"build": [None], "trained": {}}), ("data", [])),
+        ("built", {"build": [], "trained": {"a": []}}),
+        ("data", {"fingerprint": "1", "iterator": None, "iterators": 0}),
+        ("data", {"fingerprint": 1, "iterator": {"": 5}, "iterators": 0}),
     ],
 )
 def test_each_entry_is_of_its_type(name, value):
     with pytest.raises(InputError, match=f"`it` must hold.*{name}="):
         check(**{name: value})
+
+
+def test_there_are_as_many_calls_as_are_counted():
+    with pytest.raises(InputError, match=r"fit=2, after 1 calls"):
+        check(fit=2, earlier=[[[0], {"loss": [0.5]}]])
 
 
 def test_the_step_is_not_before_the_steps_of_its_epoch():
