@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import keras
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
@@ -15,13 +16,15 @@ def margins_of(logits: Any, targets: Any) -> Any:
         targets: class numbers, `(...)`.
 
     Returns:
-        The margins, `(...)`; -inf where a logit or the difference is NaN.
+        The margins, `(...)`; -inf where a logit or the difference is NaN, or
+        the target is not among the logits.
     """
     if logits.shape[-1] == 2:
         # The same numbers as below, by fewer operations.
         difference = logits[..., 1] - logits[..., 0]
         margins = tf.where(tf.equal(targets, 1), difference, -difference)
-        return tf.where(tf.math.is_nan(margins), -np.inf, margins)
+        unknown = tf.math.is_nan(margins) | tf.greater(targets, 1)
+        return tf.where(unknown, -np.inf, margins)
     chosen = tf.one_hot(targets, logits.shape[-1], True, False)
     right = tf.reduce_max(tf.where(chosen, logits, -np.inf), -1)
     margins = right - tf.reduce_max(tf.where(chosen, -np.inf, logits), -1)
@@ -40,3 +43,24 @@ def predictions_of(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.int32]:
     """
     unknown = np.isnan(logits).any(-1)
     return np.where(unknown, -1, logits.argmax(-1)).astype(np.int32)
+
+
+def sample_logits(
+    model: keras.Model, symbols: npt.NDArray[np.integer[Any]]
+) -> npt.NDArray[np.float32]:
+    """Return the logits for some inputs, as `predict` computes them.
+
+    A model that has predicted before still does what was compiled then,
+    whatever was changed since. Any other one is called, which is faster.
+
+    Args:
+        model: any model from symbols to logits.
+        symbols: inputs, `(num_examples, timesteps)`.
+
+    Returns:
+        The logits.
+    """
+    if model.predict_function is not None:
+        return model.predict(symbols, batch_size=len(symbols), verbose=0)
+    symbols = symbols.astype(model.inputs[0].dtype)
+    return np.asarray(model(symbols, training=False))

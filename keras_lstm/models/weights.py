@@ -279,7 +279,9 @@ def _check_model(model: keras.Model) -> None:
     for layer in model.layers:
         parts = [layer, getattr(layer, "cell", layer)]
         if not isinstance(layer, keras.layers.InputLayer) and any(
-            part.compute_dtype != "float32" for part in parts
+            part.compute_dtype != "float32"
+            or type(part.dtype_policy) is not keras.DTypePolicy
+            for part in parts
         ):
             raise _unsupported(layer, "it does not compute in float32")
         if _is_patched(layer):

@@ -42,6 +42,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from keras_lstm.core.errors import InputError
+from keras_lstm.models.logits import margins_of, sample_logits
 from keras_lstm.models.stock_model import check_computes_as_stock
 from keras_lstm.models.weights import LSTMWeights, read_weights
 from keras_lstm.proof.intervals import (
@@ -55,6 +56,8 @@ from keras_lstm.tasks.transducer import TransducerTask
 
 # Sums of products of numbers below this stay far from float32's maximum.
 _LARGEST = 2.0**50
+# Random sequences that a proved model is asked.
+_SEQUENCES = 256
 
 
 _FIELDS = ("checksum", "weights_sha256", "next_state", "output", "boxes")
@@ -233,7 +236,9 @@ def check_proof(
             raise ProofError(
                 f"on reading {symbol}, a margin is not above 0, or unproved"
             )
-    return float(proof.margins.min())
+    least = float(proof.margins.min())
+    _check_answers(model, task, least)
+    return least
 
 
 @functools.cache
@@ -311,6 +316,30 @@ def provable_weights(model: keras.Model, task: TransducerTask) -> LSTMWeights:
                 f"Received: {weights[~allowed][0]}"
             )
     return network
+
+
+def _check_answers(
+    model: keras.Model, task: TransducerTask, least: float
+) -> None:
+    """Ask the model a sample of what is proved.
+
+    That Keras computes the equations of an LSTM is assumed: this notices a
+    Keras that was patched, or a `predict` that was compiled for other layers.
+
+    Raises:
+        InputError: if a margin is below `least`.
+    """
+    shape = (_SEQUENCES, model.input_shape[1] or task.num_bits)
+    symbols = np.random.default_rng(0).integers(task.num_symbols, size=shape)
+    logits = sample_logits(model, symbols)
+    # In float64, differences of float32 numbers are not rounded here.
+    margins = margins_of(logits.astype(np.float64), task.targets(symbols))
+    if not np.all(margins >= least):
+        raise InputError(
+            "`model` must compute what its layers and Keras's equations say. "
+            f"Received: {model.name}, with a margin of {np.min(margins):.4g} "
+            f"where at least {least:.4g} is proved"
+        )
 
 
 def tables_of(task: TransducerTask) -> list[list[list[int]]]:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from keras_lstm.core.errors import InputError
-from keras_lstm.models.logits import margins_of
+from keras_lstm.models.logits import margins_of, sample_logits
 from keras_lstm.models.stepper import LSTMStepper
 from keras_lstm.models.weights import read_weights
 from keras_lstm.tasks.datasets import without_autotuning
@@ -40,14 +40,18 @@ def find_stepper(
 
     Returns:
         The stepper; None if `model` has layers that are not supported,
-        computes something else than they do, is compiled by XLA, or runs where
-        the bounds on rounding do not hold.
+        computes something else than they do, answers at another number of
+        positions, is compiled by XLA, or runs where the bounds on rounding do
+        not hold.
     """
     if model.jit_compile is True or not bounds_hold_here():
         return None
     try:
         stepper = LSTMStepper(read_weights(model, task.num_symbols))
     except InputError:
+        return None
+    network = stepper.network
+    if not network.per_step and network.output_shape[0] != task.num_bits:
         return None
     return stepper if _steps_as_called(model, stepper, task) else None
 
@@ -57,12 +61,14 @@ def _steps_as_called(
 ) -> bool:
     """Return whether a model answers a sample of inputs as its weights do."""
     length = model.input_shape[1] or min(task.num_bits, _SAMPLE_SYMBOLS)
+    # What was compiled for this length may differ from that for another one.
+    if model.predict_function is not None and not model.input_shape[1]:
+        length = task.num_bits
     rng = np.random.default_rng(0)
     shape = (_SAMPLE, length)
     symbols = rng.integers(task.num_symbols, size=shape, dtype=np.int32)
     targets = task.targets(symbols)
-    logits = model(symbols.astype(model.inputs[0].dtype), training=False)
-    expected = margins_of(logits, targets).numpy()
+    expected = margins_of(sample_logits(model, symbols), targets).numpy()
     found = stepper.follow(symbols, targets)
     # Only a difference beyond rounding counts here; the bounds do the rest.
     return found.shape == expected.shape and np.allclose(

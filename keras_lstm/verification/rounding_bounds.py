@@ -24,6 +24,7 @@ from keras_lstm.core.errors import InputError
 from keras_lstm.models.weights import LSTMWeights
 from keras_lstm.proof.certificate import check_activations
 from keras_lstm.proof.intervals import (
+    MAX_TERMS,
     SIGMOID_ERROR,
     SMALLEST,
     TANH_ERROR,
@@ -127,9 +128,10 @@ class DifferenceBounds:
         """Return the group of the empty prefix, where nothing differs.
 
         None for weights that are not finite or so large that a sum may exceed
-        float32's maximum: then nothing can be said.
+        float32's maximum, or sums of very many terms: then nothing can be said.
         """
-        if not np.all(self._sums() < _LARGEST):
+        terms = max(1 + len(k) + len(r) for k, r, _ in self._lstms)
+        if terms > MAX_TERMS or not np.all(self._sums() < _LARGEST):
             return None
         zeros = np.zeros((1, len(self._is_h)))
         return Groups(np.zeros(1, np.int64), zeros, Interval(zeros, zeros))
@@ -351,14 +353,19 @@ def _ranges(cells: list[tf.Tensor], chunk: int) -> Interval:
     return Interval(*(np.concatenate(found, 1) for found in bounds))
 
 
-@functools.cache
 def bounds_hold_here() -> bool:
     """Return whether `predict` computes as the bounds assume.
 
     They are about float32 on a CPU, not compiled by XLA, with tanh, sigmoid and
     matrix products of the usual accuracy.
     """
-    if tf.config.list_logical_devices("GPU") or tf.config.optimizer.get_jit():
+    # XLA can be turned on at any time.
+    return not tf.config.optimizer.get_jit() and _is_accurate_here()
+
+
+@functools.cache
+def _is_accurate_here() -> bool:
+    if tf.config.list_logical_devices("GPU"):
         return False
     try:
         check_activations()

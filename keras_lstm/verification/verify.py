@@ -166,6 +166,7 @@ def verify(
             `(batch_size, num_bits, num_classes)`.
         task: the task, at the length to check.
         held_out: inputs to count separately, as numbers, `(num_held_out,)`.
+            Those outside the domain are not counted.
         max_walked_inputs: largest number of sequences to check in full, up to
             2^30; of more, a sample is checked: every hold length in random
             contexts, constant and alternating ones, long holds at many places.
@@ -244,7 +245,7 @@ class _Tally:
         self._failures: list[tuple[Any, Any]] = []
         self._kept = min(_MAX_FAILURES, _MAX_FAILED_SYMBOLS // task.num_bits)
         self._held_out: npt.NDArray[np.bool_] | None = None
-        self._held_out_wrong = 0
+        self._num_held_out = self._held_out_wrong = 0
         if held_out is not None:
             size = task.num_symbols**task.num_bits
             self._held_out = np.zeros(size, np.bool_)
@@ -269,6 +270,8 @@ class _Tally:
         if block.margins[least] < self._min_margin:
             self._min_margin = float(block.margins[least])
             self._min_input = block.inputs[least]
+        if self._held_out is not None:
+            self._num_held_out += int(self._held_out[block.inputs].sum())
         if not wrong.any():
             return
         inputs, margins = block.inputs[wrong], block.margins[wrong]
@@ -313,7 +316,7 @@ class _Tally:
             ],
             failures=self._decode_failures(),
             test_num_examples=(
-                None if held_out is None else int(held_out.sum())
+                None if held_out is None else self._num_held_out
             ),
             test_num_wrong=None if held_out is None else self._held_out_wrong,
             seconds=time.perf_counter() - start,
