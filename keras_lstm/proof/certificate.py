@@ -56,8 +56,9 @@ from keras_lstm.tasks.transducer import TransducerTask
 
 # Sums of products of numbers below this stay far from float32's maximum.
 _LARGEST = 2.0**50
-# Random sequences that a proved model is asked.
+# Random sequences that a proved model is asked, and their greatest length.
 _SEQUENCES = 256
+_SYMBOLS = 32
 
 
 _FIELDS = ("checksum", "weights_sha256", "next_state", "output", "boxes")
@@ -329,8 +330,9 @@ def _check_answers(
     Raises:
         InputError: if a margin is below `least`.
     """
-    shape = (_SEQUENCES, model.input_shape[1] or task.num_bits)
-    symbols = np.random.default_rng(0).integers(task.num_symbols, size=shape)
+    length = model.input_shape[1] or min(task.num_bits, _SYMBOLS)
+    rng = np.random.default_rng(0)
+    symbols = rng.integers(task.num_symbols, size=(_SEQUENCES, length))
     logits = sample_logits(model, symbols)
     # In float64, differences of float32 numbers are not rounded here.
     margins = margins_of(logits.astype(np.float64), task.targets(symbols))

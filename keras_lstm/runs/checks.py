@@ -8,7 +8,6 @@ from keras_lstm.core.console import ProgressBar
 from keras_lstm.core.errors import InputError
 from keras_lstm.core.files import write_text
 from keras_lstm.proof.search import ProofSearch, find_proof
-from keras_lstm.runs.model_file import digest_of
 from keras_lstm.runs.run import Run
 from keras_lstm.runs.saved_run import SavedRun
 from keras_lstm.tasks.registry import task_name
@@ -109,7 +108,7 @@ def prove_run(
         "task": task_name(type(task)),
         "proved": search.proof is not None,
         **proof_report(search),
-        "model_sha256": digest_of(run.folder.model),
+        "model_sha256": run.model_sha256,
         "reason": search.reason or None,
         "rounds": search.rounds,
         "seconds": round(search.seconds, 3),

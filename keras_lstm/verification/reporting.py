@@ -202,7 +202,7 @@ def check_text(task: TransducerTask, check: Verification, failures: str) -> str:
             "`predict`: too close to call in the walk over prefixes."
         )
     if check.min_margin == -math.inf:
-        lines.append("Some logits are not numbers, which counts as wrong.")
+        lines.append("Some logits are missing, not numbers, or too large.")
     if check.test_num_examples is not None:
         lines.append(
             f"Held out from training: {check.test_num_wrong:,} of "

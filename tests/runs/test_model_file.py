@@ -13,7 +13,9 @@ import pytest
 from keras_lstm.core.errors import InputError, RunError
 from keras_lstm.models.build import build_model, count_parameters
 from keras_lstm.presets import PRESETS, get_preset
-from keras_lstm.runs.model_file import read_model, save_model
+from keras_lstm.runs import run as runs
+from keras_lstm.runs.model_file import digest_of, read_model, save_model
+from keras_lstm.runs.saved_run import SavedRun
 from keras_lstm.tasks.increment import Increment
 
 CONFIG = get_preset("increment").replace(
@@ -297,3 +299,21 @@ def test_a_file_that_does_not_hold_the_weights_is_noticed(
     monkeypatch.setattr(type(model), "save", save_others)
     with pytest.raises(RunError, match=r"model\.keras holds other weights"):
         save_model(model, tmp_path / "model.keras")
+
+
+def test_a_run_knows_which_file_its_model_is_of(tmp_path, members, monkeypatch):
+    path = write(tmp_path / "model.keras", members[0])
+    saved = SavedRun(tmp_path, CONFIG, None)
+    monkeypatch.setattr(runs, "read_run", lambda *_: saved)
+    run = runs.load_run(tmp_path)
+    # What is said of its model stays about this file.
+    assert run.model_sha256 == digest_of(path)
+
+    def replaced(*arguments):
+        model = read_model(*arguments)
+        save_model(run.model, path)
+        return model
+
+    monkeypatch.setattr(runs, "read_model", replaced)
+    with pytest.raises(InputError, match=r"model\.keras was replaced meanwh"):
+        runs.load_run(tmp_path)
