@@ -112,8 +112,8 @@ class Verification:
         by_hold_length: the counts for each hold length that occurs.
         failures: the wrong predictions, smallest margin first: at most
             100,000, and fewer for sequences of more than 167 symbols.
-        test_num_examples: number of inputs held out from training; None if
-            they were not given.
+        test_num_examples: number of inputs checked that were held out from
+            training; None if none were given.
         test_num_wrong: number of these with any symbol predicted wrong;
             likewise.
         seconds: duration of the check, in seconds.
@@ -166,7 +166,6 @@ def verify(
             `(batch_size, num_bits, num_classes)`.
         task: the task, at the length to check.
         held_out: inputs to count separately, as numbers, `(num_held_out,)`.
-            Those outside the domain are not counted.
         max_walked_inputs: largest number of sequences to check in full, up to
             2^30; of more, a sample is checked: every hold length in random
             contexts, constant and alternating ones, long holds at many places.
