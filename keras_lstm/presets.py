@@ -328,9 +328,11 @@ def describe(name: str) -> dict[str, str]:
 
     Returns:
         The text of each part: "summary", "source", "command", "result" and
-        "time".
+        "time"; without docstrings, an empty "summary" only.
     """
     lines = inspect.cleandoc(PRESETS[name].__doc__ or "").splitlines()
+    # `python -OO` strips docstrings.
+    lines = lines or [""]
     parts = {"summary": lines[0]}
     key = ""
     for line in lines[1:]:

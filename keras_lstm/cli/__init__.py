@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from keras_lstm.cli.parser import parse_arguments
+from keras_lstm.core.console import print_status
 from keras_lstm.core.errors import InputError, RunError, one_line
 
 
@@ -25,22 +26,36 @@ def main(argv: Sequence[str] | None = None) -> int:
     with contextlib.suppress(AttributeError, ValueError):
         sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]
     try:
-        arguments = parse_arguments(
-            sys.argv[1:] if argv is None else list(argv)
-        )
-        return int(arguments.run(arguments))
+        try:
+            arguments = parse_arguments(
+                sys.argv[1:] if argv is None else list(argv)
+            )
+            return int(arguments.run(arguments))
+        finally:
+            # Python would report a failure at exit in several lines.
+            sys.stdout.flush()
     except InputError as error:
-        print(f"keras-lstm: error: {error}", file=sys.stderr)
+        print_status(f"keras-lstm: error: {error}")
         return 2
     except BrokenPipeError:
-        # Python would report the closed pipe again when it exits.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 1
-    except (OSError, RunError) as error:
-        print(f"keras-lstm: error: {one_line(str(error))}", file=sys.stderr)
+    except (OSError, RunError, MemoryError) as error:
+        text = one_line(str(error)) or "not enough memory"
+        print_status(f"keras-lstm: error: {text}")
         return 1
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
+    finally:
+        _discard_unwritable()
+
+
+def _discard_unwritable() -> None:
+    """Discard output that cannot be written: Python would try it at exit."""
+    for number, stream in ((1, sys.stdout), (2, sys.stderr)):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), number)
 
 
 def _open_closed_streams() -> None:

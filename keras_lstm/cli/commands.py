@@ -29,14 +29,16 @@ def list_tasks_command(arguments: argparse.Namespace) -> int:
     """Run `keras-lstm list`; return the exit code."""
     print("Tasks")
     for name, task in TASKS.items():
-        summary = (task.__doc__ or "").splitlines()[0]
+        # Without docstrings under `python -OO`.
+        summary, *_ = (task.__doc__ or "").splitlines() or [""]
         print(f"  {name:<22}{summary}")
     print("\nPresets")
     for name in PRESETS:
         parts = describe(name)
         print(f"  {name:<22}{parts['summary']}")
         for part in ("command", "result", "time"):
-            print(f"  {'':<22}{part}: {parts[part]}")
+            if part in parts:
+                print(f"  {'':<22}{part}: {parts[part]}")
     return 0
 
 

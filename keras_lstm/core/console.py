@@ -1,6 +1,7 @@
 """Progress display: a bar on a terminal, lines of text elsewhere."""
 
 import contextlib
+import math
 import sys
 import time
 from types import TracebackType
@@ -133,10 +134,12 @@ def percent(share: float) -> str:
         share: the fraction, from 0 to 1.
 
     Returns:
-        The percentage, rounded down to at most four decimals.
+        The percentage, rounded down to at most four decimals; "nan" for NaN.
     """
     if share == 1.0:
         return "100%"
+    if math.isnan(share):
+        return "nan"
     return (
         f"{int(share * 1_000_000) / 10_000:.4f}".rstrip("0").rstrip(".") + "%"
     )

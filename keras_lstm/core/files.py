@@ -203,7 +203,10 @@ def locked(folder: pathlib.Path) -> Iterator[None]:
     made = [path for path in above if not path.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / _LOCK
-    with path.open("a+") as file:
+    # A folder may come from anyone: what a link leads to is not touched.
+    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW
+    descriptor = os.open(path, flags, 0o666)
+    with open(descriptor, "a+", errors="replace") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

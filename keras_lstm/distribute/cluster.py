@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 
 from keras_lstm.core.errors import InputError, RunError, described, shown
+from keras_lstm.core.json_types import check_type
 
 _SECONDS_BETWEEN_TRIES = 0.2
 _SECONDS_TO_ANSWER = 5.0
@@ -63,6 +64,8 @@ def read_cluster(strategy: str) -> Cluster | None:
         config = json.loads(text)
         cluster, task = config["cluster"], config["task"]
         kind, index = task["type"], int(task["index"])
+        for name in ("chief", "worker"):
+            check_type(name, cluster.get(name, []), list[str])
         addresses = cluster[kind]
         workers = [*cluster.get("chief", []), *cluster["worker"]]
         problem = (

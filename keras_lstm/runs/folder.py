@@ -83,7 +83,8 @@ class RunFolder:
             files = (self.config, self.model, self.report)
             held = [path.name for path in files if path.exists()]
             nearest = self.path
-            while not nearest.exists():
+            # A link to nowhere exists as well: no folder can be made there.
+            while not os.path.lexists(nearest):
                 nearest = nearest.parent
             is_folder = nearest.is_dir()
             writable = os.access(nearest, os.W_OK | os.X_OK)

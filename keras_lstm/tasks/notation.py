@@ -183,7 +183,9 @@ def _describe_labels(query: Query, label: Any, probability: Any) -> Described:
         fields["classes"] = label.tolist()
         output = " ".join(map(str, label.tolist()))
     else:
-        fields |= {"class": int(label), "probability": float(probability)}
+        # JSON has no NaN.
+        known = None if np.isnan(probability) else float(probability)
+        fields |= {"class": int(label), "probability": known}
         output = f"{label}  ({percent(float(probability))})"
     return Described(f"{place} → {output}", fields)
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+import sys
 from collections.abc import Sequence
 from typing import Any, ClassVar, Protocol
 
@@ -163,10 +164,12 @@ def read_number(text: str, task: Machine, any_length: bool) -> Number:
         value = int(rest, 2 if kind == "b" else 16)
         num_bits = len(rest) if kind == "b" else value.bit_length()
     elif written and written.isascii() and written.isdigit():
-        if len(written) > _MAX_DECIMAL_DIGITS:
+        # 0 if PYTHONINTMAXSTRDIGITS lifts the limit.
+        limit = sys.get_int_max_str_digits() or _MAX_DECIMAL_DIGITS
+        limit = min(limit, _MAX_DECIMAL_DIGITS)
+        if len(written) > limit:
             raise refused(
-                f"written as 0x... if it has more than {_MAX_DECIMAL_DIGITS:,} "
-                "digits",
+                f"written as 0x... if it has more than {limit:,} digits",
                 text,
             )
         notation, value = "decimal", int(written)
@@ -228,8 +231,9 @@ def _format(symbols: npt.NDArray[np.integer], number: Number, base: int) -> str:
         base: number of different output symbols.
 
     Returns:
-        The output as text, most significant first. Outputs with -1, or in a
-        base above 10, are symbols separated by spaces.
+        The output as text, most significant first. Outputs with -1, in a
+        base above 10, or too long for Python to convert to decimal, are
+        symbols separated by spaces.
     """
     if (symbols < 0).any() or base > 10:
         return " ".join("?" if s < 0 else str(s) for s in symbols[::-1])
@@ -237,7 +241,11 @@ def _format(symbols: npt.NDArray[np.integer], number: Number, base: int) -> str:
     if number.notation == "digits":
         return text
     if number.notation == "decimal":
-        return str(int(text, base))
+        try:
+            return str(int(text, base))
+        # Python converts numbers of so many digits to base 2, 4 or 8 only.
+        except ValueError:
+            return " ".join(text)
     width = len(number.text) - 2
     if base == 2 and number.notation == "hexadecimal":
         return f"0x{int(text, 2):0{width}x}"

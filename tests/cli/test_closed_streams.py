@@ -1,5 +1,6 @@
 """The command works where standard output or error is closed."""
 
+import os
 import subprocess
 import sys
 
@@ -31,6 +32,9 @@ def run(text, cwd):
         ("train cat 2>&-", 2, "", ""),
         ("train cat <&- >&- 2>&-", 2, "", ""),
         ("train cat >&-", 2, "", "keras-lstm: error: `cat` is no task."),
+        ("list >/dev/full", 1, "", "keras-lstm: error: [Errno 28] No space"),
+        ("--version >/dev/full", 1, "", "keras-lstm: error: [Errno 28]"),
+        ("train cat 2>/dev/full", 2, "", ""),
     ],
 )
 def test_closed_streams_are_no_error(tmp_path, text, code, out, err):
@@ -38,6 +42,23 @@ def test_closed_streams_are_no_error(tmp_path, text, code, out, err):
     assert (done.returncode, done.stdout) == (code, out)
     assert done.stderr.startswith(err)
     assert done.stderr.count("\n") == bool(err)
+
+
+@pytest.mark.parametrize("flag", [[], ["-u"], ["-OO"]])
+def test_a_reader_that_is_gone_is_told_nothing(tmp_path, flag):
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [sys.executable, *flag, "-m", "keras_lstm", "list"],
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        check=False,
+        cwd=tmp_path,
+        timeout=300,
+        env={"PYTHONPATH": ":".join(sys.path)},
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (1, b"")
 
 
 @pytest.mark.slow

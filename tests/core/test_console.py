@@ -21,3 +21,7 @@ def test_quiet_is_quiet(capfd, monkeypatch):
         bar.update(1, 2)
         bar.line("text")
     assert capfd.readouterr().err == ""
+
+
+def test_a_fraction_that_is_none_is_shown():
+    assert console.percent(float("nan")) == "nan"

@@ -73,6 +73,15 @@ def test_a_folder_has_one_writer(tmp_path):
         pass
 
 
+def test_a_lock_that_is_a_link_is_refused(tmp_path):
+    (tmp_path / "mine").write_text("mine")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / ".lock").symlink_to(tmp_path / "mine")
+    with pytest.raises(OSError, match=r"run/\.lock"), locked(tmp_path / "run"):
+        pass
+    assert (tmp_path / "mine").read_text() == "mine"
+
+
 def test_a_lock_left_by_a_crash_locks_nothing(tmp_path):
     code = (
         "import pathlib, sys, keras_lstm.core.files as files\n"

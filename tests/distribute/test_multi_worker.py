@@ -249,6 +249,11 @@ def test_a_worker_alone_may_be_stopped(tmp_path, cluster):
             '{"type": "ps", "index": 0}}',
             "task type ps is neither chief nor worker",
         ),
+        (
+            '{"cluster": {"worker": {"a:1": 0, "b:1": 1}}, "task": '
+            '{"type": "worker", "index": 0}}',
+            "TypeError: worker must be list",
+        ),
     ],
 )
 @pytest.mark.parametrize("name", ["auto", "multi_worker"])

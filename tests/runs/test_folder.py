@@ -62,6 +62,13 @@ def test_a_folder_without_a_run_may_begin_one(tmp_path):
     RunFolder(tmp_path).check(resume=True)
 
 
+def test_a_link_to_nowhere_is_no_folder(tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "none")
+    for path in (tmp_path / "link", tmp_path / "link" / "below"):
+        with pytest.raises(InputError, match="`run_dir` must be a folder"):
+            RunFolder(path).check(resume=False)
+
+
 def test_a_run_goes_on_with_its_own_options(run_dir):
     assert RunFolder(run_dir).read_config() == CONFIG
     assert RunFolder(run_dir).finished_reason(CONFIG) is None

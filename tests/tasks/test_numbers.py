@@ -1,3 +1,5 @@
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -95,6 +97,22 @@ def test_what_is_read_is_written_in_the_same_notation(value, form):
 def test_a_symbol_that_is_none_is_shown():
     number = read_number("7", TASK, True)
     assert _format(np.array([1, -1, 0]), number, 2) == "0 ? 1"
+
+
+def test_a_number_too_long_for_decimal_is_shown_as_symbols():
+    ternary = np.resize([2, 1, 0], 5000)
+    number = Number("1", "decimal", 1, 5000)
+    assert _format(ternary, number, 3) == " ".join(map(str, ternary[::-1]))
+
+
+def test_the_limit_of_python_is_the_limit():
+    before = sys.get_int_max_str_digits()
+    sys.set_int_max_str_digits(640)
+    try:
+        with pytest.raises(InputError, match="more than 640 digits"):
+            read("9" * 641)
+    finally:
+        sys.set_int_max_str_digits(before)
 
 
 @pytest.mark.parametrize("task", [Increment, Decrement, Add, Parity])
