@@ -53,7 +53,18 @@ def one_line(text: str) -> str:
         Printable text of about 2,000 characters at most. A longer one loses
         its middle.
     """
-    text = _shortened(text, _MAX_MESSAGE)
+    return escaped(_shortened(text, _MAX_MESSAGE))
+
+
+def escaped(text: str) -> str:
+    """Escape line breaks, control characters and the like.
+
+    Args:
+        text: any text, such as the name of a file.
+
+    Returns:
+        Printable text on one line.
+    """
     if text.isprintable():
         return text
     return "".join(

@@ -3,13 +3,14 @@
 import codecs
 import contextlib
 import dataclasses
+import os
 import pathlib
 import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from keras_lstm.core.errors import InputError, shown
+from keras_lstm.core.errors import InputError, escaped, shown
 from keras_lstm.tasks.notation import Notation, Query
 from keras_lstm.tasks.task import Task
 
@@ -48,7 +49,9 @@ class Line:
     @property
     def place(self) -> str:
         """Source and line number for messages; empty for an argument."""
-        return f"{self.source}, line {self.number}" if self.source else ""
+        if not self.source:
+            return ""
+        return f"{escaped(self.source)}, line {self.number}"
 
     @property
     def origin(self) -> dict[str, Any]:
@@ -159,6 +162,10 @@ def _open_input(argument: str) -> Iterator[Any]:
             "input=-"
         )
     else:
+        # Whoever made the pipe may have set it so that it seems to end where
+        # nothing is there yet.
+        with contextlib.suppress(OSError):
+            os.set_blocking(sys.stdin.fileno(), True)
         yield sys.stdin.buffer
 
 

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from keras_lstm.core.console import percent
-from keras_lstm.core.errors import InputError, described
+from keras_lstm.core.errors import InputError, described, escaped
 from keras_lstm.core.files import open_regular
 
 _MAX_SHOWN = 40
@@ -175,10 +175,11 @@ class ArrayNotation(Notation):
 
 def _describe_labels(query: Query, label: Any, probability: Any) -> Described:
     fields: dict[str, Any] = {"input": query.text}
-    place = query.text
+    # The name of a file may hold line breaks.
+    place = escaped(query.text)
     if query.index is not None:
         fields["index"] = query.index
-        place = f"{query.text}[{query.index}]"
+        place = f"{place}[{query.index}]"
     if np.ndim(label):
         fields["classes"] = label.tolist()
         output = " ".join(map(str, label.tolist()))

@@ -20,6 +20,7 @@ from keras_lstm.presets import get_preset
 from keras_lstm.tasks.image_files import read_images
 from keras_lstm.tasks.image_rows import ImageRows
 from keras_lstm.tasks.increment import Increment
+from keras_lstm.tasks.notation import ArrayNotation, Query
 from keras_lstm.training.train import train
 
 
@@ -285,6 +286,41 @@ def test_whoever_writes_into_a_pipe_is_answered_at_once(runs):
             assert line == f"{number} ? {number + 1}  right\n"
         process.stdin.close()
         assert process.wait() == 0
+
+
+def test_a_pipe_that_does_not_wait_is_read_to_its_end(monkeypatch):
+    reading, writing = os.pipe()
+    os.set_blocking(reading, False)
+    with (
+        open(reading) as stdin,
+        open(writing, "w") as pipe,
+        concurrent.futures.ThreadPoolExecutor() as pool,
+    ):
+        monkeypatch.setattr(sys, "stdin", stdin)
+        lines = read_lines(["-"])
+        assert next(lines) == []
+        first = pool.submit(next, lines)
+        pipe.write("5\n")
+        pipe.close()
+        assert [line.text for line in first.result()] == ["5"]
+        assert os.get_blocking(reading)
+
+
+def test_the_name_of_a_file_is_one_line(tmp_path):
+    path = tmp_path / "a\nb\x1b[2J"
+    path.write_text("5\n")
+    _, (line,), *_ = read_lines([f"@{path}"])
+    assert line.place == f"{tmp_path}/a\\nb\\x1b[2J, line 1"
+    assert line.origin == {"source": str(path), "line": 1}
+
+
+def test_a_label_without_a_probability_is_no_error():
+    queries = ArrayNotation((1,)).describe(
+        [Query("a\nb", np.zeros(1), 1)], np.array([-1]), np.array([np.nan])
+    )
+    ((text, fields),) = queries
+    assert text == "a\\nb → -1  (nan)"
+    assert fields == {"input": "a\nb", "class": -1, "probability": None}
 
 
 def test_a_pipe_may_stand_for_a_file(runs, tmp_path, capsys):
