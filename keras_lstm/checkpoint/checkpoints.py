@@ -71,15 +71,18 @@ def read_checkpoint(path: pathlib.Path) -> Checkpoint:
     """
     try:
         with open_regular(path) as file:
-            content = memoryview(file.read())
-        if hashlib.sha256(content[_DIGEST:]).digest() != content[:_DIGEST]:
-            raise CheckpointError(f"{path} is damaged")
+            digest = file.read(_DIGEST)
+            # A damaged file of any size takes no memory.
+            if hashlib.file_digest(file, "sha256").digest() != digest:
+                raise CheckpointError(f"{path} is damaged")
+            file.seek(_DIGEST)
+            content = file.read()
         # The digest vouches for the rest of the file: no further checks.
-        size = int.from_bytes(content[_DIGEST : _DIGEST + 8], "little")
-        header = json.loads(bytes(content[_DIGEST + 8 :][:size]))
+        size = int.from_bytes(content[:8], "little")
+        header = json.loads(content[8:][:size])
         saved = json.loads(header["__metadata__"]["checkpoint"])
         check_version(saved["keras_lstm"], "checkpoint", path)
-        arrays = safetensors.numpy.load(bytes(content[_DIGEST:]))
+        arrays = safetensors.numpy.load(content)
         step, state = saved["step"], _unpack(saved["state"], arrays)
     except InputError:
         raise

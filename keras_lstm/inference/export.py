@@ -260,12 +260,15 @@ def check_export(
             f"format={format_name}"
         )
     try:
+        # None of the formats' packages writes to other paths.
+        str(path).encode()
         target = path.resolve()
         exists = target.exists()
         above = next(x for x in (target, *target.parents) if x.exists())
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, UnicodeEncodeError) as error:
         raise InputError(
-            f"`output` must be a path. Received: output={path} ({error})"
+            f"`output` must be a path in UTF-8. Received: output={path} "
+            f"({error})"
         ) from None
     if not exists:
         if not above.is_dir():

@@ -314,12 +314,14 @@ class TransducerTask(Task):
         """Return a sequence as text, most significant symbol first.
 
         Args:
-            symbols: `(timesteps,)`, least significant first.
+            symbols: `(timesteps,)`, least significant first; -1 where a logit
+                is NaN.
 
         Returns:
-            The digits without separators.
+            The digits without separators, "?" for -1.
         """
-        return "".join(np.asarray(symbols)[::-1].astype(str))
+        digits = np.asarray(symbols)[::-1].tolist()
+        return "".join("?" if each < 0 else str(each) for each in digits)
 
     # The examples.
 

@@ -68,7 +68,7 @@ def failures_markdown(task: TransducerTask, failures: Sequence[Failure]) -> str:
     for failure in failures:
         wrong = failure.prediction != failure.target
         marked = "".join(
-            f"**{symbol}**" if is_wrong else str(symbol)
+            f"**{task.text_of([symbol])}**" if is_wrong else str(symbol)
             for symbol, is_wrong in zip(
                 failure.prediction[::-1], wrong[::-1], strict=True
             )
@@ -260,7 +260,8 @@ def _failure_table(
 def _numbered(task: TransducerTask, symbols: Any) -> str:
     """Return a sequence as text, and the number it stands for if short."""
     text = task.text_of(symbols)
-    if task.num_symbols != 2 or task.num_classes != 2 or len(text) > 64:
+    is_binary = task.num_symbols == task.num_classes == 2
+    if not is_binary or "?" in text or len(text) > 64:
         return _short(text)
     return f"{text} ({int(text, 2):,})"
 

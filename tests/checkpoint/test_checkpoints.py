@@ -1,5 +1,6 @@
 import hashlib
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -127,6 +128,18 @@ def test_none_that_is_usable_is_one_line(folder):
         CheckpointFolder(folder.folder).newest()
     assert str(info.value).count("is damaged") == 3
     assert "\n" not in str(info.value)
+
+
+def test_a_damaged_one_takes_no_memory(tmp_path):
+    path = tmp_path / "step-000000001.ckpt"
+    with path.open("wb") as file:
+        file.truncate(2**26)
+    tracemalloc.start()
+    with pytest.raises(CheckpointError, match="is damaged"):
+        read_checkpoint(path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2**21
 
 
 def test_a_newer_version_is_refused(folder, monkeypatch):

@@ -197,7 +197,7 @@ def test_nothing_but_such_a_model_is_replaced(tmp_path, format_name):
             check_export(format_name, path, overwrite=True)
     with pytest.raises(InputError, match="`output` must not be below a file"):
         check_export(format_name, folder / "chapter.tex" / f"model{suffix}")
-    with pytest.raises(InputError, match="`output` must be a path"):
+    with pytest.raises(InputError, match="`output` must be a path in UTF-8"):
         check_export(format_name, tmp_path / f"{'a' * 300}{suffix}")
 
 

@@ -3,7 +3,11 @@ import dataclasses
 import numpy as np
 
 from keras_lstm.tasks.increment import Increment
-from keras_lstm.verification.reporting import check_text, failures_csv
+from keras_lstm.verification.reporting import (
+    check_text,
+    failures_csv,
+    failures_markdown,
+)
 from keras_lstm.verification.verify import (
     Coverage,
     Failure,
@@ -61,6 +65,16 @@ def test_wrong_answers_come_first_and_are_marked():
         "2 of 15 answers are wrong (all inputs).",
         "Smallest margin: -1.5, at input 0111.",
     ]
+
+
+def test_an_answer_that_is_none_is_shown():
+    failure = dataclasses.replace(
+        failure_of(7, 0b1010), prediction=np.array([-1, 0, -1, 1])
+    )
+    lines = check_text(TASK, check_of([failure], 1), "").splitlines()
+    assert lines[5] == "0111 (7)  1000 (8)  1?0?        .^.^"
+    assert "0111,1000,1?0?,.^.^," in failures_csv(TASK, [failure])
+    assert "| 1**?**0**?** |" in failures_markdown(TASK, [failure])
 
 
 def test_twenty_rows_are_shown_and_the_rest_is_counted():
