@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import fcntl
+import io
 import os
 import pathlib
 import shutil
@@ -105,7 +106,7 @@ def write_bytes(path: pathlib.Path, *parts: bytes) -> None:
 
 
 @contextlib.contextmanager
-def open_regular(path: pathlib.Path) -> Iterator[IO[bytes]]:
+def open_regular(path: pathlib.Path) -> Iterator[io.BufferedReader]:
     """Open a regular file to read bytes.
 
     A pipe would wait for a writer, and a device may have no end.

@@ -68,7 +68,7 @@ def failures_markdown(task: TransducerTask, failures: Sequence[Failure]) -> str:
     for failure in failures:
         wrong = failure.prediction != failure.target
         marked = "".join(
-            f"**{task.text_of([symbol])}**" if is_wrong else str(symbol)
+            f"**{'?' if symbol < 0 else symbol}**" if is_wrong else str(symbol)
             for symbol, is_wrong in zip(
                 failure.prediction[::-1], wrong[::-1], strict=True
             )

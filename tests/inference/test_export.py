@@ -199,6 +199,8 @@ def test_nothing_but_such_a_model_is_replaced(tmp_path, format_name):
         check_export(format_name, folder / "chapter.tex" / f"model{suffix}")
     with pytest.raises(InputError, match="`output` must be a path in UTF-8"):
         check_export(format_name, tmp_path / f"{'a' * 300}{suffix}")
+    with pytest.raises(InputError, match="surrogates not allowed"):
+        check_export(format_name, tmp_path / "\udcff" / f"model{suffix}")
 
 
 def test_what_a_link_names_is_replaced(tmp_path):
