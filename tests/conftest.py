@@ -78,6 +78,16 @@ class Copy(TransducerTask):
 @pytest.fixture
 def copier():
     """Return a network with weights set by hand to copy, and its task."""
+    return _make_copier()
+
+
+@pytest.fixture(scope="module")
+def copier_of_module():
+    """Return what `copier` does; a module's tests must not change it."""
+    return _make_copier()
+
+
+def _make_copier():
     task = Copy(num_bits=10)
     model = build_model(
         task, ModelConfig(units=1, num_layers=1, embedding_dim=1)

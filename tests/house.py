@@ -51,8 +51,11 @@ NAMESPACES = (
 )
 NUM_TOP_NAMES = range(15, 26)
 
-TRUSTED = ("certificate", "propagation", "intervals")
-UNTRUSTED = ("search", "regularization")
+TRUSTED = (
+    *("certificate", "propagation", "intervals"),
+    *("ellipsoids", "affine"),
+)
+UNTRUSTED = ("search", "regularization", "ellipsoid_search", "partition")
 
 HEAVY = (
     "tensorflow",

@@ -69,6 +69,10 @@ FILES |= {
     "from .search import find_proof as find_proof\n",
     "proof/certificate.py": "from made_up.proof.intervals import step\n"
     "from made_up.proof.propagation import walk\nProof = step\n",
+    "proof/affine.py": "import made_up.proof.intervals\n",
+    "proof/ellipsoids.py": "import made_up.proof.affine\n",
+    "proof/partition.py": "import made_up.proof.intervals\n",
+    "proof/ellipsoid_search.py": "import made_up.proof.partition\n",
     "proof/intervals.py": "def step():\n    pass\n",
     "proof/propagation.py": "walk: int = 1\n",
     "proof/regularization.py": "import made_up.proof.intervals\n",

@@ -34,7 +34,7 @@ import dataclasses
 import functools
 import hashlib
 import json
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 import numpy as np
@@ -91,6 +91,8 @@ class Proof:
             other after reading each symbol, `(boxes, num_symbols)`.
     """
 
+    domain: ClassVar[str] = "boxes"
+
     weights_sha256: str
     next_state: list[list[int]]
     output: list[list[int]]
@@ -125,7 +127,7 @@ class Proof:
                 )
             ],
         }
-        return json.dumps({"checksum": _checksum(content), **content}) + "\n"
+        return json.dumps({"checksum": checksum_of(content), **content}) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> "Proof":
@@ -149,7 +151,7 @@ class Proof:
             ) from None
         _check_types(content)
         checksum = content.pop("checksum")
-        if checksum != _checksum(content):
+        if checksum != checksum_of(content):
             raise ProofError("this proof was changed: its checksum is wrong")
         boxes = content["boxes"]
         return cls(
@@ -420,7 +422,8 @@ def _check_list(value: Any, kind: type, name: str) -> None:
         )
 
 
-def _checksum(content: Any) -> str:
+def checksum_of(content: Any) -> str:
+    """Return the SHA-256 hex digest of a proof's contents as JSON."""
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 

@@ -16,8 +16,8 @@ from keras_lstm.models.weights import read_weights
 from keras_lstm.proof.certificate import (
     Proof,
     ProofError,
-    _checksum,
     check_proof,
+    checksum_of,
 )
 from keras_lstm.proof.intervals import Interval
 from keras_lstm.proof.propagation import read_symbol, smallest_margins
@@ -234,7 +234,7 @@ def test_boxes_that_prove_nothing_are_rejected_whatever_the_checksum(proved):
             content["boxes"][box][name] = (
                 value(old) if callable(value) else value
             )
-        return {"checksum": _checksum(content), **content}
+        return {"checksum": checksum_of(content), **content}
 
     def moved(by):
         return lambda values: [values[0] + by, *values[1:]]
@@ -265,7 +265,7 @@ def test_boxes_that_prove_nothing_are_rejected_whatever_the_checksum(proved):
             check_proof(model, task, mutant)
     empty = json.loads(search.proof.to_json()) | {"boxes": []}
     del empty["checksum"]
-    text = json.dumps({"checksum": _checksum(empty), **empty})
+    text = json.dumps({"checksum": checksum_of(empty), **empty})
     with pytest.raises(ProofError):
         check_proof(model, task, Proof.from_json(text))
 

@@ -15,8 +15,8 @@ from keras_lstm.models.weights import read_weights
 from keras_lstm.proof.certificate import (
     Proof,
     ProofError,
-    _checksum,
     check_proof,
+    checksum_of,
 )
 from keras_lstm.proof.search import find_proof
 from keras_lstm.tasks.increment import Add, Decrement, Increment
@@ -41,7 +41,7 @@ def write(run_dir, model, task, content):
 
 def write_proof(run_dir, content):
     content = {k: v for k, v in content.items() if k != "checksum"}
-    content = {"checksum": _checksum(content), **content}
+    content = {"checksum": checksum_of(content), **content}
     (run_dir / "proof.json").write_text(json.dumps(content))
 
 
