@@ -160,6 +160,8 @@ def verify_command(arguments: argparse.Namespace) -> int:
 def prove_command(arguments: argparse.Namespace) -> int:
     """Run `keras-lstm prove`; return the exit code."""
     machine = read_run_of(arguments.run_dir, arguments.task).machine_to_prove()
+    if arguments.repair and arguments.ellipsoids:
+        raise InputError("`ellipsoids` must not be given with `repair`")
     if arguments.repair:
         return _repair(arguments, machine)
     if arguments.output is not None:
@@ -169,7 +171,7 @@ def prove_command(arguments: argparse.Namespace) -> int:
         from keras_lstm.runs.run import load_run
         from keras_lstm.verification.reporting import proof_text
     run = load_run(arguments.run_dir)
-    search, checks, report = prove_run(run)
+    search, checks, report = prove_run(run, arguments.ellipsoids)
     _print_result(
         arguments,
         report,

@@ -295,6 +295,13 @@ def _add_prove(subparsers: Any) -> None:
         "into a new run folder",
     )
     parser.add_argument(
+        "--ellipsoids",
+        action="store_true",
+        help="if boxes do not prove the model, search for ellipsoids, which "
+        "may for a model that was not trained for a proof, for at most about "
+        "10 minutes",
+    )
+    parser.add_argument(
         "--output",
         metavar="DIR",
         type=parse_path,

@@ -224,3 +224,44 @@ def _join(forms: tuple[Form, ...]) -> Form:
         np.concatenate([form.generators for form in forms], 1),
         np.concatenate([form.error for form in forms], 1),
     )
+
+
+def distances(h: Form, centers: Array, to_noise: Array) -> Array:
+    """Return upper bounds on the distance of h from the centers of nodes.
+
+    Args:
+        h: the bounds on h, in `rows` rows.
+        centers: the centers, `(rows, units)`.
+        to_noise: inverse of each node's basis, `(rows, units, units)`.
+
+    Returns:
+        Bounds on the distance in multiples of the basis, `(rows,)`.
+    """
+    offset = np.einsum("rij,rj->ri", to_noise, h.middle - centers)
+    return (
+        np.linalg.norm(offset, axis=1)
+        + _spectral_norms(to_noise @ h.generators)
+        + np.sqrt(
+            np.einsum(
+                "ri,rij,rj->r",
+                h.error,
+                np.abs(np.swapaxes(to_noise, 1, 2) @ to_noise),
+                h.error,
+            )
+        )
+    )
+
+
+def _spectral_norms(matrices: Array) -> Array:
+    """Return upper bounds on the spectral norm of each matrix.
+
+    The eigenvalues of `A A^T` are not negative, so the largest is at most the
+    k-th root of the sum of their k-th powers, which is a trace.
+    """
+    powers = matrices @ np.swapaxes(matrices, 1, 2)
+    scale = np.trace(powers, axis1=1, axis2=2) + 1e-300
+    powers /= scale[:, np.newaxis, np.newaxis]
+    for _ in range(4):
+        powers = powers @ powers
+    traces = np.trace(powers, axis1=1, axis2=2)
+    return np.sqrt(scale * traces ** (1 / 16))

@@ -143,12 +143,7 @@ class Proof:
             ProofError: if `text` is not such a proof, or its checksum does
                 not match.
         """
-        try:
-            content = json.loads(text)
-        except (RecursionError, ValueError) as error:
-            raise ProofError(
-                f"this is not a proof ({type(error).__name__}: {error})"
-            ) from None
+        content = parse(text)
         _check_types(content)
         checksum = content.pop("checksum")
         if checksum != checksum_of(content):
@@ -379,7 +374,36 @@ def _check_types(content: Any) -> None:
     Raises:
         ProofError: if they are not; the message names the place.
     """
-    _check_keys(content, _FIELDS, "the proof")
+    check_keys(content, _FIELDS, "the proof")
+    check_strings_and_tables(content)
+    if type(content["boxes"]) is not list or not content["boxes"]:
+        raise ProofError("this is not a proof: `boxes` is no list of boxes")
+    lengths = None
+    for box in content["boxes"]:
+        check_keys(box, _BOX_FIELDS, "a box")
+        check_list([box["state"]], int, "state")
+        for name in ("last_symbols", "successors"):
+            check_list(box[name], int, name)
+        for name in ("low", "high", "margins"):
+            check_list(box[name], float, name)
+        found = [len(box[n]) for n in ("low", "high", "margins", "successors")]
+        if lengths not in (None, found):
+            raise ProofError("this is not a proof: boxes differ in length")
+        lengths = found
+
+
+def parse(text: str) -> Any:
+    """Return what JSON text holds; raise ProofError if it is not JSON."""
+    try:
+        return json.loads(text)
+    except (RecursionError, ValueError) as error:
+        raise ProofError(
+            f"this is not a proof ({type(error).__name__}: {error})"
+        ) from None
+
+
+def check_strings_and_tables(content: Any) -> None:
+    """Raise ProofError if digests or the machine's tables are malformed."""
     for name in ("checksum", "weights_sha256"):
         if type(content[name]) is not str:
             raise ProofError(f"this is not a proof: `{name}` is no string")
@@ -388,31 +412,18 @@ def _check_types(content: Any) -> None:
         if type(rows) is not list or not rows:
             raise ProofError(f"this is not a proof: `{name}` is no table")
         for row in rows:
-            _check_list(row, int, name)
-    if type(content["boxes"]) is not list or not content["boxes"]:
-        raise ProofError("this is not a proof: `boxes` is no list of boxes")
-    lengths = None
-    for box in content["boxes"]:
-        _check_keys(box, _BOX_FIELDS, "a box")
-        _check_list([box["state"]], int, "state")
-        for name in ("last_symbols", "successors"):
-            _check_list(box[name], int, name)
-        for name in ("low", "high", "margins"):
-            _check_list(box[name], float, name)
-        found = [len(box[n]) for n in ("low", "high", "margins", "successors")]
-        if lengths not in (None, found):
-            raise ProofError("this is not a proof: boxes differ in length")
-        lengths = found
+            check_list(row, int, name)
 
 
-def _check_keys(value: Any, names: tuple[str, ...], what: str) -> None:
+def check_keys(value: Any, names: tuple[str, ...], what: str) -> None:
+    """Refuse what is not a mapping with these keys and no others."""
     if type(value) is not dict or sorted(value) != sorted(names):
         raise ProofError(
             f"this is not a proof: {what} must hold {', '.join(names)}"
         )
 
 
-def _check_list(value: Any, kind: type, name: str) -> None:
+def check_list(value: Any, kind: type, name: str) -> None:
     """Refuse what is not a list of floats, or of 64-bit integers."""
     good = type(value) is list and all(type(each) is kind for each in value)
     if not good or (kind is int and any(abs(each) >= 2**63 for each in value)):

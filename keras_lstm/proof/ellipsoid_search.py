@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from keras_lstm.models.weights import LSTMWeights
-from keras_lstm.proof.affine import Form, read_symbol
+from keras_lstm.proof.affine import Form, distances, read_symbol
 from keras_lstm.proof.certificate import (
     ProofError,
     provable_weights,
@@ -18,7 +18,6 @@ from keras_lstm.proof.ellipsoids import (
     EllipsoidProof,
     Integers,
     check_ellipsoids,
-    distances,
     read_nodes,
     smallest_margins,
 )
@@ -35,6 +34,7 @@ from keras_lstm.tasks.transducer import TransducerTask
 _FINENESS = Fineness(7, 1.07, 0.03)
 _MAX_WINDOWS = 512
 _MAX_ROUNDS = 400
+_MAX_SECONDS = 600.0
 _SYMBOLS_OF_BASIS = 4
 _ROWS = 128
 # Widths beyond which nothing has ever closed.
@@ -225,6 +225,7 @@ class Growth:
         self._grown = np.zeros(count)
         self._to_noise = np.linalg.inv(self.proof.bases)[self.proof.basis]
         changed = np.ones(count, bool)
+        end = time.perf_counter() + _MAX_SECONDS
         while self.rounds < _MAX_ROUNDS:
             self.rounds += 1
             self._push(np.flatnonzero(changed))
@@ -236,7 +237,7 @@ class Growth:
             if not changed.any():
                 margin = float(self._margins.min()) * (1 - 1e-6)
                 return dataclasses.replace(self.proof, margin=margin)
-            if self.proof.radii.max() > _TOO_WIDE:
+            if self.proof.radii.max() > _TOO_WIDE or time.perf_counter() > end:
                 break
             if progress is not None:
                 progress(self.rounds, _MAX_ROUNDS)

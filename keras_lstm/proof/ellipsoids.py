@@ -24,10 +24,14 @@ import numpy.typing as npt
 
 from keras_lstm.models.stock_model import check_computes_as_stock
 from keras_lstm.models.weights import LSTMWeights
-from keras_lstm.proof.affine import Form, Reading, read_symbol
+from keras_lstm.proof.affine import Form, Reading, distances, read_symbol
 from keras_lstm.proof.certificate import (
     ProofError,
+    check_keys,
+    check_list,
+    check_strings_and_tables,
     checksum_of,
+    parse,
     provable_weights,
     tables_of,
 )
@@ -46,6 +50,13 @@ _SLACK = 1e-8
 _MAX_REPEATS = 10**7
 
 Integers = npt.NDArray[np.int64]
+
+# Type and number of dimensions of each array in JSON.
+_ARRAYS: dict[str, tuple[type, int]] = {
+    **dict.fromkeys(("states", "basis", "repeats", "repeated"), (int, 1)),
+    **{"radii": (float, 1), "centers": (float, 2), "successors": (int, 2)},
+    **dict.fromkeys(("bases", "c", "entry"), (float, 3)),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,37 +133,23 @@ class EllipsoidProof:
             ProofError: if `text` is not such a proof, or its checksum does
                 not match.
         """
-        try:
-            content = json.loads(text)
-            checksum = content.pop("checksum")
-            proof = cls(
-                weights_sha256=str(content["weights_sha256"]),
-                next_state=content["next_state"],
-                output=content["output"],
-                margin=float(content["margin"]),
-                bases=np.array(content["bases"], np.float64),
-                states=np.array(content["states"], np.int64),
-                basis=np.array(content["basis"], np.int64),
-                centers=np.array(content["centers"], np.float64),
-                radii=np.array(content["radii"], np.float64),
-                c=Interval(*np.array(content["c"], np.float64)),
-                entry=Interval(*np.array(content["entry"], np.float64)),
-                successors=np.array(content["successors"], np.int64),
-                repeats=np.array(content["repeats"], np.int64),
-                repeated=np.array(content["repeated"], np.int64),
-            )
-        except (
-            *(AttributeError, IndexError, KeyError, OverflowError),
-            *(RecursionError, TypeError, ValueError),
-        ) as error:
-            raise ProofError(
-                f"this is not a proof ({type(error).__name__}: {error})"
-            ) from None
-        if content.get("domain") != cls.domain:
-            raise ProofError(f"this is not a proof by {cls.domain}")
+        content = parse(text)
+        _check_types(content)
+        checksum = content.pop("checksum")
         if checksum != checksum_of(content):
             raise ProofError("this proof was changed: its checksum is wrong")
-        return proof
+        del content["domain"]
+        arrays: dict[str, Any] = {
+            name: _read_array(content[name], kind, depth, name)
+            for name, (kind, depth) in _ARRAYS.items()
+        }
+        for name in ("c", "entry"):
+            if len(arrays[name]) != 2:
+                raise ProofError(
+                    f"this is not a proof: `{name}` is no interval"
+                )
+            arrays[name] = Interval(*arrays[name])
+        return cls(**content | arrays)
 
 
 def check_ellipsoids(
@@ -212,6 +209,40 @@ def check_nodes(
         for first in range(0, len(proof.states), 128):
             nodes = np.arange(first, min(first + 128, len(proof.states)))
             _check_reading(network, task, proof, to_noise, nodes, symbol)
+
+
+def _check_types(content: Any) -> None:
+    """Refuse JSON that has not the fields of a proof; arrays apart.
+
+    Raises:
+        ProofError: if it has not.
+    """
+    names = [field.name for field in dataclasses.fields(EllipsoidProof)]
+    check_keys(content, ("checksum", "domain", *names), "the proof")
+    if content["domain"] != EllipsoidProof.domain:
+        raise ProofError(f"this is not a proof by {EllipsoidProof.domain}")
+    check_strings_and_tables(content)
+    check_list([content["margin"]], float, "margin")
+
+
+def _read_array(value: Any, kind: type, depth: int, name: str) -> Any:
+    """Return lists in lists as an array, without a change of type.
+
+    Raises:
+        ProofError: if they are no array of that type and depth.
+    """
+    rows = [value]
+    for _ in range(depth - 1):
+        if not all(type(row) is list for row in rows):
+            raise ProofError(f"this is not a proof: `{name}` is no array")
+        rows = [each for row in rows for each in row]
+    for row in rows:
+        check_list(row, kind, name)
+    try:
+        return np.array(value, np.int64 if kind is int else np.float64)
+    # Rows of different lengths.
+    except ValueError:
+        raise ProofError(f"this is not a proof: `{name}` is no array") from None
 
 
 def _invert(bases: Array) -> Array:
@@ -332,47 +363,6 @@ def read_nodes(
     )
     c = Interval(*(bound[nodes] for bound in proof.c))
     return read_symbol(network, h, c, symbol)
-
-
-def distances(h: Form, centers: Array, to_noise: Array) -> Array:
-    """Return upper bounds on the distance of h from the centers of nodes.
-
-    Args:
-        h: the bounds on h, in `rows` rows.
-        centers: the centers, `(rows, units)`.
-        to_noise: inverse of each node's basis, `(rows, units, units)`.
-
-    Returns:
-        Bounds on the distance in multiples of the basis, `(rows,)`.
-    """
-    offset = np.einsum("rij,rj->ri", to_noise, h.middle - centers)
-    return (
-        np.linalg.norm(offset, axis=1)
-        + _spectral_norms(to_noise @ h.generators)
-        + np.sqrt(
-            np.einsum(
-                "ri,rij,rj->r",
-                h.error,
-                np.abs(np.swapaxes(to_noise, 1, 2) @ to_noise),
-                h.error,
-            )
-        )
-    )
-
-
-def _spectral_norms(matrices: Array) -> Array:
-    """Return upper bounds on the spectral norm of each matrix.
-
-    The eigenvalues of `A A^T` are not negative, so the largest is at most the
-    k-th root of the sum of their k-th powers, which is a trace.
-    """
-    powers = matrices @ np.swapaxes(matrices, 1, 2)
-    scale = np.trace(powers, axis1=1, axis2=2) + 1e-300
-    powers /= scale[:, np.newaxis, np.newaxis]
-    for _ in range(4):
-        powers = powers @ powers
-    traces = np.trace(powers, axis1=1, axis2=2)
-    return np.sqrt(scale * traces ** (1 / 16))
 
 
 def _repeat(

@@ -1,5 +1,6 @@
 """Checks of a finished run: verify, prove, evaluate."""
 
+import dataclasses
 import json
 import pathlib
 from typing import Any
@@ -7,6 +8,10 @@ from typing import Any
 from keras_lstm.core.console import ProgressBar
 from keras_lstm.core.errors import InputError
 from keras_lstm.core.files import write_text
+from keras_lstm.proof.ellipsoid_search import (
+    EllipsoidSearch,
+    find_ellipsoids,
+)
 from keras_lstm.proof.search import ProofSearch, find_proof
 from keras_lstm.runs.run import Run
 from keras_lstm.runs.saved_run import SavedRun
@@ -82,8 +87,8 @@ def verify_run(
 
 
 def prove_run(
-    run: Run,
-) -> tuple[ProofSearch, list[Verification], dict[str, Any]]:
+    run: Run, ellipsoids: bool = False
+) -> tuple[ProofSearch | EllipsoidSearch, list[Verification], dict[str, Any]]:
     """Search for a proof that a run's model is right for every length.
 
     A proof is written to `proof.json`. Without one, the model is checked at
@@ -91,6 +96,8 @@ def prove_run(
 
     Args:
         run: the run.
+        ellipsoids: whether to search for ellipsoids if there are no boxes; it
+            takes longer. Defaults to False.
 
     Returns:
         The search; the checks, none if there is a proof; and both as a
@@ -102,11 +109,15 @@ def prove_run(
     """
     task = run.machine_to_prove()
     with ProgressBar("proving") as bar:
-        search = find_proof(run.model, task, bar.update)
+        boxes = find_proof(run.model, task, bar.update)
+    search: ProofSearch | EllipsoidSearch = boxes
+    if ellipsoids and boxes.proof is None:
+        search = _find_ellipsoids(run, boxes)
     checks: list[Verification] = []
     report = {
         "task": task_name(type(task)),
         "proved": search.proof is not None,
+        "domain": search.proof.domain if search.proof else None,
         **proof_report(search),
         "model_sha256": run.model_sha256,
         "reason": search.reason or None,
@@ -135,6 +146,19 @@ def prove_run(
         symbols = checks[-1].failures[0].symbols
         report["wrong_input"] = "".join(symbols[::-1].astype(str))
     return search, checks, report
+
+
+def _find_ellipsoids(run: Run, boxes: ProofSearch) -> EllipsoidSearch:
+    """Search for ellipsoids; the result includes the search for boxes."""
+    with ProgressBar("proving with ellipsoids") as bar:
+        found = find_ellipsoids(run.model, run.machine_to_prove(), bar.update)
+    return dataclasses.replace(
+        found,
+        reason=found.reason
+        and f"{boxes.reason}; with ellipsoids, {found.reason}",
+        rounds=boxes.rounds + found.rounds,
+        seconds=boxes.seconds + found.seconds,
+    )
 
 
 def evaluate_run(

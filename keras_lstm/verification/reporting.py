@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from keras_lstm.core.console import percent
+from keras_lstm.proof.ellipsoid_search import EllipsoidSearch
 from keras_lstm.proof.search import ProofSearch
 from keras_lstm.tasks.task import Task
 from keras_lstm.tasks.transducer import TransducerTask
@@ -85,7 +86,7 @@ def failures_markdown(task: TransducerTask, failures: Sequence[Failure]) -> str:
 
 def proof_text(
     task: TransducerTask,
-    search: ProofSearch,
+    search: ProofSearch | EllipsoidSearch,
     model_sha256: str,
     checks: Sequence[Verification] = (),
 ) -> str:
@@ -106,8 +107,8 @@ def proof_text(
         return (
             f"Proved: for every {task.input_name}, of any length, this model "
             f"answers {task.target_name}.\n"
-            f"{len(proof.states)} boxes hold every state that it can reach; "
-            "over all of them the right symbol wins by at least "
+            f"{len(proof.states):,} {proof.domain} hold every state that it "
+            "can reach; over all of them the right symbol wins by at least "
             f"{search.margin:.4g}. Found and checked in {search.seconds:.2f} s."
             f"\nThe proof is of the model.keras with SHA-256 {model_sha256}."
         )
@@ -130,12 +131,12 @@ def proof_text(
     return "\n".join(lines)
 
 
-def proof_report(search: ProofSearch) -> dict[str, Any]:
+def proof_report(search: ProofSearch | EllipsoidSearch) -> dict[str, Any]:
     """Return a proof's fields of a report; empty if none was found."""
     if search.proof is None:
         return {}
     return {
-        "proof_boxes": len(search.proof.states),
+        f"proof_{search.proof.domain}": len(search.proof.states),
         "proof_margin": search.margin,
     }
 

@@ -188,6 +188,10 @@ def test_the_script_says_what_does_not_hold(tmp_path):
     for change, message in (
         ({"weights_sha256": "0" * 64}, "other weights"),
         ({"output": [[0, 1], [1, 0]]}, "it is not about increment"),
+        (
+            {"domain": "ellipsoids", "boxes": 0},
+            "not by boxes, the only ones checked here",
+        ),
     ):
         write_proof(tmp_path, content | change)
         done = run()

@@ -8,16 +8,20 @@ import tensorflow as tf
 
 from keras_lstm.models.weights import read_weights
 from keras_lstm.proof import affine
-from keras_lstm.proof.affine import Form, read_symbol
-from keras_lstm.proof.certificate import Proof, ProofError
+from keras_lstm.proof.affine import (
+    Form,
+    _spectral_norms,
+    distances,
+    read_symbol,
+)
+from keras_lstm.proof.certificate import Proof, ProofError, checksum_of
 from keras_lstm.proof.ellipsoid_search import find_ellipsoids
 from keras_lstm.proof.ellipsoids import (
     EllipsoidProof,
-    _spectral_norms,
     check_ellipsoids,
-    distances,
 )
 from keras_lstm.proof.intervals import Interval
+from keras_lstm.verification.reporting import proof_report, proof_text
 from keras_lstm.verification.verify import verify
 
 
@@ -155,6 +159,60 @@ def test_text_that_is_no_such_proof_is_refused(proved):
             EllipsoidProof.from_json(broken)
     with pytest.raises(ProofError, match="not a proof"):
         Proof.from_json(text)
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("weights_sha256", lambda value: 5),
+        ("margin", lambda value: "1.0"),
+        ("margin", lambda value: 1),
+        ("margin", lambda value: True),
+        ("states", lambda value: [float(each) for each in value]),
+        ("states", lambda value: [bool(each) for each in value]),
+        ("states", lambda value: [2**63]),
+        ("repeats", lambda value: [str(each) for each in value]),
+        ("successors", lambda value: [[0.9, 0.9] for _ in value]),
+        ("successors", lambda value: value[0]),
+        ("centers", lambda value: [*value[:-1], []]),
+        ("radii", lambda value: [int(each) for each in value]),
+        ("bases", lambda value: value[0]),
+        ("c", lambda value: [*value, value[0]]),
+        ("entry", lambda value: value[:1]),
+        ("next_state", lambda value: [[0.0, 0.0]]),
+        ("output", lambda value: {}),
+    ],
+)
+def test_types_are_checked_not_coerced(proved, name, change):
+    content = json.loads(proved[2].proof.to_json())
+    del content["checksum"]
+    content[name] = change(content[name])
+    text = json.dumps({"checksum": checksum_of(content)} | content)
+    with pytest.raises(ProofError, match=f"not a proof: `{name}` is no "):
+        EllipsoidProof.from_json(text)
+
+
+def test_a_search_out_of_time_says_how_far_it_came(copier, monkeypatch):
+    monkeypatch.setattr("keras_lstm.proof.ellipsoid_search._MAX_SECONDS", 0.0)
+    monkeypatch.setattr(
+        "keras_lstm.proof.ellipsoid_search.Growth._grow",
+        lambda self: np.ones(len(self.proof.states), bool),
+    )
+    search = find_ellipsoids(*copier)
+    assert search.proof is None
+    assert (search.rounds, search.margin) == (1, 0.0)
+    assert search.reason.startswith("after 1 rounds ")
+
+
+def test_the_text_says_what_holds_the_states(proved):
+    _, task, search = proved
+    count = len(search.proof.states)
+    text = proof_text(task, search, "0" * 64)
+    assert f"\n{count:,} ellipsoids hold every state that it can reach" in text
+    assert proof_report(search) == {
+        "proof_ellipsoids": count,
+        "proof_margin": search.margin,
+    }
 
 
 @pytest.mark.parametrize(

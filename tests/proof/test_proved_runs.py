@@ -12,6 +12,8 @@ from keras_lstm.cli import main
 from keras_lstm.monitoring.pictures import plot_proof
 from keras_lstm.presets import get_preset
 from keras_lstm.proof.certificate import Proof, ProofError, check_proof
+from keras_lstm.proof.ellipsoid_search import EllipsoidSearch
+from keras_lstm.proof.ellipsoids import EllipsoidProof, check_ellipsoids
 from keras_lstm.runs.report import StopReason
 from keras_lstm.runs.run import load_run
 from keras_lstm.tasks.image_rows import ImageRows
@@ -95,6 +97,7 @@ def test_prove_prints_json(proved_run, capsys):
     assert (report["task"], report["proved"]) == ("increment", True)
     assert report["proof_margin"] > 0
     assert report["reason"] is None
+    assert report["domain"] == "boxes"
 
 
 def test_other_weights_do_not_go_with_the_proof(proved_run):
@@ -121,6 +124,31 @@ def test_without_a_proof_wrong_inputs_are_looked_for(
     out = capsys.readouterr().out
     assert out.startswith("No proof was found: in round ")
     assert "0 of 255 answers are wrong at 8 bits (all inputs)." in out
+
+
+def test_ellipsoids_are_tried_on_request(unproved_run, monkeypatch, capsys):
+    asked = []
+
+    def find_none(model, task, progress):
+        asked.append(task)
+        return EllipsoidSearch(None, 0.0, "none closed", 3, 1.5)
+
+    monkeypatch.setattr("keras_lstm.runs.checks._LENGTHS_TO_FAIL_AT", ())
+    monkeypatch.setattr("keras_lstm.runs.checks.find_ellipsoids", find_none)
+    command = ["prove", str(unproved_run), "--json"]
+    assert main(command) == 1
+    report = json.loads(capsys.readouterr().out)
+    assert asked == []
+    assert main([*command, "--ellipsoids"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert [task.name for task in asked] == ["increment"]
+    assert (found["proved"], found["domain"]) == (False, None)
+    assert found["reason"] == (
+        f"{report['reason']}; with ellipsoids, none closed"
+    )
+    assert found["rounds"] == report["rounds"] + 3
+    assert main([*command, "--ellipsoids", "--repair"]) == 2
+    assert "`ellipsoids` must not be given with" in capsys.readouterr().err
 
 
 def test_a_wrong_input_says_more_than_no_proof(unproved_run, tmp_path, capsys):
@@ -258,3 +286,32 @@ def test_ten_seeds_are_proved(tmp_path, task, network):
         report = train(config, tmp_path / str(seed), quiet=True).report
         assert report.proved, seed
         assert report.num_wrong == 0, seed
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [0, 5, 7])
+def test_a_network_is_proved_as_it_is(tmp_path, seed, capsys):
+    run_dir = tmp_path / "run"
+    config = get_preset("increment-noise").replace(seed=seed)
+    train(config, run_dir, quiet=True)
+    before = (run_dir / "model.keras").read_bytes()
+    capsys.readouterr()
+    assert main(["prove", str(run_dir), "--ellipsoids", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["domain"] == "ellipsoids"
+    assert (run_dir / "model.keras").read_bytes() == before
+    text = (run_dir / "proof.json").read_text()
+    assert json.loads(text)["domain"] == "ellipsoids"
+    run = load_run(run_dir)
+    proof = EllipsoidProof.from_json(text)
+    margin = check_ellipsoids(run.model, run.machine, proof)
+    assert margin == report["proof_margin"]
+    assert report["proof_ellipsoids"] == len(proof.states)
+    # The proved margin is that of the worst 20-bit number, to a few digits.
+    worst = json.loads((run_dir / "report.json").read_text())["min_margin"]
+    assert worst - 0.01 < margin <= worst
+    weights = run.model.get_weights()
+    weights[0] = weights[0] + np.float32(1e-6)
+    run.model.set_weights(weights)
+    with pytest.raises(ProofError, match="about other weights"):
+        check_ellipsoids(run.model, run.machine, proof)
