@@ -8,6 +8,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import numpy as np
 import pytest
 import tensorflow as tf
+from keras.src.trainers import trainer
 
 from keras_lstm.config import ModelConfig
 from keras_lstm.models.build import build_model
@@ -19,6 +20,16 @@ tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0],
     [tf.config.LogicalDeviceConfiguration()] * 2,
 )
+
+
+@pytest.fixture(autouse=True)
+def without_automatic_xla(monkeypatch):
+    """Compile models by XLA only where a test asks for it.
+
+    By default, Keras compiles each small model of Dense layers: seconds each.
+    The slow tests run whole programs, with Keras's default.
+    """
+    monkeypatch.setattr(trainer, "model_supports_jit", lambda model: False)
 
 
 @pytest.fixture(scope="session")
