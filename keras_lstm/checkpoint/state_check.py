@@ -34,9 +34,9 @@ def check_training_state(checkpoint: Checkpoint, what: str) -> None:
                 f"{name}={value}"
             )
     for name, is_valid in _NEWER_ENTRIES.items():
-        value = state.get(name)
-        unset = value is None and (name not in state or name in _MAY_BE_NONE)
-        if not (unset or is_valid(value)):
+        found = state.get(name)
+        unset = found is None and (name not in state or name in _MAY_BE_NONE)
+        if not (unset or is_valid(found)):
             raise InputError(
                 f"{what} must hold the state of a training. Received: "
                 f"{name}={shown(state[name])}"
