@@ -4,7 +4,7 @@ import pathlib
 
 from keras_lstm.core.errors import InputError, shown
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 _MAX_LENGTH = 100
 
 

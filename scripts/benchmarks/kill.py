@@ -34,8 +34,8 @@ FLAGS = [
     *("--counterexamples-from-epoch", "2", "--checkpoint-every-steps", "9"),
 ]
 MOMENTS = ("starting", "training", "training", "writing", "writing")
-# The fields of a report that may differ.
-TIMES = ("seconds", "resumed_from_step", "proof_seconds")
+# The fields of a report that may differ: the file of a model holds the date.
+TIMES = ("seconds", "resumed_from_step", "proof_seconds", "model_sha256")
 
 
 def start(run_dir: pathlib.Path, flags: list[str]) -> subprocess.Popen[bytes]:

@@ -32,7 +32,8 @@ def run(*arguments, **options):
 def test_a_run_from_the_shell(tmp_path):
     environment = os.environ | {"CUDA_VISIBLE_DEVICES": "-1"}
     environment.pop("TF_CPP_MIN_LOG_LEVEL", None)
-    done = run("train", "increment", *SMALL, env=environment)
+    flags = ("--preset", "increment-noise", *SMALL)
+    done = run("train", "increment", *flags, env=environment)
     assert done.returncode == 0
     # Standard output holds the result, standard error only progress.
     lines = done.stderr.splitlines()
@@ -40,7 +41,7 @@ def test_a_run_from_the_shell(tmp_path):
     assert "carry length" in done.stdout
     (run_dir,) = (tmp_path / "logs" / "increment").iterdir()
     assert done.stdout.splitlines()[-1].endswith(run_dir.name)
-    assert run_dir.name.startswith("increment-seed0-")
+    assert run_dir.name.startswith("increment-noise-seed0-")
     report = json.loads((run_dir / "report.json").read_text())
     assert f"{report['num_wrong']} of 63 answers are wrong" in done.stdout
     assert report["seconds"]["import"] > 0

@@ -129,6 +129,7 @@ def local_cluster(*arguments):
     )
 
 
+@pytest.mark.slow
 def test_a_failed_worker_restarts_the_cluster(tmp_path):
     # The second worker fails in the first two rounds.
     code = (

@@ -141,6 +141,7 @@ def test_keras_stays_within_the_boxes(proved):
             assert np.all(after <= boxes.high[target])
 
 
+@pytest.mark.slow
 def test_wrong_networks_are_never_proved(proved):
     model, task, search = proved
     small = Increment(num_bits=8)

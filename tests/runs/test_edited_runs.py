@@ -8,7 +8,7 @@ from keras_lstm.core.errors import InputError
 from keras_lstm.presets import get_preset
 from keras_lstm.runs.folder import RunFolder
 
-CONFIG = get_preset("increment").replace(epochs=3, units=8)
+CONFIG = get_preset("increment-noise").replace(epochs=3, units=8)
 
 
 @pytest.fixture
