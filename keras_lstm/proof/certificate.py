@@ -34,6 +34,7 @@ import dataclasses
 import functools
 import hashlib
 import json
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import keras
@@ -143,11 +144,7 @@ class Proof:
             ProofError: if `text` is not such a proof, or its checksum does
                 not match.
         """
-        content = parse(text)
-        _check_types(content)
-        checksum = content.pop("checksum")
-        if checksum != checksum_of(content):
-            raise ProofError("this proof was changed: its checksum is wrong")
+        content = parse(text, _check_types)
         boxes = content["boxes"]
         return cls(
             content["weights_sha256"],
@@ -191,12 +188,9 @@ def check_proof(
         InputError: if `provable_weights` refuses the model or TensorFlow, or
             the model does not compute what a stock model of its weights does.
     """
-    network = provable_weights(model, task)
-    if proof.weights_sha256 != network.digest():
-        raise ProofError("this proof is about other weights")
-    if [proof.next_state, proof.output] != tables_of(task):
-        raise ProofError("this proof is about another task")
-    check_computes_as_stock(model, network)
+    network = check_subject(
+        model, task, proof.weights_sha256, [proof.next_state, proof.output]
+    )
     _check_shapes(proof, task, state_size(network))
     next_state, output = np.array(task.next_state), np.array(task.output)
     boxes, states, count = proof.boxes, proof.states, len(proof.states)
@@ -235,8 +229,38 @@ def check_proof(
                 f"on reading {symbol}, a margin is not above 0, or unproved"
             )
     least = float(proof.margins.min())
-    _check_answers(model, task, least)
+    check_answers(model, task, least)
     return least
+
+
+def check_subject(
+    model: keras.Model,
+    task: TransducerTask,
+    weights_sha256: str,
+    tables: list[list[list[int]]],
+) -> LSTMWeights:
+    """Check that a proof, by boxes or otherwise, is about a model and a task.
+
+    Args:
+        model: as for `check_proof`.
+        task: as for `check_proof`.
+        weights_sha256: SHA-256 of the weights that the proof is about.
+        tables: the machine's two tables that it is about.
+
+    Returns:
+        The weights.
+
+    Raises:
+        ProofError: if the proof is about others.
+        InputError: as for `check_proof`.
+    """
+    network = provable_weights(model, task)
+    if weights_sha256 != network.digest():
+        raise ProofError("this proof is about other weights")
+    if tables != tables_of(task):
+        raise ProofError("this proof is about another task")
+    check_computes_as_stock(model, network)
+    return network
 
 
 @functools.cache
@@ -316,7 +340,7 @@ def provable_weights(model: keras.Model, task: TransducerTask) -> LSTMWeights:
     return network
 
 
-def _check_answers(
+def check_answers(
     model: keras.Model, task: TransducerTask, least: float
 ) -> None:
     """Ask the model a sample of what is proved.
@@ -392,14 +416,30 @@ def _check_types(content: Any) -> None:
         lengths = found
 
 
-def parse(text: str) -> Any:
-    """Return what JSON text holds; raise ProofError if it is not JSON."""
+def parse(text: str, check_types: Callable[[Any], None]) -> Any:
+    """Return the contents of a proof in JSON, without the checksum.
+
+    Args:
+        text: the JSON text.
+        check_types: function that refuses contents of other types.
+
+    Returns:
+        The contents.
+
+    Raises:
+        ProofError: if `text` is not JSON, `check_types` refuses it, or its
+            checksum does not match.
+    """
     try:
-        return json.loads(text)
+        content = json.loads(text)
     except (RecursionError, ValueError) as error:
         raise ProofError(
             f"this is not a proof ({type(error).__name__}: {error})"
         ) from None
+    check_types(content)
+    if content.pop("checksum") != checksum_of(content):
+        raise ProofError("this proof was changed: its checksum is wrong")
+    return content
 
 
 def check_strings_and_tables(content: Any) -> None:

@@ -22,18 +22,17 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from keras_lstm.models.stock_model import check_computes_as_stock
 from keras_lstm.models.weights import LSTMWeights
 from keras_lstm.proof.affine import Form, Reading, distances, read_symbol
 from keras_lstm.proof.certificate import (
     ProofError,
+    check_answers,
     check_keys,
     check_list,
     check_strings_and_tables,
+    check_subject,
     checksum_of,
     parse,
-    provable_weights,
-    tables_of,
 )
 from keras_lstm.proof.intervals import (
     Array,
@@ -133,11 +132,7 @@ class EllipsoidProof:
             ProofError: if `text` is not such a proof, or its checksum does
                 not match.
         """
-        content = parse(text)
-        _check_types(content)
-        checksum = content.pop("checksum")
-        if checksum != checksum_of(content):
-            raise ProofError("this proof was changed: its checksum is wrong")
+        content = parse(text, _check_types)
         del content["domain"]
         arrays: dict[str, Any] = {
             name: _read_array(content[name], kind, depth, name)
@@ -178,13 +173,11 @@ def check_ellipsoids(
         InputError: if `provable_weights` refuses the model or TensorFlow, or
             the model does not compute what a stock model of its weights does.
     """
-    network = provable_weights(model, task)
-    if proof.weights_sha256 != network.digest():
-        raise ProofError("this proof is about other weights")
-    if [proof.next_state, proof.output] != tables_of(task):
-        raise ProofError("this proof is about another task")
-    check_computes_as_stock(model, network)
+    network = check_subject(
+        model, task, proof.weights_sha256, [proof.next_state, proof.output]
+    )
     check_nodes(network, task, proof)
+    check_answers(model, task, proof.margin)
     return proof.margin
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_lstm.core.errors import InputError
 from keras_lstm.models.weights import read_weights
 from keras_lstm.proof import affine
 from keras_lstm.proof.affine import (
@@ -135,6 +136,16 @@ def test_a_network_made_by_hand_is_proved(proved):
     assert search.reason == ""
     assert search.margin == check_ellipsoids(model, task, search.proof)
     assert 1.4 < search.margin <= verify(model, task).min_margin
+
+
+def test_a_patched_keras_is_noticed(proved, monkeypatch):
+    model, task, search = proved
+    call = keras.layers.Dense.call
+    monkeypatch.setattr(
+        keras.layers.Dense, "call", lambda self, x, **k: -call(self, x, **k)
+    )
+    with pytest.raises(InputError, match=r"margin of -1.* where at least 1"):
+        check_ellipsoids(model, task, search.proof)
 
 
 def test_a_proof_read_from_its_text_is_the_same(proved):
