@@ -46,6 +46,7 @@ from keras_lstm.tasks.transducer import TransducerTask
 _LARGEST = 2.0**50
 # Floating-point errors in the checks themselves are far below this.
 _SLACK = 1e-8
+# Of all nodes together: each repetition is checked one by one.
 _MAX_REPEATS = 10**7
 
 Integers = npt.NDArray[np.int64]
@@ -286,6 +287,7 @@ def _check_arrays(
         or any(array.shape != shape for array, shape in shapes)
         or any(np.any((a < 0) | (a >= end)) for a, end in ranges)
         or not all(np.all(np.abs(a) < _LARGEST) for a, _ in shapes)
+        or proof.repeats.sum() > _MAX_REPEATS
         or not np.all(proof.radii >= 0)
         or not _inside(proof.entry, proof.c)
         or not np.all(proof.entry.low <= proof.entry.high)

@@ -3,15 +3,18 @@
 import dataclasses
 import json
 import pathlib
+import time
 from typing import Any
 
 from keras_lstm.core.console import ProgressBar
 from keras_lstm.core.errors import InputError
-from keras_lstm.core.files import write_text
+from keras_lstm.core.files import read_small_text, write_text
+from keras_lstm.proof.certificate import ProofError
 from keras_lstm.proof.ellipsoid_search import (
     EllipsoidSearch,
     find_ellipsoids,
 )
+from keras_lstm.proof.ellipsoids import EllipsoidProof, check_ellipsoids
 from keras_lstm.proof.search import ProofSearch, find_proof
 from keras_lstm.runs.run import Run
 from keras_lstm.runs.saved_run import SavedRun
@@ -38,6 +41,8 @@ from keras_lstm.verification.verify import (
 
 # Without a proof, inputs of these lengths are checked for failures too.
 _LENGTHS_TO_FAIL_AT = (64, 1024)
+# Ellipsoids in JSON take tens of megabytes.
+_MAX_PROOF = 2**29
 
 
 def verify_run(
@@ -91,8 +96,10 @@ def prove_run(
 ) -> tuple[ProofSearch | EllipsoidSearch, list[Verification], dict[str, Any]]:
     """Search for a proof that a run's model is right for every length.
 
-    A proof is written to `proof.json`. Without one, the model is checked at
-    the run's own length and at greater ones, until a check finds a failure.
+    A proof is written to `proof.json`. If there are no boxes, ellipsoids that
+    are there already are checked, and kept if they hold. Without a proof, the
+    model is checked at the run's own length and at greater ones, until a check
+    finds a failure.
 
     Args:
         run: the run.
@@ -111,8 +118,13 @@ def prove_run(
     with ProgressBar("proving") as bar:
         boxes = find_proof(run.model, task, bar.update)
     search: ProofSearch | EllipsoidSearch = boxes
-    if ellipsoids and boxes.proof is None:
-        search = _find_ellipsoids(run, boxes)
+    if boxes.proof is None:
+        # A search for ellipsoids takes minutes, so those found once are kept.
+        kept = _check_kept_ellipsoids(run, boxes)
+        if kept is not None:
+            search = kept
+        elif ellipsoids:
+            search = _find_ellipsoids(run, boxes)
     checks: list[Verification] = []
     report = {
         "task": task_name(type(task)),
@@ -146,6 +158,21 @@ def prove_run(
         symbols = checks[-1].failures[0].symbols
         report["wrong_input"] = "".join(symbols[::-1].astype(str))
     return search, checks, report
+
+
+def _check_kept_ellipsoids(
+    run: Run, boxes: ProofSearch
+) -> EllipsoidSearch | None:
+    """Return the proof by ellipsoids in the folder, if it holds."""
+    start = time.perf_counter()
+    try:
+        text = read_small_text(run.folder.proof, _MAX_PROOF)
+        proof = EllipsoidProof.from_json(text)
+        margin = check_ellipsoids(run.model, run.machine_to_prove(), proof)
+    except (OSError, UnicodeDecodeError, ProofError):
+        return None
+    seconds = boxes.seconds + time.perf_counter() - start
+    return EllipsoidSearch(proof, margin, "", boxes.rounds, seconds)
 
 
 def _find_ellipsoids(run: Run, boxes: ProofSearch) -> EllipsoidSearch:

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import shutil
 
 import keras
 import numpy as np
@@ -12,8 +13,12 @@ from keras_lstm.cli import main
 from keras_lstm.monitoring.pictures import plot_proof
 from keras_lstm.presets import get_preset
 from keras_lstm.proof.certificate import Proof, ProofError, check_proof
-from keras_lstm.proof.ellipsoid_search import EllipsoidSearch
+from keras_lstm.proof.ellipsoid_search import (
+    EllipsoidSearch,
+    find_ellipsoids,
+)
 from keras_lstm.proof.ellipsoids import EllipsoidProof, check_ellipsoids
+from keras_lstm.proof.search import ProofSearch
 from keras_lstm.runs.report import StopReason
 from keras_lstm.runs.run import load_run
 from keras_lstm.tasks.image_rows import ImageRows
@@ -197,6 +202,31 @@ def test_an_old_proof_does_not_stay(unproved_run, monkeypatch):
     (unproved_run / "proof.json").write_text("about other weights")
     assert main(["prove", str(unproved_run)]) == 1
     assert not (unproved_run / "proof.json").exists()
+
+
+def test_ellipsoids_found_once_are_kept(
+    proved_run, tmp_path, monkeypatch, capsys
+):
+    run_dir = tmp_path / "run"
+    shutil.copytree(proved_run, run_dir)
+    run = load_run(run_dir)
+    found = find_ellipsoids(run.model, run.machine)
+    text = found.proof.to_json()
+    none = ProofSearch(None, 0.0, "no boxes", 1, 0.0)
+    monkeypatch.setattr("keras_lstm.runs.checks.find_proof", lambda *_: none)
+    monkeypatch.setattr("keras_lstm.runs.checks._LENGTHS_TO_FAIL_AT", ())
+    (run_dir / "proof.json").write_text(text)
+    assert main(["prove", str(run_dir), "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["domain"] == "ellipsoids"
+    assert report["proof_margin"] == found.margin
+    assert (run_dir / "proof.json").read_text() == text
+    # Another one is not.
+    (run_dir / "proof.json").write_text(
+        text.replace('"margin": ', '"margin": 1')
+    )
+    assert main(["prove", str(run_dir)]) == 1
+    assert not (run_dir / "proof.json").exists()
 
 
 @pytest.mark.parametrize("task", [Decrement, Parity, Add])
