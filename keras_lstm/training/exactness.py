@@ -50,7 +50,7 @@ def assert_resumes_exactly(
     Raises:
         InputError: if `kills` is below 1.
         AssertionError: if the results differ, a run fails or takes too long,
-            or no step is trained with `ExactResume`.
+            no step is trained with `ExactResume`, or no run was killed.
 
     Example:
 
@@ -81,16 +81,25 @@ def assert_resumes_exactly(
                 "make_training must call fit with ExactResume(folder)"
             )
         total = int((root / "whole" / _STEPS).read_text())
+        folder, killed = root / "killed", 0
         for _ in range(kills):
             # Early enough that most runs end by being killed.
             kill = (
                 int(rng.integers(1, max(2, 2 * total // (kills + 1)))),
                 float(rng.uniform(0, _MAX_DELAY)),
             )
-            if not _run(make_training, root / "killed", timeout, kill):
+            if not _run(make_training, folder, timeout, kill):
                 break
-        _run(make_training, root / "killed", timeout)
-        _compare(_read(root / "killed"), expected)
+            killed += 1
+        if not killed:
+            # It ended in the time between a step and the kill.
+            folder = root / "killed at once"
+            if not _run(make_training, folder, timeout, (1, 0.0)):
+                raise AssertionError(
+                    "the training must be killed to show anything, and was not"
+                )
+        _run(make_training, folder, timeout)
+        _compare(_read(folder), expected)
 
 
 def _run(
@@ -157,6 +166,8 @@ def _count_steps(kill: tuple[int, float] | None) -> list[int]:
             return
         count.append(self.step)
         if kill is not None and len(count) == kill[0]:
+            if not kill[1]:
+                os.kill(os.getpid(), signal.SIGKILL)
             timer = threading.Timer(
                 kill[1], os.kill, (os.getpid(), signal.SIGKILL)
             )

@@ -80,3 +80,15 @@ def test_what_is_compared():
         exactness._compare({"history": {}}, one)
     with pytest.raises(InputError, match="`kills` must be at least 1"):
         assert_resumes_exactly(train_exactly, kills=0)
+
+
+def test_a_training_that_was_never_killed_shows_nothing(monkeypatch):
+    def run(make_training, folder, timeout, kill=None):
+        folder.mkdir(exist_ok=True)
+        (folder / "steps").write_text("5")
+        return False
+
+    monkeypatch.setattr(exactness, "_run", run)
+    monkeypatch.setattr(exactness, "_read", lambda folder: {})
+    with pytest.raises(AssertionError, match="must be killed to show anything"):
+        assert_resumes_exactly(None)
