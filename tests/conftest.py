@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from keras.src.trainers import trainer
+from tensorflow.python.data.ops import dataset_ops
 
 from keras_lstm.config import ModelConfig
 from keras_lstm.models.build import build_model
@@ -30,6 +31,22 @@ def without_automatic_xla(monkeypatch):
     The slow tests run whole programs, with Keras's default.
     """
     monkeypatch.setattr(trainer, "model_supports_jit", lambda model: False)
+
+
+@pytest.fixture(autouse=True)
+def without_autotuning(monkeypatch):
+    """Turn tf.data's autotuning off: what is computed does not depend on it.
+
+    Its thread sleeps for about as long as the iterator is old, and the
+    iterator's end waits for it: seconds in a test, a third of all the time.
+    """
+
+    def apply(dataset):
+        options = tf.data.Options()
+        options.autotune.enabled = False
+        return dataset_ops._OptionsDataset(dataset, options)
+
+    monkeypatch.setattr(tf.data.Dataset, "_apply_debug_options", apply)
 
 
 @pytest.fixture(scope="session")

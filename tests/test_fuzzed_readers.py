@@ -314,7 +314,9 @@ def test_standard_input(cases, monkeypatch):
 
     def read(case):
         data, size = case
-        stream = types.SimpleNamespace(buffer=Pieces(data, size))
+        stream = types.SimpleNamespace(
+            buffer=Pieces(data, size), fileno=io.BytesIO().fileno
+        )
         monkeypatch.setattr(sys, "stdin", stream)
         lines = [line for lines in read_lines(["-"]) for line in lines]
         texts = data.removeprefix(b"\xef\xbb\xbf").split(b"\n")

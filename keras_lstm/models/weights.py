@@ -150,10 +150,6 @@ def supported_layers(
         )
     encoding, *lstms, dense = layers
     _check_encoding(encoding, num_symbols)
-    for layer in (encoding, dense):
-        # A quantized layer has other weights.
-        if layer.quantization_mode:
-            raise _unsupported(layer, _QUANTIZED)
     for layer in (encoding, *lstms, dense):
         if not _computes_with_its_weights(layer):
             raise _unsupported(layer, _REPLACED)
@@ -277,6 +273,9 @@ def _check_model(model: keras.Model) -> None:
             f"output of its last layer. Received: {model.name}"
         )
     for layer in model.layers:
+        # A quantized layer has other weights.
+        if layer.quantization_mode:
+            raise _unsupported(layer, _QUANTIZED)
         parts = [layer, getattr(layer, "cell", layer)]
         if not isinstance(layer, keras.layers.InputLayer) and any(
             part.compute_dtype != "float32"

@@ -426,8 +426,7 @@ def test_the_script_ends_all_and_tells_the_first_failure(cluster, capfd):
     )
     processes = cluster.start([sys.executable, "-c", code], 2)
     try:
-        cluster.SECONDS_TO_SEE_IT = 0.5
-        assert cluster.wait(processes) == 7
+        assert cluster.wait(processes, patience=0.5) == 7
         assert processes[0].poll() is None
     finally:
         cluster.end(processes)
