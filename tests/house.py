@@ -52,7 +52,7 @@ NAMESPACES = (
 NUM_TOP_NAMES = range(15, 26)
 
 TRUSTED = (
-    *("certificate", "propagation", "intervals"),
+    *("certificate", "propagation", "intervals", "subject", "proof_json"),
     *("ellipsoids", "affine"),
 )
 UNTRUSTED = ("search", "regularization", "ellipsoid_search", "partition")

@@ -1,10 +1,10 @@
 from .certificate import Proof as Proof
-from .certificate import ProofError as ProofError
 from .certificate import check_proof as check_proof
 from .ellipsoid_search import EllipsoidSearch as EllipsoidSearch
 from .ellipsoid_search import find_ellipsoids as find_ellipsoids
 from .ellipsoids import EllipsoidProof as EllipsoidProof
 from .ellipsoids import check_ellipsoids as check_ellipsoids
+from .proof_json import ProofError as ProofError
 from .regularization import ProofRegularization as ProofRegularization
 from .search import ProofSearch as ProofSearch
 from .search import find_proof as find_proof

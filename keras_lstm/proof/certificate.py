@@ -5,13 +5,13 @@ writes, for sequences of any length. A box is a pair of bounds on every h and
 c, and belongs to one state of the machine. `check_proof` checks the conditions
 that boxes must meet to be a proof; `find_proof` searches for such boxes.
 
-The trusted base is three modules: this one, `propagation` and `intervals`.
-They import neither `search` nor `regularization`, so a proof does not depend
-on how its boxes were found. Outside this folder, the base relies on
+The trusted base is this module, `propagation` and `intervals`, and what every
+kind of proof shares: `subject` (is it about this model?) and `proof_json`. They
+import neither `search` nor `regularization`, so a proof does not depend on how
+its boxes were found. Outside this folder, the base relies on
 `models/weights.py`, which reads the weights and refuses layers that the
 equations do not cover, and on `models/stock_model.py`, which compares the model
 with a stock model of these weights.
-
 
 The claim is about the model as `predict` runs it: in float32, on a CPU, not
 compiled by XLA. It assumes
@@ -31,45 +31,35 @@ docs/proof.md explains the idea with a picture.
 """
 
 import dataclasses
-import functools
-import hashlib
 import json
-from collections.abc import Callable
 from typing import Any, ClassVar
 
 import keras
 import numpy as np
 import numpy.typing as npt
-import tensorflow as tf
 
-from keras_lstm.core.errors import InputError
-from keras_lstm.models.logits import margins_of, sample_logits
-from keras_lstm.models.stock_model import check_computes_as_stock
-from keras_lstm.models.weights import LSTMWeights, read_weights
-from keras_lstm.proof.intervals import (
-    SIGMOID_ERROR,
-    TANH_ERROR,
-    Array,
-    Interval,
+from keras_lstm.proof.intervals import Array, Interval
+from keras_lstm.proof.proof_json import (
+    ProofError,
+    check_keys,
+    check_list,
+    check_strings_and_tables,
+    checksum_of,
+    parse,
 )
 from keras_lstm.proof.propagation import read_symbol, smallest_margins
+from keras_lstm.proof.subject import (
+    LARGEST,
+    check_answers,
+    check_subject,
+    state_size,
+)
 from keras_lstm.tasks.transducer import TransducerTask
-
-# Sums of products of numbers below this stay far from float32's maximum.
-_LARGEST = 2.0**50
-# Random sequences that a proved model is asked, and their greatest length.
-_SEQUENCES = 256
-_SYMBOLS = 32
-
 
 _FIELDS = ("checksum", "weights_sha256", "next_state", "output", "boxes")
 _BOX_FIELDS = (
     *("state", "last_symbols", "successors", "margins", "low", "high"),
 )
-
-
-class ProofError(ValueError):
-    """Error for a proof that is malformed or does not hold."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -233,145 +223,6 @@ def check_proof(
     return least
 
 
-def check_subject(
-    model: keras.Model,
-    task: TransducerTask,
-    weights_sha256: str,
-    tables: list[list[list[int]]],
-) -> LSTMWeights:
-    """Check that a proof, by boxes or otherwise, is about a model and a task.
-
-    Args:
-        model: as for `check_proof`.
-        task: as for `check_proof`.
-        weights_sha256: SHA-256 of the weights that the proof is about.
-        tables: the machine's two tables that it is about.
-
-    Returns:
-        The weights.
-
-    Raises:
-        ProofError: if the proof is about others.
-        InputError: as for `check_proof`.
-    """
-    network = provable_weights(model, task)
-    if weights_sha256 != network.digest():
-        raise ProofError("this proof is about other weights")
-    if tables != tables_of(task):
-        raise ProofError("this proof is about another task")
-    check_computes_as_stock(model, network)
-    return network
-
-
-@functools.cache
-def check_activations() -> None:
-    """Refuse a TensorFlow whose tanh or sigmoid is less accurate than allowed.
-
-    This checks a sample of the float32 numbers;
-    `scripts/benchmarks/measure_activations.py` measures all of them.
-
-    Raises:
-        InputError: if an error exceeds `TANH_ERROR` or `SIGMOID_ERROR`, or a
-            result is out of range.
-    """
-    patterns = np.random.default_rng(0).integers(2**32, size=2**18 + 7)
-    x = patterns.astype(np.uint32).view(np.float32)
-    x = np.concatenate([x[np.isfinite(x)], np.linspace(-20, 20, 2**18 + 5)])
-    x = x.astype(np.float32)
-    # TensorFlow computes the last few numbers of an array with other
-    # instructions than the rest, so rows of 7 are measured as well.
-    x = x[: len(x) // 7 * 7]
-    rows = [*np.split(x[: 7 * 4096], 4096), x[7 * 4096 :]]
-    with tf.device("CPU"):
-        found = [
-            np.concatenate([function(row).numpy() for row in rows])
-            for function in (tf.tanh, tf.sigmoid)
-        ]
-    exact = np.tanh(x.astype(np.float64))
-    half = 0.5 + 0.5 * np.tanh(0.5 * x.astype(np.float64))
-    for name, y, right, allowed, least in (
-        ("tanh", found[0], exact, TANH_ERROR, -1.0),
-        ("sigmoid", found[1], half, SIGMOID_ERROR, 0.0),
-    ):
-        error = np.max(np.abs(y - right))
-        if not (error <= allowed and y.min() >= least and y.max() <= 1):
-            raise InputError(
-                f"`tf.{name}` must be accurate to {allowed:.3g}, and stay from "
-                f"{least:.0f} to 1, for a proof. Received: an error of "
-                f"{error:.3g} in this TensorFlow"
-            )
-
-
-def provable_weights(model: keras.Model, task: TransducerTask) -> LSTMWeights:
-    """Return the weights of a model that can be proved.
-
-    Args:
-        model: model from symbols, `(batch_size, timesteps)`, to logits,
-            `(batch_size, timesteps, num_classes)`.
-        task: the machine.
-
-    Returns:
-        The weights of its layers.
-
-    Raises:
-        InputError: if `model` has unsupported layers or a last_state head, too
-            few classes, or weights that are not finite and below 2^50; or if
-            TensorFlow's tanh or sigmoid is less accurate than allowed.
-    """
-    check_activations()
-    network = read_weights(model, task.num_symbols)
-    if not network.per_step:
-        raise InputError(
-            "`model` must answer at every time step for a proof about every "
-            "length. Received: head=last_state"
-        )
-    if len(network.bias) < task.num_classes:
-        raise InputError(
-            f"`model` must have at least {task.num_classes} classes. Received: "
-            f"{len(network.bias)}"
-        )
-    for weights in network.weights():
-        allowed = np.abs(weights) < _LARGEST
-        if not allowed.all():
-            raise InputError(
-                "`model` must have finite weights of magnitude below 2^50. "
-                f"Received: {weights[~allowed][0]}"
-            )
-    return network
-
-
-def check_answers(
-    model: keras.Model, task: TransducerTask, least: float
-) -> None:
-    """Ask the model a sample of what is proved.
-
-    That Keras computes the equations of an LSTM is assumed: this notices a
-    Keras that was patched, or a `predict` that was compiled for other layers.
-
-    Raises:
-        InputError: if a margin is below `least`.
-    """
-    length = model.input_shape[1] or min(task.num_bits, _SYMBOLS)
-    rng = np.random.default_rng(0)
-    symbols = rng.integers(task.num_symbols, size=(_SEQUENCES, length))
-    logits = sample_logits(model, symbols)
-    # In float64, differences of float32 numbers are not rounded here.
-    margins = margins_of(logits.astype(np.float64), task.targets(symbols))
-    if not np.all(margins >= least):
-        raise InputError(
-            "`model` must compute what its layers and Keras's equations say. "
-            f"Received: {model.name}, with a margin of {np.min(margins):.4g} "
-            f"where at least {least:.4g} is proved"
-        )
-
-
-def tables_of(task: TransducerTask) -> list[list[list[int]]]:
-    """Return the machine's two tables as lists, as JSON holds them."""
-    return [
-        np.asarray(table).tolist() for table in (task.next_state, task.output)
-    ]
-
-
 def _check_shapes(proof: Proof, task: TransducerTask, size: int) -> None:
     """Refuse arrays of wrong shapes, or values out of range.
 
@@ -385,7 +236,7 @@ def _check_shapes(proof: Proof, task: TransducerTask, size: int) -> None:
         or proof.margins.shape != (count, task.num_symbols)
         or not _all_in(proof.states, len(task.next_state))
         or not _all_in(proof.successors, count)
-        or not np.all(proof.boxes.size < _LARGEST)
+        or not np.all(proof.boxes.size < LARGEST)
     ):
         raise ProofError(
             "this proof has arrays of wrong shapes or values out of range"
@@ -414,73 +265,6 @@ def _check_types(content: Any) -> None:
         if lengths not in (None, found):
             raise ProofError("this is not a proof: boxes differ in length")
         lengths = found
-
-
-def parse(text: str, check_types: Callable[[Any], None]) -> Any:
-    """Return the contents of a proof in JSON, without the checksum.
-
-    Args:
-        text: the JSON text.
-        check_types: function that refuses contents of other types.
-
-    Returns:
-        The contents.
-
-    Raises:
-        ProofError: if `text` is not JSON, `check_types` refuses it, or its
-            checksum does not match.
-    """
-    try:
-        content = json.loads(text)
-    except (RecursionError, ValueError) as error:
-        raise ProofError(
-            f"this is not a proof ({type(error).__name__}: {error})"
-        ) from None
-    check_types(content)
-    if content.pop("checksum") != checksum_of(content):
-        raise ProofError("this proof was changed: its checksum is wrong")
-    return content
-
-
-def check_strings_and_tables(content: Any) -> None:
-    """Raise ProofError if digests or the machine's tables are malformed."""
-    for name in ("checksum", "weights_sha256"):
-        if type(content[name]) is not str:
-            raise ProofError(f"this is not a proof: `{name}` is no string")
-    for name in ("next_state", "output"):
-        rows = content[name]
-        if type(rows) is not list or not rows:
-            raise ProofError(f"this is not a proof: `{name}` is no table")
-        for row in rows:
-            check_list(row, int, name)
-
-
-def check_keys(value: Any, names: tuple[str, ...], what: str) -> None:
-    """Refuse what is not a mapping with these keys and no others."""
-    if type(value) is not dict or sorted(value) != sorted(names):
-        raise ProofError(
-            f"this is not a proof: {what} must hold {', '.join(names)}"
-        )
-
-
-def check_list(value: Any, kind: type, name: str) -> None:
-    """Refuse what is not a list of floats, or of 64-bit integers."""
-    good = type(value) is list and all(type(each) is kind for each in value)
-    if not good or (kind is int and any(abs(each) >= 2**63 for each in value)):
-        raise ProofError(
-            f"this is not a proof: `{name}` is no list of "
-            f"{'integers' if kind is int else 'floats'}"
-        )
-
-
-def checksum_of(content: Any) -> str:
-    """Return the SHA-256 hex digest of a proof's contents as JSON."""
-    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
-
-
-def state_size(network: LSTMWeights) -> int:
-    """Return the size of a network's state: the h and c of each layer."""
-    return sum(2 * lstm.units for lstm in network.lstms)
 
 
 def _all_in(numbers: npt.NDArray[np.int64], count: int) -> bool:

@@ -9,11 +9,6 @@ import numpy as np
 
 from keras_lstm.models.weights import LSTMWeights
 from keras_lstm.proof.affine import Form, distances, read_symbol
-from keras_lstm.proof.certificate import (
-    ProofError,
-    provable_weights,
-    tables_of,
-)
 from keras_lstm.proof.ellipsoids import (
     EllipsoidProof,
     Integers,
@@ -29,6 +24,8 @@ from keras_lstm.proof.partition import (
     Partition,
     PartitionError,
 )
+from keras_lstm.proof.proof_json import ProofError
+from keras_lstm.proof.subject import provable_weights, tables_of
 from keras_lstm.tasks.transducer import TransducerTask
 
 _FINENESS = Fineness(7, 1.07, 0.03)

@@ -1,8 +1,8 @@
 """Proofs that a network is right at every length: ellipsoids that it stays in.
 
 This module and `affine` are the trusted base of these proofs, with
-`intervals`, `models/weights.py`, and what `certificate.py` shares. It imports
-no search. The claim, and what it assumes, are those of `certificate.py`.
+`intervals`, `subject`, `proof_json` and `models/weights.py`. It imports no
+search. The claim, and what it assumes, are those of `certificate.py`.
 
 Boxes prove a network only if it was trained for that. The states of any other
 network need a domain in which deviations can cancel: here the h of all layers
@@ -24,16 +24,6 @@ import numpy.typing as npt
 
 from keras_lstm.models.weights import LSTMWeights
 from keras_lstm.proof.affine import Form, Reading, distances, read_symbol
-from keras_lstm.proof.certificate import (
-    ProofError,
-    check_answers,
-    check_keys,
-    check_list,
-    check_strings_and_tables,
-    check_subject,
-    checksum_of,
-    parse,
-)
 from keras_lstm.proof.intervals import (
     Array,
     Interval,
@@ -41,6 +31,15 @@ from keras_lstm.proof.intervals import (
     rounding,
     total,
 )
+from keras_lstm.proof.proof_json import (
+    ProofError,
+    check_keys,
+    check_list,
+    check_strings_and_tables,
+    checksum_of,
+    parse,
+)
+from keras_lstm.proof.subject import check_answers, check_subject
 from keras_lstm.tasks.transducer import TransducerTask
 
 _LARGEST = 2.0**50

@@ -9,17 +9,12 @@ import numpy as np
 
 from keras_lstm.models.weights import LSTMWeights
 from keras_lstm.proof.boxes import make_boxes
-from keras_lstm.proof.certificate import (
-    Proof,
-    check_proof,
-    provable_weights,
-    state_size,
-    tables_of,
-)
+from keras_lstm.proof.certificate import Proof, check_proof
 from keras_lstm.proof.intervals import (
     Interval,
 )
 from keras_lstm.proof.propagation import read_symbol, smallest_margins
+from keras_lstm.proof.subject import provable_weights, state_size, tables_of
 from keras_lstm.tasks.transducer import TransducerTask
 
 _MAX_ROUNDS = 400

@@ -9,12 +9,12 @@ from typing import Any
 from keras_lstm.core.console import ProgressBar
 from keras_lstm.core.errors import InputError
 from keras_lstm.core.files import read_small_text, write_text
-from keras_lstm.proof.certificate import ProofError
 from keras_lstm.proof.ellipsoid_search import (
     EllipsoidSearch,
     find_ellipsoids,
 )
 from keras_lstm.proof.ellipsoids import EllipsoidProof, check_ellipsoids
+from keras_lstm.proof.proof_json import ProofError
 from keras_lstm.proof.search import ProofSearch, find_proof
 from keras_lstm.runs.run import Run
 from keras_lstm.runs.saved_run import SavedRun

@@ -28,7 +28,8 @@ from keras_lstm.distribute.strategies import (
     in_multi_worker_cluster,
 )
 from keras_lstm.models.build import build_model, copy_weights
-from keras_lstm.proof.certificate import ProofError, check_proof
+from keras_lstm.proof.certificate import check_proof
+from keras_lstm.proof.proof_json import ProofError
 from keras_lstm.proof.search import ProofSearch
 from keras_lstm.runs.folder import (
     RunFolder,

@@ -22,7 +22,6 @@ import tensorflow as tf
 
 from keras_lstm.core.errors import InputError
 from keras_lstm.models.weights import LSTMWeights
-from keras_lstm.proof.certificate import check_activations
 from keras_lstm.proof.intervals import (
     MAX_TERMS,
     SIGMOID_ERROR,
@@ -39,6 +38,7 @@ from keras_lstm.proof.intervals import (
     total,
     weighted_sum,
 )
+from keras_lstm.proof.subject import check_activations
 
 # Widths up to which groups are merged: of h, and of c relative to 1 + |c|.
 # They decide how tight the bounds are, not whether they hold.

@@ -13,13 +13,9 @@ from keras_lstm.models import stock_model
 from keras_lstm.models.build import build_model
 from keras_lstm.models.logits import margins_of
 from keras_lstm.models.weights import read_weights
-from keras_lstm.proof.certificate import (
-    Proof,
-    ProofError,
-    check_proof,
-    checksum_of,
-)
+from keras_lstm.proof.certificate import Proof, check_proof
 from keras_lstm.proof.intervals import Interval
+from keras_lstm.proof.proof_json import ProofError, checksum_of
 from keras_lstm.proof.propagation import read_symbol, smallest_margins
 from keras_lstm.proof.regularization import ProofRegularization
 from keras_lstm.proof.search import find_proof
@@ -311,7 +307,7 @@ def test_logits_as_close_as_rounding_are_not_decided(copier):
 
 @pytest.mark.parametrize("name", ["TANH_ERROR", "SIGMOID_ERROR"])
 def test_worse_activations_are_noticed(monkeypatch, copier, name):
-    from keras_lstm.proof import certificate as module
+    from keras_lstm.proof import subject as module
 
     monkeypatch.setattr(module, name, 1e-8)
     module.check_activations.cache_clear()

@@ -12,12 +12,8 @@ import numpy as np
 import pytest
 
 from keras_lstm.models.weights import read_weights
-from keras_lstm.proof.certificate import (
-    Proof,
-    ProofError,
-    check_proof,
-    checksum_of,
-)
+from keras_lstm.proof.certificate import Proof, check_proof
+from keras_lstm.proof.proof_json import ProofError, checksum_of
 from keras_lstm.proof.search import find_proof
 from keras_lstm.tasks.increment import Add, Decrement, Increment
 

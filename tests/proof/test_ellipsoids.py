@@ -15,13 +15,14 @@ from keras_lstm.proof.affine import (
     distances,
     read_symbol,
 )
-from keras_lstm.proof.certificate import Proof, ProofError, checksum_of
+from keras_lstm.proof.certificate import Proof
 from keras_lstm.proof.ellipsoid_search import find_ellipsoids
 from keras_lstm.proof.ellipsoids import (
     EllipsoidProof,
     check_ellipsoids,
 )
 from keras_lstm.proof.intervals import Interval
+from keras_lstm.proof.proof_json import ProofError, checksum_of
 from keras_lstm.verification.reporting import proof_report, proof_text
 from keras_lstm.verification.verify import verify
 

@@ -6,8 +6,9 @@ import fuzzing
 import numpy as np
 import pytest
 
-from keras_lstm.proof.certificate import Proof, ProofError
+from keras_lstm.proof.certificate import Proof
 from keras_lstm.proof.intervals import Interval
+from keras_lstm.proof.proof_json import ProofError
 
 PROOF = Proof(
     "0" * 64,

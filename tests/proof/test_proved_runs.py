@@ -12,12 +12,13 @@ import pytest
 from keras_lstm.cli import main
 from keras_lstm.monitoring.pictures import plot_proof
 from keras_lstm.presets import get_preset
-from keras_lstm.proof.certificate import Proof, ProofError, check_proof
+from keras_lstm.proof.certificate import Proof, check_proof
 from keras_lstm.proof.ellipsoid_search import (
     EllipsoidSearch,
     find_ellipsoids,
 )
 from keras_lstm.proof.ellipsoids import EllipsoidProof, check_ellipsoids
+from keras_lstm.proof.proof_json import ProofError
 from keras_lstm.proof.search import ProofSearch
 from keras_lstm.runs.report import StopReason
 from keras_lstm.runs.run import load_run

@@ -8,7 +8,7 @@ import pytest
 
 from keras_lstm.core.errors import InputError
 from keras_lstm.presets import get_preset
-from keras_lstm.proof.certificate import tables_of
+from keras_lstm.proof.subject import tables_of
 from keras_lstm.tasks.increment import Increment
 from keras_lstm.tasks.registry import get_task
 from keras_lstm.tasks.task import Split, Splits, make_splits
