@@ -260,6 +260,7 @@ def test_activations_are_measured_closely():
     assert all(row["numbers"] > 42_000_000 for row in rows)
 
 
+@pytest.mark.slow
 def test_the_peers_take_turns(tmp_path):
     """PyTorch and JAX are left out: they have their own environments."""
     sys.path.insert(0, str(BENCHMARKS))

@@ -45,6 +45,9 @@ class StopAt(keras.callbacks.Callback):
 
 def trained(config: Config, stop_at: float | None) -> keras.Model:
     """Return a network trained without a proof."""
+    if stop_at is not None:
+        # Slowly, so that the fraction is not jumped over.
+        config = config.replace(learning_rate=0.003)
     task, training = config.task, config.training
     fitted = compiled_model(config)
     splits = task.splits(config.seed)
@@ -58,7 +61,7 @@ def trained(config: Config, stop_at: float | None) -> keras.Model:
     else:
         validation = make_dataset(splits.validation, 4096).take(1)
         more = {"validation_data": validation, "callbacks": [StopAt(stop_at)]}
-        steps, epochs = 2, 75
+        steps, epochs = 2, 1000
     fitted.fit(
         data,
         epochs=epochs,

@@ -88,16 +88,27 @@ def fit(folder, stop=None, *, within=True, options=None, **arguments):
     }, resume
 
 
+AVERAGED = {"optimizer": {"use_ema": True, "ema_momentum": 0.9}}
+
+
 @pytest.mark.parametrize(
-    "options",
+    ("stop", "options"),
     [
-        {},
-        {"steps_per_execution": 2},
-        {"optimizer": {"use_ema": True, "ema_momentum": 0.9}},
+        ({"after_steps": 14}, {}),
+        ({"after_steps": 6}, {"steps_per_execution": 2}),
+        ({"after_epoch": 2}, AVERAGED),
+        *(
+            pytest.param(stop, options, marks=pytest.mark.slow)
+            for stop, options in (
+                ({"after_steps": 6}, {}),
+                ({"after_epoch": 2}, {}),
+                ({"after_steps": 14}, {"steps_per_execution": 2}),
+                ({"after_epoch": 2}, {"steps_per_execution": 2}),
+                ({"after_steps": 6}, AVERAGED),
+                ({"after_steps": 14}, AVERAGED),
+            )
+        ),
     ],
-)
-@pytest.mark.parametrize(
-    "stop", [{"after_steps": 6}, {"after_steps": 14}, {"after_epoch": 2}]
 )
 def test_a_plain_script_goes_on_as_if_never_stopped(tmp_path, options, stop):
     expected, _ = fit(tmp_path / "whole", options=dict(options))

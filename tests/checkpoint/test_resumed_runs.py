@@ -127,7 +127,8 @@ STOPS = {
 @pytest.mark.parametrize(
     "name",
     [
-        *("last_state", "digits", "num_microbatches"),
+        *("last_state", "digits"),
+        pytest.param("num_microbatches", marks=pytest.mark.slow),
         pytest.param("last_state, often", marks=pytest.mark.slow),
         pytest.param("proved", marks=pytest.mark.slow),
         pytest.param("mixed", marks=pytest.mark.slow),

@@ -45,7 +45,10 @@ def assert_near(model, other, atol=1e-5):
 
 
 @pytest.mark.parametrize("jit_compile", [False, True])
-@pytest.mark.parametrize("num_microbatches", [1, 2, 4])
+@pytest.mark.parametrize(
+    "num_microbatches",
+    [2, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 4))],
+)
 def test_microbatches_learn_what_the_whole_batch_does(
     num_microbatches, jit_compile
 ):
@@ -78,7 +81,9 @@ CONFIGS = {
 }
 
 
-@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize(
+    "jit_compile", [False, pytest.param(True, marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("name", CONFIGS)
 def test_what_is_added_to_the_loss_counts(name, jit_compile):
     config = CONFIGS[name]

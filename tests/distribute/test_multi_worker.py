@@ -399,7 +399,14 @@ def clipped(strategy, make, fix):
     return np.concatenate([w.ravel() for w in model.get_weights()])
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("global_clipnorm", "scaled"),
+        pytest.param("clipnorm", marks=pytest.mark.slow),
+        pytest.param("clipvalue", marks=pytest.mark.slow),
+    ],
+)
 def test_clipping_does_not_depend_on_replicas(mirrored, name):
     make = OPTIMIZERS[name]
     alone = clipped(tf.distribute.get_strategy(), make, fix=True)

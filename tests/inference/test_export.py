@@ -1,4 +1,5 @@
 import importlib.util
+import itertools
 import json
 import pathlib
 import shutil
@@ -111,8 +112,22 @@ def test_an_onnx_file_names_what_may_vary(tmp_path):
     assert [node.op_type for node in graph.node].count("LSTM") == 2
 
 
-@pytest.mark.parametrize("format_name", FORMATS)
-@pytest.mark.parametrize("wrong", ["predictions", "logits", "nan", "shape"])
+# One format for each change, and each format once, are quick.
+QUICK = {
+    *(("predictions", "saved_model"), ("logits", "onnx")),
+    *(("nan", "saved_model"), ("shape", "litert")),
+}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "format_name"),
+    [
+        pytest.param(*each, marks=[pytest.mark.slow] * (each not in QUICK))
+        for each in itertools.product(
+            ("predictions", "logits", "nan", "shape"), FORMATS
+        )
+    ],
+)
 def test_a_model_that_answers_otherwise_is_not_left_behind(
     tmp_path, monkeypatch, format_name, wrong
 ):

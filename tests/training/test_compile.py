@@ -87,6 +87,7 @@ def test_an_epoch_is_a_whole_number_of_calls(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_xla_learns_the_same_but_for_rounding(tmp_path):
     options = ["--num-bits", "5", "--units", "4", "--epochs", "1"]
     options += ["--steps-per-epoch", "4", "--strategy", "default"]

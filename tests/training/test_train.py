@@ -111,6 +111,7 @@ def test_training_stops_when_the_validation_part_is_right(tmp_path):
     assert result.report.stopped_because is StopReason.FULL_ACCURACY
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", [Decrement, Parity])
 def test_the_relatives_are_learned_too(tmp_path, task):
     config = get_preset("increment-noise").replace(task, num_bits=10)
@@ -135,6 +136,7 @@ def test_a_held_out_part_is_reported(tmp_path):
     assert report.optimizer_steps == 2 * 3
 
 
+@pytest.mark.slow
 def test_what_is_wrong_is_fed_back_until_nothing_is(tmp_path, capfd):
     config = small(
         head="last_state",
