@@ -1,5 +1,6 @@
 """Fixtures for all tests, and two CPU devices."""
 
+import gc
 import os
 import pathlib
 
@@ -21,6 +22,13 @@ tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0],
     [tf.config.LogicalDeviceConfiguration()] * 2,
 )
+
+
+def pytest_collection_finish(session):
+    """Keep what was imported out of garbage collection: it takes seconds."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 100)
 
 
 @pytest.fixture(autouse=True)

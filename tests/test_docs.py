@@ -25,6 +25,8 @@ NAMESPACES = [
     for name in keras_lstm.__all__
     if isinstance(getattr(keras_lstm, name), types.ModuleType)
 ]
+# Their examples train or search for longer.
+LONG = ("docs/predicting.md", "docs/proof.md", "docs/tuning.md")
 MODULES = [
     module.name
     for module in pkgutil.walk_packages(keras_lstm.__path__, "keras_lstm.")
@@ -32,7 +34,13 @@ MODULES = [
 ]
 
 
-@pytest.mark.parametrize("name", DOCUMENTS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] * (name in LONG))
+        for name in DOCUMENTS
+    ],
+)
 def test_the_snippets_of_a_document_run_from_top_to_bottom(
     tmp_path, monkeypatch, name
 ):

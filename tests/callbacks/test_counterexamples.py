@@ -138,6 +138,7 @@ def test_distinct_inputs_are_counted_exactly():
     assert feedback.num_distinct() == len(np.unique(rows, axis=0))
 
 
+@pytest.mark.slow
 def test_two_runs_do_the_same():
     def run():
         model = compiled()
@@ -159,6 +160,7 @@ def test_two_runs_do_the_same():
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.slow
 def test_replicas_train_on_what_is_wrong_too(mirrored):
     with mirrored.scope():
         model = compiled()

@@ -381,6 +381,7 @@ def test_steps_are_profiled_on_request(tmp_path, capsys):
         assert f"Received: profile_steps={wrong}" in err
 
 
+@pytest.mark.slow
 def test_keras_tuner_gives_each_trial_a_folder(tmp_path):
     def build(hp):
         return model(hp.Choice("units", [2, 3]))

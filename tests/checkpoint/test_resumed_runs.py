@@ -127,7 +127,8 @@ STOPS = {
 @pytest.mark.parametrize(
     "name",
     [
-        *("last_state", "digits"),
+        "digits",
+        pytest.param("last_state", marks=pytest.mark.slow),
         pytest.param("num_microbatches", marks=pytest.mark.slow),
         pytest.param("last_state, often", marks=pytest.mark.slow),
         pytest.param("proved", marks=pytest.mark.slow),
@@ -143,6 +144,7 @@ def test_a_training_goes_on_as_if_never_stopped(tmp_path, name):
     assert outcome(resumed) == outcome(whole)
 
 
+@pytest.mark.slow
 def test_two_replicas_go_on_as_if_never_stopped(
     tmp_path, mirrored, monkeypatch
 ):

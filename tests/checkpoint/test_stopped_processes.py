@@ -96,6 +96,7 @@ def limited(kilobytes, command, failing):
     )
 
 
+@pytest.mark.slow
 def test_a_result_that_cannot_be_written_leaves_the_one_before(
     tmp_path, capsys, monkeypatch
 ):
@@ -125,6 +126,7 @@ def test_a_result_that_cannot_be_written_leaves_the_one_before(
     assert report["epochs"] == 3
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_line_and_nothing_is_lost(tmp_path, capsys):
     run_dir = tmp_path / "run"
     short = [*SHORT, "--units", "32", "--run-dir", str(run_dir)]

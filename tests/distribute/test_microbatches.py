@@ -84,7 +84,10 @@ CONFIGS = {
 @pytest.mark.parametrize(
     "jit_compile", [False, pytest.param(True, marks=pytest.mark.slow)]
 )
-@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize(
+    "name",
+    ["early prediction", pytest.param("mixed", marks=pytest.mark.slow)],
+)
 def test_what_is_added_to_the_loss_counts(name, jit_compile):
     config = CONFIGS[name]
     whole, logs = fitted(config, steps=4)

@@ -230,14 +230,8 @@ def test_ellipsoids_found_once_are_kept(
     assert not (run_dir / "proof.json").exists()
 
 
-@pytest.mark.parametrize(
-    "task",
-    [
-        Parity,
-        pytest.param(Decrement, marks=pytest.mark.slow),
-        pytest.param(Add, marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("task", [Decrement, Parity, Add])
 def test_other_tasks_are_proved_with_no_change_but_the_task(tmp_path, task):
     config = get_preset("increment-proved").replace(task, num_bits=12)
     report = train(config, tmp_path / "run", quiet=True).report

@@ -133,6 +133,7 @@ def test_the_centers_follow_the_network():
     assert distances.min() < 0.05
 
 
+@pytest.mark.slow
 def test_replicas_train_as_one_device_does(mirrored):
     def trained(strategy):
         with strategy.scope():

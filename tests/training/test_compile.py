@@ -50,6 +50,7 @@ def test_a_warmup_needs_a_cosine():
         get_preset("digits").replace(schedule="constant", warmup_fraction=0.1)
 
 
+@pytest.mark.slow
 def test_steps_in_one_call_change_nothing_that_is_learned(tmp_path):
     config = get_preset("increment").replace(
         Increment,

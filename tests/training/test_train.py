@@ -76,6 +76,7 @@ def test_a_run_folder_holds_what_it_should(tmp_path):
     assert len(events) == 1
 
 
+@pytest.mark.slow
 def test_the_same_configuration_gives_the_same_weights(tmp_path):
     runs = [
         train(small(seed=seed), tmp_path / name, quiet=True)
@@ -164,6 +165,7 @@ def test_counterexamples_need_a_sequence_task():
         get_preset("digits").replace(counterexamples_from_epoch=1)
 
 
+@pytest.mark.slow
 def test_early_answers_are_learned_and_the_model_stays_stock(tmp_path):
     def by_step(name, **values):
         config = get_preset("digits").replace(ImageRows, epochs=12, **values)
@@ -204,6 +206,7 @@ def test_early_answers_need_one_label(values, message):
         small(early_prediction=0.3, **values)
 
 
+@pytest.mark.slow
 def test_label_smoothing_changes_the_loss(tmp_path):
     config = get_preset("digits").replace(ImageRows, epochs=1)
     losses = [

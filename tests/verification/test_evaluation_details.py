@@ -184,9 +184,8 @@ def test_bad_input_to_evaluate(digits_run, tmp_path, capsys, write_dataset):
     assert err.count("\n") == 1
 
 
-@pytest.mark.parametrize(
-    "dataset", [pytest.param("mnist", marks=pytest.mark.slow), "fashion_mnist"]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("dataset", ["mnist", "fashion_mnist"])
 def test_the_preset_takes_either_dataset(
     tmp_path, write_dataset, dataset, capsys
 ):

@@ -64,7 +64,9 @@ def brute_force(model, task):
     return numbers, wrong, margins
 
 
-@pytest.mark.parametrize("block", [4, 2**14])
+@pytest.mark.parametrize(
+    "block", [4, pytest.param(2**14, marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize(
     ("task", "config"),
     [
