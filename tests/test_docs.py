@@ -26,7 +26,10 @@ NAMESPACES = [
     if isinstance(getattr(keras_lstm, name), types.ModuleType)
 ]
 # Their examples train or search for longer.
-LONG = ("docs/predicting.md", "docs/proof.md", "docs/tuning.md")
+LONG = [
+    f"docs/{name}.md"
+    for name in ("predicting", "proof", "recipes", "tuning", "tutorials")
+]
 MODULES = [
     module.name
     for module in pkgutil.walk_packages(keras_lstm.__path__, "keras_lstm.")

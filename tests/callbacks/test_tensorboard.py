@@ -368,6 +368,7 @@ def test_images_are_shown(tmp_path):
     assert path.read_text().startswith("class\trows\timage\n")
 
 
+@pytest.mark.slow
 def test_steps_are_profiled_on_request(tmp_path, capsys):
     run_dir = tmp_path / "run"
     short = ["train", "increment", "--num-bits", "6", "--units", "4"]

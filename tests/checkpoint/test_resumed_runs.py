@@ -230,6 +230,7 @@ def set_option(run_dir, **options):
     checkpoints.write(newest, None)
 
 
+@pytest.mark.slow
 def test_more_epochs_go_on_where_the_training_ended(tmp_path):
     config = CONFIGS["digits"].replace(ImageRows, schedule="constant")
     longer = config.replace(ImageRows, epochs=5)

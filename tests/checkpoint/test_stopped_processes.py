@@ -35,7 +35,7 @@ SHORT = (
     ("signum", "code"),
     [
         (signal.SIGTERM, 143),
-        (signal.SIGINT, 130),
+        pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow),
         pytest.param(signal.SIGHUP, 129, marks=pytest.mark.slow),
     ],
 )

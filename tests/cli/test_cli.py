@@ -58,6 +58,7 @@ def test_an_exact_run_says_so_in_one_sentence(capsys):
     assert err == ""
 
 
+@pytest.mark.slow
 def test_a_task_of_ones_own_trains(tmp_path, capsys):
     (tmp_path / "negating.py").write_text(
         "import dataclasses\n"

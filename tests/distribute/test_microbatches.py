@@ -44,7 +44,9 @@ def assert_near(model, other, atol=1e-5):
         np.testing.assert_allclose(weights, near, atol=atol)
 
 
-@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize(
+    "jit_compile", [False, pytest.param(True, marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize(
     "num_microbatches",
     [2, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 4))],

@@ -152,8 +152,15 @@ def compare(case, how, mirrored, **options):
     assert {x for x in expected if not x.startswith("val_")} <= set(found)
 
 
-@pytest.mark.parametrize("how", PARTS)
-@pytest.mark.parametrize("name", ["masks", "a scalar sum", "added by example"])
+@pytest.mark.parametrize(
+    ("name", "how"),
+    [
+        ("masks", "microbatches"),
+        pytest.param("masks", "replicas", marks=pytest.mark.slow),
+        *(("a scalar sum", how) for how in PARTS),
+        *(("added by example", how) for how in PARTS),
+    ],
+)
 def test_parts_learn_what_stock_keras_does(mirrored, name, how):
     compare(CASES[name], how, mirrored)
 

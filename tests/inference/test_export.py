@@ -125,7 +125,7 @@ def test_an_onnx_file_names_what_may_vary(tmp_path):
 # LiteRT takes the longest to write.
 QUICK = {
     *(("predictions", "saved_model"), ("logits", "onnx")),
-    *(("nan", "saved_model"), ("shape", "onnx")),
+    *(("nan", "onnx"), ("shape", "onnx")),
 }
 
 

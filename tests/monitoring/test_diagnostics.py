@@ -49,6 +49,7 @@ def test_long_sequences_take_little_memory():
     assert 0 <= min(by_position) <= max(by_position) <= 1
 
 
+@pytest.mark.slow
 def test_a_narrow_domain_is_not_left():
     class AllOnes(Increment):
         domain_states = frozenset({0})

@@ -180,6 +180,7 @@ def test_early_answers_are_learned_and_the_model_stays_stock(tmp_path):
     assert early[7] > 0.9
 
 
+@pytest.mark.slow
 def test_averaged_weights_are_what_is_kept(tmp_path):
     config = get_preset("digits").replace(ImageRows, epochs=3, ema_fraction=0.2)
     result = train(config, tmp_path / "run", quiet=True)

@@ -72,12 +72,20 @@ def brute_force(model, task):
     [
         (Increment(num_bits=9), ModelConfig(units=8)),
         (Increment(num_bits=9), ModelConfig("last_state", 8)),
-        (Decrement(num_bits=8), ModelConfig(units=6, num_layers=1)),
         (Parity(num_bits=8), ModelConfig(units=6, num_layers=3)),
-        (Parity(num_bits=7), ModelConfig("last_state", 6, dropout=0.1)),
         (Keep(num_bits=5), ModelConfig(units=8, input_noise=0.1)),
-        (Keep(num_bits=5), ModelConfig("last_state", 8, layer_noise=0.1)),
         (Increment(num_bits=1), ModelConfig(units=2)),
+        *(
+            pytest.param(task, config, marks=pytest.mark.slow)
+            for task, config in (
+                (Decrement(num_bits=8), ModelConfig(units=6, num_layers=1)),
+                (Parity(num_bits=7), ModelConfig("last_state", 6, dropout=0.1)),
+                (
+                    Keep(num_bits=5),
+                    ModelConfig("last_state", 8, layer_noise=0.1),
+                ),
+            )
+        ),
     ],
 )
 def test_the_walk_finds_what_predict_says(monkeypatch, task, config, block):
@@ -111,6 +119,7 @@ def test_the_walk_finds_what_predict_says(monkeypatch, task, config, block):
     ]
 
 
+@pytest.mark.slow
 def test_a_random_sample_of_a_large_domain_agrees_with_predict():
     task = Increment(num_bits=16)
     model = half_trained(task, ModelConfig("last_state", 16), steps=60)
@@ -209,7 +218,9 @@ class Wide(TransducerTask):
     output = ((9, 0), (3, 7))
 
 
-@pytest.mark.parametrize("head", ["per_step", "last_state"])
+@pytest.mark.parametrize(
+    "head", ["per_step", pytest.param("last_state", marks=pytest.mark.slow)]
+)
 def test_a_larger_output_alphabet_is_walked(head):
     task = Wide(num_bits=20)
     config = ModelConfig(head, 4, num_layers=1)
