@@ -24,8 +24,9 @@ _watch = []
 
 
 def _on_event(event, arguments):
-    if event == "open" and _watch:
-        _watch[0](os.fsdecode(arguments[0]) if arguments else "")
+    # A file may also be opened by its number.
+    if event == "open" and _watch and isinstance(arguments[0], (str, bytes)):
+        _watch[0](os.fsdecode(arguments[0]))
 
 
 @pytest.fixture(scope="module", autouse=True)
