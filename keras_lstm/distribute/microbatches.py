@@ -410,7 +410,9 @@ def _check(
         )
     if not model.compiled:
         raise InputError("`model` must be compiled. Received: compiled=False")
-    check_own_methods(model, ("train_step", "compute_loss"))
+    check_own_methods(
+        *(model, ("train_step", "compute_loss")), "train without microbatches"
+    )
     if isinstance(
         model.distribute_strategy,
         tf.distribute.MirroredStrategy

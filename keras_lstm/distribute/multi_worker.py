@@ -154,7 +154,12 @@ def sum_losses_over_replicas(
     Raises:
         InputError: if the model has steps of its own.
     """
-    check_own_methods(model, ("train_step", "test_step", "compute_loss"))
+    check_own_methods(
+        model,
+        ("train_step", "test_step", "compute_loss"),
+        "pass trust_own_steps=True if it divides its loss by the number of "
+        "replicas",
+    )
 
     def forward(data: Any, training: bool) -> tuple[Any, Any, Any]:
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)

@@ -96,12 +96,15 @@ def check_scalar_losses(scalar_losses: str | None) -> None:
         )
 
 
-def check_own_methods(model: keras.Model, names: tuple[str, ...]) -> None:
+def check_own_methods(
+    model: keras.Model, names: tuple[str, ...], or_else: str
+) -> None:
     """Check that a model computes its steps and its loss as Keras does.
 
     Args:
         model: any model.
         names: names of the methods that must not be overridden.
+        or_else: what a user may do who cannot move the loss, for the error.
 
     Raises:
         InputError: if the model's class overrides one of them.
@@ -111,9 +114,8 @@ def check_own_methods(model: keras.Model, names: tuple[str, ...]) -> None:
             raise InputError(
                 f"`model` must not have a `{name}` of its own: what it does "
                 "with a part of a batch is not known. Move its loss to "
-                "`compile(loss=...)` or to a layer's `add_loss`, or train on "
-                f"one device without microbatches. Received: {model.name} "
-                f"({type(model).__name__})"
+                f"`compile(loss=...)` or to a layer's `add_loss`, or {or_else}. "
+                f"Received: {model.name} ({type(model).__name__})"
             )
 
 

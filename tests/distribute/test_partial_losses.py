@@ -292,13 +292,18 @@ class OwnStep(keras.Model):
 
 
 @pytest.mark.parametrize(
-    "enable",
-    [lambda model: enable_microbatches(model, 2), sum_losses_over_replicas],
+    ("enable", "or_else"),
+    [
+        (lambda model: enable_microbatches(model, 2), "without microbatches"),
+        (sum_losses_over_replicas, "pass trust_own_steps=True if it divides"),
+    ],
 )
-def test_a_step_of_the_models_own_is_refused(enable):
+def test_a_step_of_the_models_own_is_refused(enable, or_else):
     model = OwnStep()
     model.compile(loss="mse", jit_compile=False)
-    with pytest.raises(InputError, match=r"`train_step` of its own.*OwnStep"):
+    with pytest.raises(
+        InputError, match=rf"`train_step` of its own.*{or_else}.*OwnStep"
+    ):
         enable(model)
 
 
