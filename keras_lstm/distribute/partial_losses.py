@@ -114,8 +114,8 @@ def check_own_methods(
             raise InputError(
                 f"`model` must not have a `{name}` of its own: what it does "
                 "with a part of a batch is not known. Move its loss to "
-                f"`compile(loss=...)` or to a layer's `add_loss`, or {or_else}. "
-                f"Received: {model.name} ({type(model).__name__})"
+                f"`compile(loss=...)` or to a layer's `add_loss`, or {or_else}"
+                f". Received: {model.name} ({type(model).__name__})"
             )
 
 
