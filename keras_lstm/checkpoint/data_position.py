@@ -18,6 +18,8 @@ _HOW = (
 _NO_NUMBERS = (tf.string.as_datatype_enum, tf.resource.as_datatype_enum)
 # Values of `external_state_policy`.
 _IGNORE, _FAIL = 1, 2
+# What tf.data saves once for each shuffle: how often it has drawn seeds.
+_SHUFFLE_KEY = b"epoch_num_random_samples"
 
 
 class NotResumableError(InputError):
@@ -41,12 +43,14 @@ class DataOrder:
     Args:
         is_shuffled: whether each pass has its own order.
         has_iterator_state: whether tf.data can save the state of an iterator.
+        num_shuffles: number of shuffles whose seeds a state must hold.
         fingerprint: checksum of the numbers in the pipeline, such as seeds,
             sizes and arrays, but not of texts, such as paths.
     """
 
     is_shuffled: bool
     has_iterator_state: bool
+    num_shuffles: int
     fingerprint: int
 
 
@@ -89,7 +93,10 @@ def read_order(dataset: tf.data.Dataset) -> DataOrder:
         raise NotResumableError("one that is not deterministic")
     if draws and any("Parallel" in node.op for node in graph.node):
         raise NotResumableError("one that draws random numbers in parallel")
-    return DataOrder(shuffles, saves, _fingerprint(graph.node))
+    return DataOrder(
+        *(shuffles, saves, _count_shuffles(graph.node)),
+        _fingerprint(graph.node),
+    )
 
 
 def save_iterator(iterator: Any) -> dict[str, np.ndarray]:
@@ -128,6 +135,19 @@ def restore_iterator(iterator: Any, state: dict[str, np.ndarray]) -> None:
         checkpoint.read(str(prefix)).assert_consumed()
 
 
+def count_saved_shuffles(state: dict[str, np.ndarray]) -> int:
+    """Return the number of shuffles whose seeds are in an iterator's state.
+
+    tf.data reads ahead. Where a batch was the last one of a pass, it no longer
+    has the shuffle that it was made from, and the state does not have the
+    seeds of the next pass.
+
+    Args:
+        state: the result of `save_iterator`.
+    """
+    return sum(each.tobytes().count(_SHUFFLE_KEY) for each in state.values())
+
+
 def skip_elements(iterator: Any, count: int) -> None:
     """Draw elements from an iterator and drop them.
 
@@ -162,6 +182,16 @@ def _describe(dataset: tf.data.Dataset) -> tuple[Any, bool]:
         )
         saves = False
     return tf.compat.v1.GraphDef.FromString(serialized.numpy()), saves
+
+
+def _count_shuffles(nodes: Any) -> int:
+    """Count the shuffles after the last cache, which keeps one order."""
+    count = 0
+    for node in nodes:
+        if node.op.startswith("CacheDataset"):
+            count = 0
+        count += "ShuffleDataset" in node.op
+    return count
 
 
 def _check_node(node: Any) -> None:

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from keras_lstm.checkpoint.data_position import (
     DataOrder,
+    count_saved_shuffles,
     restore_iterator,
     save_iterator,
     skip_elements,
@@ -42,6 +43,7 @@ class FitData:
     start: int = 0
     is_endless: bool = dataclasses.field(default=True, init=False)
     _saves: bool = dataclasses.field(default=False, init=False)
+    _redraws: bool = dataclasses.field(default=False, init=False)
 
     def begin(
         self,
@@ -109,15 +111,40 @@ class FitData:
         """
         if self.order is None:
             return None
-        state = None
-        # At the end of a pass, the next one has no iterator yet.
-        if self._saves and iterator is not None and (calls or self.is_endless):
-            state = save_iterator(iterator)
+        state = self._save(iterator, calls)
+        if state is not None and not self._is_whole(state):
+            state = None
         return {
             "fingerprint": self.order.fingerprint,
             "iterator": state,
             "iterators": self.iterators,
         }
+
+    def can_be_saved(self, iterator: Any, calls: int) -> bool:
+        """Return whether a checkpoint written now would hold all of the order.
+
+        For a few steps around the end of a pass it would not, see
+        `count_saved_shuffles`.
+
+        Args:
+            iterator: as for `state`.
+            calls: as for `state`.
+
+        Returns:
+            Whether it would.
+        """
+        state = self._save(iterator, calls)
+        return state is None or self._is_whole(state)
+
+    def _save(self, iterator: Any, calls: int) -> dict[str, Any] | None:
+        # At the end of a pass, the next one has no iterator yet.
+        if self._saves and iterator is not None and (calls or self.is_endless):
+            return save_iterator(iterator)
+        return None
+
+    def _is_whole(self, state: dict[str, Any]) -> bool:
+        needed = 0 if self.order is None else self.order.num_shuffles
+        return count_saved_shuffles(state) >= needed
 
     def check(self, state: dict[str, Any] | None) -> None:
         """Refuse another dataset than that of a checkpoint.
@@ -136,6 +163,8 @@ class FitData:
                 "arrays, batch size and seeds (a directory needs `seed`). "
                 "Received: another one"
             )
+        # Written where a training ended, which could not wait.
+        self._redraws = self.order.is_shuffled and state["iterator"] is None
 
     @property
     def iterators(self) -> int:
@@ -151,7 +180,7 @@ class FitData:
     @property
     def draws(self) -> bool:
         """Whether an iterator advances by drawing, not by its saved state."""
-        return self.order is not None and not self._saves
+        return self.order is not None and (not self._saves or self._redraws)
 
     def restore(self, iterator: Any, state: dict[str, Any] | None) -> None:
         """Restore the state of an iterator, if the checkpoint has it.
@@ -183,6 +212,8 @@ class FitData:
         made, self.iterators = self.iterators, state["iterators"]
         if not calls and not (self.is_endless and elements):
             self._renew(self.iterators - made)
+        elif self._redraws and state["iterators"]:
+            return _refuse_more_epochs
         elif self.draws and self.is_endless:
             return lambda iterator: skip_elements(iterator, elements)
         elif not calls:
@@ -233,3 +264,10 @@ class FitData:
         if self.order is not None and self.order.is_shuffled:
             for _ in range(iterators):
                 iter(self.dataset)
+
+
+def _refuse_more_epochs(iterator: Any) -> None:
+    raise InputError(
+        "`dataset` must not be shuffled and used in an earlier `fit` to train "
+        "for more epochs than before. Received: another one"
+    )

@@ -67,6 +67,9 @@ def make_dataset(kind):
         )
     if "endless" in kind:
         dataset = dataset.repeat()
+    if "uneven" in kind:
+        # A smaller last batch is read ahead to the end of the pass.
+        return dataset.batch(7).prefetch(3)
     return dataset.batch(4)
 
 
@@ -115,7 +118,8 @@ def quick_first(first, *others):
 @pytest.mark.parametrize(
     "kind",
     quick_first(
-        *("finite shuffled", "finite", "unknown", "unknown shuffled"),
+        *("finite shuffled uneven", "finite shuffled"),
+        *("finite", "unknown", "unknown shuffled"),
         *("endless shuffled", "endless unknown", "drawn", "drawn endless"),
     ),
 )
@@ -135,7 +139,9 @@ def test_a_dataset_goes_on_wherever_it_was_stopped(tmp_path, kind):
         )
         return results(model, history)
 
-    found = assert_same_after_stops(tmp_path, program, (4, 5, 6))
+    # The second of three batches is the last one that is saved in a pass.
+    stops = (3,) if "uneven" in kind else (4, 5, 6)
+    found = assert_same_after_stops(tmp_path, program, stops)
     assert found["epochs"] == [[0, 1, 2, 3]]
 
 
