@@ -242,7 +242,6 @@ class ExactResume(keras.callbacks.Callback):
         calls = cast(FitCalls, self._calls_of_fit)
         self._first_step = self.step = calls.step
         self._skipped: SkippedSteps | None = None
-        self._resumed_now = False
         self._step_is_checked = False
         self._lowest = math.inf
         self._improved = False
@@ -549,7 +548,6 @@ class ExactResume(keras.callbacks.Callback):
         found, self._found = cast(Checkpoint, self._found), None
         state = found.state
         self.resumed_step = self.step = self._written_step = found.step
-        self._resumed_now = True
         self._epoch, self._calls = state["epoch"], state["calls"]
         self._first_epoch, self._lowest = state["first_epoch"], state["lowest"]
         self._seconds_before = state["seconds"]
@@ -611,9 +609,7 @@ class ExactResume(keras.callbacks.Callback):
                 *(self._calls * self.model.steps_per_execution, steps),
                 stopped=self.model.stop_training,
                 is_first=self._epoch == self._first_epoch,
-                resumed=self._resumed_now,
             )
-        self._resumed_now = False
 
     def _end_skipping(self) -> None:
         if self._skipped is None:

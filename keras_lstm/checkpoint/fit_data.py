@@ -227,7 +227,6 @@ class FitData:
         *,
         stopped: bool,
         is_first: bool,
-        resumed: bool,
     ) -> None:
         """Check that the data did not end the epoch, and count iterators.
 
@@ -236,7 +235,6 @@ class FitData:
             steps: number of steps of an epoch; None if unknown.
             stopped: whether a callback has stopped the training.
             is_first: whether this is the first epoch of this call of `fit`.
-            resumed: whether the epoch is the first one since resuming.
 
         Raises:
             InputError: if the dataset has ended too soon.
@@ -249,12 +247,10 @@ class FitData:
         if self.is_endless:
             self.iterators += is_first
             return
-        # When Keras knows the size of a dataset, after an epoch at the latest,
-        # it makes one more iterator at the end of each whole epoch.
+        # When Keras knows the size of a dataset from the start, it makes one
+        # more iterator at the end of each whole epoch.
         is_whole = not stopped or done >= (steps or math.inf)
-        self.iterators += 2 if is_whole and (steps or not is_first) else 1
-        if resumed and not (steps or is_first):
-            self._renew(1)
+        self.iterators += 2 if is_whole and steps else 1
 
     def _renew(self, iterators: int) -> None:
         """Make iterators that are not used, as `fit` has made others before.
