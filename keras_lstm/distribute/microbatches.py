@@ -24,7 +24,11 @@ from keras_lstm.distribute.partial_losses import (
     masked_outputs,
     part_loss,
 )
-from keras_lstm.distribute.sparse_gradients import is_shared, mean_of_parts
+from keras_lstm.distribute.sparse_gradients import (
+    adds_up_rows,
+    is_shared,
+    mean_of_parts,
+)
 
 # Difference between the seeds of successive microbatches. It is odd, so that no
 # two of them get the same seed.
@@ -117,7 +121,8 @@ def _train_step(
             num_microbatches, scalar_losses, share, num_microbatches, 1.0
         )
         found = _gradients(model, part, batch, seeds, seed_values, totals)
-        shared[:] = [is_shared(gradient, batch) for gradient in found[0]]
+        added = adds_up_rows(model.optimizer)
+        shared[:] = [not added and is_shared(x, batch) for x in found[0]]
         return found
 
     @compiled
@@ -391,11 +396,8 @@ def _mean_gradient(model: keras.Model, gradients: Any, shared: bool) -> Any:
     """Return the gradient of the batch; None if no output depends on it."""
     if gradients[0] is None:
         return None
-    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
-    clips = (
-        optimizer.clipnorm or optimizer.global_clipnorm or optimizer.clipvalue
-    )
-    if not clips and isinstance(gradients[0], tf.IndexedSlices):
+    is_sparse = isinstance(gradients[0], tf.IndexedSlices)
+    if is_sparse and not adds_up_rows(model.optimizer):
         return mean_of_parts(gradients, shared)
     return tf.reduce_mean([tf.convert_to_tensor(x) for x in gradients], 0)
 

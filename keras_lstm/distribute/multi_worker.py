@@ -18,7 +18,7 @@ from keras_lstm.distribute.partial_losses import (
     masked_outputs,
     part_loss,
 )
-from keras_lstm.distribute.sparse_gradients import is_shared
+from keras_lstm.distribute.sparse_gradients import adds_up_rows, is_shared
 from keras_lstm.distribute.strategies import (
     check_compiled,
     in_multi_worker_cluster,
@@ -194,11 +194,13 @@ def sum_losses_over_replicas(
             (x, y, sample_weight), y_pred, loss = forward(data, training=True)
             loss = model.optimizer.scale_loss(loss)
         weights = model.trainable_weights
-        # Summed over the replicas, a shared row must stay one summand.
-        gradients = [
-            tf.convert_to_tensor(each) if is_shared(each, data) else each
-            for each in tape.gradient(loss, weights)
-        ]
+        gradients = tape.gradient(loss, weights)
+        if not adds_up_rows(model.optimizer):
+            # Summed over the replicas, a shared row must stay one summand.
+            gradients = [
+                tf.convert_to_tensor(each) if is_shared(each, data) else each
+                for each in gradients
+            ]
         model.optimizer.apply_gradients(zip(gradients, weights, strict=True))
         return model.compute_metrics(x, y, y_pred, sample_weight)
 

@@ -18,6 +18,22 @@ from keras_lstm.core.errors import InputError
 _SHAPES = ("Shape", "ShapeN", "Size", "Rank")
 
 
+def adds_up_rows(optimizer: Any) -> bool:
+    """Return whether an optimizer adds up what a row gets before it squares.
+
+    Those that clip do, so it does not matter which examples read a row.
+
+    Args:
+        optimizer: a Keras optimizer.
+
+    Returns:
+        Whether it clips.
+    """
+    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    names = ("clipnorm", "global_clipnorm", "clipvalue")
+    return any(getattr(inner, name, None) for name in names)
+
+
 def is_shared(gradient: Any, batch: Any) -> bool:
     """Return whether all examples read the same rows.
 

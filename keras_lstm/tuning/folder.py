@@ -230,7 +230,11 @@ def _check_hyperparameters(held: dict[str, Any]) -> None:
         ValueError: if there are others.
     """
     check_type("space", held["space"], list[dict[str, Any]])
-    check_type("values", held["values"], dict[str, float | None])
+    check_type("values", held["values"], dict[str, Any])
+    for name, value in held["values"].items():
+        # Hyperband adds values of its own, one of them the name of a trial.
+        hint = str | None if name == "tuner/trial_id" else float | None
+        check_type(f"values, {name}", value, hint)
     for each in held["space"]:
         kind, options = each["class_name"], each["config"]
         check_type("options", options, dict[str, Any])

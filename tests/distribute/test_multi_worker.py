@@ -19,7 +19,8 @@ from keras_lstm.distribute.strategies import check_compiled
 from keras_lstm.models.gradient_clipping import clip_aggregated_gradients
 
 ROOT = pathlib.Path(__file__).parents[2]
-TRAIN = (sys.executable, "-m", "keras_lstm", "train", "increment")
+PROVED = (sys.executable, "-m", "keras_lstm", "train", "increment")
+TRAIN = (*PROVED, "--preset", "increment-noise")
 SMALL = ("--num-bits", "8", "--units", "16", "--learning-rate", "0.05")
 
 
@@ -148,6 +149,13 @@ def test_a_preset_with_noise_gets_exact_on_two_workers(tmp_path, run):
     report = finished(tmp_path, codes, lines)
     assert report["stopped_because"] == "full_accuracy"
     assert len(list((tmp_path / "run" / "train").iterdir())) == 1
+
+
+@pytest.mark.slow
+def test_a_preset_is_proved_on_two_workers(tmp_path, run):
+    codes, lines = run([*PROVED, *SMALL, "--run-dir", tmp_path / "run"])
+    report = finished(tmp_path, codes, lines)
+    assert report["stopped_because"] == "proved"
 
 
 @pytest.mark.slow

@@ -317,3 +317,46 @@ def test_a_step_of_the_models_own_is_refused(enable, or_else):
 def test_a_scalar_is_a_mean_or_a_sum(enable):
     with pytest.raises(InputError, match=r"`scalar_losses` must .*'max'"):
         enable(dense())
+
+
+class ReadsTwice(layers.Layer):
+    """Embedding that is read at the inputs and at all rows."""
+
+    def build(self, shape=None):
+        self.table = layers.Embedding(5, 3)
+        self.table.build()
+
+    def call(self, x):
+        return ops.mean(self.table(x), 1) + ops.sum(
+            self.table(ops.arange(5)), 0
+        )
+
+
+def fit_reading_twice(num_microbatches, **clipping):
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential(
+        [keras.Input((4,), dtype="int32"), ReadsTwice(), layers.Dense(2)]
+    )
+    model.compile(
+        keras.optimizers.Adam(0.05, **clipping), "mse", jit_compile=False
+    )
+    if num_microbatches:
+        enable_microbatches(model, num_microbatches)
+    rng = np.random.default_rng(0)
+    x, y = rng.integers(5, size=(32, 4)), rng.normal(size=(32, 2))
+    model.fit(x, y, batch_size=8, epochs=2, shuffle=False, verbose=0)
+    return model.get_weights()
+
+
+def test_a_table_is_read_twice_if_gradients_are_clipped():
+    """Clipping adds up what a row gets; other optimizers square each part.
+
+    Where it clips, stock Keras takes the norm of the parts, before the sum.
+    """
+    stock = fit_reading_twice(0, global_clipnorm=1e6)
+    for one, other in zip(
+        stock, fit_reading_twice(2, global_clipnorm=1e6), strict=True
+    ):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+    with pytest.raises(InputError, match="both at rows that depend"):
+        fit_reading_twice(2)
