@@ -209,8 +209,7 @@ class TrainingConfig(Options):
         1,
         "parts of a batch to compute in parallel, on one device; on a CPU, one "
         "per core is fastest, or parts of some 1,000 examples; affects only "
-        "rounding, noise and, without global_clipnorm, how optimizers square "
-        "the gradients of an Embedding",
+        "rounding and noise",
         minimum=1,
     )
     jit_compile: bool = option(

@@ -454,10 +454,6 @@ class ExactResume(keras.callbacks.Callback):
     def _write_or_stop(self, may_write: bool) -> None:
         stop = self._preemption is not None and self._preemption.requested
         if may_write and (stop or self._is_due()):
-            if self._data is not None and not self._data.can_be_saved(
-                self._watch.iterator, self._calls
-            ):
-                return
             self._write()
         if self._preemption is not None:
             self._preemption.check()

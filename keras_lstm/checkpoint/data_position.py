@@ -20,6 +20,8 @@ _NO_NUMBERS = (tf.string.as_datatype_enum, tf.resource.as_datatype_enum)
 _IGNORE, _FAIL = 1, 2
 # What tf.data saves once for each shuffle: how often it has drawn seeds.
 _SHUFFLE_KEY = b"epoch_num_random_samples"
+# Datasets that start their inputs when they need them.
+_LATE = ("CacheDataset", "ConcatenateDataset", "RepeatDataset")
 
 
 class NotResumableError(InputError):
@@ -44,6 +46,8 @@ class DataOrder:
         is_shuffled: whether each pass has its own order.
         has_iterator_state: whether tf.data can save the state of an iterator.
         num_shuffles: number of shuffles whose seeds a state must hold.
+        has_late_shuffle: whether a shuffle starts later than the iterator that
+            it is in, or not at all, such as before `repeat` or `cache`.
         fingerprint: checksum of the numbers in the pipeline, such as seeds,
             sizes and arrays, but not of texts, such as paths.
     """
@@ -51,6 +55,7 @@ class DataOrder:
     is_shuffled: bool
     has_iterator_state: bool
     num_shuffles: int
+    has_late_shuffle: bool
     fingerprint: int
 
 
@@ -94,8 +99,7 @@ def read_order(dataset: tf.data.Dataset) -> DataOrder:
     if draws and any("Parallel" in node.op for node in graph.node):
         raise NotResumableError("one that draws random numbers in parallel")
     return DataOrder(
-        *(shuffles, saves, _count_shuffles(graph.node)),
-        _fingerprint(graph.node),
+        *(shuffles, saves, *_find_shuffles(graph), _fingerprint(graph.node))
     )
 
 
@@ -184,14 +188,30 @@ def _describe(dataset: tf.data.Dataset) -> tuple[Any, bool]:
     return tf.compat.v1.GraphDef.FromString(serialized.numpy()), saves
 
 
-def _count_shuffles(nodes: Any) -> int:
-    """Count the shuffles after the last cache, which keeps one order."""
-    count = 0
-    for node in nodes:
-        if node.op.startswith("CacheDataset"):
-            count = 0
-        count += "ShuffleDataset" in node.op
-    return count
+def _find_shuffles(graph: Any) -> tuple[int, bool]:
+    """Return the number of shuffles, and whether one starts late."""
+    nodes = {node.name: node for node in graph.node}
+    shuffles: set[str] = set()
+    any_late = False
+    seen: set[tuple[str, bool]] = set()
+    left = [
+        (name, False)
+        for node in graph.node
+        if node.op == "_Retval"
+        for name in node.input
+    ]
+    while left:
+        name, is_late = left.pop()
+        node = nodes[name.split(":")[0].removeprefix("^")]
+        if (node.name, is_late) in seen:
+            continue
+        seen.add((node.name, is_late))
+        if "Shuffle" in node.op and "Dataset" in node.op:
+            shuffles.add(node.name)
+            any_late |= is_late
+        is_late |= node.op.startswith(_LATE)
+        left += [(each, is_late) for each in node.input]
+    return len(shuffles), any_late
 
 
 def _check_node(node: Any) -> None:

@@ -83,6 +83,13 @@ class FitData:
                 f"repeat(). Received: steps_per_epoch={steps}, and {size} "
                 "batches"
             )
+        if self.order.has_late_shuffle and not (self.is_endless and is_first):
+            raise InputError(
+                "`dataset` must be shuffled after `cache`, `concatenate` and "
+                "`repeat`, or be endless (use `repeat()` and "
+                "`steps_per_epoch`) and used in one `fit`. Received: a dataset "
+                "that is shuffled before"
+            )
         is_single = strategy.num_replicas_in_sync == 1 and not isinstance(
             strategy,
             tf.distribute.MultiWorkerMirroredStrategy
@@ -111,40 +118,17 @@ class FitData:
         """
         if self.order is None:
             return None
-        state = self._save(iterator, calls)
-        if state is not None and not self._is_whole(state):
-            state = None
+        state = None
+        # At the end of a pass, the next one has no iterator yet.
+        if self._saves and iterator is not None and (calls or self.is_endless):
+            state = save_iterator(iterator)
+            if count_saved_shuffles(state) < self.order.num_shuffles:
+                state = None
         return {
             "fingerprint": self.order.fingerprint,
             "iterator": state,
             "iterators": self.iterators,
         }
-
-    def can_be_saved(self, iterator: Any, calls: int) -> bool:
-        """Return whether a checkpoint written now would hold all of the order.
-
-        For a few steps around the end of a pass it would not, see
-        `count_saved_shuffles`.
-
-        Args:
-            iterator: as for `state`.
-            calls: as for `state`.
-
-        Returns:
-            Whether it would.
-        """
-        state = self._save(iterator, calls)
-        return state is None or self._is_whole(state)
-
-    def _save(self, iterator: Any, calls: int) -> dict[str, Any] | None:
-        # At the end of a pass, the next one has no iterator yet.
-        if self._saves and iterator is not None and (calls or self.is_endless):
-            return save_iterator(iterator)
-        return None
-
-    def _is_whole(self, state: dict[str, Any]) -> bool:
-        needed = 0 if self.order is None else self.order.num_shuffles
-        return count_saved_shuffles(state) >= needed
 
     def check(self, state: dict[str, Any] | None) -> None:
         """Refuse another dataset than that of a checkpoint.
@@ -163,7 +147,7 @@ class FitData:
                 "arrays, batch size and seeds (a directory needs `seed`). "
                 "Received: another one"
             )
-        # Written where a training ended, which could not wait.
+        # The state did not hold the seeds of every shuffle.
         self._redraws = self.order.is_shuffled and state["iterator"] is None
 
     @property
@@ -210,11 +194,9 @@ class FitData:
         if self.order is None or state is None:
             return None
         made, self.iterators = self.iterators, state["iterators"]
-        if not calls and not (self.is_endless and elements):
+        if not (self.is_endless and (elements or calls)):
             self._renew(self.iterators - made)
-        elif self._redraws and state["iterators"]:
-            return _refuse_more_epochs
-        elif self.draws and self.is_endless:
+        elif self.draws:
             return lambda iterator: skip_elements(iterator, elements)
         elif not calls:
             return lambda iterator: self.restore(iterator, state)
@@ -260,10 +242,3 @@ class FitData:
         if self.order is not None and self.order.is_shuffled:
             for _ in range(iterators):
                 iter(self.dataset)
-
-
-def _refuse_more_epochs(iterator: Any) -> None:
-    raise InputError(
-        "`dataset` must not be shuffled and used in an earlier `fit` to train "
-        "for more epochs than before. Received: another one"
-    )

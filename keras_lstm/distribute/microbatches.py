@@ -6,6 +6,7 @@ with one chain per core, the cores wait for one another once per step.
 """
 
 import functools
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -25,9 +26,10 @@ from keras_lstm.distribute.partial_losses import (
     part_loss,
 )
 from keras_lstm.distribute.sparse_gradients import (
-    adds_up_rows,
     is_shared,
+    join_reads,
     mean_of_parts,
+    split_reads,
 )
 
 # Difference between the seeds of successive microbatches. It is odd, so that no
@@ -103,7 +105,7 @@ def _train_step(
     """Train on a batch, and return the metrics."""
     _build(model, batch)
     seeds = _seed_states(model)
-    # For each gradient; known when microbatches are traced.
+    # For each read of an Embedding; known when microbatches are traced.
     shared: list[bool] = []
 
     def compiled(function: Any, jit_compile: bool = jit_compile) -> Any:
@@ -121,8 +123,12 @@ def _train_step(
             num_microbatches, scalar_losses, share, num_microbatches, 1.0
         )
         found = _gradients(model, part, batch, seeds, seed_values, totals)
-        added = adds_up_rows(model.optimizer)
-        shared[:] = [not added and is_shared(x, batch) for x in found[0]]
+        shared[:] = [
+            is_shared(read, batch)
+            for reads in found[0]
+            if isinstance(reads, list)
+            for read in reads
+        ]
         return found
 
     @compiled
@@ -300,6 +306,7 @@ def _gradients(
     """Return a microbatch's gradients, losses and outputs, and the next seeds.
 
     The first of the losses is the sum, the others are those of several outputs.
+    The gradient of an Embedding is a list, one for each read.
 
     Raises:
         InputError: if the model or its loss does not allow microbatches.
@@ -332,7 +339,7 @@ def _gradients(
         scaled = model.optimizer.scale_loss(loss)
     known = {id(variable) for variable in [*weights, *seeds]}
     _check_unchanged(model, set(scope.state_mapping) - known)
-    gradients = tape.gradient(scaled, weights)
+    gradients = [split_reads(x) for x in tape.gradient(scaled, weights)]
     drawn = [scope.get_current_value(seed) for seed in seeds]
     return gradients, [loss, *losses], y_pred, drawn
 
@@ -367,11 +374,10 @@ def _update(
     ]
     first = next(x for x in keras.tree.flatten(x) if x is not None)
     model._loss_tracker.update_state(loss, sample_weight=tf.shape(first)[0])
+    are_shared = iter(shared)
     means = [
-        _mean_gradient(model, each, is_same)
-        for each, is_same in zip(
-            zip(*gradients, strict=True), shared, strict=True
-        )
+        _mean_gradient(each, are_shared)
+        for each in zip(*gradients, strict=True)
     ]
     model.optimizer.apply_gradients(
         zip(means, model.trainable_weights, strict=True)
@@ -392,14 +398,18 @@ def _update(
     return model.compute_metrics(x, y, y_pred, sample_weight)
 
 
-def _mean_gradient(model: keras.Model, gradients: Any, shared: bool) -> Any:
+def _mean_gradient(gradients: Any, are_shared: Iterator[bool]) -> Any:
     """Return the gradient of the batch; None if no output depends on it."""
     if gradients[0] is None:
         return None
-    is_sparse = isinstance(gradients[0], tf.IndexedSlices)
-    if is_sparse and not adds_up_rows(model.optimizer):
-        return mean_of_parts(gradients, shared)
-    return tf.reduce_mean([tf.convert_to_tensor(x) for x in gradients], 0)
+    if isinstance(gradients[0], list):
+        return join_reads(
+            [
+                mean_of_parts(parts, next(are_shared))
+                for parts in zip(*gradients, strict=True)
+            ]
+        )
+    return tf.reduce_mean(gradients, 0)
 
 
 def _check(

@@ -18,7 +18,12 @@ from keras_lstm.distribute.partial_losses import (
     masked_outputs,
     part_loss,
 )
-from keras_lstm.distribute.sparse_gradients import adds_up_rows, is_shared
+from keras_lstm.distribute.sparse_gradients import (
+    is_shared,
+    join_reads,
+    split_reads,
+    sum_over_replicas,
+)
 from keras_lstm.distribute.strategies import (
     check_compiled,
     in_multi_worker_cluster,
@@ -194,13 +199,9 @@ def sum_losses_over_replicas(
             (x, y, sample_weight), y_pred, loss = forward(data, training=True)
             loss = model.optimizer.scale_loss(loss)
         weights = model.trainable_weights
-        gradients = tape.gradient(loss, weights)
-        if not adds_up_rows(model.optimizer):
-            # Summed over the replicas, a shared row must stay one summand.
-            gradients = [
-                tf.convert_to_tensor(each) if is_shared(each, data) else each
-                for each in gradients
-            ]
+        gradients = [
+            _share_rows(each, data) for each in tape.gradient(loss, weights)
+        ]
         model.optimizer.apply_gradients(zip(gradients, weights, strict=True))
         return model.compute_metrics(x, y, y_pred, sample_weight)
 
@@ -210,6 +211,19 @@ def sum_losses_over_replicas(
 
     model.train_step = train_step
     model.test_step = test_step
+
+
+def _share_rows(gradient: Any, batch: Any) -> Any:
+    """Make a row that all examples read one summand for all replicas."""
+    reads = split_reads(gradient)
+    if not isinstance(reads, list):
+        return gradient
+    return join_reads(
+        [
+            sum_over_replicas(read) if is_shared(read, batch) else read
+            for read in reads
+        ]
+    )
 
 
 def _share(

@@ -1,7 +1,7 @@
 """Gradients of embeddings, whose rows Keras gives to the optimizer one by one.
 
-An optimizer that squares gradients, such as Adam, squares each summand of a row
-by itself. For the weights of one device, it must get the same summands: one for
+An optimizer that squares or clips gradients takes each summand of a row by
+itself. For the weights of one device, it must get the same summands: one for
 each time that an example reads a row, but only one for all examples where the
 rows that are read do not depend on examples, as for positions.
 """
@@ -9,7 +9,6 @@ rows that are read do not depend on examples, as for positions.
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from keras_lstm.core.errors import InputError
@@ -18,77 +17,83 @@ from keras_lstm.core.errors import InputError
 _SHAPES = ("Shape", "ShapeN", "Size", "Rank")
 
 
-def adds_up_rows(optimizer: Any) -> bool:
-    """Return whether an optimizer adds up what a row gets before it squares.
-
-    Those that clip do, so it does not matter which examples read a row.
+def split_reads(gradient: Any) -> Any:
+    """Return a sparse gradient's parts, one for each read of the table.
 
     Args:
-        optimizer: a Keras optimizer.
+        gradient: a gradient made in the graph of a function.
 
     Returns:
-        Whether it clips.
+        List of sparse gradients; the gradient itself if it is not sparse.
+
+    Raises:
+        InputError: if it is sparse and there is no graph, from which to know
+            which reads depend on examples.
     """
-    inner = getattr(optimizer, "inner_optimizer", optimizer)
-    names = ("clipnorm", "global_clipnorm", "clipvalue")
-    return any(getattr(inner, name, None) for name in names)
+    if not isinstance(gradient, tf.IndexedSlices):
+        return gradient
+    indices = gradient.indices
+    if not hasattr(indices, "op"):
+        raise InputError(
+            "`model` must be compiled with run_eagerly=False if it has an "
+            "Embedding, or train without microbatches or replicas. Received: "
+            "run_eagerly=True"
+        )
+    # TensorFlow joins the gradients of several reads.
+    is_joined = indices.op.type == "ConcatV2"
+    parts = list(indices.op.inputs)[:-1] if is_joined else [indices]
+    sizes = [tf.size(part) for part in parts]
+    return [
+        tf.IndexedSlices(values, part, gradient.dense_shape)
+        for values, part in zip(
+            tf.split(gradient.values, sizes, num=len(sizes)),
+            parts,
+            strict=True,
+        )
+    ]
+
+
+def join_reads(parts: list[Any]) -> Any:
+    """Return the gradient of a table from that of each read.
+
+    Args:
+        parts: the result of `split_reads`.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    return tf.IndexedSlices(
+        tf.concat([part.values for part in parts], 0),
+        tf.concat([part.indices for part in parts], 0),
+        parts[0].dense_shape,
+    )
 
 
 def is_shared(gradient: Any, batch: Any) -> bool:
     """Return whether all examples read the same rows.
 
     Args:
-        gradient: a gradient made in the graph of a function.
+        gradient: the sparse gradient of one read.
         batch: the batch, as the function got it.
 
     Returns:
-        Whether the gradient is sparse and its rows do not depend on the batch.
-
-    Raises:
-        InputError: if some do and some do not.
+        Whether the rows do not depend on the batch, except on its shape.
     """
-    if not isinstance(gradient, tf.IndexedSlices):
-        return False
-    indices = gradient.indices
-    if not hasattr(indices, "op"):
-        # Without a graph, what the rows depend on is not known.
-        return False
     leaves = {x.name for x in keras.tree.flatten(batch) if x is not None}
-    # A table that is read twice has the rows of both.
-    parts = (
-        list(indices.op.inputs)[:-1]
-        if indices.op.type == "ConcatV2"
-        else [indices]
-    )
-    found = {_depends(part, leaves) for part in parts}
-    if len(found) > 1:
-        raise InputError(
-            "`model` must not read an Embedding both at rows that depend on "
-            "the inputs and at rows that do not. Received: an Embedding of "
-            f"shape {tuple(np.array(gradient.values.shape[1:]))}"
-        )
-    return found == {False}
-
-
-def _depends(tensor: Any, leaves: set[str]) -> bool:
-    """Return whether a tensor depends on more than the shapes of leaves.
-
-    Tensors are told apart by their names, which are unique in a graph.
-    """
+    # Tensors are told apart by their names, which are unique in a graph.
     seen: set[str] = set()
-    left = [tensor]
+    left = [gradient.indices]
     while left:
         each = left.pop()
         if each.name in leaves:
-            return True
+            return False
         if each.name not in seen and each.op.type not in _SHAPES:
             seen.add(each.name)
             left += each.op.inputs
-    return False
+    return True
 
 
 def mean_of_parts(gradients: Any, shared: bool) -> Any:
-    """Return the mean of the gradients of parts of a batch.
+    """Return the mean of one read's gradients for parts of a batch.
 
     Args:
         gradients: sparse gradients, one for each part.
@@ -108,4 +113,22 @@ def mean_of_parts(gradients: Any, shared: bool) -> Any:
         tf.concat([x.values for x in gradients], 0) / count,
         tf.concat([x.indices for x in gradients], 0),
         first.dense_shape,
+    )
+
+
+def sum_over_replicas(gradient: Any) -> Any:
+    """Return the sum of a read's gradients over replicas, on the first only.
+
+    On the others it is zero, because Keras joins the rows of all replicas.
+
+    Args:
+        gradient: a sparse gradient of rows that all examples read.
+    """
+    context = tf.distribute.get_replica_context()
+    total = context.all_reduce("SUM", gradient.values)
+    is_first = tf.equal(context.replica_id_in_sync_group, 0)
+    return tf.IndexedSlices(
+        tf.where(is_first, total, tf.zeros_like(total)),
+        gradient.indices,
+        gradient.dense_shape,
     )

@@ -18,6 +18,7 @@ from keras_lstm.distribute.cluster import (
     wait_for_workers,
 )
 from keras_lstm.distribute.slurm import tf_config_from_slurm
+from keras_lstm.models.gradient_clipping import clips_aggregated_gradients
 
 
 def get_strategy(
@@ -129,7 +130,10 @@ def assert_same_on_all_workers(
 _INSTEAD = {
     "gradient_accumulation_steps": ": use a larger batch size instead",
     "ema_overwrite_frequency": ": use SwapEMAWeights instead",
-}
+} | dict.fromkeys(
+    ("clipnorm", "clipvalue", "global_clipnorm"),
+    ", unless clip_aggregated_gradients(optimizer) is used",
+)
 _made: dict[type, tf.distribute.Strategy] = {}
 
 
@@ -191,7 +195,8 @@ def check_compiled(model: keras.Model) -> None:
     Raises:
         InputError: if there are several replicas and the model is compiled
             with `steps_per_execution` above 1, `jit_compile`,
-            `ema_overwrite_frequency` or `gradient_accumulation_steps`.
+            `ema_overwrite_frequency`, `gradient_accumulation_steps`, or
+            clipping without `clip_aggregated_gradients`.
     """
     replicas = model.distribute_strategy.num_replicas_in_sync
     if replicas == 1:
@@ -204,7 +209,9 @@ def check_compiled(model: keras.Model) -> None:
     for outer in getattr(model.optimizer, "optimizers", [model.optimizer]):
         optimizer = getattr(outer, "inner_optimizer", outer)
         settings += [
-            (name, getattr(optimizer, name, None), None) for name in _INSTEAD
+            (name, getattr(optimizer, name, None), None)
+            for name in _INSTEAD
+            if "clip" not in name or not clips_aggregated_gradients(optimizer)
         ]
     for name, value, supported in settings:
         if value != supported:

@@ -46,7 +46,7 @@ def clip_aggregated_gradients(optimizer: Any) -> Any:
             "pass each of its optimizers before you combine them. Received: "
             f"optimizer={optimizer!r:.200}"
         )
-    if hasattr(inner, "_add_up_gradients"):
+    if clips_aggregated_gradients(inner):
         return optimizer
     clip = inner._clip_gradients
     # An attribute that is looked up at each call, because
@@ -61,3 +61,12 @@ def clip_aggregated_gradients(optimizer: Any) -> Any:
     inner._clip_gradients = lambda gradients: gradients
     inner._all_reduce_sum_gradients = add_up_and_clip
     return optimizer
+
+
+def clips_aggregated_gradients(optimizer: Any) -> bool:
+    """Return whether `clip_aggregated_gradients` was applied to an optimizer.
+
+    Args:
+        optimizer: a Keras optimizer, not a `LossScaleOptimizer` around it.
+    """
+    return hasattr(optimizer, "_add_up_gradients")

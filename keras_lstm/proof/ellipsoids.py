@@ -39,10 +39,9 @@ from keras_lstm.proof.proof_json import (
     checksum_of,
     parse,
 )
-from keras_lstm.proof.subject import check_answers, check_subject
+from keras_lstm.proof.subject import LARGEST, check_answers, check_subject
 from keras_lstm.tasks.transducer import TransducerTask
 
-_LARGEST = 2.0**50
 # Floating-point errors in the checks themselves are far below this.
 _SLACK = 1e-8
 # Of all nodes together: each repetition is checked one by one.
@@ -285,7 +284,7 @@ def _check_arrays(
         count == 0
         or any(array.shape != shape for array, shape in shapes)
         or any(np.any((a < 0) | (a >= end)) for a, end in ranges)
-        or not all(np.all(np.abs(a) < _LARGEST) for a, _ in shapes)
+        or not all(np.all(np.abs(a) < LARGEST) for a, _ in shapes)
         or proof.repeats.sum() > _MAX_REPEATS
         or not np.all(proof.radii >= 0)
         or not _inside(proof.entry, proof.c)

@@ -61,6 +61,8 @@ def make_dataset(kind):
         dataset = dataset.filter(lambda x, y: True)
     if "shuffled" in kind:
         dataset = dataset.shuffle(20, seed=3)
+    if "cached" in kind:
+        dataset = dataset.cache()
     if "drawn" in kind:
         dataset = dataset.map(
             lambda x, y: (x + tf.random.uniform([4], seed=1), y)
@@ -121,6 +123,7 @@ def quick_first(first, *others):
         *("finite shuffled uneven", "finite shuffled"),
         *("finite", "unknown", "unknown shuffled"),
         *("endless shuffled", "endless unknown", "drawn", "drawn endless"),
+        *("endless shuffled uneven", "endless shuffled cached uneven"),
     ),
 )
 def test_a_dataset_goes_on_wherever_it_was_stopped(tmp_path, kind):
@@ -139,8 +142,8 @@ def test_a_dataset_goes_on_wherever_it_was_stopped(tmp_path, kind):
         )
         return results(model, history)
 
-    # The second of three batches is the last one that is saved in a pass.
-    stops = (3,) if "uneven" in kind else (4, 5, 6)
+    # Stop where tf.data has read ahead to the end of a pass.
+    stops = (3, 9) if "uneven" in kind else (4, 5, 6)
     found = assert_same_after_stops(tmp_path, program, stops)
     assert found["epochs"] == [[0, 1, 2, 3]]
 
@@ -167,6 +170,35 @@ def test_each_call_of_fit_in_a_loop_goes_on(tmp_path, kind):
 
     found = assert_same_after_stops(tmp_path, program, (3, 8, 16))
     assert [len(each["loss"]) for each in found["histories"]] == [2] * 4
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda dataset: dataset.cache(),
+        lambda dataset: dataset.concatenate(dataset),
+        lambda dataset: dataset.repeat(2),
+        lambda dataset: dataset.repeat().take(10),
+    ],
+)
+def test_a_shuffle_that_starts_late_is_refused(tmp_path, change):
+    """tf.data would not advance it by iterators that are not used."""
+    model = make_model(keras.Input((4,)))
+    resume = ExactResume(tmp_path)
+    dataset = resume.dataset(change(make_dataset("shuffled")))
+    with pytest.raises(InputError, match="must be shuffled after `cache`"):
+        model.fit(dataset, shuffle=False, verbose=0, callbacks=[resume])
+
+
+def test_a_shuffle_before_repeat_is_for_one_fit(tmp_path):
+    """How far the first `fit` has read ahead depends on time."""
+    model = make_model(keras.Input((4,)))
+    resume = ExactResume(tmp_path)
+    dataset = resume.dataset(make_dataset("shuffled endless"))
+    options = {"steps_per_epoch": 2, "shuffle": False, "verbose": 0}
+    model.fit(dataset, **options, callbacks=[resume])
+    with pytest.raises(InputError, match="and used in one `fit`"):
+        model.fit(dataset, **options, callbacks=[resume])
 
 
 class Gan(keras.Model):

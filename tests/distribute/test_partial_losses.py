@@ -5,6 +5,7 @@ import contextlib
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import layers, ops
 
 from keras_lstm.core.errors import InputError
@@ -13,6 +14,7 @@ from keras_lstm.distribute.multi_worker import (
     enable_multi_worker,
     sum_losses_over_replicas,
 )
+from keras_lstm.models.gradient_clipping import clip_aggregated_gradients
 
 rng = np.random.default_rng(0)
 # 13 examples in batches of 8: the last batch has 5, which two parts cannot
@@ -320,43 +322,68 @@ def test_a_scalar_is_a_mean_or_a_sum(enable):
 
 
 class ReadsTwice(layers.Layer):
-    """Embedding that is read at the inputs and at all rows."""
+    """Embedding that is read at the inputs and twice at fixed rows."""
 
     def build(self, shape=None):
         self.table = layers.Embedding(5, 3)
         self.table.build()
 
     def call(self, x):
-        return ops.mean(self.table(x), 1) + ops.sum(
-            self.table(ops.arange(5)), 0
+        fixed = ops.concatenate([ops.arange(5), ops.arange(3)])
+        return ops.mean(self.table(x), 1) + ops.sum(self.table(fixed), 0)
+
+
+READERS = {
+    "adam": {},
+    "global_clipnorm": {"global_clipnorm": 0.1},
+    "clipnorm": {"clipnorm": 0.1},
+    "clipvalue": {"clipvalue": 0.01},
+}
+
+
+def fit_reading_twice(settings, num_microbatches=0, strategy=None):
+    with (strategy or tf.distribute.get_strategy()).scope():
+        keras.utils.set_random_seed(0)
+        model = keras.Sequential(
+            [keras.Input((4,), dtype="int32"), ReadsTwice(), layers.Dense(2)]
         )
-
-
-def fit_reading_twice(num_microbatches, **clipping):
-    keras.utils.set_random_seed(0)
-    model = keras.Sequential(
-        [keras.Input((4,), dtype="int32"), ReadsTwice(), layers.Dense(2)]
-    )
-    model.compile(
-        keras.optimizers.Adam(0.05, **clipping), "mse", jit_compile=False
-    )
+        optimizer = keras.optimizers.Adam(0.05, **READERS[settings])
+        if strategy:
+            clip_aggregated_gradients(optimizer)
+        model.compile(optimizer, "mse", jit_compile=False)
     if num_microbatches:
         enable_microbatches(model, num_microbatches)
+    if strategy:
+        sum_losses_over_replicas(model)
     rng = np.random.default_rng(0)
-    x, y = rng.integers(5, size=(32, 4)), rng.normal(size=(32, 2))
+    x, y = rng.integers(5, size=(38, 4)), rng.normal(size=(38, 2))
     model.fit(x, y, batch_size=8, epochs=2, shuffle=False, verbose=0)
     return model.get_weights()
 
 
-def test_a_table_is_read_twice_if_gradients_are_clipped():
-    """Clipping adds up what a row gets; other optimizers square each part.
-
-    Where it clips, stock Keras takes the norm of the parts, before the sum.
-    """
-    stock = fit_reading_twice(0, global_clipnorm=1e6)
-    for one, other in zip(
-        stock, fit_reading_twice(2, global_clipnorm=1e6), strict=True
+@pytest.mark.parametrize("settings", READERS)
+def test_a_table_is_read_at_the_inputs_and_at_fixed_rows(mirrored, settings):
+    """Each summand of a row is squared and clipped as on one device."""
+    stock = fit_reading_twice(settings)
+    for other in (
+        fit_reading_twice(settings, num_microbatches=3),
+        fit_reading_twice(settings, strategy=mirrored),
     ):
-        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
-    with pytest.raises(InputError, match="both at rows that depend"):
-        fit_reading_twice(2)
+        for one, another in zip(stock, other, strict=True):
+            np.testing.assert_allclose(one, another, rtol=1e-4, atol=1e-5)
+
+
+def test_a_table_without_a_graph_is_refused():
+    model = keras.Sequential(
+        [
+            keras.Input((4,), dtype="int32"),
+            layers.Embedding(5, 3),
+            layers.Flatten(),
+            layers.Dense(2),
+        ]
+    )
+    model.compile("adam", "mse", jit_compile=False, run_eagerly=True)
+    with pytest.raises(InputError, match="run_eagerly=False if it has an Emb"):
+        enable_microbatches(model, 2).fit(
+            np.ones((4, 4), int), np.ones((4, 2)), verbose=0
+        )
