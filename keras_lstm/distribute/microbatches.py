@@ -6,7 +6,6 @@ with one chain per core, the cores wait for one another once per step.
 """
 
 import functools
-from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -27,7 +26,6 @@ from keras_lstm.distribute.partial_losses import (
 )
 from keras_lstm.distribute.sparse_gradients import (
     is_shared,
-    join_reads,
     mean_of_parts,
     split_reads,
 )
@@ -376,8 +374,7 @@ def _update(
     model._loss_tracker.update_state(loss, sample_weight=tf.shape(first)[0])
     are_shared = iter(shared)
     means = [
-        _mean_gradient(each, are_shared)
-        for each in zip(*gradients, strict=True)
+        mean_of_parts(each, are_shared) for each in zip(*gradients, strict=True)
     ]
     model.optimizer.apply_gradients(
         zip(means, model.trainable_weights, strict=True)
@@ -396,20 +393,6 @@ def _update(
             # As Keras does, which reads the static size.
             metric.update_state(value, sample_weight=outputs[0].shape[0])
     return model.compute_metrics(x, y, y_pred, sample_weight)
-
-
-def _mean_gradient(gradients: Any, are_shared: Iterator[bool]) -> Any:
-    """Return the gradient of the batch; None if no output depends on it."""
-    if gradients[0] is None:
-        return None
-    if isinstance(gradients[0], list):
-        return join_reads(
-            [
-                mean_of_parts(parts, next(are_shared))
-                for parts in zip(*gradients, strict=True)
-            ]
-        )
-    return tf.reduce_mean(gradients, 0)
 
 
 def _check(

@@ -6,6 +6,7 @@ each time that an example reads a row, but only one for all examples where the
 rows that are read do not depend on examples, as for positions.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -92,26 +93,35 @@ def is_shared(gradient: Any, batch: Any) -> bool:
     return True
 
 
-def mean_of_parts(gradients: Any, shared: bool) -> Any:
-    """Return the mean of one read's gradients for parts of a batch.
+def mean_of_parts(gradients: Any, are_shared: Iterator[bool]) -> Any:
+    """Return the mean of the gradients of parts of a batch.
 
     Args:
-        gradients: sparse gradients, one for each part.
-        shared: whether `is_shared` said so.
+        gradients: results of `split_reads`, or None, one for each part.
+        are_shared: what `is_shared` said of each sparse gradient.
 
     Returns:
-        The gradient of the batch.
+        The gradient of the batch; None if no output depends on it.
     """
-    first, count = gradients[0], len(gradients)
+    if gradients[0] is None:
+        return None
+    if isinstance(gradients[0], list):
+        reads = zip(*gradients, strict=True)
+        return join_reads([_mean_read(x, next(are_shared)) for x in reads])
+    return tf.reduce_mean(gradients, 0)
+
+
+def _mean_read(parts: Any, shared: bool) -> Any:
+    first, count = parts[0], len(parts)
     if shared:
         return tf.IndexedSlices(
-            tf.add_n([x.values for x in gradients]) / count,
+            tf.add_n([x.values for x in parts]) / count,
             first.indices,
             first.dense_shape,
         )
     return tf.IndexedSlices(
-        tf.concat([x.values for x in gradients], 0) / count,
-        tf.concat([x.indices for x in gradients], 0),
+        tf.concat([x.values for x in parts], 0) / count,
+        tf.concat([x.indices for x in parts], 0),
         first.dense_shape,
     )
 
