@@ -88,7 +88,8 @@ TRAIN = (
     *(sys.executable, "-m", "keras_lstm", "train", "increment", "--resume"),
     *("--strategy", "multi_worker", "--num-bits", "8", "--units", "8"),
     *("--input-noise", "0.5", "--dropout", "0.1", "--monitor", "none"),
-    *("--epochs", "12", "--steps-per-epoch", "5", "--run-dir"),
+    *("--epochs", "60", "--steps-per-epoch", "5"),
+    *("--checkpoint-every-steps", "3", "--run-dir"),
 )
 
 
@@ -108,17 +109,21 @@ def test_two_workers_that_are_killed_ten_times_end_the_same(tmp_path):
             stderr=subprocess.STDOUT,
             text=True,
         )
-        killed = 0
+        killed, resumed = 0, set()
         for line in cluster.stdout:
-            # An epoch is done, so that each round gets further.
+            # An epoch is done, so that each round gets further. There are more
+            # epochs than can end in the rounds before a kill.
+            if line.startswith("[0] going on from "):
+                resumed.add(line)
             if killed < kills and line.startswith("[0] epoch "):
                 time.sleep(rng.uniform(0, 0.5))
                 killed += kill_a_worker(cluster.pid, rng.integers(2))
         assert cluster.wait() == 0
-        return killed
+        return killed, len(resumed)
 
-    assert train("whole", 0) == 0
-    assert train("killed", 10) == 10
+    assert train("whole", 0) == (0, 0)
+    # Each round but the first went on from another step.
+    assert train("killed", 10) == (10, 10)
     whole, killed = (
         keras.saving.load_model(tmp_path / name / "model.keras").get_weights()
         for name in ("whole", "killed")
