@@ -89,7 +89,7 @@ TRAIN = (
     *("--strategy", "multi_worker", "--num-bits", "8", "--units", "8"),
     *("--input-noise", "0.5", "--dropout", "0.1", "--monitor", "none"),
     *("--epochs", "60", "--steps-per-epoch", "5"),
-    *("--checkpoint-every-steps", "3", "--run-dir"),
+    *("--checkpoint-every-steps", "1", "--run-dir"),
 )
 
 
