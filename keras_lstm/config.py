@@ -4,8 +4,6 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any, Self
 
-import yaml
-
 from keras_lstm.config_rules import Rule, may_prove, rules_of_proof
 from keras_lstm.core.errors import InputError
 from keras_lstm.core.initializers import parse_initializer
@@ -15,6 +13,7 @@ from keras_lstm.core.options import (
     declared_options,
     option,
 )
+from keras_lstm.core.yaml_text import write_yaml
 from keras_lstm.tasks.registry import task_name
 from keras_lstm.tasks.task import Task, make_task
 from keras_lstm.tasks.transducer import get_machine
@@ -387,7 +386,7 @@ class Config(Options):
             "model": self.model.to_mapping(),
             "training": self.training.to_mapping(),
         }
-        return yaml.safe_dump(mapping, sort_keys=False)
+        return write_yaml(mapping)
 
     def to_flat(self) -> dict[str, Any]:
         """Return all values by option name, with the preset and the task."""

@@ -21,6 +21,7 @@ from keras_lstm.distribute.cluster import read_cluster
 from keras_lstm.inference.prediction import Line, check_rows, read_arguments
 from keras_lstm.presets import PRESETS, describe
 from keras_lstm.runs.folder import RunFolder, default_run_dir
+from keras_lstm.tasks.machine_library import MACHINES
 from keras_lstm.tasks.registry import TASKS
 from keras_lstm.tasks.transducer import TransducerTask
 
@@ -32,6 +33,11 @@ def list_tasks_command(arguments: argparse.Namespace) -> int:
         # Without docstrings under `python -OO`.
         summary, *_ = (task.__doc__ or "").splitlines() or [""]
         print(f"  {name:<22}{summary}")
+    print("\nMachines")
+    for name, make in MACHINES.items():
+        table = make()
+        sizes = f"{len(table.states)} states, {len(table.symbols)} symbols"
+        print(f"  {name:<22}{sizes}; {table.source}")
     print("\nPresets")
     for name in PRESETS:
         parts = describe(name)

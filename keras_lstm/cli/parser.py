@@ -12,6 +12,7 @@ from keras_lstm.core.errors import InputError
 from keras_lstm.core.options import declared_options
 from keras_lstm.core.version import __version__
 from keras_lstm.presets import PRESETS
+from keras_lstm.tasks.machine_files import is_machine
 from keras_lstm.tasks.registry import TASKS, get_task
 
 
@@ -82,24 +83,7 @@ def _add_train(subparsers: Any, argv: list[str]) -> None:
         argument_default=argparse.SUPPRESS,
     )
     parser.set_defaults(run=commands.train_command, options={})
-    parser.add_argument(
-        "task",
-        metavar="TASK",
-        help=f"{', '.join(TASKS)}, or module:Class for a custom task",
-    )
-    parser.add_argument(
-        "--preset",
-        metavar="NAME",
-        default=None,
-        help=f"preset, one of {', '.join(PRESETS)} (default: the task's own)",
-    )
-    parser.add_argument(
-        "--config",
-        metavar="FILE",
-        type=parse_path,
-        default=None,
-        help="YAML file with options, such as a run's config.yaml",
-    )
+    _add_task(parser)
     parser.add_argument(
         "--run-dir",
         metavar="DIR",
@@ -152,13 +136,49 @@ def _add_train(subparsers: Any, argv: list[str]) -> None:
     _add_options(parser, "train", argv)
 
 
+def _add_task(parser: argparse.ArgumentParser) -> None:
+    """Add what selects the task and its options."""
+    parser.add_argument(
+        "task",
+        metavar="TASK",
+        help=f"{', '.join(TASKS)}; a finite-state machine, as a file (.dot, "
+        ".gv, .yaml, .yml), regex:EXPRESSION or a name from `keras-lstm list`; "
+        "or module:Class for a custom task",
+    )
+    parser.add_argument(
+        "--undefined",
+        metavar="refuse|sink",
+        default=None,
+        help="what a machine's missing arrows do: refuse the machine (default) "
+        "or lead to a state that is never left",
+    )
+    parser.add_argument(
+        "--preset",
+        metavar="NAME",
+        default=None,
+        help=f"preset, one of {', '.join(PRESETS)} (default: the task's own)",
+    )
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        type=parse_path,
+        default=None,
+        help="YAML file with options, such as a run's config.yaml",
+    )
+
+
 def _add_options(
     parser: argparse.ArgumentParser, command: str, argv: list[str]
 ) -> None:
     """Add a flag for every option of a run."""
     tasks = dict(TASKS)
     # A custom task may declare options; load it to add their flags.
-    if argv[:1] == [command] and len(argv) > 1 and ":" in argv[1]:
+    if (
+        argv[:1] == [command]
+        and len(argv) > 1
+        and ":" in argv[1]
+        and not is_machine(argv[1])
+    ):
         tasks[argv[1]] = get_task(argv[1])
         option_owners(tasks[argv[1]])
     groups = {
@@ -199,24 +219,7 @@ def _add_tune(subparsers: Any, argv: list[str]) -> None:
         resume=False,
         argv=argv,
     )
-    parser.add_argument(
-        "task",
-        metavar="TASK",
-        help=f"{', '.join(TASKS)}, or module:Class for a custom task",
-    )
-    parser.add_argument(
-        "--preset",
-        metavar="NAME",
-        default=None,
-        help="preset to start from (default: the task's own)",
-    )
-    parser.add_argument(
-        "--config",
-        metavar="FILE",
-        type=parse_path,
-        default=None,
-        help="YAML file with options, such as a run's config.yaml",
-    )
+    _add_task(parser)
     parser.add_argument(
         "--run-dir",
         metavar="DIR",

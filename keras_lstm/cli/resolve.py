@@ -5,6 +5,7 @@ import pathlib
 
 from keras_lstm.config import Config, option_owners
 from keras_lstm.config_file import ConfigFile, read_config
+from keras_lstm.core.console import print_status
 from keras_lstm.core.errors import InputError, shown
 from keras_lstm.core.files import decode_small
 from keras_lstm.core.options import MAX_INT
@@ -12,6 +13,8 @@ from keras_lstm.core.yaml_text import MAX_TEXT
 from keras_lstm.presets import PRESETS, get_preset
 from keras_lstm.runs.folder import RunFolder
 from keras_lstm.runs.saved_run import SavedRun, read_run
+from keras_lstm.tasks.machine import FiniteStateMachine
+from keras_lstm.tasks.machine_files import is_machine, read_machine
 from keras_lstm.tasks.registry import get_task, task_name
 from keras_lstm.tasks.task import Task
 
@@ -32,7 +35,7 @@ def resolve_config(arguments: argparse.Namespace) -> Config:
         InputError: if a value, a name or the file is invalid, or the task is
             not that of the preset, the file or the run to resume.
     """
-    task: type[Task] = get_task(arguments.task)
+    task, machine = _task_of(arguments)
     file = ConfigFile(None, None, {})
     if arguments.config is not None:
         try:
@@ -59,7 +62,7 @@ def resolve_config(arguments: argparse.Namespace) -> Config:
         if cls is None:
             raise InputError(f"`{option}` is no option of {task.name}")
         flags[option] = cls.parse(option, text)
-    config = config.replace(**(file.values | flags))
+    config = config.replace(**(file.values | machine | flags))
     if not arguments.smoke:
         return config
     smoke = {"epochs": 1, "steps_per_epoch": 2}
@@ -67,6 +70,29 @@ def resolve_config(arguments: argparse.Namespace) -> Config:
         if getattr(config.training, option) is not None:
             smoke[option] = 0
     return config.replace(**smoke)
+
+
+def _task_of(
+    arguments: argparse.Namespace,
+) -> tuple[type[Task], dict[str, str]]:
+    """Return the task's class, and the options that define a machine."""
+    undefined = arguments.undefined
+    if undefined not in (None, "refuse", "sink"):
+        raise InputError(
+            "`undefined` must be refuse or sink. Received: "
+            f"undefined={shown(undefined)}"
+        )
+    if not is_machine(arguments.task):
+        if undefined is not None:
+            raise InputError(
+                "`undefined` is for machines that are read. Received: "
+                f"undefined={undefined}, task={arguments.task}"
+            )
+        return get_task(arguments.task), {}
+    table = read_machine(arguments.task, undefined or "refuse")
+    for remark in table.remarks:
+        print_status(f"{table.name}: {remark}")
+    return FiniteStateMachine, {"machine": table.to_text()}
 
 
 def _resumed_config(

@@ -1,4 +1,4 @@
-"""Parsing of YAML that anyone may have written."""
+"""YAML: parsing what anyone may have written, and writing it."""
 
 from typing import Any
 
@@ -43,6 +43,38 @@ def parse_yaml(text: str, what: str) -> Any:
         raise InputError(
             f"`{what}` must be YAML. Received: {problem}"
         ) from None
+
+
+class _Dumper(yaml.SafeDumper):
+    """Dumper that writes texts of several lines as they are."""
+
+
+def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    style = "|" if "\n" in text else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style)
+
+
+_Dumper.add_representer(str, _represent_text)
+
+
+def write_yaml(content: Any) -> str:
+    """Return plain Python values as YAML.
+
+    Args:
+        content: dicts, lists, strings, numbers, booleans and None.
+
+    Returns:
+        The YAML, with keys in their order, and texts of several lines as
+        blocks.
+    """
+    # A width at which nothing is wrapped.
+    return yaml.dump(
+        content,
+        Dumper=_Dumper,
+        sort_keys=False,
+        allow_unicode=True,
+        width=2**16,
+    )
 
 
 def _count_nodes(node: yaml.Node, known: dict[int, int]) -> int:

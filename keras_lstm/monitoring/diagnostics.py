@@ -222,7 +222,7 @@ class SequenceDiagnostics:
         for layer in model.layers:
             if type(layer) is keras.layers.Embedding:
                 vectors = layer.get_weights()[0][: self.task.num_symbols]
-                symbols = list(range(len(vectors)))
+                symbols = list(map(self.task.symbol_name, range(len(vectors))))
                 found[layer.name] = Points(vectors, {"symbol": symbols})
         layers = lstm_layers(model)
         if not layers:
@@ -241,7 +241,10 @@ class SequenceDiagnostics:
                     self.task.state_name(state)
                     for state in states.ravel().tolist()[:_MAX_POINTS]
                 ],
-                "symbol": inputs.ravel().tolist()[:_MAX_POINTS],
+                "symbol": [
+                    self.task.symbol_name(symbol)
+                    for symbol in inputs.ravel().tolist()[:_MAX_POINTS]
+                ],
                 "step": steps.ravel().tolist()[:_MAX_POINTS],
             },
         )

@@ -219,7 +219,7 @@ class _Search:
         )
 
     def _box(self, box: int) -> str:
-        read = self.last_symbols[box]
+        read = self._task.text_of(np.array(self.last_symbols[box], np.int32))
         last = f"after reading {read}" if read else "at the start"
         return f"of state {self._task.state_name(self.states[box])}, {last}"
 

@@ -81,7 +81,7 @@ def verify_run(
     report = {
         "task": task_name(type(task)),
         "num_bits": task.num_bits,
-        **check_report(result),
+        **check_report(task, result),
         "seconds": round(result.seconds, 3),
     }
     text = json.dumps(report, indent=2, allow_nan=False) + "\n"
@@ -152,11 +152,11 @@ def prove_run(
         checks.append(check)
         if check.num_wrong:
             break
-    report["checks"] = [check_report(check) for check in checks]
+    report["checks"] = [check_report(task, check) for check in checks]
     report["wrong_input"] = None
     if checks[-1].failures:
         symbols = checks[-1].failures[0].symbols
-        report["wrong_input"] = "".join(symbols[::-1].astype(str))
+        report["wrong_input"] = task.text_of(symbols)
     return search, checks, report
 
 

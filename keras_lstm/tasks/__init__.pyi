@@ -4,6 +4,8 @@ from .increment import Add as Add
 from .increment import Decrement as Decrement
 from .increment import Increment as Increment
 from .increment import Parity as Parity
+from .machine import FiniteStateMachine as FiniteStateMachine
+from .machine_files import read_machine as read_machine
 from .notation import Notation as Notation
 from .registry import TASKS as TASKS
 from .registry import get_task as get_task

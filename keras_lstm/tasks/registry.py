@@ -12,10 +12,19 @@ from keras_lstm.core.options import check_known
 from keras_lstm.tasks.image_rows import ImageRows
 from keras_lstm.tasks.increment import Add, Decrement, Increment, Parity
 from keras_lstm.tasks.installed import import_installed
+from keras_lstm.tasks.machine import FiniteStateMachine
 from keras_lstm.tasks.task import Task
 
 TASKS: dict[str, type[Task]] = {
-    task.name: task for task in (Increment, Decrement, Parity, Add, ImageRows)
+    task.name: task
+    for task in (
+        Increment,
+        Decrement,
+        Parity,
+        Add,
+        FiniteStateMachine,
+        ImageRows,
+    )
 }
 
 

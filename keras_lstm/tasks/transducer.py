@@ -22,6 +22,7 @@ from keras_lstm.tasks.sampling import (
     scan_states,
     stored_split,
 )
+from keras_lstm.tasks.symbol_names import SymbolNames
 from keras_lstm.tasks.tables import check_tables, without_arrays
 from keras_lstm.tasks.task import Split, Splits, Task
 
@@ -37,7 +38,7 @@ Symbols = npt.NDArray[np.integer[Any]]
 
 
 @dataclasses.dataclass(frozen=True)
-class TransducerTask(Task):
+class TransducerTask(SymbolNames, Task):
     """Base class of tasks that a finite-state machine defines.
 
     A subclass must define `name`, `next_state` and `output`. In both tables
@@ -309,19 +310,6 @@ class TransducerTask(Task):
             rest, digit = np.divmod(rest, self.num_symbols)
             digits.append(digit)
         return np.stack(digits, -1).astype(np.int32)
-
-    def text_of(self, symbols: Symbols) -> str:
-        """Return a sequence as text, most significant symbol first.
-
-        Args:
-            symbols: `(timesteps,)`, least significant first; -1 where a logit
-                is NaN.
-
-        Returns:
-            The digits without separators, "?" for -1.
-        """
-        digits = np.asarray(symbols)[::-1].tolist()
-        return "".join("?" if each < 0 else str(each) for each in digits)
 
     # The examples.
 

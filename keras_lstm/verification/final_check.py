@@ -114,7 +114,7 @@ def require_test(task: Task, splits: Splits) -> Split:
 def _verified(
     machine: TransducerTask, result: Verification, failures_name: str
 ) -> FinalCheck:
-    fields = check_report(result) | {
+    fields = check_report(machine, result) | {
         "test_num_examples": result.test_num_examples,
         "test_num_wrong": result.test_num_wrong,
     }

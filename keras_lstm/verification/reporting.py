@@ -45,9 +45,9 @@ def failures_csv(task: TransducerTask, failures: Sequence[Failure]) -> str:
         writer.writerow(
             [
                 task.text_of(failure.symbols),
-                task.text_of(failure.target),
-                task.text_of(failure.prediction),
-                _marks(failure),
+                task.text_of(failure.target, outputs=True),
+                task.text_of(failure.prediction, outputs=True),
+                _marks(task, failure),
                 failure.hold_length,
                 f"{failure.margin:.6g}",
             ]
@@ -55,9 +55,9 @@ def failures_csv(task: TransducerTask, failures: Sequence[Failure]) -> str:
     return text.getvalue()
 
 
-def _marks(failure: Failure) -> str:
-    wrong = failure.prediction != failure.target
-    return "".join("^" if mark else "." for mark in wrong[::-1])
+def _marks(task: TransducerTask, failure: Failure) -> str:
+    wrong = task.as_written(failure.prediction != failure.target)
+    return "".join("^" if mark else "." for mark in wrong)
 
 
 def failures_markdown(task: TransducerTask, failures: Sequence[Failure]) -> str:
@@ -68,19 +68,22 @@ def failures_markdown(task: TransducerTask, failures: Sequence[Failure]) -> str:
     rows.append("| --- | --- | --- | --- |")
     for failure in failures:
         wrong = failure.prediction != failure.target
-        marked = "".join(
-            f"**{'?' if symbol < 0 else symbol}**" if is_wrong else str(symbol)
-            for symbol, is_wrong in zip(
-                failure.prediction[::-1], wrong[::-1], strict=True
+        marked = task.separator.join(
+            f"**{name}**" if is_wrong else name
+            for name, is_wrong in zip(
+                task.names_of(failure.prediction, outputs=True),
+                task.as_written(wrong),
+                strict=True,
             )
         ).replace("****", "")
         cells = (
             _numbered(task, failure.symbols),
-            _numbered(task, failure.target),
+            _numbered(task, failure.target, outputs=True),
             marked,
             str(failure.hold_length),
         )
-        rows.append(f"| {' | '.join(cells)} |")
+        cells_text = " | ".join(cell.replace("|", r"\|") for cell in cells)
+        rows.append(f"| {cells_text} |")
     return "\n".join(rows)
 
 
@@ -238,9 +241,9 @@ def _failure_table(
     rows = [
         (
             _numbered(task, failure.symbols),
-            _numbered(task, failure.target),
-            _numbered(task, failure.prediction),
-            _marks(failure),
+            _numbered(task, failure.target, outputs=True),
+            _numbered(task, failure.prediction, outputs=True),
+            _marks(task, failure),
         )
         for failure in check.failures[:_NUM_SHOWN]
     ]
@@ -258,13 +261,11 @@ def _failure_table(
     return lines
 
 
-def _numbered(task: TransducerTask, symbols: Any) -> str:
+def _numbered(task: TransducerTask, symbols: Any, outputs: bool = False) -> str:
     """Return a sequence as text, and the number it stands for if short."""
-    text = task.text_of(symbols)
-    is_binary = task.num_symbols == task.num_classes == 2
-    if not is_binary or "?" in text or len(text) > 64:
-        return _short(text)
-    return f"{text} ({int(text, 2):,})"
+    text = task.text_of(symbols, outputs)
+    number = task.number_of(symbols) if len(symbols) <= 64 else None
+    return _short(text) if number is None else f"{text} ({number:,})"
 
 
 def _short(text: str) -> str:
@@ -274,7 +275,7 @@ def _short(text: str) -> str:
     return f"{text[:24]}...{text[-24:]} ({len(text)} symbols)"
 
 
-def check_report(check: Verification) -> dict[str, Any]:
+def check_report(task: TransducerTask, check: Verification) -> dict[str, Any]:
     """Return a check's fields of a report, as a mapping for JSON."""
     return {
         "checked": check.checked,
@@ -282,7 +283,7 @@ def check_report(check: Verification) -> dict[str, Any]:
         "num_predicted": check.num_predicted,
         **_counts(check),
         "min_margin": _finite(check.min_margin),
-        "min_margin_input": "".join(check.min_margin_input[::-1].astype(str)),
+        "min_margin_input": task.text_of(check.min_margin_input),
         "by_hold_length": [
             dataclasses.asdict(count) for count in check.by_hold_length
         ],

@@ -1,0 +1,166 @@
+"""Tasks of any finite-state machine, written as a table."""
+
+import dataclasses
+import functools
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from keras_lstm.core.options import option
+from keras_lstm.tasks.machine_table import MachineTable, parse_table
+from keras_lstm.tasks.notation import Described, Notation, Query, refused
+from keras_lstm.tasks.transducer import TransducerTask
+
+_EXAMPLE = """\
+name: coin-lock
+states:
+  locked: {coin: unlocked / opens, push: locked / stays}
+  unlocked: {coin: unlocked / stays, push: locked / closes}
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class FiniteStateMachine(TransducerTask):
+    """A task that a table defines; symbols have names.
+
+    `keras-lstm train machine.dot` and the like read a file into the table.
+
+    Example:
+
+    >>> lock = FiniteStateMachine()
+    >>> lock.next_state
+    ((1, 0), (1, 0))
+    >>> lock.text_of(np.array([0, 1, 1]))
+    'coin push push'
+    """
+
+    name = "machine"
+    separator = " "
+    hold_label: ClassVar[str] = "start"
+
+    machine: str = option(
+        _EXAMPLE,
+        "the machine, as a YAML table; `train` and `tune` make it of a file "
+        "or a name in place of TASK",
+    )
+
+    def __post_init__(self) -> None:
+        table = _parsed(self.machine)
+        # What a subclass of `TransducerTask` has as class attributes.
+        for name, value in {
+            "next_state": table.next_state,
+            "output": table.output,
+            "state_names": table.states,
+            "input_name": "sequence of symbols",
+            "target_name": f"what {table.name or 'the machine'} writes",
+        }.items():
+            object.__setattr__(self, name, value)
+        super().__post_init__()
+
+    @property
+    def table(self) -> MachineTable:
+        """The machine with its names."""
+        return _parsed(self.machine)
+
+    def as_written(self, values: Any) -> Any:
+        """Return values by time step in the order of reading."""
+        return values
+
+    def symbol_name(self, symbol: int) -> str:
+        """Return the name of an input symbol."""
+        return self.table.symbols[symbol]
+
+    def output_name(self, symbol: int) -> str:
+        """Return the name of an output symbol."""
+        return self.table.outputs[symbol]
+
+    def number_of(self, symbols: Any) -> None:
+        """Return None: names are no numbers."""
+        del symbols
+
+    def notation(self, any_length: bool) -> Notation:
+        """Return the notation of names, separated by spaces."""
+        return NameNotation(self, any_length)
+
+
+@functools.lru_cache(maxsize=64)
+def _parsed(text: str) -> MachineTable:
+    return parse_table(text)
+
+
+class NameNotation(Notation):
+    """Sequences of symbols by name, separated by spaces.
+
+    Names of one character each may be written without spaces.
+
+    Args:
+        task: the task, which defines the names and the targets.
+        any_length: whether the model reads sequences of any length.
+    """
+
+    def __init__(self, task: FiniteStateMachine, any_length: bool) -> None:
+        self._task = task
+        self._num_steps = None if any_length else task.num_bits
+        self._symbols = {
+            name: symbol for symbol, name in enumerate(task.table.symbols)
+        }
+
+    def read(self, text: str) -> list[Query]:
+        """Read one sequence of names."""
+        words = text.split()
+        if any(word not in self._symbols for word in words):
+            characters = [each for word in words for each in word]
+            if all(each in self._symbols for each in characters):
+                words = characters
+        unknown = next((x for x in words if x not in self._symbols), None)
+        if unknown is not None or not words:
+            names = list(self._symbols)
+            listed = " ".join(names[:20]) + (" ..." if names[20:] else "")
+            raise refused(
+                f"symbols of {listed}, separated by spaces",
+                text if unknown is None else unknown,
+            )
+        if self._num_steps not in (None, len(words)):
+            raise refused(f"a sequence of {self._num_steps} symbols", text)
+        symbols = np.array([self._symbols[x] for x in words], np.int32)
+        return [Query(text, symbols, len(symbols))]
+
+    def describe(
+        self,
+        queries: Sequence[Query],
+        predictions: npt.NDArray[np.int32],
+        confidences: npt.NDArray[np.float32],
+    ) -> list[Described]:
+        """Write each prediction, and the target if it is wrong."""
+        targets = self._task.targets(self.encode(queries))
+        rows = zip(queries, predictions, targets, strict=True)
+        return [self._describe(*row) for row in rows]
+
+    def _describe(
+        self,
+        query: Query,
+        prediction: npt.NDArray[np.int32],
+        target: npt.NDArray[np.int32],
+    ) -> Described:
+        predicted, right = (
+            self._task.text_of(each, outputs=True)
+            for each in (prediction, target)
+        )
+        wrong, marks = prediction != target, ""
+        text = f"{query.text} → {predicted}  right"
+        if wrong.any():
+            marks = "".join(np.where(wrong, "^", "."))
+            text = (
+                f"{query.text} → {predicted}  WRONG: {right} is right; wrong "
+                f"at {marks}"
+            )
+        fields = {
+            "input": query.text,
+            "prediction": predicted,
+            "right": not marks,
+            "target": right,
+            "wrong_symbols": marks,
+        }
+        return Described(text, fields)

@@ -1,0 +1,294 @@
+"""Finite-state machines from Graphviz files, regular expressions and YAML."""
+
+import itertools
+import pathlib
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from keras_lstm.core.errors import InputError, shown
+from keras_lstm.core.files import decode_small, open_regular
+from keras_lstm.tasks.machine_library import MACHINES
+from keras_lstm.tasks.machine_table import (
+    ACCEPT,
+    MAX_SYMBOLS,
+    REJECT,
+    Arrow,
+    MachineError,
+    MachineTable,
+    make_table,
+    parse_table,
+)
+
+_MAX_FILE = 10_000_000
+_DOT, _YAML = (".dot", ".gv"), (".yaml", ".yml")
+_REGEX = "regex:"
+# Symbol for all characters that a regular expression does not name.
+_OTHER = "other"
+# LearnLib and AALpy point at the start state from this node.
+_START = re.compile(r"__start\d*")
+# The DOT language, https://graphviz.org/doc/info/lang.html, without HTML and
+# ports, which no machine has.
+_GRAMMAR = r"""
+graph: "strict"i? KIND ID? "{" statement* "}"
+statement: (edge | node | assignment | defaults | subgraph) ";"?
+edge: ID (ARROW ID)+ attributes*
+node: ID attributes*
+assignment: ID "=" ID
+defaults: DEFAULTS attributes+
+subgraph: ("subgraph"i ID?)? "{" statement* "}"
+attributes: "[" (ID "=" ID (";" | ",")?)* "]"
+KIND.2: "digraph"i | "graph"i
+DEFAULTS.2: /(graph|node|edge)(?=\s*\[)/i
+ARROW: "->" | "--"
+ID: /[^\W\d]\w*/ | /-?(\.\d+|\d+(\.\d*)?)/ | /"(\\.|[^"\\])*"/s
+COMMENT: /\/\/[^\n]*/ | /\/\*.*?\*\//s | /^#[^\n]*/m
+%import common.WS
+%ignore WS
+%ignore COMMENT
+"""
+
+
+def is_machine(name: str) -> bool:
+    """Return whether a task's name stands for a machine to read.
+
+    Args:
+        name: "regex:" and an expression, a path that ends in .dot, .gv, .yaml
+            or .yml, or a name of the library.
+    """
+    suffix = pathlib.PurePath(name).suffix.lower()
+    return (
+        name.startswith(_REGEX) or suffix in (*_DOT, *_YAML) or name in MACHINES
+    )
+
+
+def read_machine(name: str, undefined: str = "refuse") -> MachineTable:
+    """Read a machine.
+
+    Args:
+        name: see `is_machine`.
+        undefined: what to do if an arrow is missing, see `make_table`.
+
+    Returns:
+        The machine, minimal.
+
+    Raises:
+        InputError: if there is no such file, or it holds no machine.
+    """
+    if name.startswith(_REGEX):
+        return machine_of_regex(name.removeprefix(_REGEX))
+    if name in MACHINES:
+        return MACHINES[name]()
+    path = pathlib.Path(name)
+    try:
+        with open_regular(path) as file:
+            text = decode_small(file, path, _MAX_FILE)
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"`machine` must be a readable file. Received: {error}"
+        ) from None
+    if path.suffix.lower() in _YAML:
+        return parse_table(text, path.name, undefined)
+    return machine_of_dot(text, path.stem, undefined)
+
+
+def machine_of_dot(
+    text: str, name: str = "", undefined: str = "refuse"
+) -> MachineTable:
+    """Read a machine as AALpy and LearnLib write it for Graphviz.
+
+    Args:
+        text: a directed graph. Labels of a Mealy machine's edges are "input /
+            output"; those of other machines are the input. The output of a
+            Moore machine's state follows "|" in its label. The accepting states
+            of an acceptor have the shape doublecircle. An edge from the node
+            `__start0` leads to the start state.
+        name: name of the machine.
+        undefined: see `make_table`.
+
+    Returns:
+        The machine.
+
+    Raises:
+        MachineError: if the text is no such graph; the message names the line.
+    """
+    nodes, edges = _parse_dot(text)
+    starts = [edge for edge in edges if _START.fullmatch(edge.start)]
+    arrows = [edge for edge in edges if edge not in starts]
+    if len({edge.end for edge in starts}) != 1:
+        raise MachineError(
+            "one edge from `__start0` to the start state",
+            ", ".join(f"{x.place}: to `{x.end}`" for x in starts) or "none",
+        )
+    states = [
+        *(node for node in nodes if not _START.fullmatch(node)),
+        *(edge.end for edge in edges),
+    ]
+    if all("/" in edge.symbol for edge in arrows):
+        arrows = [_split(edge) for edge in arrows]
+    else:
+        outputs = _outputs_of_nodes(nodes, dict.fromkeys(states))
+        arrows = [
+            Arrow(x.start, x.symbol, x.end, outputs[x.end], x.place)
+            for x in arrows
+        ]
+    return make_table(
+        arrows, starts[0].end, states=states, undefined=undefined, name=name
+    )
+
+
+def _split(edge: Arrow) -> Arrow:
+    symbol, _, output = (part.strip() for part in edge.symbol.partition("/"))
+    if not symbol or not output:
+        raise MachineError(
+            "labels like `input / output`", f"{edge.place}: `{edge.symbol}`"
+        )
+    return Arrow(edge.start, symbol, edge.end, output, edge.place)
+
+
+def _outputs_of_nodes(
+    nodes: Mapping[str, Mapping[str, str]], states: Iterable[str]
+) -> dict[str, str]:
+    """Return the output of each state of a Moore machine or an acceptor."""
+    found: dict[str, str] = {}
+    shapes = ("circle", "doublecircle", "record", "ellipse", "oval", "")
+    for state in states:
+        node = nodes.get(state, {})
+        shape = node.get("shape", "").lower()
+        if shape not in (*shapes, "mrecord", "box", "rect", "rectangle"):
+            raise MachineError(
+                "states of the shapes circle, doublecircle or record",
+                f"{node['place']}: `{state}` of shape `{shape}`",
+            )
+        label = node.get("label", "").strip().removeprefix("{")
+        _, bar, output = label.removesuffix("}").partition("|")
+        if bar and output.strip():
+            found[state] = output.strip()
+        else:
+            found[state] = ACCEPT if shape == "doublecircle" else REJECT
+    return found
+
+
+def _parse_dot(
+    text: str,
+) -> tuple[dict[str, dict[str, str]], list[Arrow]]:
+    """Return the attributes of nodes, with their `place`, and the edges."""
+    # Most commands read no machine.
+    import lark
+
+    parser = lark.Lark(
+        _GRAMMAR, start="graph", parser="lalr", propagate_positions=True
+    )
+    try:
+        tree = parser.parse(text)
+    except lark.exceptions.UnexpectedInput as error:
+        raise MachineError(
+            "a graph in the DOT language",
+            f"line {max(error.line, 1)}, column {max(error.column, 1)}: "
+            f"{shown(error.get_context(text, 20).splitlines()[0].strip())}",
+        ) from None
+    kind = next(x for x in tree.children if isinstance(x, lark.Token))
+    if kind.lower() != "digraph":
+        raise MachineError("a directed graph, `digraph`", f"{kind}")
+    nodes: dict[str, dict[str, str]] = {}
+    edges: list[Arrow] = []
+    for statement in tree.iter_subtrees_topdown():
+        if statement.data not in ("node", "edge"):
+            continue
+        place = f"line {statement.meta.line}"
+        names: list[str] = []
+        attributes: dict[str, str] = {}
+        for child in statement.children:
+            if isinstance(child, lark.Token):
+                if child.type == "ID":
+                    names.append(_unquoted(child))
+                continue
+            pairs = [_unquoted(each) for each in child.children]
+            attributes |= zip(pairs[::2], pairs[1::2], strict=True)
+        if statement.data == "node":
+            node = nodes.setdefault(names[0], {"place": place})
+            node |= attributes
+            continue
+        label = attributes.get("label", "").strip()
+        for start, end in itertools.pairwise(names):
+            if not label and not _START.fullmatch(start):
+                raise MachineError(
+                    "a label on every edge",
+                    f"{place}: none from `{start}` to `{end}`",
+                )
+            edges.append(Arrow(start, label, end, "", place))
+    return nodes, edges
+
+
+def _unquoted(token: str) -> str:
+    if token.startswith('"'):
+        return re.sub(r'\\(["\\])', r"\1", token[1:-1])
+    return str(token)
+
+
+def machine_of_regex(expression: str) -> MachineTable:
+    """Make an acceptor of a regular expression.
+
+    Args:
+        expression: the expression, of whole sequences, without anchors.
+
+    Returns:
+        The machine that says after each character whether all that was read
+        matches. Its symbols are the characters that the expression names, and
+        `other` for all others, if they may match.
+
+    Raises:
+        MachineError: if the text is no regular expression, or names fewer
+            than two characters or too many.
+    """
+    import greenery
+
+    if expression.startswith("^") or expression.endswith("$"):
+        raise MachineError(
+            "a regular expression without anchors: all that was read is "
+            "matched",
+            f"{_REGEX}{shown(expression)}",
+        )
+    try:
+        machine = greenery.parse(expression).to_fsm().reduce()
+    # greenery raises several kinds, also of its parser.
+    except Exception as error:
+        raise MachineError(
+            "a regular expression that greenery reads",
+            f"{_REGEX}{shown(expression)} ({shown(str(error))})",
+        ) from None
+    rest = next(each for each in machine.alphabet if each.negated)
+    named = [
+        (character, characters)
+        for characters in machine.alphabet - {rest}
+        if any(row[characters] != row[rest] for row in machine.map.values())
+        for character in _characters(characters)
+    ]
+    if any(machine.islive(row[rest]) for row in machine.map.values()):
+        named.append((_OTHER, rest))
+    answers = [REJECT, ACCEPT]
+    return make_table(
+        [
+            Arrow(
+                *(f"{start}", symbol, f"{row[characters]}"),
+                *(answers[row[characters] in machine.finals], "the expression"),
+            )
+            for start, row in sorted(machine.map.items())
+            for symbol, characters in sorted(named, key=_by_name)
+        ],
+        f"{machine.initial}",
+        name=f"{_REGEX}{expression}",
+    )
+
+
+def _characters(characters: Any) -> list[str]:
+    if characters.num_chars() > MAX_SYMBOLS:
+        raise MachineError(
+            f"at most {MAX_SYMBOLS:,} characters",
+            f"{characters.num_chars():,} that are alike",
+        )
+    return list(characters.get_chars())
+
+
+def _by_name(named: tuple[str, Any]) -> tuple[bool, str]:
+    return named[0] == _OTHER, named[0]
