@@ -25,11 +25,13 @@ def margins_of(logits: Any, targets: Any) -> Any:
         margins = tf.where(tf.equal(targets, 1), difference, -difference)
         unknown = tf.math.is_nan(margins) | tf.greater(targets, 1)
         return tf.where(unknown, -np.inf, margins)
+    logits = tf.convert_to_tensor(logits)
     chosen = tf.one_hot(targets, logits.shape[-1], True, False)
-    right = tf.reduce_max(tf.where(chosen, logits, -np.inf), -1)
-    margins = right - tf.reduce_max(tf.where(chosen, -np.inf, logits), -1)
+    least = tf.constant(-np.inf, logits.dtype)
+    right = tf.reduce_max(tf.where(chosen, logits, least), -1)
+    margins = right - tf.reduce_max(tf.where(chosen, least, logits), -1)
     unknown = tf.reduce_any(tf.math.is_nan(logits), -1)
-    return tf.where(unknown | tf.math.is_nan(margins), -np.inf, margins)
+    return tf.where(unknown | tf.math.is_nan(margins), least, margins)
 
 
 def predictions_of(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.int32]:

@@ -219,7 +219,7 @@ class _Search:
         )
 
     def _box(self, box: int) -> str:
-        read = self._task.text_of(np.array(self.last_symbols[box], np.int32))
+        read = ", ".join(map(self._task.symbol_name, self.last_symbols[box]))
         last = f"after reading {read}" if read else "at the start"
         return f"of state {self._task.state_name(self.states[box])}, {last}"
 
