@@ -4,7 +4,12 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any, Self
 
-from keras_lstm.config_rules import Rule, may_prove, rules_of_proof
+from keras_lstm.config_rules import (
+    Rule,
+    may_prove,
+    rules_of_construction,
+    rules_of_proof,
+)
 from keras_lstm.core.errors import InputError
 from keras_lstm.core.initializers import parse_initializer
 from keras_lstm.core.options import (
@@ -178,6 +183,12 @@ class TrainingConfig(Options):
         "found (none: never)",
         minimum=0,
     )
+    fallback: str | None = option(
+        None,
+        "what to do with a network that is not proved (none: keep it): "
+        "construction sets its weights from the machine, so that it is",
+        choices=("construction",),
+    )
     prove_ramp_steps: int = option(
         300,
         "steps over which those boxes grow to their full size",
@@ -325,6 +336,8 @@ class Config(Options):
         if training.prove_from_epoch is not None:
             options = model.to_mapping() | training.to_mapping()
             yield from rules_of_proof(task, options)
+        if training.fallback is not None:
+            yield from rules_of_construction(task, model.to_mapping())
         yield (
             training.early_prediction is None
             or (not per_step and not task.output_shape),

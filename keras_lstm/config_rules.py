@@ -48,15 +48,52 @@ def rules_of_proof(task: Task, options: Mapping[str, Any]) -> Iterator[Rule]:
         "`prove_from_epoch` needs a sequence task",
         named,
     )
-    for name, needed, text in (
+    yield from _rules_of_network("prove_from_epoch", options)
+
+
+def rules_of_construction(
+    task: Task, options: Mapping[str, Any]
+) -> Iterator[Rule]:
+    """Yield the rules of a run whose weights may be set from the machine.
+
+    Args:
+        task: the task to learn.
+        options: options of the model, by name.
+
+    Yields:
+        Each rule: whether it is kept, its text, and the values received.
+    """
+    machine = get_machine(task)
+    yield (
+        machine is not None,
+        "`fallback` needs a sequence task",
+        f"task={task.name}",
+    )
+    yield from _rules_of_network("fallback", options)
+    if machine is None:
+        return
+    for name, needed in (
+        ("units", len(machine.codes)),
+        ("embedding_dim", machine.num_symbols),
+    ):
+        yield (
+            options[name] >= needed,
+            f"`fallback` needs `{name}` of at least {needed} for this machine",
+            f"{name}={options[name]}",
+        )
+
+
+def _rules_of_network(name: str, options: Mapping[str, Any]) -> Iterator[Rule]:
+    """Yield the rules of networks that can be proved."""
+    for option, needed, text in (
         ("head", "per_step", "the per_step head"),
         ("encoder_units", None, "a model without `encoder_units`"),
         ("precision", "float32", "the precision float32"),
     ):
         yield (
-            options[name] == needed,
-            f"`prove_from_epoch` needs {text}",
-            f"{name}={options[name]}",
+            options[option] == needed,
+            f"`{name}` needs {text}",
+            f"{option}={options[option]}",
         )
 
 

@@ -12,6 +12,7 @@ from keras_lstm.core.errors import InputError
 from keras_lstm.core.options import check_known
 from keras_lstm.tasks.image_rows import ImageRows
 from keras_lstm.tasks.increment import Increment
+from keras_lstm.tasks.machine import FiniteStateMachine
 from keras_lstm.tasks.task import Task
 
 
@@ -178,6 +179,35 @@ def increment_last_state() -> Config:
     )
 
 
+def machine() -> Config:
+    """Any finite-state machine, learned from examples, or else constructed.
+
+    If no proof is found by the end of the training, the weights are set from
+    the machine, and the report says so (`taught_by`).
+
+    Returns:
+        The configuration.
+
+    Source: this project.
+    Command: keras-lstm train machine.dot
+    """
+    return Config(
+        preset="machine",
+        task=FiniteStateMachine(),
+        model=ModelConfig(forget_bias=-8.0),
+        training=TrainingConfig(
+            batch_size=128,
+            epochs=30,
+            steps_per_epoch=50,
+            learning_rate=0.02,
+            global_clipnorm=1.0,
+            prove_from_epoch=12,
+            prove_ramp_steps=100,
+            fallback="construction",
+        ),
+    )
+
+
 def image_rows() -> Config:
     """Best accuracy on rows of MNIST, read forwards only.
 
@@ -282,6 +312,7 @@ PRESETS: dict[str, Callable[[], Config]] = {
     "increment-proved": increment_proved,
     "increment-tutorial": increment_tutorial,
     "increment-last-state": increment_last_state,
+    "machine": machine,
     "image-rows": image_rows,
     "image-rows-tutorial": image_rows_tutorial,
     "digits": digits,

@@ -2,6 +2,7 @@
 
 import argparse
 import pathlib
+from typing import Any
 
 from keras_lstm.config import Config, option_owners
 from keras_lstm.config_file import ConfigFile, read_config
@@ -53,8 +54,11 @@ def resolve_config(arguments: argparse.Namespace) -> Config:
         )
     name = arguments.preset or file.preset
     config = _resumed_config(arguments, task, name)
+    recommended: dict[str, Any] = {}
     if config is None:
         config = get_preset(name or _default_preset(task), task)
+        if machine:
+            recommended = task(**machine).recommended()
     owners = option_owners(task)
     flags = {}
     for option, text in arguments.options.items():
@@ -62,7 +66,7 @@ def resolve_config(arguments: argparse.Namespace) -> Config:
         if cls is None:
             raise InputError(f"`{option}` is no option of {task.name}")
         flags[option] = cls.parse(option, text)
-    config = config.replace(**(file.values | machine | flags))
+    config = config.replace(**(recommended | file.values | machine | flags))
     if not arguments.smoke:
         return config
     smoke = {"epochs": 1, "steps_per_epoch": 2}

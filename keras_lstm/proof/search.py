@@ -2,10 +2,11 @@
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import keras
 import numpy as np
+import numpy.typing as npt
 
 from keras_lstm.models.weights import LSTMWeights
 from keras_lstm.proof.boxes import make_boxes
@@ -21,6 +22,8 @@ _MAX_ROUNDS = 400
 _MAX_BOXES = 64
 _ROUNDS_BETWEEN_TRIES = 10
 _ROUNDS_TO_SETTLE = 10
+# What `make_boxes` returns.
+_Layout = tuple[npt.NDArray[np.int64], list[list[int]], npt.NDArray[np.int64]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +60,7 @@ def find_proof(
     the network and grows each box to hold what arrives in it, until none grows.
     If a prediction becomes undecided, no such boxes exist. Then, or if the
     boxes do not stop growing, the search is repeated with boxes that
-    distinguish more of the last symbols read.
+    distinguish the last symbol written, too, or more of those read.
 
     Args:
         model: model with the per_step head, from symbols,
@@ -76,9 +79,9 @@ def find_proof(
     """
     start = time.perf_counter()
     network = provable_weights(model, task)
-    rounds, reason, num_remembered = 0, "", 1
-    while True:
-        search = _Search(network, task, num_remembered)
+    rounds, reason = 0, ""
+    for layout in _layouts(task):
+        search = _Search(network, task, *layout)
         proof = search.run(progress)
         rounds += search.rounds
         if proof is not None:
@@ -86,23 +89,41 @@ def find_proof(
             seconds = time.perf_counter() - start
             return ProofSearch(proof, margin, "", rounds, seconds)
         reason = reason or search.reason
+    seconds = time.perf_counter() - start
+    return ProofSearch(None, 0.0, reason, rounds, seconds)
+
+
+def _layouts(task: TransducerTask) -> Iterator[_Layout]:
+    """Yield layouts of boxes, coarse ones first."""
+    first = make_boxes(task, 1)
+    yield first
+    by_output = make_boxes(task, 1, by_output=True)
+    if len(by_output[0]) > len(first[0]):
+        yield by_output
+    num_remembered, count = 1, len(first[0])
+    while count * task.num_symbols <= _MAX_BOXES:
         num_remembered += 1
-        if len(search.states) * task.num_symbols > _MAX_BOXES:
-            seconds = time.perf_counter() - start
-            return ProofSearch(None, 0.0, reason, rounds, seconds)
+        more = make_boxes(task, num_remembered)
+        count = len(more[0])
+        yield more
 
 
 class _Search:
     """Boxes that grow until they hold every state that can be reached."""
 
     def __init__(
-        self, network: LSTMWeights, task: TransducerTask, num_remembered: int
+        self,
+        network: LSTMWeights,
+        task: TransducerTask,
+        states: npt.NDArray[np.int64],
+        last_symbols: list[list[int]],
+        successors: npt.NDArray[np.int64],
     ) -> None:
         self._network = network
         self._task = task
-        self.states, self.last_symbols, self.successors = make_boxes(
-            task, num_remembered
-        )
+        self.states = states
+        self.last_symbols = last_symbols
+        self.successors = successors
         self.rounds = 0
         self.reason = ""
 
@@ -157,7 +178,8 @@ class _Search:
                 box = int(reached[np.argmin(margins)])
                 return [], (
                     f"in round {self.rounds} an answer could not be decided: "
-                    f"reading {symbol} in the box {self._box(box)}"
+                    f"reading {self._task.symbol_name(symbol)} in the box "
+                    f"{self._box(box)}"
                 )
             whole = Interval(*(np.full_like(bound, np.nan) for bound in boxes))
             for bound, found in zip(whole, arrived, strict=True):
@@ -171,9 +193,8 @@ class _Search:
         for symbol, bounds in enumerate(after):
             # Widened slightly: another machine may add in another order.
             arrived = bounds.widened(2.0**-40)
-            for box, successor in enumerate(self.successors[:, symbol]):
-                low[successor] = np.fmin(low[successor], arrived.low[box])
-                high[successor] = np.fmax(high[successor], arrived.high[box])
+            np.fmin.at(low, self.successors[:, symbol], arrived.low)
+            np.fmax.at(high, self.successors[:, symbol], arrived.high)
         return Interval(low, high)
 
     def _close(self, boxes: Interval) -> Interval | None:

@@ -12,7 +12,8 @@ from keras_lstm.core.json_types import check_type
 _OPTIONAL = (
     *("method", "num_predicted", "min_margin_input", "by_hold_length"),
     *("test_first_num_examples", "test_first_num_wrong"),
-    *("model_sha256", "proof_boxes", "proof_margin", "repaired_from"),
+    *("model_sha256", "proof_boxes", "proof_margin", "taught_by"),
+    "repaired_from",
 )
 
 
@@ -118,6 +119,8 @@ class Report:
             of version 0.1.
         proof_boxes: number of boxes in the proof.
         proof_margin: the proved margin.
+        taught_by: "examples", or "construction" if the weights were set from
+            the machine; None without the option `fallback`.
         repaired_from: folder of the run whose model was made provable.
     """
 
@@ -152,6 +155,7 @@ class Report:
     model_sha256: str | None = None
     proof_boxes: int | None = None
     proof_margin: float | None = None
+    taught_by: str | None = None
     repaired_from: str | None = None
 
     def to_mapping(self) -> dict[str, Any]:

@@ -137,8 +137,14 @@ def result_text(config: Config, result: TrainResult) -> str:
     report, seconds = result.report, result.report.seconds
     distinct = report.distinct_training_examples
     reason = stop_text(report.stopped_because, config.training.monitor)
+    lines = []
+    if report.taught_by == "construction":
+        lines = [
+            "Examples led to no proof: the weights were set from the machine."
+        ]
     return "\n".join(
         [
+            *lines,
             outcome_text(config, result),
             f"Trained on {report.training_examples:,} examples"
             + (f", {distinct:,} of them distinct" if distinct else "")

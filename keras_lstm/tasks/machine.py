@@ -37,6 +37,7 @@ class FiniteStateMachine(TransducerTask):
     """
 
     name = "machine"
+    default_preset: ClassVar[str] = "machine"
     separator = " "
     hold_label: ClassVar[str] = "start"
 
@@ -58,6 +59,13 @@ class FiniteStateMachine(TransducerTask):
         }.items():
             object.__setattr__(self, name, value)
         super().__post_init__()
+
+    def recommended(self) -> dict[str, Any]:
+        """Return sizes at which weights can be set from the machine."""
+        return {
+            "units": max(32, len(self.codes)),
+            "embedding_dim": max(10, self.num_symbols),
+        }
 
     @property
     def table(self) -> MachineTable:

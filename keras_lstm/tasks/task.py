@@ -235,6 +235,14 @@ class Task(Options, abc.ABC):
         """
         return None
 
+    def recommended(self) -> dict[str, Any]:
+        """Return options that suit this task better than its preset's.
+
+        The command uses them where neither a file nor a flag gives others. By
+        default there are none.
+        """
+        return {}
+
     # Text that people write and read.
 
     def notation(self, any_length: bool) -> Notation:

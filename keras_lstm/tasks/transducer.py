@@ -5,6 +5,7 @@ exhaustive check and the grouping of failures derive from its two tables.
 """
 
 import dataclasses
+import functools
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -170,6 +171,21 @@ class TransducerTask(SymbolNames, Task):
     def num_classes(self) -> int:
         """Number of different output symbols."""
         return max(max(row) for row in self.output) + 1
+
+    @functools.cached_property
+    def codes(self) -> list[tuple[int, int, int]]:
+        """What a step can lead to: next state, symbol read, symbol written."""
+        return list(
+            dict.fromkeys(
+                (end, symbol, output)
+                for ends, outputs in zip(
+                    self.next_state, self.output, strict=True
+                )
+                for symbol, (end, output) in enumerate(
+                    zip(ends, outputs, strict=True)
+                )
+            )
+        )
 
     @property
     def hold_symbols(self) -> list[int]:

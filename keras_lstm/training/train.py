@@ -30,7 +30,7 @@ from keras_lstm.distribute.strategies import (
 from keras_lstm.models.build import build_model, copy_weights
 from keras_lstm.proof.certificate import check_proof
 from keras_lstm.proof.proof_json import ProofError
-from keras_lstm.proof.search import ProofSearch
+from keras_lstm.proof.search import ProofSearch, find_proof
 from keras_lstm.runs.folder import (
     RunFolder,
     config_fingerprint,
@@ -49,6 +49,7 @@ from keras_lstm.tasks.registry import task_name
 from keras_lstm.tasks.task import Splits, make_splits
 from keras_lstm.tasks.transducer import get_machine
 from keras_lstm.training.compile import compiled_model, count_steps_per_epoch
+from keras_lstm.training.construction import construct_weights
 from keras_lstm.training.run_callbacks import (
     ProgressOptions,
     RunCallbacks,
@@ -137,7 +138,7 @@ def train(
             preemption.check()
             trained = time.perf_counter()
             result = _without_training_layers(fitted, config)
-            proof = _check_proof(result, config, parts)
+            taught_by, proof = _prove(result, config, parts, quiet)
             final = _check(result, config, splits, quiet, preemption, folder)
             preemption.check()
         # Training before a resumption counts as well.
@@ -147,7 +148,7 @@ def train(
         )
         found = _make_result(
             *(config, splits, parts, folder, result),
-            *(fitted.history.history, final, proof, seconds),
+            *(fitted.history.history, final, proof, taught_by, seconds),
         )
         found = write_results(folder, found)
         show_results(parts.board, config, found)
@@ -334,6 +335,27 @@ def _check_proof(
     return search
 
 
+def _prove(
+    model: keras.Model, config: Config, parts: RunCallbacks, quiet: bool
+) -> tuple[str | None, ProofSearch | None]:
+    """Check the proof; without one, set the weights if the option says so.
+
+    Returns:
+        What taught the network, and the last search for a proof.
+    """
+    search = _check_proof(model, config, parts)
+    machine = get_machine(config.task)
+    if machine is None or config.training.fallback is None:
+        return None, search
+    with ProgressBar("proving", quiet) as bar:
+        if search is None:
+            search = find_proof(model, machine, bar.update)
+        if search.proof is not None:
+            return "examples", search
+        construct_weights(model, machine)
+        return "construction", find_proof(model, machine, bar.update)
+
+
 def _check(
     model: keras.Model,
     config: Config,
@@ -368,6 +390,7 @@ def _make_result(
     history: dict[str, list[float]],
     final: FinalCheck,
     proof: ProofSearch | None,
+    taught_by: str | None,
     seconds: Seconds,
 ) -> TrainResult:
     training, epochs = config.training, len(history["loss"])
@@ -390,6 +413,7 @@ def _make_result(
         stopped_because=parts.stop_reason(epochs == training.epochs, proved),
         resumed_from_step=parts.resume.resumed_step,
         proved=proved,
+        taught_by=taught_by,
         num_parameters=model.count_params(),
         seconds=seconds,
         versions=versions(),

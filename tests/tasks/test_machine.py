@@ -27,7 +27,7 @@ def test_a_table_defines_the_task():
 
 
 def test_a_configuration_holds_the_machine():
-    config = get_preset("increment", FiniteStateMachine)
+    config = get_preset("machine", FiniteStateMachine)
     text = MACHINES["tomita-5"]().to_text()
     config = config.replace(machine=text)
     assert yaml.safe_load(config.to_yaml())["task"]["machine"] == text
