@@ -197,11 +197,11 @@ def machine() -> Config:
         model=ModelConfig(forget_bias=-8.0),
         training=TrainingConfig(
             batch_size=128,
-            epochs=30,
+            epochs=16,
             steps_per_epoch=50,
             learning_rate=0.02,
             global_clipnorm=1.0,
-            prove_from_epoch=12,
+            prove_from_epoch=8,
             prove_ramp_steps=100,
             fallback="construction",
         ),
