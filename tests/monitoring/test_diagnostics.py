@@ -105,12 +105,12 @@ def test_points_are_labelled_with_the_machine_state():
     model = build_model(task, ModelConfig(units=3, num_layers=1))
     points = SequenceDiagnostics(task).points(model)
     assert set(points) == {"embedding", "lstm_1_h"}
-    assert points["embedding"].columns == {"symbol": [0, 1]}
+    assert points["embedding"].columns == {"symbol": ["0", "1"]}
     vectors, columns = points["lstm_1_h"]
     assert len(vectors) == 80 * 5
     assert {len(column) for column in columns.values()} == {len(vectors)}
     by_input = zip(
-        np.reshape(columns["symbol"], (-1, 5)),
+        np.reshape(columns["symbol"], (-1, 5)).astype(int),
         np.reshape(columns["state"], (-1, 5)),
         strict=True,
     )

@@ -68,7 +68,7 @@ def test_a_model_has_the_weights_that_keras_loads(tmp_path, members, kind):
 def test_parameters_are_counted_without_a_model(name):
     preset = get_preset(name)
     for values in ({}, {"encoder_units": 5, "encoder_steps": 3, "units": 7}):
-        config = preset.replace(**values)
+        config = preset.replace(fallback=None, **values)
         model = build_model(config.task, config.model)
         assert count_parameters(config.task, config.model) == (
             model.count_params()
