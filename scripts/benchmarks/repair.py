@@ -35,6 +35,11 @@ class StopAt(keras.callbacks.Callback):
         super().__init__()
         self.fraction = fraction
 
+    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
+        """Fail if the fraction was never reached."""
+        if not self.model.stop_training:
+            raise SystemExit(f"no epoch had {self.fraction:.0%} right")
+
     def on_epoch_end(
         self, epoch: int, logs: dict[str, float] | None = None
     ) -> None:
@@ -47,7 +52,7 @@ def trained(config: Config, stop_at: float | None) -> keras.Model:
     """Return a network trained without a proof."""
     if stop_at is not None:
         # Slowly, so that the fraction is not jumped over.
-        config = config.replace(learning_rate=0.003)
+        config = config.replace(learning_rate=0.003, schedule="constant")
     task, training = config.task, config.training
     fitted = compiled_model(config)
     splits = task.splits(config.seed)
@@ -82,7 +87,8 @@ def row(config: Config, stop_at: float | None, out: Any) -> dict[str, str]:
     before = verify(model, task)
     found = {
         "seed": f"{config.seed}",
-        "wrong before": f"{before.num_wrong:,}",
+        "wrong before": f"{before.num_wrong:,} "
+        f"({before.num_wrong / before.num_examples:.1%})",
         "margin before": f"{before.min_margin:.3g}",
         "boxes before": "no"
         if find_proof(model, task).proof is None
