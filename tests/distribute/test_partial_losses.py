@@ -361,7 +361,14 @@ def fit_reading_twice(settings, num_microbatches=0, strategy=None):
     return model.get_weights()
 
 
-@pytest.mark.parametrize("settings", READERS)
+@pytest.mark.parametrize(
+    "settings",
+    [
+        *("adam", "global_clipnorm"),
+        pytest.param("clipnorm", marks=pytest.mark.slow),
+        pytest.param("clipvalue", marks=pytest.mark.slow),
+    ],
+)
 def test_a_table_is_read_at_the_inputs_and_at_fixed_rows(mirrored, settings):
     """Each summand of a row is squared and clipped as on one device."""
     stock = fit_reading_twice(settings)
