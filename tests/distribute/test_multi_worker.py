@@ -349,6 +349,10 @@ def compiled(strategy, **options):
         ({"steps_per_execution": 2}, "`steps_per_execution` must be 1 with 2"),
         ({"jit_compile": True}, "`jit_compile` must be False with 2 replicas"),
         (
+            {"optimizer": {"clipnorm": 1.0}},
+            "`clipnorm` must be None with 2 replicas, unless clip_aggregated",
+        ),
+        (
             {"optimizer": {"use_ema": True, "ema_overwrite_frequency": 3}},
             "`ema_overwrite_frequency` must be None with 2 replicas: use Swap",
         ),
