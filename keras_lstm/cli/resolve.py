@@ -7,7 +7,7 @@ from typing import Any
 from keras_lstm.config import Config, option_owners
 from keras_lstm.config_file import ConfigFile, read_config
 from keras_lstm.core.console import print_status
-from keras_lstm.core.errors import InputError, shown
+from keras_lstm.core.errors import InputError, escaped, shown
 from keras_lstm.core.files import decode_small
 from keras_lstm.core.options import MAX_INT
 from keras_lstm.core.yaml_text import MAX_TEXT
@@ -95,7 +95,7 @@ def _task_of(
         return get_task(arguments.task), {}
     table = read_machine(arguments.task, undefined or "refuse")
     for remark in table.remarks:
-        print_status(f"{table.name}: {remark}")
+        print_status(escaped(f"{table.name}: {remark}"))
     return FiniteStateMachine, {"machine": table.to_text()}
 
 

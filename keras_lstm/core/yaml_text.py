@@ -11,12 +11,13 @@ MAX_TEXT = 100_000
 _MAX_NODES = 10_000
 
 
-def parse_yaml(text: str, what: str) -> Any:
+def parse_yaml(text: str, what: str, as_text: bool = False) -> Any:
     """Parse YAML into plain Python values.
 
     Args:
         text: the YAML.
         what: name of the text, for error messages.
+        as_text: whether to return every scalar as it is written.
 
     Returns:
         Dicts, lists, strings, numbers, dates, booleans and None.
@@ -31,7 +32,7 @@ def parse_yaml(text: str, what: str) -> Any:
             f"{len(text):,}"
         )
     try:
-        loader = yaml.SafeLoader(text)
+        loader = (yaml.BaseLoader if as_text else yaml.SafeLoader)(text)
         node = loader.get_single_node()
         if node is None:
             return None

@@ -118,10 +118,8 @@ class NameNotation(Notation):
     def read(self, text: str) -> list[Query]:
         """Read one sequence of names."""
         words = text.split()
-        if any(word not in self._symbols for word in words):
-            characters = [each for word in words for each in word]
-            if all(each in self._symbols for each in characters):
-                words = characters
+        if all(len(name) == 1 for name in self._symbols):
+            words = [each for word in words for each in word]
         unknown = next((x for x in words if x not in self._symbols), None)
         if unknown is not None or not words:
             names = list(self._symbols)

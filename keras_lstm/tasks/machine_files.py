@@ -1,28 +1,28 @@
 """Finite-state machines from Graphviz files, regular expressions and YAML."""
 
+import dataclasses
 import itertools
 import pathlib
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from keras_lstm.core.errors import InputError, shown
+from keras_lstm.core.errors import InputError, escaped, shown
 from keras_lstm.core.files import decode_small, open_regular
+from keras_lstm.tasks.machine_arrows import ACCEPT, REJECT, Arrow, MachineError
 from keras_lstm.tasks.machine_library import MACHINES
 from keras_lstm.tasks.machine_table import (
-    ACCEPT,
     MAX_SYMBOLS,
-    REJECT,
-    Arrow,
-    MachineError,
     MachineTable,
     make_table,
     parse_table,
 )
 
-_MAX_FILE = 10_000_000
+_MAX_FILE = 1_000_000
 _DOT, _YAML = (".dot", ".gv"), (".yaml", ".yml")
 _REGEX = "regex:"
+# Shapes of states that do not accept.
+_PLAIN = ("circle", "ellipse", "oval", "box", "rect", "rectangle", "none")
 # Symbol for all characters that a regular expression does not name.
 _OTHER = "other"
 # LearnLib and AALpy point at the start state from this node.
@@ -75,21 +75,28 @@ def read_machine(name: str, undefined: str = "refuse") -> MachineTable:
     Raises:
         InputError: if there is no such file, or it holds no machine.
     """
-    if name.startswith(_REGEX):
+    if name.startswith(_REGEX) or name in MACHINES:
+        if undefined != "refuse":
+            raise InputError(
+                "`undefined` is for files, whose arrows may be missing. "
+                f"Received: undefined={undefined}, {shown(name)}"
+            )
+        if name in MACHINES:
+            return MACHINES[name]()
         return machine_of_regex(name.removeprefix(_REGEX))
-    if name in MACHINES:
-        return MACHINES[name]()
     path = pathlib.Path(name)
     try:
         with open_regular(path) as file:
             text = decode_small(file, path, _MAX_FILE)
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(
-            f"`machine` must be a readable file. Received: {error}"
+            f"`machine` must be a readable file. Received: {shown(str(error))}"
         ) from None
-    if path.suffix.lower() in _YAML:
-        return parse_table(text, path.name, undefined)
-    return machine_of_dot(text, path.stem, undefined)
+    text, stem = text.removeprefix("\ufeff"), escaped(path.stem)
+    if path.suffix.lower() not in _YAML:
+        return machine_of_dot(text, stem, undefined)
+    table = parse_table(text, escaped(path.name), undefined)
+    return dataclasses.replace(table, name=table.name or stem)
 
 
 def machine_of_dot(
@@ -124,10 +131,17 @@ def machine_of_dot(
         *(node for node in nodes if not _START.fullmatch(node)),
         *(edge.end for edge in edges),
     ]
-    if all("/" in edge.symbol for edge in arrows):
+    outputs = _outputs_of_nodes(nodes, dict.fromkeys(states))
+    has_outputs = any(output != REJECT for output in outputs.values())
+    with_output = [edge for edge in arrows if "/" in edge.symbol]
+    if with_output and not has_outputs:
         arrows = [_split(edge) for edge in arrows]
+    elif arrows and len(with_output) == len(arrows):
+        raise MachineError(
+            "outputs either in labels or in states",
+            f"both: {arrows[0].place}: `{arrows[0].symbol}`",
+        )
     else:
-        outputs = _outputs_of_nodes(nodes, dict.fromkeys(states))
         arrows = [
             Arrow(x.start, x.symbol, x.end, outputs[x.end], x.place)
             for x in arrows
@@ -151,21 +165,35 @@ def _outputs_of_nodes(
 ) -> dict[str, str]:
     """Return the output of each state of a Moore machine or an acceptor."""
     found: dict[str, str] = {}
-    shapes = ("circle", "doublecircle", "record", "ellipse", "oval", "")
+    moore: list[str] = []
+    shapes = (*_PLAIN, "doublecircle", "record", "mrecord", "")
     for state in states:
         node = nodes.get(state, {})
         shape = node.get("shape", "").lower()
-        if shape not in (*shapes, "mrecord", "box", "rect", "rectangle"):
+        accepts = shape == "doublecircle" or node.get("peripheries") == "2"
+        if shape not in shapes:
             raise MachineError(
                 "states of the shapes circle, doublecircle or record",
                 f"{node['place']}: `{state}` of shape `{shape}`",
             )
-        label = node.get("label", "").strip().removeprefix("{")
-        _, bar, output = label.removesuffix("}").partition("|")
-        if bar and output.strip():
-            found[state] = output.strip()
-        else:
-            found[state] = ACCEPT if shape == "doublecircle" else REJECT
+        label = node.get("label", "").strip()
+        if label.startswith("{") and label.endswith("}"):
+            label = label[1:-1]
+        # AALpy separates the name and the output by a bar, LearnLib by a slash.
+        parts = [part.strip() for part in re.split(r"\||\s/\s", label)]
+        if len(parts) == 1:
+            found[state] = ACCEPT if accepts else REJECT
+            continue
+        if len(parts) != 2 or accepts or re.search(r"[{}\\]", label):
+            raise MachineError(
+                "states whose label is `name | output`, or that accept",
+                f"{node['place']}: `{state}` of label `{label}`",
+            )
+        moore.append(state)
+        found[state] = parts[1]
+    if moore and len(moore) < len(found):
+        odd = next(state for state in found if state not in moore)
+        raise MachineError("an output for every state", f"none for `{odd}`")
     return found
 
 
@@ -193,7 +221,7 @@ def _parse_dot(
     nodes: dict[str, dict[str, str]] = {}
     edges: list[Arrow] = []
     for statement in tree.iter_subtrees_topdown():
-        if statement.data not in ("node", "edge"):
+        if statement.data not in ("node", "edge", "defaults"):
             continue
         place = f"line {statement.meta.line}"
         names: list[str] = []
@@ -202,14 +230,32 @@ def _parse_dot(
             if isinstance(child, lark.Token):
                 if child.type == "ID":
                     names.append(_unquoted(child))
+                if child == "--":
+                    raise MachineError("directed edges, `->`", place)
                 continue
             pairs = [_unquoted(each) for each in child.children]
             attributes |= zip(pairs[::2], pairs[1::2], strict=True)
+        if statement.data == "defaults":
+            if (
+                "label" in attributes
+                or "peripheries" in attributes
+                or (attributes.get("shape", "circle") not in _PLAIN)
+            ):
+                raise MachineError(
+                    "labels and shapes at each state and edge, not as defaults",
+                    place,
+                )
+            continue
         if statement.data == "node":
             node = nodes.setdefault(names[0], {"place": place})
             node |= attributes
             continue
         label = attributes.get("label", "").strip()
+        if "\\" in label:
+            raise MachineError(
+                "one label for each edge, without escapes",
+                f"{place}: `{label}`",
+            )
         for start, end in itertools.pairwise(names):
             if not label and not _START.fullmatch(start):
                 raise MachineError(
@@ -243,7 +289,9 @@ def machine_of_regex(expression: str) -> MachineTable:
     """
     import greenery
 
-    if expression.startswith("^") or expression.endswith("$"):
+    # Outside of classes, and not escaped.
+    rest = re.sub(r"\\.|\[\^?(\\.|[^\]\\])*\]", "", expression)
+    if "^" in rest or "$" in rest:
         raise MachineError(
             "a regular expression without anchors: all that was read is "
             "matched",

@@ -194,13 +194,14 @@ def dyck_2() -> MachineTable:
         if opened == _DEAD:
             return _DEAD, False
         if symbol in "([":
-            after = opened + symbol if len(opened) < 3 else _DEAD
+            after = opened + symbol if len(opened) < 4 else _DEAD
         else:
-            pair = opened[-1:] + symbol
+            pair = opened[-1] + symbol
             after = opened[:-1] if pair in ("()", "[]") else _DEAD
-        return after, after == ""
+        return after, after == "."
 
-    return explore("dyck-2-depth-3", _DYCK, "", "()[]", step)
+    # A dot, and the brackets that are open.
+    return explore("dyck-2-depth-3", _DYCK, ".", "()[]", step)
 
 
 def _digits(base: int) -> str:

@@ -1,51 +1,27 @@
 """Finite-state machines: from arrows to tables, and to text and back."""
 
 import dataclasses
-import itertools
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
-from keras_lstm.core.errors import InputError, shown
+from keras_lstm.core.errors import shown
 from keras_lstm.core.yaml_text import parse_yaml, write_yaml
+from keras_lstm.tasks.machine_arrows import (
+    ACCEPT,
+    REJECT,
+    Arrow,
+    MachineError,
+    by_state_and_symbol,
+    complete,
+    equivalent,
+    listed,
+    reachable,
+)
 
-# Outputs of an acceptor, and of what is undefined.
-REJECT, ACCEPT = "reject", "accept"
-UNDEFINED = "undefined"
 MAX_SYMBOLS = 1024
 # A configuration holds the machine as text.
-_MAX_ARROWS = 4000
+_MAX_ARROWS, _MAX_BYTES = 2000, 50_000
 _KEYS = ("name", "source", "start", "states", "accepting", "outputs")
-
-
-class MachineError(InputError):
-    """Raised for what is no machine.
-
-    Args:
-        rule: the rule, which follows "must have".
-        received: what was received instead, with its place.
-    """
-
-    def __init__(self, rule: str, received: str) -> None:
-        super().__init__(f"`machine` must have {rule}. Received: {received}")
-
-
-@dataclasses.dataclass(frozen=True)
-class Arrow:
-    """A transition of a machine.
-
-    Args:
-        start: the state that it leaves.
-        symbol: the symbol that is read.
-        end: the state that it leads to.
-        output: the symbol that is written.
-        place: where it was read, such as "line 7", for error messages.
-    """
-
-    start: str
-    symbol: str
-    end: str
-    output: str
-    place: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,25 +103,22 @@ def make_table(
     symbols = list(dict.fromkeys(arrow.symbol for arrow in arrows))
     names = list(dict.fromkeys([*states, *(x.start for x in arrows)]))
     names = list(dict.fromkeys([*names, *(arrow.end for arrow in arrows)]))
-    if start not in names:
-        raise MachineError(
-            f"a start state that exists: {_listed(names)}", start
-        )
+    _check_names(arrows, names)
     _check_sizes(names, symbols)
-    found = _by_state_and_symbol(arrows)
-    remarks = _complete(found, names, symbols, undefined)
-    reached = _reachable(start, symbols, found)
-    if len(reached) < len(names):
-        left = [name for name in names if name not in reached]
-        remarks.append(
-            f"dropped what the start does not reach: {_listed(left)}"
-        )
-    classes = _classes(reached, symbols, found)
+    if start not in names:
+        raise MachineError(f"a start state that exists: {listed(names)}", start)
+    found = by_state_and_symbol(arrows)
+    reached = reachable(start, symbols, found)
+    left = [name for name in names if name not in reached]
+    remarks = complete(found, reached, symbols, undefined)
+    if left:
+        remarks.append(f"dropped what the start does not reach: {listed(left)}")
+    classes = equivalent(reached, symbols, found)
     merged = [group for group in classes if len(group) > 1]
     if merged:
         remarks.append(
             "merged states that no sequence tells apart: "
-            + "; ".join(_listed(group) for group in merged)
+            + "; ".join(listed(group) for group in merged)
         )
     index = {state: i for i, group in enumerate(classes) for state in group}
     rows = [[found[group[0], x] for x in symbols] for group in classes]
@@ -153,9 +126,9 @@ def make_table(
     if len(outputs) < 2:
         raise MachineError(
             "at least two different outputs that can be reached",
-            f"{_listed(outputs)} only",
+            f"{listed(outputs)} only",
         )
-    return MachineTable(
+    table = MachineTable(
         name,
         source,
         tuple(group[0] for group in classes),
@@ -167,50 +140,12 @@ def make_table(
         ),
         tuple(remarks),
     )
-
-
-def _by_state_and_symbol(
-    arrows: Iterable[Arrow],
-) -> dict[tuple[str, str], Arrow]:
-    found: dict[tuple[str, str], Arrow] = {}
-    for arrow in arrows:
-        other = found.setdefault((arrow.start, arrow.symbol), arrow)
-        if (other.end, other.output) != (arrow.end, arrow.output):
-            raise MachineError(
-                "one arrow for each state and symbol",
-                f"two for `{arrow.symbol}` in state `{arrow.start}` "
-                f"({other.place} and {arrow.place})",
-            )
-    return found
-
-
-def _complete(
-    found: dict[tuple[str, str], Arrow],
-    names: list[str],
-    symbols: list[str],
-    undefined: str,
-) -> list[str]:
-    """Add the missing arrows, and a state to lead to; return what was done."""
-    missing = [(x, y) for x in names for y in symbols if (x, y) not in found]
-    if not missing:
-        return []
-    if undefined == "refuse":
-        state, symbol = missing[0]
+    size = len(table.to_text().encode())
+    if size > _MAX_BYTES:
         raise MachineError(
-            "an arrow for each state and symbol (or pass --undefined sink)",
-            f"none for `{symbol}` in state `{state}`"
-            + (f", and {len(missing) - 1} more" if missing[1:] else ""),
+            f"at most {_MAX_BYTES:,} bytes as a table", f"{size:,}"
         )
-    sink = next(x for x in _free_names("sink") if x not in names)
-    written = {arrow.output for arrow in found.values()}
-    output = REJECT if REJECT in written else UNDEFINED
-    names.append(sink)
-    for state, symbol in [*missing, *((sink, x) for x in symbols)]:
-        found[state, symbol] = Arrow(state, symbol, sink, output, "")
-    lead = "arrow leads" if len(missing) == 1 else "arrows lead"
-    return [
-        f"{len(missing):,} missing {lead} to `{sink}`, which writes `{output}`"
-    ]
+    return table
 
 
 def explore(
@@ -277,13 +212,13 @@ def parse_table(
     >>> table.states, table.next_state
     (('even', 'odd'), ((0, 1), (1, 0)))
     """
-    content = parse_yaml(text, what)
+    content = parse_yaml(text, what, as_text=True)
     if not isinstance(content, Mapping):
         raise MachineError("a YAML mapping with `states`", shown(content))
     for key in content:
         if key not in _KEYS:
             raise MachineError(
-                f"a mapping with the keys {_listed(_KEYS)}", f"{key}"
+                f"a mapping with the keys {listed(_KEYS)}", f"{key}"
             )
     states = content.get("states")
     if not isinstance(states, Mapping) or not states:
@@ -353,90 +288,34 @@ def _outputs_of_states(
 
 
 def _text(value: Any) -> str:
-    """Return a name: YAML reads 0, 1.5, yes and null as other types."""
-    if isinstance(value, bool):
-        raise MachineError(
-            "names that YAML reads as text: quote yes, no, true, false, on and "
-            "off",
-            str(value),
-        )
-    if not isinstance(value, str | int | float):
+    if not isinstance(value, str):
         raise MachineError("names that are text or numbers", shown(value))
-    return str(value)
+    return value
+
+
+def _check_names(arrows: list[Arrow], states: list[str]) -> None:
+    """Refuse names that could not be told apart, or read back."""
+    for arrow in arrows:
+        for name in (arrow.symbol, arrow.output):
+            if name.split() != [name] or not name.isprintable():
+                raise MachineError(
+                    "symbols and outputs of printable characters, without "
+                    "spaces",
+                    f"{arrow.place}: `{name}`",
+                )
+    for name in states:
+        if name != name.strip() or not name.isprintable() or " / " in name:
+            raise MachineError(
+                "states named by printable characters, without ` / `",
+                f"`{name}`",
+            )
 
 
 def _check_sizes(states: list[str], symbols: list[str]) -> None:
     if len(symbols) < 2:
-        raise MachineError("at least two symbols", _listed(symbols) or "none")
+        raise MachineError("at least two symbols", listed(symbols) or "none")
     if len(states) * len(symbols) > _MAX_ARROWS:
         raise MachineError(
             f"at most {_MAX_ARROWS:,} arrows",
             f"{len(states):,} states and {len(symbols):,} symbols",
         )
-    for symbol in symbols:
-        if not symbol or len(symbol.split()) != 1 or not symbol.isprintable():
-            raise MachineError("symbols without spaces", f"symbol `{symbol}`")
-
-
-def _reachable(
-    start: str, symbols: list[str], arrows: Mapping[tuple[str, str], Arrow]
-) -> list[str]:
-    """Return the states that the start reaches, nearest first."""
-    reached = [start]
-    known = {start}
-    for state in reached:
-        for symbol in symbols:
-            end = arrows[state, symbol].end
-            if end not in known:
-                known.add(end)
-                reached.append(end)
-    return reached
-
-
-def _classes(
-    states: list[str],
-    symbols: list[str],
-    arrows: Mapping[tuple[str, str], Arrow],
-) -> list[list[str]]:
-    """Return the states that no sequence tells apart, by Moore's algorithm."""
-    groups = {
-        state: tuple(arrows[state, x].output for x in symbols)
-        for state in states
-    }
-    numbers = _numbered(groups, states)
-    while True:
-        refined = {
-            state: (
-                numbers[state],
-                *(numbers[arrows[state, x].end] for x in symbols),
-            )
-            for state in states
-        }
-        after = _numbered(refined, states)
-        if len(set(after.values())) == len(set(numbers.values())):
-            break
-        numbers = after
-    classes: dict[int, list[str]] = {}
-    for state in states:
-        classes.setdefault(numbers[state], []).append(state)
-    return list(classes.values())
-
-
-def _numbered(
-    groups: Mapping[str, Hashable], states: list[str]
-) -> dict[str, int]:
-    numbers: dict[Hashable, int] = {}
-    return {x: numbers.setdefault(groups[x], len(numbers)) for x in states}
-
-
-def _free_names(name: str) -> Iterable[str]:
-    yield name
-    for number in itertools.count(2):
-        yield f"{name}{number}"
-
-
-def _listed(names: Iterable[str], most: int = 8) -> str:
-    names = list(names)
-    shown_names = ", ".join(f"`{name}`" for name in names[:most])
-    left = len(names) - most
-    return f"{shown_names} and {left:,} more" if left > 0 else shown_names

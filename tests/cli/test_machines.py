@@ -56,6 +56,7 @@ def test_missing_arrows_are_asked_about(tmp_path, capsys):
         (["no.dot"], "`machine` must be a readable file"),
         (["tomita-1", "--undefined", "x"], "must be refuse or sink"),
         (["parity", "--undefined", "sink"], "is for machines that are read"),
+        (["tomita-5", "--undefined", "sink"], "`undefined` is for files"),
         (["tomita-5", "--units", "3"], "needs `units` of at least 8"),
     ],
 )

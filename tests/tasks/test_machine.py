@@ -60,6 +60,14 @@ def test_names_of_one_character_need_no_spaces():
     assert notation.encode([query]).tolist() == [[0, 1, 0, 0]]
 
 
+def test_longer_names_are_never_split():
+    task = FiniteStateMachine(
+        machine="states: {s: {a: s / 0, b: s / 1, ab: s / 2}}"
+    )
+    with pytest.raises(InputError, match="'ba'"):
+        task.notation(any_length=True).read("ab ba")
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -86,6 +86,37 @@ def test_what_is_no_machine_is_refused_with_its_line(old, new, message):
         machine_of_dot(MEALY.replace(old, new))
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (MEALY.replace('label="0"', 'label="0|5"'), "none for `s1`"),
+        (
+            MEALY.replace('"circle" label="0"', '"doublecircle"'),
+            "either in labels or in states",
+        ),
+        (MEALY.replace("coin / stays", "coin"), "line 7: `coin`"),
+        (MEALY.replace("coin / stays", r"coin / a\nb / c"), "without escapes"),
+        (MEALY.replace("s0 -> s1", "s0 -- s1"), "line 5"),
+        (MEALY.replace("{\n", "{ node [shape=doublecircle]\n"), "as defaults"),
+        (MEALY.replace("{\n", '{ edge [label="a/b"]\n'), "as defaults"),
+        (MOORE.replace("s0|7", "s0|7|8"), r"`s0` of label `s0\|7\|8`"),
+        (MOORE.replace("s0|7", "s0|{7}"), r"`s0` of label `s0\|\{7\}`"),
+    ],
+)
+def test_what_could_be_misread_is_refused(text, message):
+    with pytest.raises(InputError, match=message):
+        machine_of_dot(text)
+
+
+def test_other_forms_of_the_same_are_read():
+    """LearnLib's Moore machines, and the other double circle of Graphviz."""
+    learned = ACCEPTOR.replace('"s0", shape=doublecircle', '"s0 / 7"')
+    learned = learned.replace('[label="s1"]', '[label="s1 / 8"]')
+    assert machine_of_dot(learned) == machine_of_dot(MOORE)
+    double = ACCEPTOR.replace("shape=doublecircle", "peripheries=2")
+    assert machine_of_dot("\n" + double) == machine_of_dot(ACCEPTOR)
+
+
 def test_an_unknown_shape_is_refused_with_its_line():
     with pytest.raises(InputError, match="line 2: `s0` of shape `star`"):
         machine_of_dot(ACCEPTOR.replace("doublecircle", "star"))
@@ -93,7 +124,15 @@ def test_an_unknown_shape_is_refused_with_its_line():
 
 @pytest.mark.parametrize(
     "expression",
-    ["(ab)*c?", "a.b", r"[0-9]+(x|y)", "(a|b)*abb", "a{2,3}b|[^ab]", "é*f"],
+    [
+        "(ab)*c?",
+        "a.b",
+        "a[$]|[$^]",
+        r"[0-9]+(x|y)",
+        "(a|b)*abb",
+        "a{2,3}b|[^ab]",
+        "é*f",
+    ],
 )
 def test_a_regular_expression_answers_after_each_symbol(expression):
     table = machine_of_regex(expression)
@@ -120,6 +159,8 @@ def test_a_regular_expression_answers_after_each_symbol(expression):
         ("[z-a]", "greenery reads"),
         ("^ab", "without anchors"),
         ("ab$", "without anchors"),
+        ("a$|b", "without anchors"),
+        ("", "at least two symbols"),
         ("a*", "two different outputs|two symbols"),
     ],
 )

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from keras_lstm.core.errors import InputError
+from keras_lstm.tasks.machine_arrows import Arrow
 from keras_lstm.tasks.machine_table import (
-    Arrow,
     explore,
     make_table,
     parse_table,
@@ -147,14 +147,41 @@ def test_what_is_no_machine_is_refused(rows, start, message):
         ("states: {a: {x: b, y: a}}\naccepting: [a]", "`b`, which is none"),
         ("states: {a: {x: a, y: a}}\naccepting: a", "a list `accepting`"),
         ("states: {a: {x: a, y: a}}\naccepting: [b]", "one output for each"),
-        ("states: {a: {yes: a / 0, y: a / 1}}", "quote yes"),
-        ("states: {a: {'x y': a / 0, y: a / 1}}", "symbols without spaces"),
+        ("states: {a: {'x y': a / 0, y: a / 1}}", "without spaces"),
+        ("states: {a: {x: a / 0, y: a / 1}, 'a': {}}", "duplicate key"),
+        ("states: {1: {x: a / 0}, '1': {y: a / 1}}", "duplicate key"),
+        ('states: {a: {x: "a / \\e[31m", y: a / 1}}', "printable"),
         ("states: {a: {x: [], y: a / 1}}", "text or numbers"),
     ],
 )
 def test_a_text_that_is_no_table_is_refused(text, message):
     with pytest.raises(InputError, match=message):
         parse_table(text)
+
+
+def test_names_stay_as_they_are_written():
+    table = parse_table(
+        "states: {no: {00: no / 1.50, 01: 010 / 0x1}, 010: {00: no / 1_0, "
+        "01: no / 1:30}}"
+    )
+    assert table.states == ("no", "010")
+    assert table.symbols == ("00", "01")
+    assert table.outputs == ("1.50", "0x1", "1_0", "1:30")
+    assert parse_table(table.to_text()) == table
+
+
+def test_large_machines_are_refused():
+    rows = [f"{i} {x} {i + 1} {i % 2}" for i in range(1001) for x in "ab"]
+    with pytest.raises(InputError, match="at most 2,000 arrows"):
+        make_table(arrows(*rows), "0")
+    name = "x" * 30_000
+    with pytest.raises(InputError, match="at most 50,000 bytes"):
+        make_table(arrows(f"a {name} a 0", f"a y a {name}"), "a")
+
+
+def test_only_states_that_are_reached_need_arrows():
+    table = make_table(arrows("a x a 0", "a y a 1", "b x a 0"), "a")
+    assert table.remarks == ("dropped what the start does not reach: `b`",)
 
 
 def test_a_function_is_explored():

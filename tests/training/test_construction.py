@@ -9,8 +9,9 @@ from keras_lstm.presets import get_preset
 from keras_lstm.proof.search import find_proof
 from keras_lstm.tasks.increment import Increment
 from keras_lstm.tasks.machine import FiniteStateMachine
+from keras_lstm.tasks.machine_arrows import Arrow
 from keras_lstm.tasks.machine_library import MACHINES
-from keras_lstm.tasks.machine_table import Arrow, make_table
+from keras_lstm.tasks.machine_table import make_table
 from keras_lstm.training.construction import construct_weights
 from keras_lstm.training.train import train
 from keras_lstm.verification.verify import verify
