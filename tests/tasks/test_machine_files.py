@@ -127,7 +127,7 @@ def test_an_unknown_shape_is_refused_with_its_line():
     [
         "(ab)*c?",
         "a.b",
-        "a[$]|[$^]",
+        "a[$]|[$]b",
         r"[0-9]+(x|y)",
         "(a|b)*abb",
         "a{2,3}b|[^ab]",
