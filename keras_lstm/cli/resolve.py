@@ -2,7 +2,6 @@
 
 import argparse
 import pathlib
-from typing import Any
 
 from keras_lstm.config import Config, option_owners
 from keras_lstm.config_file import ConfigFile, read_config
@@ -17,7 +16,7 @@ from keras_lstm.runs.saved_run import SavedRun, read_run
 from keras_lstm.tasks.machine import FiniteStateMachine
 from keras_lstm.tasks.machine_files import is_machine, read_machine
 from keras_lstm.tasks.registry import get_task, task_name
-from keras_lstm.tasks.task import Task
+from keras_lstm.tasks.task import Task, make_task
 
 
 def resolve_config(arguments: argparse.Namespace) -> Config:
@@ -54,11 +53,9 @@ def resolve_config(arguments: argparse.Namespace) -> Config:
         )
     name = arguments.preset or file.preset
     config = _resumed_config(arguments, task, name)
-    recommended: dict[str, Any] = {}
+    is_new = config is None
     if config is None:
         config = get_preset(name or _default_preset(task), task)
-        if machine:
-            recommended = task(**machine).recommended()
     owners = option_owners(task)
     flags = {}
     for option, text in arguments.options.items():
@@ -66,7 +63,15 @@ def resolve_config(arguments: argparse.Namespace) -> Config:
         if cls is None:
             raise InputError(f"`{option}` is no option of {task.name}")
         flags[option] = cls.parse(option, text)
-    config = config.replace(**(recommended | file.values | machine | flags))
+    values = file.values | machine | flags
+    if is_new:
+        of_task = config.task.to_mapping() | {
+            name: value
+            for name, value in values.items()
+            if name in owners and owners[name][0] == "task"
+        }
+        values = make_task(task, of_task).recommended() | values
+    config = config.replace(**values)
     if not arguments.smoke:
         return config
     smoke = {"epochs": 1, "steps_per_epoch": 2}

@@ -51,7 +51,10 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    # What does not print is escaped: a reader would take U+0085 for a space.
     style = "|" if "\n" in text else None
+    if not text.replace("\n", "").isprintable():
+        style = '"'
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style)
 
 

@@ -41,8 +41,9 @@ def split_reads(gradient: Any) -> Any:
             "run_eagerly=True"
         )
     # TensorFlow joins the gradients of several reads.
-    is_joined = indices.op.type == "ConcatV2"
-    parts = list(indices.op.inputs)[:-1] if is_joined else [indices]
+    if indices.op.type != "ConcatV2":
+        return [gradient]
+    parts = list(indices.op.inputs)[:-1]
     sizes = [tf.size(part) for part in parts]
     return [
         tf.IndexedSlices(values, part, gradient.dense_shape)

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -10,7 +9,14 @@ import numpy.typing as npt
 
 from keras_lstm.core.options import option
 from keras_lstm.tasks.machine_table import MachineTable, parse_table
-from keras_lstm.tasks.notation import Described, Notation, Query, refused
+from keras_lstm.tasks.notation import (
+    Described,
+    MachineNotation,
+    Notation,
+    Query,
+    compared,
+    refused,
+)
 from keras_lstm.tasks.transducer import TransducerTask
 
 _EXAMPLE = """\
@@ -39,6 +45,7 @@ class FiniteStateMachine(TransducerTask):
     name = "machine"
     default_preset: ClassVar[str] = "machine"
     separator = " "
+    writes_numbers = False
     hold_label: ClassVar[str] = "start"
 
     machine: str = option(
@@ -84,10 +91,6 @@ class FiniteStateMachine(TransducerTask):
         """Return the name of an output symbol."""
         return self.table.outputs[symbol]
 
-    def number_of(self, symbols: Any) -> None:
-        """Return None: names are no numbers."""
-        del symbols
-
     def notation(self, any_length: bool) -> Notation:
         """Return the notation of names, separated by spaces."""
         return NameNotation(self, any_length)
@@ -98,7 +101,7 @@ def _parsed(text: str) -> MachineTable:
     return parse_table(text)
 
 
-class NameNotation(Notation):
+class NameNotation(MachineNotation):
     """Sequences of symbols by name, separated by spaces.
 
     Names of one character each may be written without spaces.
@@ -109,6 +112,7 @@ class NameNotation(Notation):
     """
 
     def __init__(self, task: FiniteStateMachine, any_length: bool) -> None:
+        super().__init__(task)
         self._task = task
         self._num_steps = None if any_length else task.num_bits
         self._symbols = {
@@ -133,40 +137,18 @@ class NameNotation(Notation):
         symbols = np.array([self._symbols[x] for x in words], np.int32)
         return [Query(text, symbols, len(symbols))]
 
-    def describe(
-        self,
-        queries: Sequence[Query],
-        predictions: npt.NDArray[np.int32],
-        confidences: npt.NDArray[np.float32],
-    ) -> list[Described]:
-        """Write each prediction, and the target if it is wrong."""
-        targets = self._task.targets(self.encode(queries))
-        rows = zip(queries, predictions, targets, strict=True)
-        return [self._describe(*row) for row in rows]
-
-    def _describe(
+    def describe_one(
         self,
         query: Query,
         prediction: npt.NDArray[np.int32],
         target: npt.NDArray[np.int32],
     ) -> Described:
+        """Write a prediction by names."""
         predicted, right = (
             self._task.text_of(each, outputs=True)
             for each in (prediction, target)
         )
         wrong, marks = prediction != target, ""
-        text = f"{query.text} → {predicted}  right"
         if wrong.any():
             marks = "".join(np.where(wrong, "^", "."))
-            text = (
-                f"{query.text} → {predicted}  WRONG: {right} is right; wrong "
-                f"at {marks}"
-            )
-        fields = {
-            "input": query.text,
-            "prediction": predicted,
-            "right": not marks,
-            "target": right,
-            "wrong_symbols": marks,
-        }
-        return Described(text, fields)
+        return compared(query, predicted, right, marks, "wrong at")

@@ -107,9 +107,9 @@ def machine_of_dot(
     Args:
         text: a directed graph. Labels of a Mealy machine's edges are "input /
             output"; those of other machines are the input. The output of a
-            Moore machine's state follows "|" in its label. The accepting states
-            of an acceptor have the shape doublecircle. An edge from the node
-            `__start0` leads to the start state.
+            Moore machine's state follows "|" or " / " in its label. The
+            accepting states of an acceptor have a double circle. An edge from
+            the node `__start0` leads to the start state.
         name: name of the machine.
         undefined: see `make_table`.
 
@@ -290,8 +290,8 @@ def machine_of_regex(expression: str) -> MachineTable:
     import greenery
 
     # Outside of classes, and not escaped.
-    rest = re.sub(r"\\.|\[\^?(\\.|[^\]\\])*\]", "", expression)
-    if "^" in rest or "$" in rest:
+    plain = re.sub(r"\\.|\[\^?(\\.|[^\]\\])*\]", "", expression)
+    if "^" in plain or "$" in plain:
         raise MachineError(
             "a regular expression without anchors: all that was read is "
             "matched",

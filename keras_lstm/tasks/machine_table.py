@@ -223,41 +223,37 @@ def parse_table(
     states = content.get("states")
     if not isinstance(states, Mapping) or not states:
         raise MachineError("a mapping `states`, of at least one", shown(states))
-    of_states = _outputs_of_states(content, [_text(key) for key in states])
+    names = [_text(key) for key in states]
+    known = set(names)
+    of_states = _outputs_of_states(content, names)
     arrows = []
-    for state, row in states.items():
+    for state, row in zip(names, states.values(), strict=True):
+        place = f"state `{state}`"
         if not isinstance(row, Mapping):
             raise MachineError(
-                f"a mapping from symbols for state `{_text(state)}`",
-                shown(row),
+                f"a mapping from symbols for {place}", shown(row)
             )
         for symbol, target in row.items():
             end, slash, output = _text(target).rpartition(" / ")
-            place = f"state `{_text(state)}`"
             if of_states is not None:
                 end = _text(target)
-                if end not in of_states:
-                    raise MachineError(
-                        f"names of states in {place}", f"`{end}`, which is none"
-                    )
-                output = of_states[end]
             elif not slash:
                 raise MachineError(
                     f'"next state / output" for `{_text(symbol)}` in {place} '
                     "(or give `accepting` or `outputs`)",
-                    shown(_text(target)),
+                    shown(target),
                 )
-            elif end not in map(_text, states):
+            if end not in known:
                 raise MachineError(
                     f"names of states in {place}", f"`{end}`, which is none"
                 )
-            arrows.append(
-                Arrow(_text(state), _text(symbol), end, output, place)
-            )
+            if of_states is not None:
+                output = of_states[end]
+            arrows.append(Arrow(state, _text(symbol), end, output, place))
     return make_table(
         arrows,
-        _text(content.get("start", next(iter(states)))),
-        states=map(_text, states),
+        _text(content.get("start", names[0])),
+        states=names,
         undefined=undefined,
         name=_text(content.get("name", "")),
         source=_text(content.get("source", "")),

@@ -11,7 +11,7 @@ import dataclasses
 import pathlib
 import warnings
 from collections.abc import Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -115,6 +115,83 @@ class Notation(abc.ABC):
         """
         rows = zip(queries, predictions, confidences, strict=True)
         return [_describe_labels(*row) for row in rows]
+
+
+class HasTargets(Protocol):
+    """Member of `TransducerTask` that a `MachineNotation` needs."""
+
+    def targets(self, symbols: Any) -> npt.NDArray[np.int32]:
+        """Return the targets of symbols."""
+
+
+class MachineNotation(Notation):
+    """Notation of a task whose targets are known for any input.
+
+    A subclass must define `read` and `describe_one`.
+
+    Args:
+        machine: the task.
+    """
+
+    def __init__(self, machine: HasTargets) -> None:
+        self._machine = machine
+
+    def describe(
+        self,
+        queries: Sequence[Query],
+        predictions: npt.NDArray[np.int32],
+        confidences: npt.NDArray[np.float32],
+    ) -> list[Described]:
+        """Write each prediction, and the target if it is wrong."""
+        targets = self._machine.targets(self.encode(queries))
+        rows = zip(queries, predictions, targets, strict=True)
+        return [self.describe_one(*row) for row in rows]
+
+    @abc.abstractmethod
+    def describe_one(
+        self,
+        query: Query,
+        prediction: npt.NDArray[np.int32],
+        target: npt.NDArray[np.int32],
+    ) -> Described:
+        """Return a prediction as text and JSON fields, see `compared`.
+
+        Args:
+            query: the query.
+            prediction: the class numbers, `(num_steps,)`.
+            target: those that are right.
+        """
+
+
+def compared(
+    query: Query, predicted: str, right: str, marks: str, where: str
+) -> Described:
+    """Return the description of a prediction beside its target.
+
+    Args:
+        query: the query.
+        predicted: the prediction as text.
+        right: the target as text.
+        marks: a mark for each symbol, `^` if it is wrong; empty if none is.
+        where: how the text says which symbols are wrong.
+
+    Returns:
+        The description.
+    """
+    text = f"{query.text} → {predicted}  right"
+    if marks:
+        text = (
+            f"{query.text} → {predicted}  WRONG: {right} is right; {where} "
+            f"{marks}"
+        )
+    fields = {
+        "input": query.text,
+        "prediction": predicted,
+        "right": not marks,
+        "target": right,
+        "wrong_symbols": marks,
+    }
+    return Described(text, fields)
 
 
 # Python converts no longer numbers.

@@ -9,7 +9,14 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from keras_lstm.tasks.notation import Described, Notation, Query, refused
+from keras_lstm.tasks.notation import (
+    Described,
+    HasTargets,
+    MachineNotation,
+    Query,
+    compared,
+    refused,
+)
 
 # Python converts decimal numbers of up to 4,300 digits by default.
 _MAX_DECIMAL_DIGITS = 4000
@@ -18,7 +25,7 @@ _MAX_BITS = 2**16
 _MAX_SMALL_BITS = 62
 
 
-class Machine(Protocol):
+class Machine(HasTargets, Protocol):
     """Members of `TransducerTask` that its notation needs."""
 
     name: ClassVar[str]
@@ -42,11 +49,8 @@ class Machine(Protocol):
     ) -> npt.NDArray[np.int32]:
         """Return the digits of numbers, least significant first."""
 
-    def targets(self, symbols: Any) -> npt.NDArray[np.int32]:
-        """Return the targets of symbols."""
 
-
-class NumberNotation(Notation):
+class NumberNotation(MachineNotation):
     """Decimal, binary and hexadecimal numbers; outputs are written alike.
 
     Args:
@@ -55,6 +59,7 @@ class NumberNotation(Notation):
     """
 
     def __init__(self, task: Machine, any_length: bool) -> None:
+        super().__init__(task)
         self._task = task
         self._any_length = any_length
 
@@ -67,45 +72,24 @@ class NumberNotation(Notation):
         """Return the digits, least significant first."""
         return _symbols_of([query.value for query in queries], self._task)
 
-    def describe(
-        self,
-        queries: Sequence[Query],
-        predictions: npt.NDArray[np.int32],
-        confidences: npt.NDArray[np.float32],
-    ) -> list[Described]:
-        """Write each prediction, and the target if it is wrong."""
-        targets = self._task.targets(self.encode(queries))
-        rows = zip(queries, predictions, targets, strict=True)
-        return [self._describe(*row) for row in rows]
-
-    def _describe(
+    def describe_one(
         self,
         query: Query,
         prediction: npt.NDArray[np.int32],
         target: npt.NDArray[np.int32],
     ) -> Described:
+        """Write a prediction in the notation of its input."""
         number, base = query.value, self._task.num_classes
         predicted = right = _format(prediction, number, base)
-        wrong, marks = prediction != target, ""
-        text = f"{query.text} → {predicted}  right"
+        wrong, marks, symbols = prediction != target, "", ""
         if wrong.any():
             right = _format(target, number, base)
             marks = "".join(np.where(wrong, "^", ".")[::-1])
             symbols = "".join(
                 "?" if s < 0 else str(s) for s in prediction[::-1]
             )
-            text = (
-                f"{query.text} → {predicted}  WRONG: {right} is right; "
-                f"{symbols} has wrong {marks}"
-            )
-        fields = {
-            "input": query.text,
-            "prediction": predicted,
-            "right": not marks,
-            "target": right,
-            "wrong_symbols": marks,
-        }
-        return Described(text, fields)
+        where = f"{symbols} has wrong"
+        return compared(query, predicted, right, marks, where)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,9 +10,11 @@ class SymbolNames:
 
     Attributes:
         separator: text between the names of symbols.
+        writes_numbers: whether a sequence of bits stands for a number.
     """
 
     separator: ClassVar[str] = ""
+    writes_numbers: ClassVar[bool] = True
 
     def as_written(self, values: Any) -> Any:
         """Return values by time step in the order of writing.
@@ -59,17 +61,3 @@ class SymbolNames:
             The names, joined by `separator`.
         """
         return self.separator.join(self.names_of(symbols, outputs))
-
-    def number_of(self, symbols: Any) -> int | None:
-        """Return the binary number that a sequence stands for.
-
-        Args:
-            symbols: as for `names_of`.
-
-        Returns:
-            The number; None if the symbols are no bits.
-        """
-        values = np.asarray(symbols)
-        if values.min() < 0 or values.max() > 1:
-            return None
-        return int(self.text_of(symbols), 2)

@@ -1,6 +1,6 @@
 """The tables of a Mealy machine."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -67,6 +67,27 @@ def check_tables(next_state: Any, output: Any, domain_states: Any) -> None:
         f"next_state={shown(next_state)}, output={shown(output)}, "
         f"domain_states={shown(domain_states)}"
     )
+
+
+def codes_of(
+    next_state: Sequence[Sequence[int]], output: Sequence[Sequence[int]]
+) -> list[tuple[int, int, int]]:
+    """Return what a step can lead to.
+
+    Args:
+        next_state: as for `are_tables`.
+        output: as for `are_tables`.
+
+    Returns:
+        The different triples of a next state, the symbol read and the symbol
+        written.
+    """
+    triples = (
+        (end, symbol, written)
+        for ends, outputs in zip(next_state, output, strict=True)
+        for symbol, (end, written) in enumerate(zip(ends, outputs, strict=True))
+    )
+    return list(dict.fromkeys(triples))
 
 
 def without_arrays(values: Any) -> Any:

@@ -24,7 +24,7 @@ from keras_lstm.tasks.sampling import (
     stored_split,
 )
 from keras_lstm.tasks.symbol_names import SymbolNames
-from keras_lstm.tasks.tables import check_tables, without_arrays
+from keras_lstm.tasks.tables import check_tables, codes_of, without_arrays
 from keras_lstm.tasks.task import Split, Splits, Task
 
 # A permutation is stored as int64 numbers: 128 MB at this size.
@@ -175,17 +175,7 @@ class TransducerTask(SymbolNames, Task):
     @functools.cached_property
     def codes(self) -> list[tuple[int, int, int]]:
         """What a step can lead to: next state, symbol read, symbol written."""
-        return list(
-            dict.fromkeys(
-                (end, symbol, output)
-                for ends, outputs in zip(
-                    self.next_state, self.output, strict=True
-                )
-                for symbol, (end, output) in enumerate(
-                    zip(ends, outputs, strict=True)
-                )
-            )
-        )
+        return codes_of(self.next_state, self.output)
 
     @property
     def hold_symbols(self) -> list[int]:

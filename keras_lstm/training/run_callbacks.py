@@ -73,8 +73,8 @@ class RunCallbacks:
 
         Args:
             all_epochs: whether all epochs were run.
-            proved: whether the final weights are proved. Another callback may
-                have changed them after a proof was found.
+            proved: whether the trained weights are proved. Another callback
+                may have changed them after a proof was found.
         """
         if proved:
             return StopReason.PROVED

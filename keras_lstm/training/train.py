@@ -1,12 +1,11 @@
 """A run: from a configuration to a checked model in a run folder."""
 
 import contextlib
-import dataclasses
 import pathlib
 import shlex
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import keras
 import numpy as np
@@ -28,9 +27,7 @@ from keras_lstm.distribute.strategies import (
     in_multi_worker_cluster,
 )
 from keras_lstm.models.build import build_model, copy_weights
-from keras_lstm.proof.certificate import check_proof
-from keras_lstm.proof.proof_json import ProofError
-from keras_lstm.proof.search import ProofSearch, find_proof
+from keras_lstm.proof.search import ProofSearch
 from keras_lstm.runs.folder import (
     RunFolder,
     config_fingerprint,
@@ -47,9 +44,8 @@ from keras_lstm.runs.run import load_run
 from keras_lstm.tasks.datasets import check_fills_a_batch, make_dataset
 from keras_lstm.tasks.registry import task_name
 from keras_lstm.tasks.task import Splits, make_splits
-from keras_lstm.tasks.transducer import get_machine
 from keras_lstm.training.compile import compiled_model, count_steps_per_epoch
-from keras_lstm.training.construction import construct_weights
+from keras_lstm.training.proving import settle_proof
 from keras_lstm.training.run_callbacks import (
     ProgressOptions,
     RunCallbacks,
@@ -138,7 +134,7 @@ def train(
             preemption.check()
             trained = time.perf_counter()
             result = _without_training_layers(fitted, config)
-            taught_by, proof = _prove(result, config, parts, quiet)
+            taught_by, proof = _prove(result, config, parts, quiet, preemption)
             final = _check(result, config, splits, quiet, preemption, folder)
             preemption.check()
         # Training before a resumption counts as well.
@@ -315,45 +311,29 @@ def _without_training_layers(
     return result
 
 
-def _check_proof(
-    model: keras.Model, config: Config, parts: RunCallbacks
-) -> ProofSearch | None:
-    """Return the last search, without its proof if that no longer holds.
-
-    Custom callbacks may have changed the weights after the proof was found.
-    """
-    machine = get_machine(config.task)
-    search = None if parts.prover is None else parts.prover.search
-    if machine is None or search is None or search.proof is None:
-        return search
-    try:
-        check_proof(model, machine, search.proof)
-    except ProofError as error:
-        return dataclasses.replace(
-            search, proof=None, margin=0.0, reason=str(error)
-        )
-    return search
-
-
 def _prove(
-    model: keras.Model, config: Config, parts: RunCallbacks, quiet: bool
+    model: keras.Model,
+    config: Config,
+    parts: RunCallbacks,
+    quiet: bool,
+    preemption: PreemptionHandler,
 ) -> tuple[str | None, ProofSearch | None]:
-    """Check the proof; without one, set the weights if the option says so.
-
-    Returns:
-        What taught the network, and the last search for a proof.
-    """
-    search = _check_proof(model, config, parts)
-    machine = get_machine(config.task)
-    if machine is None or config.training.fallback is None:
-        return None, search
+    search = None if parts.prover is None else parts.prover.search
     with ProgressBar("proving", quiet) as bar:
-        if search is None:
-            search = find_proof(model, machine, bar.update)
-        if search.proof is not None:
-            return "examples", search
-        construct_weights(model, machine)
-        return "construction", find_proof(model, machine, bar.update)
+        progress = _progress(bar, preemption)
+        return settle_proof(model, config, search, progress)
+
+
+def _progress(
+    bar: ProgressBar, preemption: PreemptionHandler
+) -> Callable[[int, int], None]:
+    """Return a function that shows progress, unless a signal was received."""
+
+    def progress(done: int, total: int) -> None:
+        preemption.check()
+        bar.update(done, total)
+
+    return progress
 
 
 def _check(
@@ -365,18 +345,13 @@ def _check(
     folder: RunFolder,
 ) -> FinalCheck:
     with ProgressBar("checking", quiet) as bar:
-
-        def progress(done: int, total: int) -> None:
-            preemption.check()
-            bar.update(done, total)
-
         return check_model(
             model,
             config.task,
             splits,
             config.seed,
             failures_name=folder.failures.name,
-            progress=progress,
+            progress=_progress(bar, preemption),
             forecast=bar.forecast,
         )
 
@@ -410,7 +385,9 @@ def _make_result(
         optimizer_steps=steps,
         epochs=epochs,
         validation_accuracy=history.get("val_sequence_accuracy", [None])[-1],
-        stopped_because=parts.stop_reason(epochs == training.epochs, proved),
+        stopped_because=parts.stop_reason(
+            epochs == training.epochs, proved and taught_by != "construction"
+        ),
         resumed_from_step=parts.resume.resumed_step,
         proved=proved,
         taught_by=taught_by,

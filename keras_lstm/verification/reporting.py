@@ -264,8 +264,10 @@ def _failure_table(
 def _numbered(task: TransducerTask, symbols: Any, outputs: bool = False) -> str:
     """Return a sequence as text, and the number it stands for if short."""
     text = task.text_of(symbols, outputs)
-    number = task.number_of(symbols) if len(symbols) <= 64 else None
-    return _short(text) if number is None else f"{text} ({number:,})"
+    is_binary = task.num_symbols == task.num_classes == 2
+    if not (is_binary and task.writes_numbers) or "?" in text or len(text) > 64:
+        return _short(text)
+    return f"{text} ({int(text, 2):,})"
 
 
 def _short(text: str) -> str:

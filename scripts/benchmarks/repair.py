@@ -16,6 +16,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from keras_lstm.config import Config
 from keras_lstm.models.build import build_model, copy_weights
@@ -45,33 +46,34 @@ class StopAt(keras.callbacks.Callback):
             self.model.stop_training = True
 
 
-def trained(config: Config) -> keras.Model:
-    """Return a network trained without a proof, as the preset does."""
-    task, training = config.task, config.training
-    fitted = compiled_model(config)
-    data = make_dataset(
-        task.splits(config.seed).train,
-        training.batch_size,
+def training_data(config: Config) -> tf.data.Dataset:
+    """Return the batches that the preset trains on."""
+    return make_dataset(
+        config.task.splits(config.seed).train,
+        config.training.batch_size,
         training=True,
         seed=config.seed,
     )
-    # The preset stops here at the earliest.
-    epochs = training.start_from_epoch + 1
+
+
+def trained(config: Config) -> keras.Model:
+    """Return a network trained without a proof, as the preset does."""
+    fitted = compiled_model(config)
     fitted.fit(
-        data, epochs=epochs, steps_per_epoch=10, shuffle=False, verbose=0
+        training_data(config),
+        # The preset stops here at the earliest.
+        epochs=config.training.start_from_epoch + 1,
+        steps_per_epoch=10,
+        shuffle=False,
+        verbose=0,
     )
     return _without_noise(fitted, config)
 
 
 def mediocre(config: Config, stop_at: float) -> keras.Model:
     """Return a network of which a part of the answers is right."""
+    data = training_data(config)
     splits = config.task.splits(config.seed)
-    data = make_dataset(
-        splits.train,
-        config.training.batch_size,
-        training=True,
-        seed=config.seed,
-    )
     validation = make_dataset(splits.validation, 4096).take(1)
     # A fast training jumps over the fraction.
     for rate in (0.003, 0.001, 0.0003, 0.0001):

@@ -2,6 +2,7 @@ import re
 
 import fuzzing
 import pytest
+from machines import answers
 
 from keras_lstm.core.errors import InputError
 from keras_lstm.tasks.machine_files import (
@@ -142,13 +143,13 @@ def test_a_regular_expression_answers_after_each_symbol(expression):
             # A character that leads nowhere is no symbol.
             assert not re.fullmatch(expression, text)
             continue
-        state = 0
-        for end, word in enumerate(words, start=1):
-            column = table.symbols.index(word)
-            answer = table.outputs[table.output[state][column]]
-            matches = re.fullmatch(expression, text[:end])
-            assert answer == ("accept" if matches else "reject")
-            state = table.next_state[state][column]
+        matches = [
+            re.fullmatch(expression, text[: end + 1])
+            for end in range(len(text))
+        ]
+        assert answers(table, words) == [
+            "accept" if match else "reject" for match in matches
+        ]
 
 
 @pytest.mark.parametrize(
@@ -206,16 +207,7 @@ def test_acceptors_of_the_library(name):
     assert len(table.states) == num_states
     for words, answer in ((accepted, "accept"), (rejected, "reject")):
         for word in words:
-            assert written(table, word)[-1] == answer, word
-
-
-def written(table, word):
-    state, found = 0, []
-    for symbol in word:
-        column = table.symbols.index(symbol)
-        found.append(table.outputs[table.output[state][column]])
-        state = table.next_state[state][column]
-    return found
+            assert answers(table, word)[-1] == answer, word
 
 
 def test_arithmetic_of_the_library():
@@ -230,23 +222,23 @@ def test_arithmetic_of_the_library():
         table = MACHINES[name]()
         for value in (0, 1, 7, 19, 95):
             digits = f"{value:010b}" if base == 2 else f"{value:06d}"
-            found = written(table, reversed(digits))
+            found = answers(table, reversed(digits))
             assert number(found, base) == expected(value), name
     for name, digits in (
         ("remainder-7", "{:b}"),
         ("remainder-7-decimal", "{}"),
     ):
         for value in (1, 13, 700, 12345):
-            found = written(MACHINES[name](), digits.format(value))
+            found = answers(MACHINES[name](), digits.format(value))
             assert found[-1] == str(value % 7)
     table = MACHINES["modular-arithmetic"]()
     assert (len(table.states), len(table.symbols)) == (25, 15)
-    assert written(table, ["+3", "*4", "-2", "+1", "*3"])[-1] == "3"
+    assert answers(table, ["+3", "*4", "-2", "+1", "*3"])[-1] == "3"
     table = MACHINES["cycle-navigation"]()
-    assert written(table, ["left", "left", "stay", "right"]) == list("4334")
+    assert answers(table, ["left", "left", "stay", "right"]) == list("4334")
     table = MACHINES["even-pairs"]()
-    assert written(table, "abab") == ["even", "odd", "even", "odd"]
-    assert written(MACHINES["parity-check"](), "bab")[-1] == "even"
+    assert answers(table, "abab") == ["even", "odd", "even", "odd"]
+    assert answers(MACHINES["parity-check"](), "bab")[-1] == "even"
 
 
 @fuzzing.TIERS

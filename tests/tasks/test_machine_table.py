@@ -2,6 +2,7 @@ import itertools
 
 import numpy as np
 import pytest
+from machines import answers
 
 from keras_lstm.core.errors import InputError
 from keras_lstm.tasks.machine_arrows import Arrow
@@ -23,16 +24,6 @@ def arrows(*rows):
     return [
         Arrow(*row.split(), f"line {i}") for i, row in enumerate(rows, start=1)
     ]
-
-
-def answers(table, symbols):
-    """Return the names of what a machine writes."""
-    state, found = 0, []
-    for symbol in symbols:
-        column = table.symbols.index(symbol)
-        found.append(table.outputs[table.output[state][column]])
-        state = table.next_state[state][column]
-    return found
 
 
 def test_a_table_has_names_and_is_read_back():

@@ -2,7 +2,7 @@ import dataclasses
 
 import numpy as np
 
-from keras_lstm.tasks.increment import Increment
+from keras_lstm.tasks.increment import Add, Increment
 from keras_lstm.verification.reporting import (
     check_text,
     failures_csv,
@@ -75,6 +75,15 @@ def test_an_answer_that_is_none_is_shown():
     assert lines[5] == "0111 (7)  1000 (8)  1?0?        .^.^"
     assert "0111,1000,1?0?,.^.^," in failures_csv(TASK, [failure])
     assert "| 1**?**0**?** |" in failures_markdown(TASK, [failure])
+
+
+def test_pairs_of_bits_are_no_number():
+    task = Add(num_bits=4)
+    symbols = np.array([1, 0, 1, 0])
+    target = task.targets(symbols)
+    failure = Failure(symbols, target, 1 - target, 0, -1.0)
+    lines = check_text(task, check_of([failure], 1), "").splitlines()
+    assert "0101   0101    1010        ^^^^" in lines
 
 
 def test_twenty_rows_are_shown_and_the_rest_is_counted():

@@ -1,0 +1,64 @@
+"""The proof that a training ends with."""
+
+import dataclasses
+from collections.abc import Callable
+
+import keras
+
+from keras_lstm.config import Config
+from keras_lstm.proof.certificate import check_proof
+from keras_lstm.proof.proof_json import ProofError
+from keras_lstm.proof.search import ProofSearch, find_proof
+from keras_lstm.tasks.transducer import TransducerTask, get_machine
+from keras_lstm.training.construction import construct_weights
+
+
+def settle_proof(
+    model: keras.Model,
+    config: Config,
+    search: ProofSearch | None,
+    progress: Callable[[int, int], None],
+) -> tuple[str | None, ProofSearch | None]:
+    """Check the proof that was found; without one, fall back if asked to.
+
+    Args:
+        model: the trained model; the option `fallback` may set its weights.
+        config: the run's configuration.
+        search: the last search for a proof; None for none.
+        progress: see `find_proof`.
+
+    Returns:
+        What taught the network, "examples" or "construction", None without
+        the option; and the last search for a proof.
+    """
+    machine = get_machine(config.task)
+    if machine is None:
+        return None, search
+    if search is not None:
+        search = _checked(model, machine, search)
+    if config.training.fallback is None:
+        return None, search
+    if search is None:
+        search = find_proof(model, machine, progress)
+    if search.proof is not None:
+        return "examples", search
+    construct_weights(model, machine)
+    return "construction", find_proof(model, machine, progress)
+
+
+def _checked(
+    model: keras.Model, machine: TransducerTask, search: ProofSearch
+) -> ProofSearch:
+    """Return the search, without its proof if that no longer holds.
+
+    Custom callbacks may have changed the weights after the proof was found.
+    """
+    if search.proof is None:
+        return search
+    try:
+        check_proof(model, machine, search.proof)
+    except ProofError as error:
+        return dataclasses.replace(
+            search, proof=None, margin=0.0, reason=str(error)
+        )
+    return search
