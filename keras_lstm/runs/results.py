@@ -129,7 +129,13 @@ def outcome_text(config: Config, result: TrainResult) -> str:
     if machine is None or result.proof is None:
         return result.final.text
     proved = proof_text(machine, result.proof, str(result.report.model_sha256))
-    return f"{proved}\n{result.final.text}"
+    text = f"{proved}\n{result.final.text}"
+    if result.report.taught_by == "construction":
+        return (
+            "Examples led to no proof: the weights were set from the machine.\n"
+            f"{text}"
+        )
+    return text
 
 
 def result_text(config: Config, result: TrainResult) -> str:
@@ -137,14 +143,8 @@ def result_text(config: Config, result: TrainResult) -> str:
     report, seconds = result.report, result.report.seconds
     distinct = report.distinct_training_examples
     reason = stop_text(report.stopped_because, config.training.monitor)
-    lines = []
-    if report.taught_by == "construction":
-        lines = [
-            "Examples led to no proof: the weights were set from the machine."
-        ]
     return "\n".join(
         [
-            *lines,
             outcome_text(config, result),
             f"Trained on {report.training_examples:,} examples"
             + (f", {distinct:,} of them distinct" if distinct else "")

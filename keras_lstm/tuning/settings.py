@@ -44,6 +44,8 @@ class Search:
 
     Args:
         config: the configuration, with the options that are not searched.
+            Without its `fallback`: networks that learned nothing are not
+            ranked.
         names: the names of the searched options, among `SEARCHABLE`.
         objective: one of the task's `objectives`, to be minimized; empty for
             the first of them.
@@ -67,6 +69,8 @@ class Search:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        learned = self.config.replace(fallback=None)
+        object.__setattr__(self, "config", learned)
         for name in self.names:
             check_known(name, SEARCHABLE, "searchable option")
         if not self.names:

@@ -33,6 +33,7 @@ COLUMNS = {
     "examples": "training_examples",
     "distinct": "distinct_training_examples",
     "epochs": "epochs",
+    "taught by": "taught_by",
     "boxes": "proof_boxes",
     "proved margin": "proof_margin",
     "seconds": "shell_seconds",

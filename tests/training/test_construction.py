@@ -8,7 +8,7 @@ from keras_lstm.models.build import build_model
 from keras_lstm.presets import get_preset
 from keras_lstm.proof.search import find_proof
 from keras_lstm.runs.report import StopReason
-from keras_lstm.runs.results import result_text
+from keras_lstm.runs.results import outcome_text, result_text
 from keras_lstm.tasks.increment import Increment
 from keras_lstm.tasks.machine import FiniteStateMachine
 from keras_lstm.tasks.machine_arrows import Arrow
@@ -101,6 +101,8 @@ def test_a_run_says_that_its_weights_were_set(tmp_path):
     # Not because of the proof, which is of other weights.
     assert result.report.stopped_because is StopReason.ALL_EPOCHS
     assert "the weights were set" in result_text(config, result)
+    # As TensorBoard shows it.
+    assert "the weights were set" in outcome_text(config, result)
     assert result.report.proved
     assert result.report.num_wrong == 0
     saved = keras.saving.load_model(tmp_path / "run" / "model.keras")

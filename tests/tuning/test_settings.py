@@ -29,6 +29,14 @@ def test_a_task_has_the_objectives_of_its_kind():
         assert set(task.objectives) <= set(OBJECTIVES)
 
 
+def test_a_search_ranks_only_what_was_learned():
+    config = get_preset("machine")
+    assert config.training.fallback == "construction"
+    assert Search(config).config == config.replace(fallback=None)
+    # A trial may then be smaller than its machine.
+    Search(config).config.replace(units=1)
+
+
 @pytest.mark.parametrize(
     ("config", "objective", "message"),
     [
