@@ -46,8 +46,9 @@ class DataOrder:
         is_shuffled: whether each pass has its own order.
         has_iterator_state: whether tf.data can save the state of an iterator.
         num_shuffles: number of shuffles whose seeds a state must hold.
-        has_late_shuffle: whether a shuffle starts later than the iterator that
-            it is in, or not at all, such as before `repeat` or `cache`.
+        has_late_shuffle: whether a shuffle with a new order for each pass
+            starts later than the iterator that it is in, or not at all, such
+            as before `repeat` or `cache`.
         fingerprint: checksum of the numbers in the pipeline, such as seeds,
             sizes and arrays, but not of texts, such as paths.
     """
@@ -208,7 +209,8 @@ def _find_shuffles(graph: Any) -> tuple[int, bool]:
         seen.add((node.name, is_late))
         if "Shuffle" in node.op and "Dataset" in node.op:
             shuffles.add(node.name)
-            any_late |= is_late
+            # The others have one order, whenever they start.
+            any_late |= is_late and node.attr["reshuffle_each_iteration"].b
         is_late |= node.op.startswith(_LATE)
         left += [(each, is_late) for each in node.input]
     return len(shuffles), any_late

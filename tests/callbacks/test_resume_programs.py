@@ -60,7 +60,9 @@ def make_dataset(kind):
     if "unknown" in kind:
         dataset = dataset.filter(lambda x, y: True)
     if "shuffled" in kind:
-        dataset = dataset.shuffle(20, seed=3)
+        dataset = dataset.shuffle(
+            20, seed=3, reshuffle_each_iteration="once" not in kind
+        )
     if "cached" in kind:
         dataset = dataset.cache()
     if "drawn" in kind:
@@ -124,6 +126,7 @@ def quick_first(first, *others):
         *("finite", "unknown", "unknown shuffled"),
         *("endless shuffled", "endless unknown", "drawn", "drawn endless"),
         *("endless shuffled uneven", "endless shuffled cached uneven"),
+        "shuffled once cached uneven",
     ),
 )
 def test_a_dataset_goes_on_wherever_it_was_stopped(tmp_path, kind):
