@@ -194,6 +194,15 @@ class TrainingConfig(Options):
         "steps over which those boxes grow to their full size",
         minimum=1,
     )
+    prove_radius: float = option(
+        0.1, "half the width of those boxes at their full size", above=0.0
+    )
+    prove_containment_weight: float = option(
+        1.0, "weight of a loss for states that leave their boxes", minimum=0.0
+    )
+    prove_forget_weight: float = option(
+        1.0, "weight of a loss for forget gates that are open", minimum=0.0
+    )
     checkpoint_every_steps: int | None = option(
         None, "steps between checkpoints (none: by time)", minimum=1
     )
@@ -332,6 +341,14 @@ class Config(Options):
                 f"`num_bits` must leave at most {MAX_FED_BACK_INPUTS} inputs "
                 "to check during training",
                 f"num_bits={machine.num_bits if machine else None}",
+            )
+        if machine is not None and machine.sampling == "lengths":
+            yield per_step, "`sampling` lengths needs the per_step head", named
+            yield (
+                training.counterexamples_from_epoch is None,
+                "`counterexamples_from_epoch` mixes inputs of one length, so "
+                "`sampling` must not be lengths",
+                "both",
             )
         if training.prove_from_epoch is not None:
             options = model.to_mapping() | training.to_mapping()

@@ -45,10 +45,12 @@ class ProofRegularization(keras.layers.Layer):
             must first learn distinct states. Defaults to 100.
         ramp_steps: training steps over which the boxes then grow to their full
             width. Defaults to 300.
+        containment_weight: weight of the distance. Defaults to 1.
+        forget_weight: weight of the penalty. Defaults to 1.
 
     Raises:
-        InputError: if `model` has unsupported layers or a last_state head, or
-            `radius` is not above 0.
+        InputError: if `model` has unsupported layers or a last_state head,
+            `radius` is not above 0, or a weight is below 0.
 
     Example:
 
@@ -73,6 +75,8 @@ class ProofRegularization(keras.layers.Layer):
         radius: float = 0.1,
         warmup_steps: int = 100,
         ramp_steps: int = 300,
+        containment_weight: float = 1.0,
+        forget_weight: float = 1.0,
     ) -> None:
         super().__init__(name="proof_regularization", dtype="float32")
         layers = supported_layers(model, task.num_symbols)
@@ -85,9 +89,19 @@ class ProofRegularization(keras.layers.Layer):
             raise InputError(
                 f"`radius` must be above 0. Received: radius={radius}"
             )
+        for name, weight in (
+            ("containment_weight", containment_weight),
+            ("forget_weight", forget_weight),
+        ):
+            if not weight >= 0:
+                raise InputError(
+                    f"`{name}` must be at least 0. Received: {name}={weight}"
+                )
         self.radius = radius
         self.warmup_steps = warmup_steps
         self.ramp_steps = ramp_steps
+        self.containment_weight = containment_weight
+        self.forget_weight = forget_weight
         # Wrapped in a function so that Keras does not track them as sublayers.
         self._layers_of_model = lambda: layers
         states, _, successors = make_boxes(task, num_remembered=1)
@@ -147,13 +161,14 @@ class ProofRegularization(keras.layers.Layer):
                 (h - reach, h + reach),
                 (c - reach, c + reach),
             )
-            loss += ops.mean(ops.softplus(forget_high + 1.0))
+            opened = ops.mean(ops.softplus(forget_high + 1.0))
+            loss += self.forget_weight * opened
             arrived = [(low, high), (c_low, c_high)]
             for center, bounds in zip(centers, arrived, strict=True):
                 ends = ops.take(center, successors, axis=0)
                 out = ops.maximum(bounds[1] - ends, ends - bounds[0])
                 out = ops.relu(out - (1 - self._SLACK) * radius)
-                loss += ops.mean(out) / self.radius
+                loss += self.containment_weight * ops.mean(out) / self.radius
                 self._follow(center, bounds, successors)
         worst = _worst_logits(dense, low, high, targets)
         loss += ops.mean(

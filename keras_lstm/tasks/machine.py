@@ -19,6 +19,8 @@ from keras_lstm.tasks.notation import (
 )
 from keras_lstm.tasks.transducer import TransducerTask
 
+# Machines of more are mostly constructed (see `recommended`).
+_MAX_ARROWS = 128
 _EXAMPLE = """\
 name: coin-lock
 states:
@@ -68,11 +70,18 @@ class FiniteStateMachine(TransducerTask):
         super().__post_init__()
 
     def recommended(self) -> dict[str, Any]:
-        """Return sizes at which weights can be set from the machine."""
-        return {
-            "units": max(32, len(self.codes)),
+        """Return sizes at which weights can be set from the machine.
+
+        Boxes of large machines are rarely learned, and each step takes longer,
+        so training is short.
+        """
+        sizes = {
+            "units": max(64, len(self.codes)),
             "embedding_dim": max(10, self.num_symbols),
         }
+        if len(self.next_state) * self.num_symbols > _MAX_ARROWS:
+            sizes["epochs"] = 8
+        return sizes
 
     @property
     def table(self) -> MachineTable:

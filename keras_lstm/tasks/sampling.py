@@ -4,6 +4,7 @@ The functions that make batches have no Python control flow, so they are kept
 from AutoGraph, which takes time and would change nothing.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -80,6 +81,7 @@ def drawn_batch(
     num_symbols: int,
     draw_holds: Callable[[Any, Any], Any] | None,
     transduce: _Transduce,
+    draw_lengths: bool = False,
 ) -> Callable[[Any], tuple[Any, Any]]:
     """Return the `batch` of a split whose inputs are drawn from a domain.
 
@@ -91,6 +93,8 @@ def drawn_batch(
         num_symbols: number of different input symbols.
         draw_holds: a function from `draw_holds_of`; None for uniform inputs.
         transduce: see `TransducerTask.transduce`.
+        draw_lengths: whether to cut each batch to a length of its own, from 1
+            to `num_bits`, whose logarithm is uniform. Defaults to False.
 
     Returns:
         A function for `Split.batch`. The examples depend on the seed, the
@@ -135,9 +139,27 @@ def drawn_batch(
         first = (tf.constant(1, tf.int64), *draw(tf.constant(0, tf.int64)))
         _, symbols, targets, _ = tf.while_loop(outside, redraw, first)
         symbols = tf.ensure_shape(symbols, (None, num_bits))
-        return symbols, tf.ensure_shape(targets, (None, num_bits))
+        targets = tf.ensure_shape(targets, (None, num_bits))
+        if draw_lengths:
+            length = _draw_length(num_bits, batch_key)
+            symbols, targets = symbols[:, :length], targets[:, :length]
+        return symbols, targets
 
     return tf.autograph.experimental.do_not_convert(batch)
+
+
+def _draw_length(num_bits: int, key: Any) -> Any:
+    """Return a length whose logarithm is uniform: what is short comes often.
+
+    From short sequences a network learns what a machine does at once, and
+    from long ones what it must remember.
+    """
+    import tensorflow as tf
+
+    key = tf.random.experimental.stateless_fold_in(key, 2**32)
+    largest = math.log(num_bits + 1)
+    drawn = tf.random.stateless_uniform((), key, 0.0, largest)
+    return tf.clip_by_value(tf.cast(tf.exp(drawn), tf.int32), 1, num_bits)
 
 
 def draw_holds_of(

@@ -85,9 +85,10 @@ class TransducerTask(SymbolNames, Task):
     sampling: str = option(
         "uniform",
         "training inputs: drawn uniformly; drawn with uniform carry lengths "
-        "in a fraction of each batch; or a permutation of the domain, with a "
-        "part held out",
-        choices=("uniform", "carry", "permutation"),
+        "in a fraction of each batch; of another length in each batch, from 1 "
+        "to `num_bits` and mostly short; or a permutation of the domain, with "
+        "a part held out",
+        choices=("uniform", "carry", "lengths", "permutation"),
     )
     carry_fraction: float = option(
         0.5,
@@ -152,6 +153,11 @@ class TransducerTask(SymbolNames, Task):
                 "`domain_states` must admit at least one sequence in "
                 f"{_MAX_SEQUENCES_PER_INPUT} unless `sampling` is permutation. "
                 f"Received: {num_inputs} at num_bits={self.num_bits}"
+            )
+        elif self.sampling == "lengths" and self.domain_states is not None:
+            raise InputError(
+                "`sampling` lengths needs a machine whose inputs are all in "
+                f"the domain. Received: domain_states={self.domain_states}"
             )
         elif self.sampling == "carry" and not (
             self.hold_symbols and self.leave_symbols
@@ -327,7 +333,10 @@ class TransducerTask(SymbolNames, Task):
         if not self.validation_examples:
             return Splits(train)
         indices = np.arange(self.validation_examples)
-        symbols, targets = self._drawn("validation", seed)(indices)
+        task = self
+        if self.sampling == "lengths":
+            task = self.of_length(self.num_bits)
+        symbols, targets = task._drawn("validation", seed)(indices)
         return Splits(train, stored_split(symbols, targets))
 
     def permutation(
@@ -393,6 +402,7 @@ class TransducerTask(SymbolNames, Task):
             self.num_symbols,
             draw_holds,
             self.transduce,
+            draw_lengths=self.sampling == "lengths",
         )
 
     def transduce(self, symbols: Any) -> tuple[Any, Any]:

@@ -103,6 +103,9 @@ def _with_additions(
             machine,
             warmup_steps=training.prove_from_epoch * steps_per_epoch,
             ramp_steps=training.prove_ramp_steps,
+            radius=training.prove_radius,
+            containment_weight=training.prove_containment_weight,
+            forget_weight=training.prove_forget_weight,
         )
     elif training.early_prediction is not None:
         model = build_stepwise_model(model)

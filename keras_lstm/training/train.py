@@ -411,8 +411,17 @@ def _count_distinct(config: Config, splits: Splits, steps: int) -> int | None:
         splits.train, config.training.batch_size, training=True
     ).take(steps)
     small = np.min_scalar_type(config.task.num_symbols or 0)
+    length = config.task.input_shape[0]
     rows = np.concatenate(
-        [inputs.astype(small) for inputs, _ in dataset.as_numpy_iterator()]
+        [
+            # What is no symbol marks the end of a shorter sequence.
+            np.pad(
+                inputs.astype(small),
+                ((0, 0), (0, length - inputs.shape[1])),
+                constant_values=config.task.num_symbols,
+            )
+            for inputs, _ in dataset.as_numpy_iterator()
+        ]
     )
     whole = np.dtype((np.void, rows.shape[1] * rows.itemsize))
     return len(np.unique(rows.view(whole)))

@@ -68,6 +68,30 @@ def test_nothing_is_added_before_the_warmup_is_over():
     assert all(loss > 0 for loss in losses[3:])
 
 
+def loss_with_weights(model, containment, forget):
+    terms = ProofRegularization(
+        *(model, TASK),
+        warmup_steps=0,
+        ramp_steps=1,
+        containment_weight=containment,
+        forget_weight=forget,
+    )
+    training_model = keras.Model(model.input, terms(model.output))
+    for _ in range(3):
+        training_model(np.array([[0, 1]]), training=True)
+    return float(training_model.losses[0])
+
+
+def test_the_terms_are_weighted():
+    model = small_model()
+    bare = loss_with_weights(model, 0.0, 0.0)
+    parts = [loss_with_weights(model, *w) - bare for w in ((1, 0), (0, 1))]
+    assert min(parts) > 0
+    found = loss_with_weights(model, 0.5, 3.0)
+    expected = bare + 0.5 * parts[0] + 3.0 * parts[1]
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
 def test_the_terms_bound_what_the_proof_bounds():
     model = small_model()
     network = read_weights(model, 2)
@@ -161,3 +185,5 @@ def test_bad_arguments():
         )
     with pytest.raises(InputError, match="`radius` must be above 0"):
         ProofRegularization(small_model(), TASK, radius=0.0)
+    with pytest.raises(InputError, match="`forget_weight` must be at least 0"):
+        ProofRegularization(small_model(), TASK, forget_weight=-1.0)

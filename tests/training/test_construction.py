@@ -110,4 +110,4 @@ def test_a_run_says_that_its_weights_were_set(tmp_path):
     with pytest.raises(InputError, match="`fallback` needs `units` of at le"):
         config.replace(units=2)
     with pytest.raises(InputError, match="`fallback` needs the per_step head"):
-        config.replace(head="last_state")
+        config.replace(sampling="uniform", head="last_state")
