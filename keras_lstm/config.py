@@ -8,6 +8,7 @@ from keras_lstm.config_rules import (
     Rule,
     may_prove,
     rules_of_construction,
+    rules_of_lengths,
     rules_of_proof,
 )
 from keras_lstm.core.errors import InputError
@@ -329,12 +330,11 @@ class Config(Options):
     def _rules_by_kind(self) -> Iterator[Rule]:
         task, model, training = self.task, self.model, self.training
         machine, per_step = get_machine(task), model.head == "per_step"
-        named = f"task={task.name}"
         if training.counterexamples_from_epoch is not None:
             yield (
                 machine is not None,
                 "`counterexamples_from_epoch` needs a sequence task",
-                named,
+                f"task={task.name}",
             )
             yield (
                 machine is None or machine.num_sequences <= MAX_FED_BACK_INPUTS,
@@ -342,25 +342,17 @@ class Config(Options):
                 "to check during training",
                 f"num_bits={machine.num_bits if machine else None}",
             )
-        if machine is not None and machine.sampling == "lengths":
-            yield per_step, "`sampling` lengths needs the per_step head", named
-            yield (
-                training.counterexamples_from_epoch is None,
-                "`counterexamples_from_epoch` mixes inputs of one length, so "
-                "`sampling` must not be lengths",
-                "both",
-            )
+        options = model.to_mapping() | training.to_mapping()
+        yield from rules_of_lengths(task, options)
+        yield from rules_of_construction(task, options)
         if training.prove_from_epoch is not None:
-            options = model.to_mapping() | training.to_mapping()
             yield from rules_of_proof(task, options)
-        if training.fallback is not None:
-            yield from rules_of_construction(task, model.to_mapping())
         yield (
             training.early_prediction is None
             or (not per_step and not task.output_shape),
             "`early_prediction` needs one label per example and the last_state "
             "head",
-            f"{named}, head={model.head}",
+            f"task={task.name}, head={model.head}",
         )
 
     def replace(self, task: type[Task] | None = None, /, **values: Any) -> Self:

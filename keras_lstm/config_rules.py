@@ -1,4 +1,4 @@
-"""Rules between the options of a run that is to be proved."""
+"""Rules between the options of a run on a machine."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -51,6 +51,32 @@ def rules_of_proof(task: Task, options: Mapping[str, Any]) -> Iterator[Rule]:
     yield from _rules_of_network("prove_from_epoch", options)
 
 
+def rules_of_lengths(task: Task, options: Mapping[str, Any]) -> Iterator[Rule]:
+    """Yield the rules of a run on sequences of different lengths.
+
+    Args:
+        task: the task to learn.
+        options: options of the model and the training, by name.
+
+    Yields:
+        Each rule: whether it is kept, its text, and the values received.
+    """
+    machine = get_machine(task)
+    if machine is None or machine.sampling != "lengths":
+        return
+    yield (
+        options["head"] == "per_step",
+        "`sampling` lengths needs the per_step head",
+        f"head={options['head']}",
+    )
+    yield (
+        options["counterexamples_from_epoch"] is None,
+        "`counterexamples_from_epoch` mixes inputs of one length, so "
+        "`sampling` must not be lengths",
+        "both",
+    )
+
+
 def rules_of_construction(
     task: Task, options: Mapping[str, Any]
 ) -> Iterator[Rule]:
@@ -58,11 +84,13 @@ def rules_of_construction(
 
     Args:
         task: the task to learn.
-        options: options of the model, by name.
+        options: options of the model and the training, by name.
 
     Yields:
         Each rule: whether it is kept, its text, and the values received.
     """
+    if options["fallback"] is None:
+        return
     machine = get_machine(task)
     yield (
         machine is not None,

@@ -418,7 +418,7 @@ def _count_distinct(config: Config, splits: Splits, steps: int) -> int | None:
             np.pad(
                 inputs.astype(small),
                 ((0, 0), (0, length - inputs.shape[1])),
-                constant_values=config.task.num_symbols,
+                constant_values=config.task.num_symbols or 0,
             )
             for inputs, _ in dataset.as_numpy_iterator()
         ]
