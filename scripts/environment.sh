@@ -36,7 +36,7 @@ ensure_environment() {
 }
 
 install_environment() {
-    local python=$1 group=$2 extras="[litert,onnx]"
+    local python=$1 group=$2 extras="[extract,litert,onnx]"
     if [ "$group" = run ]; then extras=""; fi
     local pip=("$root/.venv/bin/python" -m pip --quiet --disable-pip-version-check)
     echo "keras-lstm: installing into .venv (a few minutes, once)" >&2

@@ -16,11 +16,13 @@ from keras_lstm.cli.resolve import (
 from keras_lstm.cli.startup import loading_tensorflow
 from keras_lstm.core.console import ProgressBar, print_status
 from keras_lstm.core.errors import InputError, RunError
+from keras_lstm.core.extras import require_package
 from keras_lstm.core.options import check_known
 from keras_lstm.distribute.cluster import read_cluster
 from keras_lstm.inference.prediction import Line, check_rows, read_arguments
 from keras_lstm.presets import PRESETS, describe
 from keras_lstm.runs.folder import RunFolder, default_run_dir
+from keras_lstm.tasks.machine_dot import check_dot_path
 from keras_lstm.tasks.machine_library import MACHINES
 from keras_lstm.tasks.registry import TASKS
 from keras_lstm.tasks.transducer import TransducerTask
@@ -203,6 +205,26 @@ def _repair(arguments: argparse.Namespace, machine: TransducerTask) -> int:
         lines += [repair_text(report), f"Run folder: {path}"]
     _print_result(arguments, report, lambda: "\n".join(lines))
     return 0 if result is not None else 1
+
+
+def extract_command(arguments: argparse.Namespace) -> int:
+    """Run `keras-lstm extract`; return the exit code."""
+    require_package("aalpy", "extract", "`extract`")
+    output = arguments.output
+    if output is not None:
+        check_dot_path(output)
+    max_states = parse_positive(arguments.max_states, "max_states")
+    read_run_of(arguments.run_dir, arguments.task).machine_to_prove()
+    with loading_tensorflow():
+        from keras_lstm.runs.checks import extract_run
+        from keras_lstm.runs.run import load_run
+        from keras_lstm.verification.extraction import extraction_text
+    run = load_run(arguments.run_dir)
+    found, report = extract_run(run, output, max_states)
+    _print_result(
+        arguments, report, lambda: extraction_text(found, run.machine)
+    )
+    return 0 if found.is_right else 1
 
 
 def evaluate_command(arguments: argparse.Namespace) -> int:

@@ -62,6 +62,7 @@ def parse_arguments(argv: list[str]) -> argparse.Namespace:
     _add_tune(subparsers, argv)
     _add_verify(subparsers)
     _add_prove(subparsers)
+    _add_extract(subparsers)
     _add_evaluate(subparsers)
     _add_predict(subparsers)
     _add_export(subparsers)
@@ -309,6 +310,29 @@ def _add_prove(subparsers: Any) -> None:
         metavar="DIR",
         type=parse_path,
         help="the new run folder (default: RUN_DIR-proved)",
+    )
+
+
+def _add_extract(subparsers: Any) -> None:
+    parser = _add_command_on_run(
+        subparsers,
+        "extract",
+        commands.extract_command,
+        "find the finite-state machine that a trained model computes",
+        "Find the machine that a model computes, right or wrong, and prove "
+        "that the model is this machine. The exit code is 1 if it is not the "
+        "task's, or none is found.",
+    )
+    parser.add_argument(
+        "--output",
+        metavar="FILE",
+        type=parse_new_path,
+        help="Graphviz file to write the machine to (.dot or .gv)",
+    )
+    parser.add_argument(
+        "--max-states",
+        metavar="N",
+        help="number of states at which to give up (default: 256)",
     )
 
 

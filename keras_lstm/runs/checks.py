@@ -1,4 +1,4 @@
-"""Checks of a finished run: verify, prove, evaluate."""
+"""Checks of a finished run: verify, prove, extract, evaluate."""
 
 import dataclasses
 import json
@@ -18,6 +18,7 @@ from keras_lstm.proof.proof_json import ProofError
 from keras_lstm.proof.search import ProofSearch, find_proof
 from keras_lstm.runs.run import Run
 from keras_lstm.runs.saved_run import SavedRun
+from keras_lstm.tasks.machine_dot import machine_to_dot
 from keras_lstm.tasks.registry import task_name
 from keras_lstm.tasks.task import Task, make_splits
 from keras_lstm.tasks.transducer import TransducerTask
@@ -26,6 +27,7 @@ from keras_lstm.verification.evaluation_details import (
     NUM_MISTAKES,
     evaluation_details,
 )
+from keras_lstm.verification.extraction import Extraction, extract_machine
 from keras_lstm.verification.final_check import require_test
 from keras_lstm.verification.reporting import (
     check_report,
@@ -158,6 +160,47 @@ def prove_run(
         symbols = checks[-1].failures[0].symbols
         report["wrong_input"] = task.text_of(symbols)
     return search, checks, report
+
+
+def extract_run(
+    run: Run, output: pathlib.Path | None = None, max_states: int | None = None
+) -> tuple[Extraction, dict[str, Any]]:
+    """Find the machine that a run's model computes.
+
+    Args:
+        run: the run.
+        output: Graphviz file to write the machine to; None for none.
+        max_states: see `extract_machine`; None for its default.
+
+    Returns:
+        The result, and the same as a mapping for JSON.
+
+    Raises:
+        InputError: as `extract_machine`.
+    """
+    task = run.machine_to_prove()
+    limit = {} if max_states is None else {"max_states": max_states}
+    with ProgressBar("extracting") as bar:
+        found = extract_machine(run.model, task, progress=bar.update, **limit)
+    machine, search = found.machine, found.search
+    report: dict[str, Any] = {
+        "task": task_name(type(task)),
+        "is_right": found.is_right,
+        "num_states": None if machine is None else len(machine.next_state),
+        "proved": search is not None and search.proof is not None,
+        "reason": found.reason or (search.reason if search else "") or None,
+        "tells_apart": (
+            None if found.apart is None else task.text_of(found.apart)
+        ),
+        "next_state": None if machine is None else machine.next_state,
+        "output": None if machine is None else machine.output,
+        "model_sha256": run.model_sha256,
+        "num_queries": found.num_queries,
+        "seconds": round(found.seconds, 3),
+    }
+    if output is not None and machine is not None:
+        write_text(output, machine_to_dot(machine, task.name))
+    return found, report
 
 
 def _check_kept_ellipsoids(

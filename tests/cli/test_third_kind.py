@@ -81,6 +81,7 @@ def test_it_predicts_what_people_write(run_dir, tmp_path, capsys):
     [
         ("verify",),
         ("prove",),
+        ("extract",),
         ("predict", "bbbbbbb", "--rows", "2"),
     ],
 )

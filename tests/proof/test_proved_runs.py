@@ -97,6 +97,23 @@ def test_the_claim_names_the_file_that_it_is_about(proved_run, capsys):
     assert json.loads(capsys.readouterr().out)["model_sha256"] == digest
 
 
+def test_extract_gives_back_the_machine(proved_run, tmp_path, capsys):
+    pytest.importorskip("aalpy")
+    path = tmp_path / "m.dot"
+    assert main(["extract", str(proved_run), "--output", str(path)]) == 0
+    assert capsys.readouterr().out.splitlines()[0] == (
+        "This network is a machine of 2 states. It answers that number plus 1 "
+        "(modulo 2^length)."
+    )
+    assert '"s0" -> "s1" [label="0 / 1"]' in path.read_text()
+    assert main(["extract", str(proved_run), "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["is_right"], report["proved"]) == (True, True)
+    # The carry is 1 until the first 0.
+    assert report["next_state"] == [[1, 0], [1, 1]]
+    assert report["output"] == [[1, 0], [0, 1]]
+
+
 def test_prove_prints_json(proved_run, capsys):
     assert main(["prove", str(proved_run), "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
