@@ -79,7 +79,7 @@ def plot_proof(
             )
         )
         read = proof.last_symbols[box]
-        label = f"after {read[-1]}" if read else "start"
+        label = f"after {task.symbol_name(read[-1])}" if read else "start"
         label = f"{task.state_name(state)}, {label}"
         # Boxes that differ only in earlier symbols lie close together.
         if label in labels:

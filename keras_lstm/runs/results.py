@@ -14,6 +14,7 @@ import tensorflow as tf
 from keras_lstm.config import Config
 from keras_lstm.core.files import replacing
 from keras_lstm.core.version import __version__
+from keras_lstm.monitoring.machine_picture import plot_machine
 from keras_lstm.monitoring.pictures import plot_curves, plot_proof
 from keras_lstm.proof.search import ProofSearch
 from keras_lstm.runs.folder import RunFolder
@@ -118,6 +119,9 @@ def show_results(board: Any, config: Config, result: TrainResult) -> None:
     if machine is not None and search is not None and search.proof is not None:
         figure = plot_proof(result.model, machine, search.proof)
         board.write_figure("proof", figure, last)
+        units = config.model.units
+        figure = plot_machine(machine, search.proof, units)
+        board.write_figure("machine", figure, last)
     text = outcome_text(config, result)
     # Four spaces make it a code block in Markdown.
     board.write_text("result", textwrap.indent(text, "    "), last)

@@ -1,0 +1,178 @@
+"""A machine, drawn beside the code that a network learned for it."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import matplotlib.figure
+import matplotlib.patches
+import numpy as np
+
+from keras_lstm.proof.certificate import Proof
+from keras_lstm.tasks.transducer import TransducerTask
+
+# Arrows of more states, or labels of more boxes, could not be read.
+_MAX_STATES = 12
+_MAX_LABELS = 64
+_MAX_LINES = 4
+_NODE = 0.16
+# Bend of an arrow, and where along it its label is.
+_BEND, _LABEL = 0.18, 0.38
+
+
+def plot_machine(
+    task: TransducerTask, proof: Proof, units: int
+) -> matplotlib.figure.Figure:
+    """Plot a machine, and where the network's states are in each of its own.
+
+    On the left, the machine: an arrow for each symbol, "read / written". On the
+    right, a row for each box of the proof, by machine state and last symbols
+    read: the middle of the box in h of the last LSTM layer, a column for each
+    unit. Rows that differ in a unit are told apart by it.
+
+    Args:
+        task: the machine.
+        proof: the proof.
+        units: units of the last LSTM layer.
+
+    Returns:
+        The figure.
+    """
+    draws_arrows = len(task.next_state) <= _MAX_STATES
+    figure = matplotlib.figure.Figure(
+        figsize=(12 if draws_arrows else 7, 6), layout="constrained"
+    )
+    axes: Any = figure.subplots(1, 2 if draws_arrows else 1, squeeze=False)[0]
+    if draws_arrows:
+        _draw_arrows(axes[0], task)
+    _draw_codes(figure, axes[-1], task, proof, units)
+    return figure
+
+
+def _draw_arrows(axes: Any, task: TransducerTask) -> None:
+    count = len(task.next_state)
+    angles = np.pi / 2 - 2 * np.pi * np.arange(count) / count
+    places = np.stack([np.cos(angles), np.sin(angles)], 1)
+    for start, end, text in _labels(task):
+        if start == end:
+            # A loop, away from the middle.
+            middle = places[start] * (1 + _NODE)
+            axes.add_patch(
+                matplotlib.patches.Circle(middle, _NODE, fill=False, zorder=1)
+            )
+            place = places[start] * (1 + 2.9 * _NODE)
+        else:
+            axes.add_patch(
+                matplotlib.patches.FancyArrowPatch(
+                    *(places[start], places[end]),
+                    arrowstyle="-|>",
+                    mutation_scale=14,
+                    connectionstyle=f"arc3,rad={_BEND}",
+                    color="black",
+                    shrinkA=24,
+                    shrinkB=24,
+                )
+            )
+            along = places[end] - places[start]
+            bend = (places[start] + places[end]) / 2
+            bend = bend + _BEND * np.array([along[1], -along[0]])
+            # Nearer to its start, where fewer arrows cross.
+            place = (
+                (1 - _LABEL) ** 2 * places[start]
+                + 2 * _LABEL * (1 - _LABEL) * bend
+                + _LABEL**2 * places[end]
+            )
+        axes.text(
+            *place,
+            text,
+            ha="center",
+            va="center",
+            fontsize=8,
+            zorder=4,
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
+            parse_math=False,
+        )
+    for state, place in enumerate(places):
+        axes.add_patch(
+            matplotlib.patches.Circle(
+                place,
+                _NODE,
+                facecolor="white",
+                edgecolor="black",
+                linewidth=2.5 if state == 0 else 1.0,
+                zorder=2,
+            )
+        )
+        name = _short(task.state_name(state))
+        axes.text(
+            *place,
+            name,
+            ha="center",
+            va="center",
+            fontsize=8,
+            zorder=3,
+            parse_math=False,
+        )
+    axes.set_xlim(-1.7, 1.7)
+    axes.set_ylim(-1.7, 1.7)
+    axes.set_aspect("equal")
+    axes.axis("off")
+    axes.set_title("machine: read / written; it starts at the thick circle")
+
+
+def _labels(task: TransducerTask) -> Iterator[tuple[int, int, str]]:
+    """Yield each pair of states with an arrow, and all labels between them."""
+    for start, ends in enumerate(task.next_state):
+        for end in dict.fromkeys(ends):
+            lines = [
+                f"{_short(task.symbol_name(symbol))} / "
+                f"{_short(task.output_name(task.output[start][symbol]))}"
+                for symbol, after in enumerate(ends)
+                if after == end
+            ]
+            if len(lines) > _MAX_LINES:
+                more = f"and {len(lines) - _MAX_LINES + 1} more"
+                lines = [*lines[: _MAX_LINES - 1], more]
+            yield start, end, "\n".join(lines)
+
+
+def _draw_codes(
+    figure: matplotlib.figure.Figure,
+    axes: Any,
+    task: TransducerTask,
+    proof: Proof,
+    units: int,
+) -> None:
+    order = sorted(
+        range(len(proof.states)),
+        key=lambda box: (proof.states[box], proof.last_symbols[box][::-1]),
+    )
+    # The last h comes before the last c.
+    low, high = (bound[order, -2 * units : -units] for bound in proof.boxes)
+    middles = (low + high) / 2
+    # Units that are largest in the same row side by side.
+    columns = np.lexsort((middles.argmax(0), middles.argmin(0)))
+    picture = axes.imshow(
+        middles[:, columns], aspect="auto", cmap="RdBu", vmin=-1, vmax=1
+    )
+    figure.colorbar(picture, ax=axes, label="h, middle of the box")
+    if len(order) <= _MAX_LABELS:
+        axes.set_yticks(range(len(order)))
+        axes.set_yticklabels(
+            [_row_label(task, proof, box) for box in order],
+            fontsize=7,
+            parse_math=False,
+        )
+    axes.set_xlabel(f"{middles.shape[1]} units of the last layer, sorted")
+    axes.set_title(
+        f"learned code: {len(order)} boxes, by state and symbols read"
+    )
+
+
+def _row_label(task: TransducerTask, proof: Proof, box: int) -> str:
+    read = [task.symbol_name(x) for x in proof.last_symbols[box]]
+    state = _short(task.state_name(int(proof.states[box])))
+    return f"{state}, after {_short(' '.join(read))}" if read else "start"
+
+
+def _short(text: str, limit: int = 16) -> str:
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
