@@ -190,7 +190,9 @@ def extract_run(
         "proved": search is not None and search.proof is not None,
         "reason": found.reason or (search.reason if search else "") or None,
         "tells_apart": (
-            None if found.apart is None else task.text_of(found.apart)
+            None
+            if machine is None or found.apart is None
+            else machine.text_of(found.apart)
         ),
         "next_state": None if machine is None else machine.next_state,
         "output": None if machine is None else machine.output,

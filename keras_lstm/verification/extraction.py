@@ -199,21 +199,31 @@ class _Learning:
             self.reason = f"it has more than {self._max_states} states"
             return None
         machine = self._machine(hypothesis)
+        symbols = self._different(machine)
+        if symbols is None:
+            return None
+        # The algorithm asks for one symbol at a time, which may be rounded in
+        # another way.
+        answers = _answers(self._network, symbols[np.newaxis])[0]
+        if np.array_equal(answers, machine.targets(symbols)):
+            self.reason = "an answer is too close to call"
+            return None
+        return tuple(symbols.tolist())
+
+    def _different(
+        self, machine: TransducerTask
+    ) -> npt.NDArray[np.integer[Any]] | None:
+        """Return symbols after which the network answers something else."""
         wrong = machine.targets(self._random) != self._answers
         if wrong.any():
             first = np.where(wrong.any(1), wrong.argmax(1), _STEPS)
             row = int(first.argmin())
-            return tuple(self._random[row, : first[row] + 1].tolist())
+            return self._random[row, : first[row] + 1]
         failures = verify(self._model, machine).failures
         if not failures:
             return None
-        symbols = failures[0].symbols
         different = failures[0].prediction != failures[0].target
-        answers = _answers(self._network, symbols[np.newaxis])[0]
-        if np.array_equal(answers, failures[0].target):
-            self.reason = "an answer is too close to call"
-            return None
-        return tuple(symbols[: int(different.argmax()) + 1].tolist())
+        return failures[0].symbols[: int(different.argmax()) + 1]
 
 
 def _named(
