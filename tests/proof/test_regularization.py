@@ -1,6 +1,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import ops
 
 from keras_lstm.config import ModelConfig
@@ -142,8 +143,11 @@ def test_the_centers_follow_the_network():
     model = small_model(num_layers=1)
     terms = ProofRegularization(model, TASK, warmup_steps=1000)
     training_model = keras.Model(model.input, terms(model.output))
+    step = tf.function(
+        lambda: training_model(tf.constant([[0, 1]]), training=True)
+    )
     for _ in range(200):
-        training_model(np.array([[0, 1]]), training=True)
+        step()
     centers = np.concatenate([np.asarray(w) for w in terms.weights[:2]], 1)
     np.testing.assert_array_equal(centers[0], 0)
     # A long stretch of ones keeps the carry, and settles in a box.
