@@ -75,12 +75,13 @@ class FiniteStateMachine(TransducerTask):
         Boxes of large machines are rarely learned, and each step takes longer,
         so training is short.
         """
-        sizes = {
+        sizes: dict[str, Any] = {
             "units": max(64, len(self.codes)),
             "embedding_dim": max(10, self.num_symbols),
         }
         if len(self.next_state) * self.num_symbols > _MAX_ARROWS:
-            sizes["epochs"] = 8
+            # Nor is it worth computing boxes that no epoch would use.
+            sizes |= {"epochs": 8, "prove_from_epoch": None}
         return sizes
 
     @property

@@ -28,7 +28,9 @@ def check_dot_path(path: pathlib.Path) -> None:
 
 
 def machine_to_dot(task: TransducerTask, name: str = "") -> str:
-    """Write a machine as a Graphviz file, which `read_machine` reads.
+    """Write a machine as a Graphviz file.
+
+    `read_machine` reads it, and refuses names with a slash or a backslash.
 
     Args:
         task: the machine.

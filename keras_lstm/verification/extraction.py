@@ -7,7 +7,6 @@ machine is then proved, where boxes close.
 """
 
 import dataclasses
-import importlib
 import time
 from collections import deque
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from typing import Any
 import keras
 import numpy as np
 import numpy.typing as npt
+from scipy.special import expit
 
 from keras_lstm.core.extras import require_package
 from keras_lstm.models.stepper import lstm_cell
@@ -31,7 +31,7 @@ _SHOWN_ARROWS = 40
 # At most so many short sequences are compared, all of one length.
 _WALKED = 2**16
 
-Table = tuple[tuple[int, ...], ...]
+_Table = tuple[tuple[int, ...], ...]
 _Symbols = tuple[int, ...]
 
 
@@ -136,10 +136,12 @@ class _Learning:
 
     def run(self) -> TransducerTask | None:
         """Return the machine; None if none was found."""
-        aalpy = importlib.import_module("aalpy")
+        # An extra, which only this function needs.
+        import aalpy
+
         learning, alphabet = self, list(range(self._task.num_symbols))
 
-        class Network(aalpy.SUL):  # type: ignore[name-defined]
+        class Network(aalpy.SUL):
             """The network, one symbol at a time."""
 
             def pre(self) -> None:
@@ -157,7 +159,7 @@ class _Learning:
                 )
                 return int(answers[0])
 
-        class Comparison(aalpy.base.Oracle):  # type: ignore[name-defined]
+        class Comparison(aalpy.base.Oracle):
             """Comparison of a machine with the network."""
 
             def find_cex(self, hypothesis: Any) -> _Symbols | None:
@@ -196,7 +198,8 @@ class _Learning:
         if self._progress is not None:
             self._progress(hypothesis.size, self._max_states)
         if hypothesis.size > self._max_states:
-            self.reason = f"it has more than {self._max_states} states"
+            limit = self._max_states
+            self.reason = f"it has more than {_states(limit)}"
             return None
         machine = self._machine(hypothesis)
         symbols = self._different(machine)
@@ -227,7 +230,7 @@ class _Learning:
 
 
 def _named(
-    task: TransducerTask, next_state: Table, output: Table, num_bits: int
+    task: TransducerTask, next_state: _Table, output: _Table, num_bits: int
 ) -> TransducerTask:
     """Return a machine whose symbols have the names of another task's."""
     names = [task.output_name(x) for x in range(task.num_classes)]
@@ -307,19 +310,19 @@ def extraction_text(found: Extraction, task: TransducerTask) -> str:
     machine, search = found.machine, found.search
     if machine is None or search is None:
         return f"No machine was found: {found.reason}."
-    count = len(machine.next_state)
-    size = f"a machine of {count} state{'' if count == 1 else 's'}"
+    size = f"a machine of {_states(len(machine.next_state))}"
+    who = "This" if search.proof else "As far as it was compared, this"
     if found.apart is None:
-        lines = [f"This network is {size}. It answers {task.target_name}."]
+        lines = [f"{who} network is {size}. It answers {task.target_name}."]
     else:
         lines = [
-            f"This network is {size}. It does not always answer "
+            f"{who} network is {size}. It does not always answer "
             f"{task.target_name}.",
             "The shortest sequence that tells them apart, first symbol first: "
             f"{_joined(machine, found.apart)}",
             *(
-                f"  {who} {_joined(each, each.targets(found.apart), True)}"
-                for who, each in (
+                f"  {label} {_joined(each, each.targets(found.apart), True)}"
+                for label, each in (
                     ("it answers ", machine),
                     ("right is   ", task),
                 )
@@ -350,6 +353,10 @@ def extraction_text(found: Extraction, task: TransducerTask) -> str:
     return "\n".join([*lines, *shown])
 
 
+def _states(count: int) -> str:
+    return f"{count} state{'' if count == 1 else 's'}"
+
+
 def _joined(
     machine: TransducerTask, symbols: Any, outputs: bool = False
 ) -> str:
@@ -374,9 +381,7 @@ def _step(
     pairs = zip(cells[::2], cells[1::2], strict=True)
     for lstm, (h, c) in zip(network.lstms, pairs, strict=True):
         z = x @ lstm.kernel + h @ lstm.recurrent_kernel + lstm.bias
-        *_, c, x = lstm_cell(
-            z, c, split=np.split, sigmoid=_sigmoid, tanh=np.tanh
-        )
+        *_, c, x = lstm_cell(z, c, split=np.split, sigmoid=expit, tanh=np.tanh)
         after += [x, c]
     return after, (x @ network.kernel + network.bias).argmax(-1)
 
@@ -388,7 +393,3 @@ def _answers(network: LSTMWeights, symbols: Any) -> Any:
         cells, found = _step(network, cells, read)
         answers.append(found)
     return np.stack(answers, 1)
-
-
-def _sigmoid(x: Any) -> Any:
-    return 0.5 + 0.5 * np.tanh(0.5 * x)

@@ -11,29 +11,29 @@ import argparse
 import pathlib
 
 import numpy as np
+from tables import numbers, print_table
 
 from keras_lstm.runs.run import load_run
 
 _SEQUENCES, _AT_ONCE = 512, 64
 
 
-def row(run_dir: pathlib.Path, first: int, last: int) -> dict[str, str]:
+def row(run_dir: pathlib.Path, lengths: range) -> dict[str, str]:
     """Return a run's row of the table."""
     run = load_run(run_dir)
     task, report = run.machine, run.report
     rng = np.random.default_rng(0)
-    symbols = rng.integers(task.num_symbols, size=(_SEQUENCES, last))
+    symbols = rng.integers(task.num_symbols, size=(_SEQUENCES, lengths[-1]))
     answers = run.model.predict(symbols, batch_size=_AT_ONCE, verbose=0)
-    right = answers.argmax(-1) == task.targets(symbols)
-    seconds = report.seconds
+    right = (answers.argmax(-1) == task.targets(symbols))[:, lengths[0] - 1 :]
     return {
         "run": f"`{run_dir}`",
-        "score": f"{100 * right[:, first - 1 :].mean():.4f}",
-        "wrong answers": f"{(~right[:, first - 1 :]).sum():,}",
+        "score": f"{100 * right.mean():.4f}",
+        "wrong answers": f"{(~right).sum():,}",
         "proved": "yes" if report.proved else "no",
         "taught by": str(report.taught_by),
         "training examples": f"{report.training_examples:,}",
-        "seconds of training": f"{seconds.train:.1f}",
+        "seconds of training": f"{report.seconds.train:.1f}",
     }
 
 
@@ -45,12 +45,8 @@ def main() -> None:
     parser.add_argument("runs", metavar="RUN_DIR", type=pathlib.Path, nargs="+")
     parser.add_argument("--lengths", default="41-500")
     arguments = parser.parse_args()
-    first, _, last = arguments.lengths.partition("-")
-    rows = [row(each, int(first), int(last)) for each in arguments.runs]
-    print(f"| {' | '.join(rows[0])} |")
-    print(f"|{' ---: |' * len(rows[0])}")
-    for each in rows:
-        print(f"| {' | '.join(each.values())} |")
+    lengths = numbers(arguments.lengths)
+    print_table([row(each, lengths) for each in arguments.runs])
 
 
 if __name__ == "__main__":

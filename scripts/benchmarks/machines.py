@@ -17,7 +17,8 @@ import tempfile
 from typing import Any
 
 import numpy as np
-from seeds import cell, run
+from seeds import run
+from tables import cell, numbers, print_table
 
 from keras_lstm.tasks.machine import FiniteStateMachine
 from keras_lstm.tasks.machine_arrows import Arrow
@@ -66,12 +67,6 @@ def row(
     }
 
 
-def numbers(text: str) -> range:
-    """Return the numbers of a range such as 0-9."""
-    first, _, last = text.partition("-")
-    return range(int(first), int(last or first) + 1)
-
-
 def main() -> None:
     """Train the machines and print the table."""
     parser = argparse.ArgumentParser(
@@ -100,10 +95,7 @@ def main() -> None:
             ]
             rows.append(row(name, table, reports))
             print(rows[-1], file=sys.stderr, flush=True)
-    print(f"| {' | '.join(rows[0])} |")
-    print(f"|{' ---: |' * len(rows[0])}")
-    for each in rows:
-        print(f"| {' | '.join(each.values())} |")
+    print_table(rows)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+from tables import numbers, print_table
 
 from keras_lstm.config import Config
 from keras_lstm.models.build import build_model, copy_weights
@@ -158,18 +159,14 @@ def main() -> None:
     parser.add_argument("--stop-at", type=float, help="for example 0.9")
     parser.add_argument("--out", type=pathlib.Path)
     arguments = parser.parse_args()
-    first, _, last = arguments.seeds.partition("-")
     rows = []
-    for seed in range(int(first), int(last or first) + 1):
+    for seed in numbers(arguments.seeds):
         config = get_preset("increment-noise", get_task(arguments.task))
         config = config.replace(seed=seed)
         rows.append(row(config, arguments.stop_at, arguments.out))
         print(rows[-1], file=sys.stderr, flush=True)
     titles = max(rows, key=len)
-    print(f"| {' | '.join(titles)} |")
-    print(f"|{' ---: |' * len(titles)}")
-    for each in rows:
-        print(f"| {' | '.join(each.get(t, '-') for t in titles)} |")
+    print_table([{t: each.get(t, "-") for t in titles} for each in rows])
 
 
 if __name__ == "__main__":

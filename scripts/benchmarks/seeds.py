@@ -18,6 +18,8 @@ import tempfile
 import time
 from typing import Any
 
+from tables import cell, numbers, print_table
+
 from keras_lstm.core.console import percent
 from keras_lstm.presets import get_preset
 from keras_lstm.tasks.registry import task_name
@@ -72,15 +74,6 @@ def check(run_dir: pathlib.Path, num_bits: str) -> str:
     return f"{result['num_wrong']:,} of {result['num_examples']:,}"
 
 
-def cell(value: Any) -> str:
-    """Return a value as text for the table."""
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    if isinstance(value, int):
-        return f"{value:,}"
-    return "-" if value is None else str(value)
-
-
 def main() -> None:
     """Run the seeds and print the table."""
     parser = argparse.ArgumentParser(
@@ -94,8 +87,7 @@ def main() -> None:
         "--out", type=pathlib.Path, help="keep the run folders here"
     )
     arguments, flags = parser.parse_known_args()
-    first, _, last = arguments.seeds.partition("-")
-    seeds = range(int(first), int(last or first) + 1)
+    seeds = numbers(arguments.seeds)
     if not seeds:
         parser.error(f"--seeds must not be empty. Received: {arguments.seeds}")
     preset = get_preset(arguments.preset)
@@ -122,10 +114,12 @@ def main() -> None:
         for title, key in columns.items()
         if any(report.get(key) is not None for report in reports)
     }
-    print(f"| {' | '.join(shown)} |")
-    print(f"|{' ---: |' * len(shown)}")
-    for report in reports:
-        print(f"| {' | '.join(cell(report.get(k)) for k in shown.values())} |")
+    print_table(
+        [
+            {title: cell(report.get(key)) for title, key in shown.items()}
+            for report in reports
+        ]
+    )
     accuracies = [report["sequence_accuracy"] for report in reports]
     seconds = [report["shell_seconds"] for report in reports]
     print(
