@@ -29,12 +29,10 @@ def run(*command, **options):
     ("name", "argument", "last"),
     [
         ("fit_increment.py", "10", "0 of 1023 numbers are wrong"),
-        pytest.param(
-            *("fit_image_rows.py", "digits", "of 360 test images are wrong"),
-            marks=pytest.mark.slow,
-        ),
+        ("fit_image_rows.py", "digits", "of 360 test images are wrong"),
     ],
 )
+@pytest.mark.slow
 def test_a_fit_script_runs(tmp_path, name, argument, last):
     lines = (EXAMPLES / name).read_text().splitlines()
     assert len(lines) <= 40

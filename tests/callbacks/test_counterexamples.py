@@ -100,6 +100,7 @@ def test_a_pool_that_is_not_in_use_yet_is_not_replaced():
     assert int(feedback._newest.numpy()) == 1 - first
 
 
+@pytest.mark.slow
 def test_a_plain_fit_ends_when_nothing_is_wrong():
     model = compiled()
     found = []

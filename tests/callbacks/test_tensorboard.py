@@ -276,6 +276,7 @@ def test_examples_are_counted_on_two_replicas(tmp_path, mirrored, monkeypatch):
     assert len(found["gradient_norm/mean"]) == 2
 
 
+@pytest.mark.slow
 def test_what_is_shown_does_not_change_what_is_learned(tmp_path):
     weights = []
     for board in (None, TensorBoard(tmp_path, SequenceDiagnostics(TASK))):

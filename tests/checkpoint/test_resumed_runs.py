@@ -127,7 +127,7 @@ STOPS = {
 @pytest.mark.parametrize(
     "name",
     [
-        "digits",
+        pytest.param("digits", marks=pytest.mark.slow),
         pytest.param("last_state", marks=pytest.mark.slow),
         pytest.param("num_microbatches", marks=pytest.mark.slow),
         pytest.param("last_state, often", marks=pytest.mark.slow),
@@ -167,7 +167,7 @@ class Signal(Stop):
 
 
 def test_a_signal_ends_the_step_and_writes_a_checkpoint(tmp_path, capfd):
-    config = get_preset("increment").replace(
+    config = get_preset("increment-noise").replace(
         Increment, num_bits=5, units=6, epochs=3, steps_per_epoch=4
     )
     for after_steps in (2, 8):

@@ -47,6 +47,7 @@ def test_a_run_from_the_shell(tmp_path):
     assert report["seconds"]["import"] > 0
 
 
+@pytest.mark.slow
 def test_an_exact_run_says_so_in_one_sentence(capsys):
     assert main(["train", "increment", "--num-bits", "8", "--quiet"]) == 0
     out, err = capsys.readouterr()

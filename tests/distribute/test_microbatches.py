@@ -171,6 +171,7 @@ def test_sample_weights_count():
     assert found[0][1] == pytest.approx(found[1][1])
 
 
+@pytest.mark.slow
 def test_a_run_learns_in_microbatches_and_shows_its_graph(tmp_path):
     changes = {"num_microbatches": 2, "jit_compile": True}
     result = train(

@@ -364,7 +364,8 @@ def fit_reading_twice(settings, num_microbatches=0, strategy=None):
 @pytest.mark.parametrize(
     "settings",
     [
-        *("adam", "global_clipnorm"),
+        "global_clipnorm",
+        pytest.param("adam", marks=pytest.mark.slow),
         pytest.param("clipnorm", marks=pytest.mark.slow),
         pytest.param("clipvalue", marks=pytest.mark.slow),
     ],

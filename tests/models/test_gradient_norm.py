@@ -63,7 +63,9 @@ def test_the_norm_is_that_of_the_gradient_before_it_is_clipped(optimizer):
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
-@pytest.mark.parametrize("clipnorm", [None, 1e-3])
+@pytest.mark.parametrize(
+    "clipnorm", [pytest.param(None, marks=pytest.mark.slow), 1e-3]
+)
 def test_on_two_replicas_it_is_that_of_the_whole_batch(mirrored, clipnorm):
     def optimizer():
         made = keras.optimizers.SGD(0.0, global_clipnorm=clipnorm)

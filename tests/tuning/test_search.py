@@ -129,6 +129,7 @@ def checkpoints(folder):
     ]
 
 
+@pytest.mark.slow
 def test_a_search_from_beginning_to_end(tmp_path, capsys):
     folder = tmp_path / "search"
     search = [*TUNE, "--max-trials", "2", "--run-dir", str(folder)]

@@ -176,7 +176,9 @@ def test_bad_input_to_evaluate(digits_run, tmp_path, capsys, write_dataset):
     assert main(["evaluate", str(digits_run), "--dataset", "cats"]) == 2
     assert "`dataset` must be one of" in capsys.readouterr().err
     run_dir = tmp_path / "sequence"
-    config = get_preset("increment").replace(Increment, num_bits=4, epochs=1)
+    config = get_preset("increment-noise").replace(
+        Increment, num_bits=4, epochs=1
+    )
     train(config, run_dir, quiet=True)
     assert main(["evaluate", str(run_dir)]) == 2
     err = capsys.readouterr().err

@@ -72,12 +72,12 @@ def brute_force(model, task):
     [
         (Increment(num_bits=9), ModelConfig(units=8)),
         (Increment(num_bits=9), ModelConfig("last_state", 8)),
-        (Parity(num_bits=8), ModelConfig(units=6, num_layers=3)),
         (Keep(num_bits=5), ModelConfig(units=8, input_noise=0.1)),
-        (Increment(num_bits=1), ModelConfig(units=2)),
         *(
             pytest.param(task, config, marks=pytest.mark.slow)
             for task, config in (
+                (Parity(num_bits=8), ModelConfig(units=6, num_layers=3)),
+                (Increment(num_bits=1), ModelConfig(units=2)),
                 (Decrement(num_bits=8), ModelConfig(units=6, num_layers=1)),
                 (Parity(num_bits=7), ModelConfig("last_state", 6, dropout=0.1)),
                 (
