@@ -182,6 +182,7 @@ def test_replicas_train_on_what_is_wrong_too(mirrored):
     assert int(feedback._counts.numpy().max()) > 0
 
 
+@pytest.mark.slow
 def test_a_second_fit_starts_with_what_was_wrong():
     model = compiled()
     feedback = Counterexamples(TASK, every_epochs=1)

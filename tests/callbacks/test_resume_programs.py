@@ -430,7 +430,7 @@ class Subclassed(keras.Model):
 
 
 @pytest.mark.parametrize(
-    "kind", quick_first("sequential", "subclassed", "built")
+    "kind", quick_first("built", "sequential", "subclassed")
 )
 def test_a_model_that_is_not_built_is_built_in_its_first_step(tmp_path, kind):
     words = np.arange(60).reshape(20, 3) % 3

@@ -166,6 +166,7 @@ class Signal(Stop):
             os.kill(os.getpid(), signal.SIGTERM)
 
 
+@pytest.mark.slow
 def test_a_signal_ends_the_step_and_writes_a_checkpoint(tmp_path, capfd):
     config = get_preset("increment-noise").replace(
         Increment, num_bits=5, units=6, epochs=3, steps_per_epoch=4
@@ -197,6 +198,7 @@ def test_a_signal_ends_the_step_and_writes_a_checkpoint(tmp_path, capfd):
     assert outcome(resumed) == outcome(whole)
 
 
+@pytest.mark.slow
 def test_a_run_stopped_in_its_last_check_trains_no_more(tmp_path):
     class SignalAtEnd(Stop):
         def on_train_end(self, logs=None):

@@ -105,6 +105,7 @@ def test_what_is_added_to_the_loss_counts(name, jit_compile):
     assert split_logs["loss"] == pytest.approx(logs["loss"], abs=atol)
 
 
+@pytest.mark.slow
 def test_several_steps_in_a_call_are_the_same_steps():
     one, _ = fitted(SMALL.replace(Increment, num_microbatches=2))
     several, _ = fitted(

@@ -305,6 +305,7 @@ def test_two_replicas_train_through_the_same_call(
     assert result.report.num_wrong == 0
 
 
+@pytest.mark.slow
 def test_mixed_precision_trains(tmp_path):
     config = small(precision="mixed_float16")
     result = train(config, tmp_path / "run", quiet=True)

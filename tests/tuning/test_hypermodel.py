@@ -107,6 +107,7 @@ def test_a_trial_that_is_finished_is_not_trained_again(tmp_path):
     assert (tmp_path / "run" / "report.json").read_bytes() == report
 
 
+@pytest.mark.slow
 def test_images_are_searched_by_validation_accuracy():
     hp = keras_tuner.HyperParameters()
     hypermodel = LSTMHyperModel(DIGITS)
