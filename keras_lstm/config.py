@@ -286,6 +286,11 @@ class Config(Options):
             f"head={model.head}",
         )
         yield (
+            per_step or None not in task.output_shape,
+            "`head` must be per_step for a task of targets of any length",
+            f"head={model.head}",
+        )
+        yield (
             training.batch_size % training.num_microbatches == 0,
             "`num_microbatches` must divide `batch_size` "
             f"{training.batch_size}",

@@ -14,6 +14,7 @@ from keras_lstm.tasks.image_rows import ImageRows
 from keras_lstm.tasks.increment import Increment
 from keras_lstm.tasks.machine import FiniteStateMachine
 from keras_lstm.tasks.task import Task
+from keras_lstm.tasks.token_sequences import TokenSequences
 
 
 def increment() -> Config:
@@ -218,6 +219,36 @@ def machine() -> Config:
     )
 
 
+def sequences() -> Config:
+    """Sequences of tokens from a file of your own.
+
+    Returns:
+        The configuration.
+
+    Source: this project; docs/own-data.md has results.
+    Command: keras-lstm train sequences --data FILE.csv
+    """
+    return Config(
+        preset="sequences",
+        task=TokenSequences(),
+        model=ModelConfig(
+            head="last_state",
+            units=128,
+            num_layers=1,
+            embedding_dim=64,
+            dropout=0.3,
+        ),
+        training=TrainingConfig(
+            batch_size=64,
+            epochs=12,
+            learning_rate=0.003,
+            schedule="cosine",
+            warmup_fraction=0.05,
+            global_clipnorm=1.0,
+        ),
+    )
+
+
 def image_rows() -> Config:
     """Best accuracy on rows of MNIST, read forwards only.
 
@@ -323,6 +354,7 @@ PRESETS: dict[str, Callable[[], Config]] = {
     "increment-tutorial": increment_tutorial,
     "increment-last-state": increment_last_state,
     "machine": machine,
+    "sequences": sequences,
     "image-rows": image_rows,
     "image-rows-tutorial": image_rows_tutorial,
     "digits": digits,

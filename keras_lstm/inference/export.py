@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import keras
 
 _NUM_CHECKED = 1000
+# Length of sequences to compare on where they may have any.
+_SOME_STEPS = 20
 # Time steps computed at once, over all inputs of a batch.
 _MAX_STEPS = 2**18
 # Relative to the largest logit; allows for float32 operations in another order.
@@ -373,6 +375,8 @@ def _random_inputs(model: "keras.Model", task: Task) -> Iterator[Array]:
     """Yield 1,000 inputs in batches that vary in size and, if open, length."""
     rng = np.random.default_rng(0)
     steps, *rest = task.input_shape
+    # Sequences of different lengths.
+    steps = steps or _SOME_STEPS
     is_any_length = model.input_shape[1] is None
     lengths = (1, steps + 1, steps) if is_any_length else (steps,)
     left = _NUM_CHECKED

@@ -282,7 +282,7 @@ def check_rows(rows: int | None, task: Task) -> None:
             f"`rows` is for images only. Received: task={task.name}, "
             f"rows={rows}"
         )
-    if rows > task.input_shape[0]:
+    if rows > (task.input_shape[0] or rows):
         raise InputError(
             f"`rows` must be at most {task.input_shape[0]}. Received: "
             f"rows={rows}"

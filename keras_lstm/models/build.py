@@ -53,7 +53,7 @@ def build_model(task: Task, config: ModelConfig, seed: int = 0) -> keras.Model:
     )
     x = inputs
     if task.num_symbols is not None:
-        x = make.embedding(task.num_symbols)(x)
+        x = make.embedding(task.num_symbols, task.pads)(x)
     if config.encoder_units is not None:
         x = make.encoder()(x)
     x = make.dropout("input_dropout")(x) if config.dropout else x
@@ -63,7 +63,7 @@ def build_model(task: Task, config: ModelConfig, seed: int = 0) -> keras.Model:
         sequences = per_step or layer < config.num_layers
         x = make.lstm(f"lstm_{layer}", sequences)(x)
     x = make.dropout("output_dropout")(x) if config.dropout else x
-    shape = (*(() if per_step else task.output_shape), task.num_classes)
+    shape = _logits_shape(task, config)
     x = make.logits(math.prod(shape))(x)
     if len(shape) > 1:
         x = keras.layers.Reshape(shape, name="per_output")(x)
@@ -93,7 +93,7 @@ def count_parameters(task: Task, config: ModelConfig) -> int:
     1190
     """
     count = 0
-    size = math.prod(task.input_shape[1:])
+    size = _features(task)
     if task.num_symbols is not None:
         size = config.embedding_dim
         count += task.num_symbols * size
@@ -103,9 +103,18 @@ def count_parameters(task: Task, config: ModelConfig) -> int:
     for _ in range(config.num_layers):
         count += 4 * config.units * (size + config.units + 1)
         size = config.units
-    per_step = config.head == "per_step"
-    shape = (*(() if per_step else task.output_shape), task.num_classes)
-    return count + (size + 1) * math.prod(shape)
+    return count + (size + 1) * math.prod(_logits_shape(task, config))
+
+
+def _features(task: Task) -> int:
+    """Return the number of features of a time step."""
+    return math.prod(size or 1 for size in task.input_shape[1:])
+
+
+def _logits_shape(task: Task, config: ModelConfig) -> tuple[int, ...]:
+    """Return the shape of what the last Dense layer puts out at once."""
+    outputs = () if config.head == "per_step" else task.output_shape
+    return (*(size or 1 for size in outputs), task.num_classes)
 
 
 class _LayerMaker:
@@ -120,13 +129,14 @@ class _LayerMaker:
         seed = derive_seed(self._seed, purpose)
         return _make_initializer(option, text, seed)
 
-    def embedding(self, num_symbols: int) -> keras.Layer:
+    def embedding(self, num_symbols: int, mask_zero: bool) -> keras.Layer:
         return keras.layers.Embedding(
             num_symbols,
             self._config.embedding_dim,
             embeddings_initializer=self._initializer(
                 "embedding_initializer", "embedding"
             ),
+            mask_zero=mask_zero,
             dtype=self._config.precision,
             name="embedding",
         )

@@ -254,10 +254,10 @@ def evaluate_run(
     test = require_test(task, make_splits(task, run.config.seed))
     result = evaluate(run.model, test)
     by_step = None
-    if not task.output_shape:
+    if not task.output_shape and test.lengths is None:
         by_step = accuracy_by_step(run.model, test)
     named = {k: getattr(task, k) for k in task.data_options[:1]}
-    details = named | evaluation_details(result, by_step, task)
+    details = named | evaluation_details(result, test, by_step, task)
     inputs, _ = test.batch(result.confident_mistakes()[:NUM_MISTAKES])
     return task, details, [task.sketch(one) for one in inputs.numpy()]
 

@@ -30,6 +30,8 @@ _BYTES_PER_PARAMETER = 4
 # They do not affect what a trained model computes.
 _IGNORED = ("build_config", "registered_name", "seed", "shared_object_id")
 _UNSET = (None, False)
+# The operation that compares an Embedding's input with 0, with `mask_zero`.
+_MASK_CLASS = "NotEqual"
 
 
 class _OtherModelError(Exception):
@@ -193,7 +195,7 @@ def _plain_shape(array: h5py.Dataset) -> tuple[int, ...]:
 
 def _differences(saved: Any, built: Any) -> Iterator[str]:
     """Yield how the description of a file's layers differs from the model's."""
-    saved, built = saved["config"], built["config"]
+    saved, built = (_with_mask_names(x["config"]) for x in (saved, built))
     layers = {layer["name"]: layer for layer in saved["layers"]}
     if len(layers) < len(saved["layers"]):
         yield "two layers of one name"
@@ -209,6 +211,28 @@ def _differences(saved: Any, built: Any) -> Iterator[str]:
     for ends in ("input_layers", "output_layers"):
         if saved[ends] != built[ends]:
             yield f"a model with {ends}={shown(saved[ends])}"
+
+
+def _with_mask_names(description: Any) -> Any:
+    """Return a description in which the operations that make masks have names.
+
+    Keras numbers them by how many a process has made.
+    """
+    made = [
+        layer["name"]
+        for layer in description["layers"]
+        if layer["class_name"] == _MASK_CLASS
+    ]
+    names = {name: f"mask_{number}" for number, name in enumerate(made)}
+
+    def renamed(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: renamed(each) for key, each in value.items()}
+        if isinstance(value, list):
+            return [renamed(each) for each in value]
+        return names.get(value, value) if isinstance(value, str) else value
+
+    return renamed(description) if names else description
 
 
 def _changes(saved: Any, built: Any, key: str) -> Iterator[tuple[str, Any]]:

@@ -41,7 +41,10 @@ class SavedRun:
     @property
     def any_length(self) -> bool:
         """True if the model reads sequences of any length."""
-        return self.config.model.head == "per_step"
+        return (
+            self.config.model.head == "per_step"
+            or self.config.task.input_shape[0] is None
+        )
 
     @property
     def machine(self) -> TransducerTask:
@@ -112,7 +115,7 @@ class SavedRun:
         for name in given:
             if name not in task.data_options:
                 raise InputError(f"`{name}` is no option of {task.name}")
-        other = dataclasses.replace(task, **given)
+        other = task.to_evaluate(**given)
         if other.input_shape != task.input_shape:
             shown = ", ".join(f"{k}={v}" for k, v in given.items())
             raise InputError(

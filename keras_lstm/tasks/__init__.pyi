@@ -12,4 +12,5 @@ from .registry import get_task as get_task
 from .task import Split as Split
 from .task import Splits as Splits
 from .task import Task as Task
+from .token_sequences import TokenSequences as TokenSequences
 from .transducer import TransducerTask as TransducerTask

@@ -4,6 +4,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from keras_lstm.core.errors import InputError
@@ -15,6 +17,8 @@ from keras_lstm.tasks.task import Split
 _without_autograph = tf.autograph.experimental.do_not_convert
 # Batches made ahead while a training step runs.
 _PREFETCHED = 4
+# Batches among whose examples those of similar length are put together.
+_GROUPED = 64
 
 
 def make_dataset(
@@ -36,7 +40,8 @@ def make_dataset(
         training: if true, endless full batches: each pass has another order,
             the last batch of a pass is filled up from the next pass, and
             inputs are augmented if the split has an `augment`. If false,
-            every example once, in order; the last batch may be smaller.
+            every example once, in order, or shorter ones first if the split
+            has `lengths`; the last batch may be smaller.
         seed: determines the order of a training split and its augmentation.
         start_step: first batch of a training dataset, counted from 0; the
             batches before it are skipped without being made.
@@ -70,11 +75,16 @@ def make_dataset(
             _without_autograph(lambda start: start + _range(batch_size))
         )
     elif not training:
-        whole = tf.data.Dataset.range(split.num_examples)
+        order = np.arange(split.num_examples)
+        if split.lengths is not None:
+            order = np.argsort(split.lengths, kind="stable")
+        whole = tf.data.Dataset.from_tensor_slices(order)
         indices = whole.batch(batch_size)
     else:
         check_fills_a_batch(split, batch_size)
-        indices = _shuffled(split.num_examples, batch_size, seed, start_step)
+        indices = _shuffled(
+            *(split.num_examples, batch_size, seed, start_step), split.lengths
+        )
     dataset = indices.map(split.batch)
     if training and split.augment is not None:
         dataset = _augmented(dataset, split.augment, seed, start_step)
@@ -159,7 +169,11 @@ def _augmented(
 
 
 def _shuffled(
-    num_examples: int, batch_size: int, seed: int, start_step: int
+    num_examples: int,
+    batch_size: int,
+    seed: int,
+    start_step: int,
+    lengths: npt.NDArray[np.int64] | None,
 ) -> tf.data.Dataset:
     """Return batches of indices for endless passes, each in its own order."""
     key = tf.constant(derive_seed(seed, "order"), tf.int64)
@@ -172,9 +186,14 @@ def _shuffled(
 
     def epoch_batches(epoch: Any) -> tf.data.Dataset:
         following = order(epoch + 1)[:batch_size]
-        indices = tf.concat([order(epoch), following], 0)
         # The previous pass's last batch took the first indices of this one.
         first = tf.math.floormod(-epoch * num_examples, batch_size)
+        own = order(epoch)
+        if lengths is not None:
+            batch_key = tf.stack([key, -1 - epoch])
+            left = _grouped(own[first:], lengths, batch_size, batch_key)
+            own = tf.concat([own[:first], left], 0)
+        indices = tf.concat([own, following], 0)
         first = tf.maximum(first, start - epoch * num_examples)
         starts = tf.data.Dataset.range(first, num_examples, batch_size)
         return starts.map(
@@ -185,6 +204,29 @@ def _shuffled(
 
     epochs = tf.data.Dataset.range(start // num_examples, sys.maxsize)
     return epochs.flat_map(_without_autograph(epoch_batches))
+
+
+def _grouped(
+    indices: Any, lengths: npt.NDArray[np.int64], batch_size: int, key: Any
+) -> Any:
+    """Return indices in an order whose batches have similar lengths.
+
+    Within stretches of many batches, examples are sorted by length; then the
+    full batches are shuffled. What fills no batch stays at the end.
+    """
+    count = tf.shape(indices, tf.int64)[0]
+    stretch = tf.range(count) // (batch_size * _GROUPED)
+    longest = int(lengths.max(initial=0)) + 1
+    order = tf.argsort(
+        stretch * longest + tf.gather(lengths, indices), stable=True
+    )
+    indices = tf.gather(indices, order)
+    num_full = count // batch_size
+    full = tf.reshape(indices[: num_full * batch_size], [-1, batch_size])
+    shuffled = tf.random.experimental.stateless_shuffle(full, key)
+    return tf.concat(
+        [tf.reshape(shuffled, [-1]), indices[num_full * batch_size :]], 0
+    )
 
 
 def _range(length: int) -> Any:

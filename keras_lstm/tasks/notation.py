@@ -242,7 +242,7 @@ class ArrayNotation(Notation):
 
     reads_lines = False
 
-    def __init__(self, shape: tuple[int, ...]) -> None:
+    def __init__(self, shape: tuple[int | None, ...]) -> None:
         self._shape = shape
 
     def read(self, text: str) -> list[Query]:

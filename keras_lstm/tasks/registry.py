@@ -14,6 +14,7 @@ from keras_lstm.tasks.increment import Add, Decrement, Increment, Parity
 from keras_lstm.tasks.installed import import_installed
 from keras_lstm.tasks.machine import FiniteStateMachine
 from keras_lstm.tasks.task import Task
+from keras_lstm.tasks.token_sequences import TokenSequences
 
 TASKS: dict[str, type[Task]] = {
     task.name: task
@@ -24,6 +25,7 @@ TASKS: dict[str, type[Task]] = {
         Add,
         FiniteStateMachine,
         ImageRows,
+        TokenSequences,
     )
 }
 

@@ -40,11 +40,18 @@ class Split:
             differs at every step. Traced into the pipeline of training
             batches only; the result must depend on the arguments alone. None
             for no augmentation.
+        lengths: number of time steps of each example, `(num_examples,)`, of
+            which a batch has the most: examples of similar length then share
+            a batch. None if all examples have the same number.
+        lines: number of each example's line in the file that it is from,
+            `(num_examples,)`; None if there is none.
     """
 
     num_examples: int | None
     batch: Callable[[Any], tuple[Any, Any]]
     augment: Callable[[Any, Any], Any] | None = None
+    lengths: npt.NDArray[np.int64] | None = None
+    lines: npt.NDArray[np.int64] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,6 +109,8 @@ class Task(Options, abc.ABC):
             is appended for the plural.
         step_label: noun for a time step in the results of `evaluate`;
             likewise.
+        pads: true if inputs of different lengths are padded at the end with
+            the symbol 0, which then is masked.
         inputs_are_images: true if an input is `(rows, columns)` of numbers
             from 0 to 1, which TensorBoard can show as an image.
 
@@ -148,6 +157,7 @@ class Task(Options, abc.ABC):
     data_options: ClassVar[tuple[str, ...]] = ()
     example_label: ClassVar[str] = "example"
     step_label: ClassVar[str] = "step"
+    pads: ClassVar[bool] = False
     inputs_are_images: ClassVar[bool] = False
 
     # Required. `build_model` derives the layers from the first four.
@@ -167,12 +177,15 @@ class Task(Options, abc.ABC):
 
     @property
     @abc.abstractmethod
-    def input_shape(self) -> tuple[int, ...]:
-        """Shape of one input: `(timesteps,)` or `(timesteps, features)`."""
+    def input_shape(self) -> tuple[int | None, ...]:
+        """Shape of one input: `(timesteps,)` or `(timesteps, features)`.
+
+        None for `timesteps` if inputs have different lengths.
+        """
 
     @property
     @abc.abstractmethod
-    def output_shape(self) -> tuple[int, ...]:
+    def output_shape(self) -> tuple[int | None, ...]:
         """Shape of one target: `(timesteps,)`, or `()` for one label.
 
         The per_step head, which reads sequences of any length, needs
@@ -243,7 +256,30 @@ class Task(Options, abc.ABC):
         """
         return {}
 
+    def to_evaluate(self, **data: Any) -> "Task":
+        """Return the task whose test split is other data.
+
+        Args:
+            **data: new values for some of `data_options`.
+
+        Returns:
+            The task.
+
+        Raises:
+            InputError: if the data cannot be used.
+        """
+        return dataclasses.replace(self, **data)
+
+    def remarks(self) -> list[str]:
+        """Return what to know of the data before training, a line each."""
+        return []
+
     # Text that people write and read.
+
+    @property
+    def class_names(self) -> tuple[str, ...] | None:
+        """Names of the classes; None (the default) for their numbers."""
+        return None
 
     def notation(self, any_length: bool) -> Notation:
         """Return the text form of inputs and outputs.

@@ -405,13 +405,13 @@ def _count_distinct(config: Config, splits: Splits, steps: int) -> int | None:
     num_examples = steps * config.training.batch_size
     if splits.train.num_examples is not None:
         return min(num_examples, splits.train.num_examples)
-    if num_examples * config.task.input_shape[0] > _MAX_COUNTED_EXAMPLES * 20:
+    length = config.task.input_shape[0]
+    if length is None or num_examples * length > _MAX_COUNTED_EXAMPLES * 20:
         return None
     dataset = make_dataset(
         splits.train, config.training.batch_size, training=True
     ).take(steps)
     small = np.min_scalar_type(config.task.num_symbols or 0)
-    length = config.task.input_shape[0]
     rows = np.concatenate(
         [
             # What is no symbol marks the end of a shorter sequence.

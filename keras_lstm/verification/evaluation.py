@@ -21,12 +21,14 @@ class Evaluation:
     """A model's predictions for a whole split, in its order.
 
     Args:
-        targets: the right classes, `(num_examples, *output_shape)`.
-        predictions: the predicted classes, `(num_examples, *output_shape)`.
-        margins: the target's logit minus the largest other logit,
-            `(num_examples, *output_shape)`.
-        confidences: the probability that the model gives its prediction,
-            `(num_examples, *output_shape)`.
+        targets: the right classes, `(num_examples, *output_shape)`; -1 after
+            the end of a sequence.
+        predictions: the predicted classes, of the same shape; -1 after the
+            end of a sequence, and where a logit is NaN.
+        margins: the target's logit minus the largest other logit, of the same
+            shape; infinite after the end of a sequence.
+        confidences: the probability that the model gives its prediction, of
+            the same shape.
     """
 
     targets: npt.NDArray[np.int32]
@@ -41,7 +43,8 @@ class Evaluation:
         """Return the evaluation of a model's logits.
 
         Args:
-            targets: the right classes, `(num_examples, *output_shape)`.
+            targets: the right classes, `(num_examples, *output_shape)`; -1
+                after the end of a sequence.
             logits: `(num_examples, *output_shape, num_classes)`.
 
         Returns:
@@ -49,7 +52,50 @@ class Evaluation:
         """
         margins = margins_of(tf.constant(logits), targets).numpy()
         confidences = tf.reduce_max(tf.nn.softmax(logits), -1).numpy()
-        return cls(targets, predictions_of(logits), margins, confidences)
+        is_end = targets < 0
+        return cls(
+            targets,
+            np.where(is_end, -1, predictions_of(logits)).astype(np.int32),
+            np.where(is_end, np.float32(np.inf), margins),
+            confidences,
+        )
+
+    @classmethod
+    def joined(
+        cls, parts: "list[Evaluation]", order: npt.NDArray[np.int64]
+    ) -> "Evaluation":
+        """Return the evaluation of all parts, whose sequences may differ.
+
+        Args:
+            parts: the evaluations of parts, whose padding may differ.
+            order: the place of each example of the parts in the whole.
+
+        Returns:
+            The evaluation.
+        """
+        joined = []
+        for field, padding in (
+            ("targets", -1),
+            ("predictions", -1),
+            ("margins", np.inf),
+            ("confidences", 0.0),
+        ):
+            arrays = [getattr(part, field) for part in parts]
+            if arrays[0].ndim > 1:
+                most = max(array.shape[1] for array in arrays)
+                arrays = [
+                    np.pad(
+                        array,
+                        ((0, 0), (0, most - array.shape[1])),
+                        constant_values=padding,
+                    )
+                    for array in arrays
+                ]
+            values = np.concatenate(arrays)
+            whole = np.empty_like(values)
+            whole[order] = values
+            joined.append(whole)
+        return cls(*joined)
 
     @property
     def num_examples(self) -> int:
@@ -77,7 +123,7 @@ class Evaluation:
     @property
     def num_tokens(self) -> int:
         """Number of outputs: one for each position of each example."""
-        return self.targets.size
+        return int((self.targets >= 0).sum())
 
     @property
     def num_wrong_tokens(self) -> int:
@@ -104,9 +150,31 @@ def evaluate(model: keras.Model, split: Split) -> Evaluation:
             "`split` must be finite. Received: split.num_examples=None"
         )
     dataset = make_dataset(split, _BATCH)
+    if split.lengths is not None:
+        return _evaluate_lengths(model, dataset, split.lengths)
     targets = np.concatenate([y for _, y in dataset.as_numpy_iterator()])
     logits = model.predict(dataset, verbose=0)
     return Evaluation.of(targets, logits)
+
+
+def _evaluate_lengths(
+    model: keras.Model, dataset: tf.data.Dataset, lengths: npt.NDArray[np.int64]
+) -> Evaluation:
+    """Evaluate a model on sequences of different lengths, shorter ones first.
+
+    Batches differ in their number of steps, which `predict` cannot join.
+    """
+    order = np.argsort(lengths, kind="stable")
+    parts: list[Evaluation] = []
+    done = 0
+    for inputs, targets in dataset.as_numpy_iterator():
+        ends = lengths[order[done : done + len(inputs)]]
+        done += len(inputs)
+        if targets.ndim > 1:
+            is_step = np.arange(targets.shape[1]) < ends[:, np.newaxis]
+            targets = np.where(is_step, targets, -1)
+        parts.append(Evaluation.of(targets, model.predict_on_batch(inputs)))
+    return Evaluation.joined(parts, order)
 
 
 def accuracy_by_step(

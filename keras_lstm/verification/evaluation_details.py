@@ -9,21 +9,28 @@ from scipy.stats import binomtest
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from keras_lstm.core.console import percent
-from keras_lstm.tasks.task import Task
+from keras_lstm.core.errors import escaped
+from keras_lstm.tasks.task import Split, Task
 from keras_lstm.verification.evaluation import Evaluation
 
 _NUM_SKETCHES = 6
 NUM_MISTAKES = 20
 _SHOWN_STEPS = 8
+# Of more classes, the most frequent confusions are shown, not all of them.
+_MAX_MATRIX = 20
 
 
 def evaluation_details(
-    result: Evaluation, by_step: npt.NDArray[np.float64] | None, task: Task
+    result: Evaluation,
+    split: Split,
+    by_step: npt.NDArray[np.float64] | None,
+    task: Task,
 ) -> dict[str, Any]:
     """Return the details of an evaluation as a mapping for JSON.
 
     Args:
         result: the model's predictions.
+        split: the examples that they are for.
         by_step: the fraction of examples predicted right after each time
             step, `(timesteps,)`; None if the model has an output at every
             step anyway.
@@ -33,16 +40,18 @@ def evaluation_details(
         The counts; the accuracy with its 95% confidence interval (Wilson,
         1927); precision, recall and count by class; the confusion matrix
         (rows are targets); the most confident mistakes; and the accuracy by
-        number of steps read.
+        number of steps read, or by length if lengths differ.
     """
     right = result.num_examples - result.num_wrong
     interval = binomtest(right, result.num_examples).proportion_ci(
         confidence_level=0.95, method="wilson"
     )
     classes = list(range(task.num_classes))
+    is_output = result.targets >= 0
     targets, predictions = (
-        labels.reshape(-1) for labels in (result.targets, result.predictions)
+        labels[is_output] for labels in (result.targets, result.predictions)
     )
+    names = class_labels(task)
     precision, recall, _, counts = precision_recall_fscore_support(
         targets, predictions, labels=classes, zero_division=0.0
     )
@@ -53,7 +62,7 @@ def evaluation_details(
         "interval_95": [float(interval.low), float(interval.high)],
         "by_class": [
             {
-                "class": label,
+                "class": names[label],
                 "num_examples": int(counts[label]),
                 "precision": float(precision[label]),
                 "recall": float(recall[label]),
@@ -66,8 +75,11 @@ def evaluation_details(
         "mistakes": [
             {
                 "index": int(index),
-                "class": result.targets[index].tolist(),
-                "prediction": result.predictions[index].tolist(),
+                **({} if split.lines is None else {"line": int(split.lines[index])}),
+                "class": _named(result.targets[index], index, result, names),
+                "prediction": _named(
+                    result.predictions[index], index, result, names
+                ),
                 "confidence": float(result.confidences[index].max()),
             }
             for index in result.confident_mistakes()[:NUM_MISTAKES]
@@ -75,7 +87,51 @@ def evaluation_details(
     }
     if by_step is not None:
         details[_by_step_name(task)] = [float(x) for x in by_step]
+    if split.lengths is not None:
+        details["by_length"] = _by_length(result, split.lengths)
     return details
+
+
+def class_labels(task: Task) -> list[Any]:
+    """Return the names of a task's classes, or else their numbers."""
+    return list(task.class_names or range(task.num_classes))
+
+
+def _named(
+    classes: npt.NDArray[np.int32],
+    index: np.int64,
+    result: Evaluation,
+    names: list[Any],
+) -> Any:
+    """Return names for the classes of an example, one or one for each step."""
+    ends = np.atleast_1d(result.targets[index]) >= 0
+    found = [
+        # -1 where a logit is NaN.
+        names[each] if each >= 0 else None
+        for each in np.atleast_1d(classes)[ends].tolist()
+    ]
+    return found if np.ndim(classes) else found[0]
+
+
+def _by_length(
+    result: Evaluation, lengths: npt.NDArray[np.int64]
+) -> list[dict[str, int]]:
+    """Return counts for ranges of lengths with about as many examples each."""
+    order = np.argsort(lengths, kind="stable")
+    edges = np.unique(
+        lengths[order[np.linspace(0, len(order) - 1, _SHOWN_STEPS + 1).astype(int)]]
+    )
+    wrong = (result.predictions != result.targets).reshape(len(lengths), -1)
+    groups = np.searchsorted(edges[1:-1], lengths, "left")
+    return [
+        {
+            "min_length": int(lengths[chosen].min()),
+            "max_length": int(lengths[chosen].max()),
+            "num_examples": int(chosen.sum()),
+            "num_wrong": int(wrong[chosen].any(1).sum()),
+        }
+        for chosen in (groups == group for group in np.unique(groups))
+    ]
 
 
 def _by_step_name(task: Task) -> str:
@@ -114,21 +170,61 @@ def evaluation_details_text(
             f"{steps:>{len(heading)}}   {percent(fractions[steps - 1])}"
             for steps in shown.astype(int).tolist()
         ]
-    lines += ["", f"class {examples:>8}  precision   recall"]
+    if groups := report.get("by_length"):
+        lines += ["", *_length_lines(groups, task)]
+    labels = [str(row["class"]) for row in report["by_class"]]
+    width = max(5, *map(len, labels))
+    lines += ["", f"{'class':>{width}} {'count':>8}  precision   recall"]
     lines += [
-        f"{row['class']:>5} {row['num_examples']:>8,}   "
+        f"{label:>{width}} {row['num_examples']:>8,}   "
         f"{percent(row['precision']):>8} {percent(row['recall']):>8}"
-        for row in report["by_class"]
+        for label, row in zip(labels, report["by_class"], strict=True)
     ]
-    matrix = np.array(report["confusion"])
-    width = len(str(matrix.max())) + 2
-    header = "".join(f"{label:>{width}}" for label in range(len(matrix)))
-    lines += ["", "Right class down, prediction across:", f"   {header}"]
-    lines += [
-        f"{label:>3}" + "".join(f"{count or '.':>{width}}" for count in row)
-        for label, row in enumerate(matrix.tolist())
+    lines += ["", *_confusion_lines(np.array(report["confusion"]), labels)]
+    return "\n".join(map(escaped, lines))
+
+
+def _length_lines(groups: list[dict[str, int]], task: Task) -> list[str]:
+    """Return the accuracy by length as a table."""
+    heading = f"{task.step_label}s"
+    lines = [f"{heading:>9} {'count':>8}    right"]
+    for group in groups:
+        low, high = group["min_length"], group["max_length"]
+        lengths = f"{low}" if low == high else f"{low}-{high}"
+        right = 1 - group["num_wrong"] / group["num_examples"]
+        lines.append(
+            f"{lengths:>9} {group['num_examples']:>8,} {percent(right):>8}"
+        )
+    return lines
+
+
+def _confusion_lines(
+    matrix: npt.NDArray[np.int64], labels: list[str]
+) -> list[str]:
+    """Return the confusion matrix, or of many classes its largest entries."""
+    if len(labels) > _MAX_MATRIX:
+        wrong = matrix * ~np.eye(len(matrix), dtype=bool)
+        order = np.argsort(-wrong, axis=None, kind="stable")[:_MAX_MATRIX]
+        places = [np.unravel_index(place, matrix.shape) for place in order]
+        return ["The most frequent confusions:"] + [
+            f"{matrix[right, said]:>8,}  {labels[right]}, said {labels[said]}"
+            for right, said in places
+            if wrong[right, said]
+        ]
+    left = max(map(len, labels))
+    width = max(len(str(matrix.max())), left) + 2
+    header = "".join(f"{label:>{width}}" for label in labels)
+    return ["Right class down, prediction across:", " " * left + header] + [
+        f"{label:>{left}}"
+        + "".join(f"{count or '.':>{width}}" for count in row)
+        for label, row in zip(labels, matrix.tolist(), strict=True)
     ]
-    return "\n".join(lines)
+
+
+def _text(classes: Any) -> str:
+    """Return one class, or those of all steps, as text."""
+    several = isinstance(classes, list)
+    return " ".join(map(str, classes)) if several else str(classes)
 
 
 def _mistakes(
@@ -139,7 +235,7 @@ def _mistakes(
     for mistake, sketch in zip(
         mistakes[:_NUM_SKETCHES], sketches[:_NUM_SKETCHES], strict=True
     ):
-        classes = f"{mistake['class']}, said {mistake['prediction']}"
+        classes = f"{_text(mistake['class'])}, said {_text(mistake['prediction'])}"
         caption = f"{classes} ({percent(round(mistake['confidence'], 4))})"
         lines = [*sketch, caption]
         width = max(map(len, lines)) + 3

@@ -1,0 +1,104 @@
+"""Rows divided into training, validation and test parts."""
+
+import hashlib
+
+import numpy as np
+import numpy.typing as npt
+
+from keras_lstm.core.errors import InputError, shown
+
+PARTS = ("train", "validation", "test")
+TRAIN, VALIDATION, TEST = range(3)
+_PART_NAMES = {
+    "train": TRAIN,
+    "training": TRAIN,
+    "validation": VALIDATION,
+    "valid": VALIDATION,
+    "val": VALIDATION,
+    "dev": VALIDATION,
+    "test": TEST,
+}
+
+
+def part_named(name: object) -> int:
+    """Return the part with a name.
+
+    Args:
+        name: train or training; validation, valid, val or dev; or test.
+
+    Returns:
+        The part's index in `PARTS`.
+
+    Raises:
+        InputError: if the name is another.
+    """
+    part = _PART_NAMES.get(str(name).strip().lower())
+    if part is None:
+        raise InputError(
+            f"a part must be one of {', '.join(_PART_NAMES)}. Received: "
+            f"{shown(name)}"
+        )
+    return part
+
+
+def hash_key(text: str, seed: int) -> int:
+    """Return a 64-bit hash of text, other for each seed.
+
+    Args:
+        text: any text.
+        seed: the seed.
+    """
+    key = seed.to_bytes(8, "little")
+    digest = hashlib.blake2b(
+        text.encode("utf-8", "surrogatepass"), digest_size=8, key=key
+    )
+    return int.from_bytes(digest.digest(), "little")
+
+
+def divide(
+    keys: npt.NDArray[np.uint64],
+    classes: npt.NDArray[np.int32],
+    validation_fraction: float,
+    test_fraction: float,
+) -> npt.NDArray[np.uint8]:
+    """Divide rows into parts at random, each class in the same proportions.
+
+    Rows of the same key stay together, so that no part holds what another one
+    holds. A class has at least one key in the training part.
+
+    Args:
+        keys: random hashes by which rows belong together, `(num_rows,)`.
+        classes: the classes to keep in proportion, `(num_rows,)`; the class of
+            a key is that of its first row.
+        validation_fraction: fraction of the keys to validate on.
+        test_fraction: fraction of the keys to test on.
+
+    Returns:
+        The part of each row, `(num_rows,)`, an index in `PARTS`.
+    """
+    _, first, unit = np.unique(keys, return_index=True, return_inverse=True)
+    unit_classes = classes[first]
+    # Keys are random, and `np.unique` sorted them.
+    order = np.argsort(unit_classes, kind="stable")
+    # Every so many keys one is taken, class after class.
+    is_test = _every(np.ones(len(order), bool), test_fraction)
+    share = validation_fraction / max(1.0 - test_fraction, 1e-9)
+    is_validation = _every(~is_test, min(1.0, share))
+    if test_fraction + validation_fraction < 1.0:
+        is_first = np.diff(unit_classes[order], prepend=-1) != 0
+        is_test, is_validation = (
+            chosen & ~is_first for chosen in (is_test, is_validation)
+        )
+    parts = np.zeros(len(first), np.uint8)
+    parts[order] = np.where(
+        is_test, TEST, np.where(is_validation, VALIDATION, TRAIN)
+    )
+    return parts[unit]
+
+
+def _every(
+    among: npt.NDArray[np.bool_], fraction: float
+) -> npt.NDArray[np.bool_]:
+    """Return which to take for a fraction of `among`, at even distances."""
+    counts = np.floor(np.cumsum(among) * fraction + 0.5)
+    return among & (np.diff(counts, prepend=0) > 0)

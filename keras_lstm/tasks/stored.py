@@ -1,0 +1,73 @@
+"""Sequences of different lengths, stored in a temporary file.
+
+What is held in memory is a few bytes for each sequence, not its steps.
+"""
+
+import array
+import tempfile
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+
+class SequenceStore:
+    """Sequences in a file that is gone when the program ends.
+
+    Add the sequences with `append`, then read them with `padded`.
+
+    Args:
+        dtype: the type of the values.
+        step_shape: shape of one step: `()` for symbols, `(features,)`.
+    """
+
+    def __init__(self, dtype: Any, step_shape: tuple[int, ...] = ()) -> None:
+        self._dtype = np.dtype(dtype)
+        self._step_shape = step_shape
+        self._lengths = array.array("q")
+        # In the folder that the variable TMPDIR names, under no name.
+        self._file = tempfile.TemporaryFile(prefix="keras-lstm-")
+
+    def append(self, sequence: npt.NDArray[Any]) -> None:
+        """Add a sequence, `(timesteps, *step_shape)`."""
+        self._lengths.append(len(sequence))
+        self._file.write(np.ascontiguousarray(sequence, self._dtype).data)
+
+    def finish(self) -> None:
+        """Make the sequences readable; call this once, after the last one."""
+        self._file.flush()
+        self.lengths = np.array(self._lengths, np.int64)
+        self._ends = np.cumsum(self.lengths)
+        shape = (int(self.lengths.sum()), *self._step_shape)
+        # A file without bytes cannot be mapped.
+        self._steps: npt.NDArray[Any] = (
+            np.memmap(self._file, self._dtype, "r", shape=shape)
+            if shape[0]
+            else np.zeros(shape, self._dtype)
+        )
+
+    def __len__(self) -> int:
+        return len(self._lengths)
+
+    def padded(
+        self, indices: npt.NDArray[np.int64], padding: Any
+    ) -> npt.NDArray[Any]:
+        """Return sequences, padded at the end to the longest of them.
+
+        Args:
+            indices: which sequences, `(batch_size,)`.
+            padding: the value of the steps after a sequence's end.
+
+        Returns:
+            The sequences, `(batch_size, timesteps, *step_shape)`.
+        """
+        lengths = self.lengths[indices]
+        longest = int(lengths.max(initial=0))
+        within = np.arange(longest)
+        found = np.full(
+            (len(indices), longest, *self._step_shape), padding, self._dtype
+        )
+        is_step = within < lengths[:, np.newaxis]
+        starts = self._ends[indices] - lengths
+        found[is_step] = self._steps[(starts[:, np.newaxis] + within)[is_step]]
+        return found

@@ -1,0 +1,70 @@
+"""Notation of token sequences: texts as people write them."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from keras_lstm.core.console import percent
+from keras_lstm.core.errors import InputError, escaped
+from keras_lstm.tasks.notation import Described, Notation, Query, refused
+from keras_lstm.tasks.tokens import UNKNOWN, Vocabulary, split_tokens
+
+
+class TokenNotation(Notation):
+    """Texts, and the names of classes.
+
+    Args:
+        vocabulary: the known tokens.
+        tokens: what a token is; for "list" texts are split at blanks.
+        class_names: names of the classes.
+    """
+
+    def __init__(
+        self,
+        vocabulary: Vocabulary,
+        tokens: str,
+        class_names: tuple[str, ...],
+    ) -> None:
+        self._vocabulary = vocabulary
+        self._tokens = "spaces" if tokens == "list" else tokens
+        self._class_names = class_names
+
+    def read(self, text: str) -> list[Query]:
+        """Read one text."""
+        tokens = split_tokens(text, self._tokens)
+        if not tokens:
+            raise refused("a text with a token", text)
+        return [Query(text, self._vocabulary.encode(tokens), len(tokens))]
+
+    def describe(
+        self,
+        queries: Any,
+        predictions: npt.NDArray[np.int32],
+        confidences: npt.NDArray[np.float32],
+    ) -> list[Described]:
+        """Write class names, and a probability if there is one class."""
+        rows = zip(queries, predictions, confidences, strict=True)
+        return [self._describe_one(*row) for row in rows]
+
+    def _describe_one(
+        self, query: Query, prediction: Any, confidence: Any
+    ) -> Described:
+        fields: dict[str, Any] = {"input": query.text}
+        names = [
+            # -1 where a logit is NaN.
+            self._class_names[each] if each >= 0 else "?"
+            for each in np.ravel(prediction).tolist()
+        ]
+        if np.ndim(prediction):
+            fields["classes"] = names
+            output = " ".join(names)
+        else:
+            known = None if np.isnan(confidence) else float(confidence)
+            fields |= {"class": names[0], "probability": known}
+            output = f"{names[0]}  ({percent(float(confidence))})"
+        num_unknown = int((query.value == UNKNOWN).sum())
+        fields["num_unknown_tokens"] = num_unknown
+        if num_unknown:
+            output += f"  ({num_unknown} of {query.num_steps} tokens unknown)"
+        return Described(f"{escaped(query.text)} → {escaped(output)}", fields)

@@ -1,0 +1,271 @@
+"""What a file of token sequences holds: read once, before anything else."""
+
+import array
+import collections
+import dataclasses
+import functools
+import os
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from keras_lstm.core.errors import InputError, shown
+from keras_lstm.tasks.partition import (
+    PARTS,
+    TEST,
+    TRAIN,
+    VALIDATION,
+    divide,
+    hash_key,
+    part_named,
+)
+from keras_lstm.tasks.records import RecordFile
+from keras_lstm.tasks.token_rows import (
+    Example,
+    TokenSource,
+    read_examples,
+    skip_row,
+    with_columns,
+    with_kinds,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Survey:
+    """What a source holds.
+
+    Args:
+        source: the source, with nothing left to find.
+        parts: the part of each row that can be read, `(num_rows,)`.
+        num_bad: number of rows that were skipped.
+        num_cut: number of sequences that `max_length` cuts.
+        num_repeated: number of rows whose input is in an earlier row.
+        num_leaked: number of validation and test rows whose input is in the
+            training part.
+        lengths: number of tokens of each row, before any is cut.
+        sha256: SHA-256 of `data`.
+    """
+
+    source: TokenSource
+    parts: npt.NDArray[np.uint8]
+    num_bad: int
+    num_cut: int
+    num_repeated: int
+    num_leaked: int
+    lengths: npt.NDArray[np.int64]
+    sha256: str
+
+    def examples(self) -> Iterator[tuple[int, Example]]:
+        """Yield the part and the row of each row that can be read."""
+        rows = read_examples(self.source, skip_row)
+        return zip(self.parts.tolist(), rows, strict=True)
+
+
+@dataclasses.dataclass(frozen=True)
+class Names:
+    """The tokens and the classes of a training part.
+
+    Args:
+        tokens: the most frequent tokens, those first.
+        classes: the classes, in alphabetical order.
+        num_tokens: number of different tokens.
+    """
+
+    tokens: tuple[str, ...]
+    classes: tuple[str, ...]
+    num_tokens: int
+
+
+def survey(source: TokenSource) -> Survey:
+    """Read a source once.
+
+    Args:
+        source: the source.
+
+    Returns:
+        What it holds.
+
+    Raises:
+        InputError: if a file cannot be read, a column is missing, or a row is
+            not as the others (unless such rows are skipped).
+    """
+    return _survey(source, _stamp(source))
+
+
+def survey_names(found: Survey, max_vocabulary: int) -> Names:
+    """Return the tokens and classes of the training part.
+
+    Args:
+        found: the survey.
+        max_vocabulary: the largest number of tokens to keep.
+
+    Returns:
+        The tokens and classes.
+
+    Raises:
+        InputError: if there is one class only, or a class is in another part
+            only.
+    """
+    return _survey_names(found.source, _stamp(found.source), max_vocabulary)
+
+
+def _stamp(source: TokenSource) -> tuple[Any, ...]:
+    """Return what changes when a file does."""
+    stamps = []
+    for path in (source.data, source.validation_data, source.test_data):
+        try:
+            status = os.stat(path or "")
+        except (OSError, ValueError):
+            stamps.append(None)
+        else:
+            stamps.append((status.st_ino, status.st_size, status.st_mtime_ns))
+    return tuple(stamps)
+
+
+@functools.lru_cache(maxsize=4)
+def _survey(source: TokenSource, stamp: Any) -> Survey:
+    file = RecordFile(pathlib.Path(source.data))
+    source = with_columns(source, file)
+    source = with_kinds(source, file)
+    num_bad = 0
+
+    def on_bad_row(error: InputError) -> None:
+        nonlocal num_bad
+        num_bad += 1
+        if not source.skips_bad_rows:
+            raise error
+
+    groups, inputs = array.array("Q"), array.array("Q")
+    lengths = array.array("q")
+    classes = array.array("i")
+    forced = array.array("b")
+    numbers: dict[str, int] = {}
+    for each in read_examples(source, on_bad_row):
+        text = "\0".join(each.tokens)
+        inputs.append(hash_key(text, source.split_seed))
+        group = inputs[-1]
+        if source.group is not None:
+            name = str(each.record.values[source.group])
+            group = hash_key(name, source.split_seed)
+        groups.append(group)
+        lengths.append(len(each.tokens))
+        number = 0
+        if isinstance(each.target, str):
+            number = numbers.setdefault(each.target, len(numbers))
+        classes.append(number)
+        forced.append(_forced_part(source, each))
+    if not lengths:
+        raise InputError(
+            "`data` must have a row that can be read. Received: "
+            f"{num_bad} bad rows in {source.data}"
+        )
+    parts = _parts(source, *(np.array(x) for x in (groups, classes, forced)))
+    keys, counts = np.array(inputs), np.array(lengths, np.int64)
+    most = source.max_length
+    return Survey(
+        source,
+        parts,
+        num_bad,
+        num_cut=0 if most is None else int((counts > most).sum()),
+        num_repeated=len(keys) - len(np.unique(keys)),
+        num_leaked=int(np.isin(keys[parts != TRAIN], keys[parts == TRAIN]).sum()),
+        lengths=counts,
+        sha256=file.sha256(),
+    )
+
+
+@functools.lru_cache(maxsize=4)
+def _survey_names(
+    source: TokenSource, stamp: Any, max_vocabulary: int
+) -> Names:
+    found = _survey(source, stamp)
+    tokens: collections.Counter[str] = collections.Counter()
+    classes: set[str] = set()
+    others: dict[str, Example] = {}
+    for part, each in found.examples():
+        targets = each.targets[: source.max_length]
+        if part == TRAIN:
+            tokens.update(each.tokens[: source.max_length])
+            classes.update(targets)
+        else:
+            for name in targets:
+                others.setdefault(name, each)
+    for name, each in others.items():
+        check_class(name, classes, each)
+    if len(classes) < 2:
+        raise InputError(
+            "`target` must have at least two classes in the training part. "
+            f"Received: {shown(sorted(classes))} in column {source.target}"
+        )
+    del tokens[""]
+    most = sorted(tokens.items(), key=lambda item: (-item[1], item[0]))
+    kept = tuple(name for name, _ in most[:max_vocabulary])
+    return Names(kept, tuple(sorted(classes)), len(tokens))
+
+
+def check_class(name: str, classes: Any, example: Example) -> None:
+    """Refuse a class that the training part lacks.
+
+    Args:
+        name: the class.
+        classes: the classes of the training part.
+        example: the row that has it.
+
+    Raises:
+        InputError: if `name` is not among `classes`.
+    """
+    if name not in classes:
+        raise example.file.error(
+            example.line,
+            "each class must be in the training part as well",
+            shown(name),
+        )
+
+
+def _parts(
+    source: TokenSource,
+    groups: npt.NDArray[np.uint64],
+    classes: npt.NDArray[np.int32],
+    forced: npt.NDArray[np.int8],
+) -> npt.NDArray[np.uint8]:
+    """Return the part of each row."""
+    parts = forced.astype(np.uint8)
+    free = forced < 0
+    if free.any():
+        has_file = (
+            source.validation_data is not None,
+            source.test_data is not None,
+        )
+        fractions = (source.validation_fraction, source.test_fraction)
+        parts[free] = divide(
+            groups[free],
+            classes[free],
+            *(0.0 if has else x for has, x in zip(has_file, fractions)),
+        )
+    return parts
+
+
+def _forced_part(source: TokenSource, each: Example) -> int:
+    """Return the part that a column or the file determines, or -1."""
+    if each.file.path == pathlib.Path(source.test_data or "\0"):
+        return TEST
+    if each.file.path == pathlib.Path(source.validation_data or "\0"):
+        return VALIDATION
+    if source.part is None:
+        return -1
+    try:
+        return part_named(each.record.values[source.part])
+    except InputError as error:
+        raise each.file.error(each.line, str(error), "none") from None
+
+
+def describe_parts(found: Survey) -> str:
+    """Return how many rows each part has, as text."""
+    counts = np.bincount(found.parts, minlength=len(PARTS))
+    return ", ".join(
+        f"{count:,} {'training' if name == 'train' else name}"
+        for name, count in zip(PARTS, counts.tolist(), strict=True)
+    )

@@ -1,0 +1,139 @@
+"""Tokens of texts, and their numbers: as `TextVectorization` of Keras has them.
+
+The numbers are made here while data is prepared, without TensorFlow, and by
+the stock layer inside a saved model; a test compares the two.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from keras_lstm.core.errors import InputError, shown
+
+TOKENS = ("characters", "words", "spaces", "list")
+# Numbers below that of the first token: padding, and tokens that are unknown.
+PADDING, UNKNOWN, NUM_RESERVED = 0, 1, 2
+# What `standardize="lower_and_strip_punctuation"` of Keras removes.
+_PUNCTUATION = re.compile(r"[!\"#$%&()\*\+,-\./:;<=>?@\[\\\]^_`{|}~']")
+# `tf.strings.split` splits at these, and Python's `str.split` at more.
+_BLANKS = re.compile(r"[ \t\n\r\f\v]+")
+_UPPER = {ord(x): x.lower() for x in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
+
+
+def split_tokens(value: Any, tokens: str) -> list[str]:
+    """Split a value into tokens.
+
+    Args:
+        value: a text, or for "list" a list of strings or of integers.
+        tokens: "characters"; "words", in lower case (of ASCII) and without
+            punctuation; "spaces", for whatever blanks separate; or "list".
+
+    Returns:
+        The tokens; they may be none.
+
+    Raises:
+        InputError: if the value is of another type.
+    """
+    if tokens == "list":
+        return _list_tokens(value)
+    if not isinstance(value, str):
+        raise InputError(f"a sequence must be a text. Received: {shown(value)}")
+    if tokens == "characters":
+        return list(value)
+    if tokens == "words":
+        value = _PUNCTUATION.sub("", value.translate(_UPPER))
+    return [token for token in _BLANKS.split(value) if token]
+
+
+def _list_tokens(value: Any) -> list[str]:
+    if not isinstance(value, list):
+        raise InputError(
+            f"a sequence must be a list of tokens. Received: {shown(value)}"
+        )
+    kinds = {type(token) for token in value}
+    if not kinds <= {str} and not kinds <= {int}:
+        raise InputError(
+            "tokens must be all strings or all integers. Received: "
+            f"{shown(value)}"
+        )
+    return [str(token) for token in value]
+
+
+class Vocabulary:
+    """Tokens that have numbers of their own.
+
+    Args:
+        tokens: the tokens, without repetitions; the first has the number 2.
+        argument: the name of the argument in error messages.
+
+    Raises:
+        InputError: if a token is empty or there twice.
+    """
+
+    def __init__(
+        self, tokens: Sequence[str], argument: str = "vocabulary"
+    ) -> None:
+        self.tokens = tuple(tokens)
+        self._numbers = {
+            token: number
+            for number, token in enumerate(self.tokens, NUM_RESERVED)
+        }
+        # The stock layer has these for padding and for unknown tokens.
+        if len(self._numbers) < len(self.tokens) or "" in self._numbers:
+            raise InputError(
+                f"`{argument}` must have different tokens, none empty. "
+                f"Received: {shown(list(tokens))}"
+            )
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def encode(self, tokens: Iterable[str]) -> npt.NDArray[np.int32]:
+        """Return the numbers of tokens, 1 for those that are unknown."""
+        numbers = self._numbers
+        return np.array(
+            [numbers.get(token, UNKNOWN) for token in tokens], np.int32
+        )
+
+    def decode(self, numbers: Iterable[int]) -> list[str]:
+        """Return the tokens of numbers, "?" for those that are unknown."""
+        return [
+            self.tokens[number - NUM_RESERVED]
+            if number >= NUM_RESERVED
+            else "?"
+            for number in numbers
+            if number != PADDING
+        ]
+
+
+def names_to_text(names: Sequence[str]) -> str:
+    """Return names as one line of text, for an option."""
+    return json.dumps(list(names), ensure_ascii=False)
+
+
+def names_from_text(text: str, argument: str) -> tuple[str, ...]:
+    """Return the names in the text of an option.
+
+    Args:
+        text: a JSON list of strings.
+        argument: the option's name, for the error.
+
+    Raises:
+        InputError: if the text is anything else.
+    """
+    try:
+        names = json.loads(text)
+    except (ValueError, RecursionError):
+        names = None
+    if not isinstance(names, list) or not all(
+        isinstance(name, str) for name in names
+    ):
+        raise InputError(
+            f"`{argument}` must be a JSON list of strings. Received: "
+            f"{argument}={shown(text)}"
+        )
+    return tuple(names)
