@@ -47,6 +47,11 @@ class ModelConfig(Options):
     )
     units: int = option(32, "units of each LSTM", minimum=1, maximum=16384)
     num_layers: int = option(2, "stacked LSTM layers", minimum=1, maximum=64)
+    bidirectional: bool = option(
+        False,
+        "read each sequence backwards as well, with as many units: predictions "
+        "then depend on what comes later",
+    )
     embedding_dim: int = option(
         10, "dimension of a symbol's embedding", minimum=1, maximum=16384
     )
@@ -354,10 +359,12 @@ class Config(Options):
             yield from rules_of_proof(task, options)
         yield (
             training.early_prediction is None
-            or (not per_step and not task.output_shape),
-            "`early_prediction` needs one label per example and the last_state "
-            "head",
-            f"task={task.name}, head={model.head}",
+            or not (per_step or task.output_shape or task.pads)
+            and not model.bidirectional,
+            "`early_prediction` needs one label per example, inputs of one "
+            "length, and the last_state head, not bidirectional",
+            f"task={task.name}, head={model.head}, "
+            f"bidirectional={model.bidirectional}",
         )
 
     def replace(self, task: type[Task] | None = None, /, **values: Any) -> Self:

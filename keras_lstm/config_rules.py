@@ -116,6 +116,7 @@ def _rules_of_network(name: str, options: Mapping[str, Any]) -> Iterator[Rule]:
     for option, needed, text in (
         ("head", "per_step", "the per_step head"),
         ("encoder_units", None, "a model without `encoder_units`"),
+        ("bidirectional", False, "a model that is not `bidirectional`"),
         ("precision", "float32", "the precision float32"),
     ):
         yield (

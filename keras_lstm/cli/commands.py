@@ -229,7 +229,8 @@ def extract_command(arguments: argparse.Namespace) -> int:
 
 def evaluate_command(arguments: argparse.Namespace) -> int:
     """Run `keras-lstm evaluate`; return the exit code."""
-    data = {"dataset": arguments.dataset, "data_dir": arguments.data_dir}
+    names = ("data", "dataset", "data_dir")
+    data = {name: getattr(arguments, name) for name in names}
     read_run_of(arguments.run_dir, arguments.task).task_to_evaluate(**data)
     with loading_tensorflow():
         from keras_lstm.runs.checks import evaluate_run

@@ -348,6 +348,12 @@ def _add_evaluate(subparsers: Any) -> None:
         "confusion matrix.",
     )
     parser.add_argument(
+        "--data",
+        metavar="FILE",
+        help="file of sequences, all of which to test on (default: the test "
+        "part of the data trained on)",
+    )
+    parser.add_argument(
         "--dataset",
         metavar="NAME",
         help="dataset of the test images (default: the one trained on)",

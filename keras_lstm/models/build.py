@@ -17,7 +17,8 @@ def build_model(task: Task, config: ModelConfig, seed: int = 0) -> keras.Model:
     Symbols are embedded, and features are read directly. A causal Conv1D layer
     follows if `config.encoder_units` is set. Then come the LSTM layers, each
     later one reading the whole output sequence of the one before, and a Dense
-    layer, applied at every time step or to the last output.
+    layer, applied at every time step or to the last output. With
+    `config.bidirectional`, another LSTM beside each reads from the end.
 
     Args:
         task: the task to learn.
@@ -61,7 +62,7 @@ def build_model(task: Task, config: ModelConfig, seed: int = 0) -> keras.Model:
         stddev = config.input_noise if layer == 1 else config.layer_noise
         x = make.noise(stddev, f"noise_{layer}")(x) if stddev else x
         sequences = per_step or layer < config.num_layers
-        x = make.lstm(f"lstm_{layer}", sequences)(x)
+        x = make.recurrent(f"lstm_{layer}", sequences)(x)
     x = make.dropout("output_dropout")(x) if config.dropout else x
     shape = _logits_shape(task, config)
     x = make.logits(math.prod(shape))(x)
@@ -69,8 +70,12 @@ def build_model(task: Task, config: ModelConfig, seed: int = 0) -> keras.Model:
         x = keras.layers.Reshape(shape, name="per_output")(x)
     model = keras.Model(inputs, x, name=task.name.replace("-", "_"))
     for layer in model.layers:
-        if isinstance(layer, keras.layers.LSTM):
-            _set_forget_bias(layer, config.forget_bias)
+        both = [layer]
+        if isinstance(layer, keras.layers.Bidirectional):
+            both = [layer.forward_layer, layer.backward_layer]
+        for each in both:
+            if isinstance(each, keras.layers.LSTM):
+                _set_forget_bias(each, config.forget_bias)
     return model
 
 
@@ -100,9 +105,10 @@ def count_parameters(task: Task, config: ModelConfig) -> int:
     if config.encoder_units is not None:
         count += (config.encoder_steps * size + 1) * config.encoder_units
         size = config.encoder_units
+    directions = 2 if config.bidirectional else 1
     for _ in range(config.num_layers):
-        count += 4 * config.units * (size + config.units + 1)
-        size = config.units
+        count += 4 * config.units * (size + config.units + 1) * directions
+        size = config.units * directions
     return count + (size + 1) * math.prod(_logits_shape(task, config))
 
 
@@ -170,7 +176,21 @@ class _LayerMaker:
             name=name,
         )
 
-    def lstm(self, name: str, return_sequences: bool) -> keras.Layer:
+    def recurrent(self, name: str, return_sequences: bool) -> keras.Layer:
+        if not self._config.bidirectional:
+            return self.lstm(name, return_sequences)
+        return keras.layers.Bidirectional(
+            self.lstm(name, return_sequences),
+            backward_layer=self.lstm(
+                f"{name}_backward", return_sequences, go_backwards=True
+            ),
+            dtype=self._config.precision,
+            name=name,
+        )
+
+    def lstm(
+        self, name: str, return_sequences: bool, go_backwards: bool = False
+    ) -> keras.Layer:
         return keras.layers.LSTM(
             self._config.units,
             return_sequences=return_sequences,
@@ -181,6 +201,7 @@ class _LayerMaker:
                 "recurrent_initializer", f"{name}/recurrent"
             ),
             unit_forget_bias=False,
+            go_backwards=go_backwards,
             seed=derive_seed(self._seed, name),
             dtype=self._config.precision,
             name=name,

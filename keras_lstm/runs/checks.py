@@ -254,7 +254,8 @@ def evaluate_run(
     test = require_test(task, make_splits(task, run.config.seed))
     result = evaluate(run.model, test)
     by_step = None
-    if not task.output_shape and test.lengths is None:
+    reads_forwards = not run.config.model.bidirectional
+    if not task.output_shape and test.lengths is None and reads_forwards:
         by_step = accuracy_by_step(run.model, test)
     named = {k: getattr(task, k) for k in task.data_options[:1]}
     details = named | evaluation_details(result, test, by_step, task)

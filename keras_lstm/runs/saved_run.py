@@ -115,6 +115,8 @@ class SavedRun:
         for name in given:
             if name not in task.data_options:
                 raise InputError(f"`{name}` is no option of {task.name}")
+        if not given:
+            return task
         other = task.to_evaluate(**given)
         if other.input_shape != task.input_shape:
             shown = ", ".join(f"{k}={v}" for k, v in given.items())

@@ -196,7 +196,10 @@ class RecordFile:
                     ),
                 )
             elif any(map(_has_bad_bytes, cells)):
-                yield line, self.error(line, "text must be UTF-8", "other bytes")
+                yield (
+                    line,
+                    self.error(line, "text must be UTF-8", "other bytes"),
+                )
             else:
                 yield line, dict(zip(header, cells, strict=True))
 
@@ -214,7 +217,10 @@ class RecordFile:
                 yield line, self.error(line, f"must be JSON ({error})", "none")
                 continue
             if _has_bad_bytes(text):
-                yield line, self.error(line, "text must be UTF-8", "other bytes")
+                yield (
+                    line,
+                    self.error(line, "text must be UTF-8", "other bytes"),
+                )
             elif not isinstance(values, dict):
                 yield (
                     line,

@@ -236,7 +236,10 @@ def with_kinds(source: TokenSource, file: RecordFile) -> TokenSource:
     first = []
     for record in file.rows(skip_row):
         first.append(
-            [record.values.get(name or "") for name in (source.input, source.target)]
+            [
+                record.values.get(name or "")
+                for name in (source.input, source.target)
+            ]
         )
         if len(first) == _NUM_FIRST:
             break
@@ -264,5 +267,3 @@ def _agree(value: Any, target: Any, tokens: str) -> bool:
         return len(inputs) == len(target_tokens(target, tokens))
     except InputError:
         return False
-
-

@@ -179,9 +179,7 @@ class TokenSequences(Task):
             raise InputError(
                 "`data` must be a file of sequences. Received: data=None"
             )
-        values = self.to_mapping() | {
-            "skips_bad_rows": self.bad_rows == "skip"
-        }
+        values = self.to_mapping() | {"skips_bad_rows": self.bad_rows == "skip"}
         fields = dataclasses.fields(TokenSource)
         return survey(TokenSource(**{x.name: values[x.name] for x in fields}))
 

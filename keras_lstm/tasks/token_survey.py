@@ -171,7 +171,9 @@ def _survey(source: TokenSource, stamp: Any) -> Survey:
         num_bad,
         num_cut=0 if most is None else int((counts > most).sum()),
         num_repeated=len(keys) - len(np.unique(keys)),
-        num_leaked=int(np.isin(keys[parts != TRAIN], keys[parts == TRAIN]).sum()),
+        num_leaked=int(
+            np.isin(keys[parts != TRAIN], keys[parts == TRAIN]).sum()
+        ),
         lengths=counts,
         sha256=file.sha256(),
     )

@@ -75,7 +75,11 @@ def evaluation_details(
         "mistakes": [
             {
                 "index": int(index),
-                **({} if split.lines is None else {"line": int(split.lines[index])}),
+                **(
+                    {}
+                    if split.lines is None
+                    else {"line": int(split.lines[index])}
+                ),
                 "class": _named(result.targets[index], index, result, names),
                 "prediction": _named(
                     result.predictions[index], index, result, names
@@ -119,7 +123,9 @@ def _by_length(
     """Return counts for ranges of lengths with about as many examples each."""
     order = np.argsort(lengths, kind="stable")
     edges = np.unique(
-        lengths[order[np.linspace(0, len(order) - 1, _SHOWN_STEPS + 1).astype(int)]]
+        lengths[
+            order[np.linspace(0, len(order) - 1, _SHOWN_STEPS + 1).astype(int)]
+        ]
     )
     wrong = (result.predictions != result.targets).reshape(len(lengths), -1)
     groups = np.searchsorted(edges[1:-1], lengths, "left")
@@ -235,7 +241,9 @@ def _mistakes(
     for mistake, sketch in zip(
         mistakes[:_NUM_SKETCHES], sketches[:_NUM_SKETCHES], strict=True
     ):
-        classes = f"{_text(mistake['class'])}, said {_text(mistake['prediction'])}"
+        classes = (
+            f"{_text(mistake['class'])}, said {_text(mistake['prediction'])}"
+        )
         caption = f"{classes} ({percent(round(mistake['confidence'], 4))})"
         lines = [*sketch, caption]
         width = max(map(len, lines)) + 3
