@@ -303,10 +303,14 @@ def export_command(arguments: argparse.Namespace) -> int:
     read_run_of(arguments.run_dir, arguments.task)
     with loading_tensorflow():
         from keras_lstm.runs.run import load_run
+        from keras_lstm.models.text_input import with_text_input
     run = load_run(arguments.run_dir)
+    model = run.model
+    if FORMATS[arguments.format].reads_text:
+        model = with_text_input(model, run.config.task)
     with ProgressBar("comparing") as bar:
         exported = export_model(
-            run.model,
+            model,
             run.config.task,
             arguments.format,
             output,

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from keras_lstm.core.errors import InputError, described, shown
 from keras_lstm.core.options import Options
 from keras_lstm.tasks.notation import ArrayNotation, Notation, SymbolNotation
+from keras_lstm.tasks.tokens import Vocabulary
 
 
 @dataclasses.dataclass(frozen=True)
@@ -277,6 +278,20 @@ class Task(Options, abc.ABC):
     # Text that people write and read.
 
     @property
+    def token_kind(self) -> str | None:
+        """What a token of a text is; None (the default) without texts.
+
+        One of `tokens.TOKENS`: a saved model then reads texts or lists of
+        tokens, and knows the tokens in `known_tokens`.
+        """
+        return None
+
+    @property
+    def known_tokens(self) -> Vocabulary:
+        """The tokens that have numbers of their own; by default none."""
+        return Vocabulary(())
+
+    @property
     def class_names(self) -> tuple[str, ...] | None:
         """Names of the classes; None (the default) for their numbers."""
         return None
@@ -340,7 +355,30 @@ class Task(Options, abc.ABC):
         """
         if self.num_symbols is None:
             return rng.random(shape, np.float32)
+        if self.pads:
+            return rng.integers(1, self.num_symbols, shape, dtype=np.int32)
         return rng.integers(self.num_symbols, size=shape, dtype=np.int32)
+
+    def random_texts(
+        self, rng: "np.random.Generator", num_texts: int, num_tokens: int
+    ) -> npt.NDArray[Any]:
+        """Return random texts, as `random_inputs`, for a task with texts.
+
+        Args:
+            rng: the generator to draw from.
+            num_texts: number of texts.
+            num_tokens: number of tokens in each, some of them unknown.
+
+        Returns:
+            Strings, `(num_texts,)`, or lists of tokens, `(num_texts,
+            num_tokens)`.
+        """
+        names = np.array([*self.known_tokens.tokens, "\N{SNOWMAN}"], object)
+        tokens = names[rng.integers(len(names), size=(num_texts, num_tokens))]
+        if self.token_kind == "list":
+            return tokens
+        between = "" if self.token_kind == "characters" else " "
+        return np.array([between.join(each) for each in tokens], object)
 
 
 def make_task(cls: type[Task], values: Mapping[str, Any]) -> Task:

@@ -189,6 +189,11 @@ class TokenSequences(Task):
         return {"head": "last_state" if is_label else "per_step"}
 
     @property
+    def token_kind(self) -> str | None:
+        """The option `tokens`."""
+        return self.tokens
+
+    @property
     def known_tokens(self) -> Vocabulary:
         """The vocabulary."""
         return _vocabulary(self._found("vocabulary"))

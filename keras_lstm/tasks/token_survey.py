@@ -31,6 +31,7 @@ from keras_lstm.tasks.token_rows import (
     with_columns,
     with_kinds,
 )
+from keras_lstm.tasks.tokens import RESERVED_NAMES
 
 
 @dataclasses.dataclass(frozen=True)
@@ -202,7 +203,8 @@ def _survey_names(
             "`target` must have at least two classes in the training part. "
             f"Received: {shown(sorted(classes))} in column {source.target}"
         )
-    del tokens[""]
+    for name in RESERVED_NAMES:
+        del tokens[name]
     most = sorted(tokens.items(), key=lambda item: (-item[1], item[0]))
     kept = tuple(name for name, _ in most[:max_vocabulary])
     return Names(kept, tuple(sorted(classes)), len(tokens))

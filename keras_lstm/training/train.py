@@ -146,7 +146,7 @@ def train(
             *(config, splits, parts, folder, result),
             *(fitted.history.history, final, proof, taught_by, seconds),
         )
-        found = write_results(folder, found)
+        found = write_results(folder, found, config.task)
         show_results(parts.board, config, found)
         return found
 
