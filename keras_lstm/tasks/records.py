@@ -250,7 +250,7 @@ class _Lines:
             raw = self._opened.__enter__()
         except OSError as error:
             raise self._unreadable(error) from None
-        self._file: IO[bytes] = raw
+        self._file: IO[bytes] | gzip.GzipFile = raw
         if raw.peek(2)[:2] == _GZIP:
             self._file = gzip.open(raw)
         return self

@@ -26,7 +26,7 @@ class SequenceStore:
         self._step_shape = step_shape
         self._lengths = array.array("q")
         # In the folder that the variable TMPDIR names, under no name.
-        self._file = tempfile.TemporaryFile(prefix="keras-lstm-")
+        self._file = tempfile.TemporaryFile(prefix="keras-lstm-")  # noqa: SIM115
 
     def append(self, sequence: npt.NDArray[Any]) -> None:
         """Add a sequence, `(timesteps, *step_shape)`."""

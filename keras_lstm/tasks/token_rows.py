@@ -167,6 +167,9 @@ def target_tokens(value: Any, tokens: str) -> list[str]:
         value: the target, a text or a list.
         tokens: what a token of the input is.
 
+    Returns:
+        The target tokens.
+
     Raises:
         InputError: if the value is of another type.
     """
@@ -207,6 +210,7 @@ def _check_columns(source: TokenSource, file: RecordFile) -> None:
 
 def with_columns(source: TokenSource, file: RecordFile) -> TokenSource:
     """Return the source with the columns of inputs and targets."""
+    _check_columns(source, file)
     found = {"input": source.input, "target": source.target}
     taken = [source.part, source.group, *found.values()]
     left = [name for name in file.columns if name not in taken]
@@ -226,7 +230,9 @@ def with_columns(source: TokenSource, file: RecordFile) -> TokenSource:
                 f"{shown(file.columns)}"
             )
         left.remove(found[argument] or "")
-    source = dataclasses.replace(source, **found)
+    source = dataclasses.replace(
+        source, input=found["input"], target=found["target"]
+    )
     _check_columns(source, file)
     return source
 

@@ -73,11 +73,14 @@ class Names:
         tokens: the most frequent tokens, those first.
         classes: the classes, in alphabetical order.
         num_tokens: number of different tokens.
+        unknown_fraction: fraction of the other parts' tokens that are not
+            among `tokens`.
     """
 
     tokens: tuple[str, ...]
     classes: tuple[str, ...]
     num_tokens: int
+    unknown_fraction: float
 
 
 def survey(source: TokenSource) -> Survey:
@@ -115,7 +118,7 @@ def survey_names(found: Survey, max_vocabulary: int) -> Names:
 
 def _stamp(source: TokenSource) -> tuple[Any, ...]:
     """Return what changes when a file does."""
-    stamps = []
+    stamps: list[tuple[int, int, int] | None] = []
     for path in (source.data, source.validation_data, source.test_data):
         try:
             status = os.stat(path or "")
@@ -186,6 +189,7 @@ def _survey_names(
 ) -> Names:
     found = _survey(source, stamp)
     tokens: collections.Counter[str] = collections.Counter()
+    other_tokens: collections.Counter[str] = collections.Counter()
     classes: set[str] = set()
     others: dict[str, Example] = {}
     for part, each in found.examples():
@@ -194,6 +198,7 @@ def _survey_names(
             tokens.update(each.tokens[: source.max_length])
             classes.update(targets)
         else:
+            other_tokens.update(each.tokens[: source.max_length])
             for name in targets:
                 others.setdefault(name, each)
     for name, each in others.items():
@@ -207,7 +212,11 @@ def _survey_names(
         del tokens[name]
     most = sorted(tokens.items(), key=lambda item: (-item[1], item[0]))
     kept = tuple(name for name, _ in most[:max_vocabulary])
-    return Names(kept, tuple(sorted(classes)), len(tokens))
+    known = sum(other_tokens[name] for name in kept)
+    unknown = 1 - known / (sum(other_tokens.values()) or 1)
+    if not other_tokens:
+        unknown = 0.0
+    return Names(kept, tuple(sorted(classes)), len(tokens), unknown)
 
 
 def check_class(name: str, classes: Any, example: Example) -> None:
@@ -247,7 +256,10 @@ def _parts(
         parts[free] = divide(
             groups[free],
             classes[free],
-            *(0.0 if has else x for has, x in zip(has_file, fractions)),
+            *(
+                0.0 if has else x
+                for has, x in zip(has_file, fractions, strict=True)
+            ),
         )
     return parts
 

@@ -29,6 +29,9 @@ from keras_lstm.tasks.task import Splits
 from keras_lstm.tasks.transducer import get_machine
 from keras_lstm.verification.verify import Verification
 
+# Longer values, such as a vocabulary, are no columns of a table.
+_MAX_HPARAM = 200
+
 
 @dataclasses.dataclass(frozen=True)
 class ProgressOptions:
@@ -55,6 +58,8 @@ class RunCallbacks:
         board: writes TensorBoard's event files.
         logger: shows progress.
         stop: stops at full accuracy; None if not configured.
+        best: stops at no improvement, or keeps the best weights; None if
+            neither is configured.
         feedback: feeds back counterexamples; None if not configured.
         prover: stops at a proof; None if not configured.
         in_order: all callbacks, in the order in which `fit` gets them.
@@ -64,6 +69,7 @@ class RunCallbacks:
     board: TensorBoard
     logger: ProgressLogger
     stop: StopAtFullAccuracy | None
+    best: keras.callbacks.EarlyStopping | None
     feedback: Counterexamples | None
     prover: StopAtProof | None
     in_order: list[keras.callbacks.Callback]
@@ -84,6 +90,8 @@ class RunCallbacks:
         ):
             if callback is not None and callback.stopped_epoch is not None:
                 return reason
+        if self.best is not None and self.best.stopped_epoch:
+            return StopReason.NO_IMPROVEMENT
         return StopReason.ALL_EPOCHS if all_epochs else StopReason.CALLBACK
 
 
@@ -115,6 +123,7 @@ def make_callbacks(
     """
     training = config.training
     stop = _make_stop(config, splits)
+    best = _make_best(config, splits)
     feedback = _make_feedback(config, progress.quiet)
     prover = _make_prover(config, progress.quiet)
     logger = ProgressLogger(progress.log_every_steps, progress.quiet)
@@ -130,7 +139,7 @@ def make_callbacks(
     # Averaging comes first: callbacks that check see the averaged weights.
     core_callbacks = [
         callback
-        for callback in (averaging, stop, feedback, prover)
+        for callback in (averaging, stop, best, feedback, prover)
         if callback is not None
     ]
     history = HistoryWriter(folder.history)
@@ -146,7 +155,9 @@ def make_callbacks(
     )
     writer = _config_writer(folder, config)
     in_order = [RaiseOnNonFinite(), resume, writer, *stateful]
-    return RunCallbacks(resume, board, logger, stop, feedback, prover, in_order)
+    return RunCallbacks(
+        resume, board, logger, stop, best, feedback, prover, in_order
+    )
 
 
 def _config_writer(
@@ -176,7 +187,8 @@ def _hparams(config: Config) -> dict[str, Any]:
     return {
         name: value
         for name, value in config.to_flat().items()
-        if name in always or value != preset.get(name)
+        if name in always
+        or (value != preset.get(name) and len(str(value)) <= _MAX_HPARAM)
     }
 
 
@@ -184,15 +196,35 @@ def _make_stop(config: Config, splits: Splits) -> StopAtFullAccuracy | None:
     training = config.training
     if training.monitor is None:
         return None
-    # A custom task may declare a validation split and then give none.
-    if training.monitor.startswith("val_") and splits.validation is None:
-        raise InputError(
-            "`monitor` needs a validation part, which this task lacks. "
-            f"Received: monitor={training.monitor}"
-        )
+    if training.monitor.startswith("val_"):
+        _require_validation(splits, f"monitor={training.monitor}")
     return StopAtFullAccuracy(
         training.monitor, training.start_from_epoch, verbose=0
     )
+
+
+def _make_best(
+    config: Config, splits: Splits
+) -> keras.callbacks.EarlyStopping | None:
+    training = config.training
+    if training.patience is None and not training.keep_best:
+        return None
+    _require_validation(splits, f"patience={training.patience}")
+    return keras.callbacks.EarlyStopping(
+        "val_sequence_accuracy",
+        patience=training.patience or training.epochs,
+        mode="max",
+        restore_best_weights=training.keep_best,
+    )
+
+
+def _require_validation(splits: Splits, received: str) -> None:
+    """Refuse a task that declares a validation split and then gives none."""
+    if splits.validation is None:
+        raise InputError(
+            f"`{received.split('=')[0]}` needs a validation part, which this "
+            f"task lacks. Received: {received}"
+        )
 
 
 def _make_feedback(config: Config, quiet: bool) -> Counterexamples | None:
