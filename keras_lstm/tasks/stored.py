@@ -45,6 +45,8 @@ class SequenceStore:
             if shape[0]
             else np.zeros(shape, self._dtype)
         )
+        # What is mapped stays.
+        self._file.close()
 
     def __len__(self) -> int:
         return len(self._lengths)

@@ -360,10 +360,10 @@ class _Part:
         self._lines.append(example.line)
 
     def finish(self) -> Split | None:
-        if not self._lines:
-            return None
         self._inputs.finish()
         self._targets.finish()
+        if not self._lines:
+            return None
         return Split(
             len(self._lines),
             functools.partial(
