@@ -201,9 +201,7 @@ def label_text(value: Any) -> str:
 def _check_columns(source: TokenSource, file: RecordFile) -> None:
     for argument in ("input", "target", "part", "group"):
         name = getattr(source, argument)
-        needed = argument in ("input", "target") or file.path == pathlib.Path(
-            source.data
-        )
+        needed = argument in ("input", "target") or file.argument == "data"
         if name is not None and needed:
             check_known(name, file.columns, f"column of {file.path}")
 

@@ -116,7 +116,11 @@ class TokenSequences(Task):
         None, "number of tokens after which a sequence is cut", minimum=1
     )
     max_vocabulary: int = option(
-        20_000, "largest number of known tokens", minimum=1, maximum=2**20
+        20_000,
+        "largest number of known tokens, the most frequent ones (fewer if "
+        "their text has more than 400,000 characters)",
+        minimum=1,
+        maximum=2**20,
     )
     bad_rows: str = option(
         "refuse",

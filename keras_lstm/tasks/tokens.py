@@ -48,6 +48,9 @@ def split_tokens(value: Any, tokens: str) -> list[str]:
         return list(value)
     if tokens == "words":
         value = _PUNCTUATION.sub("", value.translate(_UPPER))
+    if value.isascii() and value.isprintable():
+        # Faster, and the same: the only blank is the space.
+        return value.split()
     return [token for token in _BLANKS.split(value) if token]
 
 
