@@ -179,6 +179,12 @@ class TrainingConfig(Options):
         "finish with the weights of the epoch with the best "
         "val_sequence_accuracy, rather than the last",
     )
+    suspicious: bool = option(
+        False,
+        "after each epoch measure the margin of each training example, and "
+        "list those with the lowest means in suspicious.csv: mislabelled ones "
+        "above all",
+    )
     balance: bool = option(
         False,
         "weigh examples in the loss so that all classes count the same (one "

@@ -93,6 +93,13 @@ def rules_of_labels(task: Task, options: Mapping[str, Any]) -> Iterator[Rule]:
         f"task={task.name}, head={head}, bidirectional={bidirectional}",
     )
     yield (
+        not options["suspicious"]
+        or not (task.draws_without_end or options["early_prediction"]),
+        "`suspicious` needs training examples that are stored, and no "
+        "`early_prediction`",
+        f"task={task.name}, early_prediction={options['early_prediction']}",
+    )
+    yield (
         not options["balance"] or not task.output_shape,
         "`balance` needs one label per example",
         f"balance=True, task={task.name}",

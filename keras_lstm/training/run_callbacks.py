@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 
+from keras_lstm.callbacks.area_under_margin import AreaUnderMargin
 from keras_lstm.callbacks.counterexamples import Counterexamples
 from keras_lstm.callbacks.exact_resume import ExactResume
 from keras_lstm.callbacks.history_writer import HistoryWriter
@@ -25,12 +26,15 @@ from keras_lstm.presets import get_preset
 from keras_lstm.proof.search import ProofSearch
 from keras_lstm.runs.folder import RunFolder
 from keras_lstm.runs.report import StopReason
+from keras_lstm.tasks.datasets import make_dataset
 from keras_lstm.tasks.task import Splits
 from keras_lstm.tasks.transducer import get_machine
 from keras_lstm.verification.verify import Verification
 
 # Longer values, such as a vocabulary, are no columns of a table.
 _MAX_HPARAM = 200
+# Training examples of which to measure the margins at once.
+_MEASURED = 1024
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,6 +64,8 @@ class RunCallbacks:
         stop: stops at full accuracy; None if not configured.
         best: stops at no improvement, or keeps the best weights; None if
             neither is configured.
+        margins: measures the margins of training examples; None if not
+            configured.
         feedback: feeds back counterexamples; None if not configured.
         prover: stops at a proof; None if not configured.
         in_order: all callbacks, in the order in which `fit` gets them.
@@ -70,6 +76,7 @@ class RunCallbacks:
     logger: ProgressLogger
     stop: StopAtFullAccuracy | None
     best: keras.callbacks.EarlyStopping | None
+    margins: AreaUnderMargin | None
     feedback: Counterexamples | None
     prover: StopAtProof | None
     in_order: list[keras.callbacks.Callback]
@@ -124,6 +131,9 @@ def make_callbacks(
     training = config.training
     stop = _make_stop(config, splits)
     best = _make_best(config, splits)
+    margins = None
+    if training.suspicious:
+        margins = AreaUnderMargin(make_dataset(splits.train, _MEASURED))
     feedback = _make_feedback(config, progress.quiet)
     prover = _make_prover(config, progress.quiet)
     logger = ProgressLogger(progress.log_every_steps, progress.quiet)
@@ -139,7 +149,7 @@ def make_callbacks(
     # Averaging comes first: callbacks that check see the averaged weights.
     core_callbacks = [
         callback
-        for callback in (averaging, stop, best, feedback, prover)
+        for callback in (averaging, stop, best, margins, feedback, prover)
         if callback is not None
     ]
     history = HistoryWriter(folder.history)
@@ -156,7 +166,7 @@ def make_callbacks(
     writer = _config_writer(folder, config)
     in_order = [RaiseOnNonFinite(), resume, writer, *stateful]
     return RunCallbacks(
-        resume, board, logger, stop, best, feedback, prover, in_order
+        resume, board, logger, stop, best, margins, feedback, prover, in_order
     )
 
 

@@ -58,6 +58,7 @@ from keras_lstm.verification.final_check import (
     check_model,
     require_checkable,
 )
+from keras_lstm.verification.mistakes import suspicious_csv
 from keras_lstm.verification.reporting import proof_report
 
 # Errors that TensorFlow raises when another worker has died.
@@ -148,7 +149,12 @@ def train(
             *(config, splits, parts, folder, result),
             *(fitted.history.history, final, proof, taught_by, seconds),
         )
-        found = write_results(folder, found, config.task)
+        texts = {}
+        if parts.margins is not None:
+            texts[folder.suspicious] = suspicious_csv(
+                config.task, splits.train, result, parts.margins.means()
+            )
+        found = write_results(folder, found, config.task, texts)
         show_results(parts.board, config, found)
         return found
 

@@ -5,6 +5,7 @@ import io
 import shutil
 from typing import Any
 
+import keras
 import numpy as np
 import numpy.typing as npt
 
@@ -84,6 +85,61 @@ def mistakes_csv(task: Task, split: Split, result: Evaluation) -> str:
                     "\n".join(sketch),
                     *map(_text, (mistake["class"], mistake["prediction"])),
                     f"{mistake['confidence']:.6g}",
+                ]
+            )
+    return text.getvalue()
+
+
+def suspicious_csv(
+    task: Task,
+    split: Split,
+    model: keras.Model,
+    margins: npt.NDArray[np.float64],
+) -> str:
+    """Return the training examples of the lowest margins as CSV, those first.
+
+    Args:
+        task: the model's task.
+        split: the training examples.
+        model: the trained model.
+        margins: the mean margin of each example, shorter ones first if the
+            split has `lengths`.
+
+    Returns:
+        A header, and for each of at most a tenth of the examples a line with
+        its index, its line in the file if it is from one, the input, the
+        target, the model's prediction and the mean margin.
+    """
+    places = np.arange(len(margins))
+    if split.lengths is not None:
+        places = np.argsort(split.lengths, kind="stable")
+    lowest = np.argsort(margins, kind="stable")[: -(-len(margins) // 10)]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    columns = ("index", "line", "input", "target", "prediction", "margin")
+    writer.writerow(columns)
+    names = class_labels(task)
+    for first in range(0, len(lowest), _BATCH):
+        part = lowest[first : first + _BATCH]
+        indices = places[part]
+        inputs, targets = (np.asarray(x) for x in split.batch(indices))
+        if split.lengths is not None and targets.ndim > 1:
+            steps = np.arange(targets.shape[1])
+            is_step = steps < split.lengths[indices][:, np.newaxis]
+            targets = np.where(is_step, targets, -1)
+        result = Evaluation.of(targets, model.predict_on_batch(inputs))
+        for row, index in enumerate(indices):
+            described = (
+                _named(classes[row], np.int64(row), result, names)
+                for classes in (result.targets, result.predictions)
+            )
+            writer.writerow(
+                [
+                    int(index),
+                    "" if split.lines is None else int(split.lines[index]),
+                    "\n".join(task.sketch(inputs[row])),
+                    *map(_text, described),
+                    f"{margins[part[row]]:.6g}",
                 ]
             )
     return text.getvalue()
