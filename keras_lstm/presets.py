@@ -225,8 +225,12 @@ def sequences() -> Config:
     Returns:
         The configuration.
 
-    Source: this project; docs/own-data.md has results.
-    Command: keras-lstm train sequences --data FILE.csv
+    Source: this project; docs/own-data.md has results for three files.
+    Command: keras-lstm train sequences --data syllables.csv
+    Result: 95.82% of 11,735 test words have the right number of syllables for
+        seed 0; logistic regression on their letters: 70.50%
+        (`python scripts/benchmarks/own_data.py FOLDER` writes the file).
+    Time: 10 minutes on 2 cores that did other work at the same time.
     """
     return Config(
         preset="sequences",
