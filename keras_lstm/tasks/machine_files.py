@@ -17,7 +17,8 @@ from keras_lstm.tasks.machine_table import (
     parse_table,
 )
 
-_MAX_FILE = 1_000_000
+# Parsing takes seconds for each MB.
+_MAX_FILE = 400_000
 _DOT, _YAML = (".dot", ".gv"), (".yaml", ".yml")
 # Shapes of states that do not accept.
 _PLAIN = ("circle", "ellipse", "oval", "box", "rect", "rectangle", "none")
@@ -117,7 +118,7 @@ def machine_of_dot(
     """
     nodes, edges = _parse_dot(text)
     starts = [edge for edge in edges if _START.fullmatch(edge.start)]
-    arrows = [edge for edge in edges if edge not in starts]
+    arrows = [edge for edge in edges if not _START.fullmatch(edge.start)]
     if len({edge.end for edge in starts}) != 1:
         raise MachineError(
             "one edge from `__start0` to the start state",
@@ -161,7 +162,7 @@ def _outputs_of_nodes(
 ) -> dict[str, str]:
     """Return the output of each state of a Moore machine or an acceptor."""
     found: dict[str, str] = {}
-    moore: list[str] = []
+    moore: set[str] = set()
     shapes = (*_PLAIN, "doublecircle", "record", "mrecord", "")
     for state in states:
         node = nodes.get(state, {})
@@ -185,7 +186,7 @@ def _outputs_of_nodes(
                 "states whose label is `name | output`, or that accept",
                 f"{node['place']}: `{state}` of label `{label}`",
             )
-        moore.append(state)
+        moore.add(state)
         found[state] = parts[1]
     if moore and len(moore) < len(found):
         odd = next(state for state in found if state not in moore)

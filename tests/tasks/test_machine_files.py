@@ -253,11 +253,20 @@ def test_damaged_files(cases):
         machine_of_dot(data.decode("utf-8", "replace"))
 
     parts = [b"->", b"[", b"]", b"{", b"}", b'"', b"subgraph", b"/", b"label="]
-    fuzzing.survives(
-        read,
-        fuzzing.damaged([MEALY.encode(), ACCEPTOR.encode()], parts),
-        cases,
-    )
+    parts += [b"node [", b"__start0 -> s1;", b"s0", b"record", b"peripheries=2"]
+    parts += [
+        b"strict",
+        b"--",
+        b"\\n",
+        b"|",
+        b" / ",
+        b"/*",
+        b"//",
+        b"#",
+        b"<a>",
+    ]
+    valid = [text.encode() for text in (MEALY, ACCEPTOR, MOORE)]
+    fuzzing.survives(read, fuzzing.damaged(valid, parts), cases)
 
 
 @fuzzing.TIERS
