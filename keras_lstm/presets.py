@@ -191,10 +191,11 @@ def machine() -> Config:
 
     Source: this project.
     Command: keras-lstm train machine.dot
-    Result: proved for all 17 machines of the library, 13 of them by examples
+    Result: proved for all 17 machines of the library for each of the seeds
+        0-4, 12 of them always by examples
         (`python scripts/benchmarks/machines.py --seeds 0-4`).
     Time: 14 to 15 s on 2 cores from the shell for machines of a few states, 20
-        to 60 s on a busy machine.
+        to 75 s on a busy machine.
     """
     return Config(
         preset="machine",
