@@ -247,6 +247,7 @@ def sequences() -> Config:
             batch_size=64,
             epochs=12,
             keep_best=True,
+            monitor="val_sequence_accuracy",
             learning_rate=0.003,
             schedule="cosine",
             warmup_fraction=0.05,
