@@ -1,7 +1,9 @@
+import itertools
 import re
 
 import fuzzing
 import pytest
+from hypothesis import strategies as st
 from machines import answers
 
 from keras_lstm.core.errors import InputError
@@ -277,3 +279,35 @@ def test_damaged_expressions(cases):
         fuzzing.damaged([b"(a|b)*abb", b"[^ab]{2,3}c?", rb"\d+(x|y)"], parts),
         cases,
     )
+
+
+def longer(shorter):
+    """Return expressions made of shorter ones."""
+    times = st.sampled_from(["*", "+", "?", "{2}", "{0,2}", "{2,}", "{0}"])
+    return st.one_of(
+        st.tuples(shorter, shorter).map("".join),
+        st.tuples(shorter, shorter).map(lambda two: f"({two[0]}|{two[1]})"),
+        st.tuples(shorter, times).map(lambda one: f"({one[0]}){one[1]}"),
+    )
+
+
+@fuzzing.TIERS
+def test_expressions_mean_what_they_mean_to_python(cases):
+    words = [
+        "".join(word)
+        for length in range(1, 5)
+        for word in itertools.product("abx", repeat=length)
+    ]
+
+    def read(expression):
+        table = machine_of_regex(expression)
+        for word in words:
+            named = ["other" if x not in table.symbols else x for x in word]
+            right = re.fullmatch(expression, word) is not None
+            if set(named) <= set(table.symbols):
+                assert (answers(table, named)[-1] == "accept") == right
+            else:
+                assert not right
+
+    parts = st.sampled_from(["a", "b", "[ab]", "[^a]", ".", "()"])
+    fuzzing.survives(read, st.recursive(parts, longer, max_leaves=6), cases)
