@@ -359,8 +359,12 @@ class Config(Options):
             yield from rules_of_proof(task, options)
         yield (
             training.early_prediction is None
-            or not (per_step or task.output_shape or task.pads)
-            and not model.bidirectional,
+            or not (
+                per_step
+                or task.output_shape
+                or task.input_shape[0] is None
+                or model.bidirectional
+            ),
             "`early_prediction` needs one label per example, inputs of one "
             "length, and the last_state head, not bidirectional",
             f"task={task.name}, head={model.head}, "

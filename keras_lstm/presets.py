@@ -10,6 +10,7 @@ from collections.abc import Callable
 from keras_lstm.config import Config, ModelConfig, TrainingConfig
 from keras_lstm.core.errors import InputError
 from keras_lstm.core.options import check_known
+from keras_lstm.tasks.feature_sequences import FeatureSequences
 from keras_lstm.tasks.image_rows import ImageRows
 from keras_lstm.tasks.increment import Increment
 from keras_lstm.tasks.machine import FiniteStateMachine
@@ -249,6 +250,32 @@ def sequences() -> Config:
     )
 
 
+def rows() -> Config:
+    """Sequences of numbers from a file or a folder of images of your own.
+
+    Returns:
+        The configuration.
+
+    Source: this project; docs/own-data.md has results.
+    Command: keras-lstm train rows --data FILE.npz
+    """
+    return Config(
+        preset="rows",
+        task=FeatureSequences(),
+        model=ModelConfig(
+            head="last_state", units=128, num_layers=1, dropout=0.3
+        ),
+        training=TrainingConfig(
+            batch_size=64,
+            epochs=30,
+            learning_rate=0.003,
+            schedule="cosine",
+            warmup_fraction=0.05,
+            global_clipnorm=1.0,
+        ),
+    )
+
+
 def image_rows() -> Config:
     """Best accuracy on rows of MNIST, read forwards only.
 
@@ -355,6 +382,7 @@ PRESETS: dict[str, Callable[[], Config]] = {
     "increment-last-state": increment_last_state,
     "machine": machine,
     "sequences": sequences,
+    "rows": rows,
     "image-rows": image_rows,
     "image-rows-tutorial": image_rows_tutorial,
     "digits": digits,

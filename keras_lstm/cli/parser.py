@@ -350,8 +350,8 @@ def _add_evaluate(subparsers: Any) -> None:
     parser.add_argument(
         "--data",
         metavar="FILE",
-        help="file of sequences, all of which to test on (default: the test "
-        "part of the data trained on)",
+        help="file or folder of sequences, all of which to test on (default: "
+        "the test part of the data trained on)",
     )
     parser.add_argument(
         "--dataset",

@@ -30,8 +30,9 @@ _BYTES_PER_PARAMETER = 4
 # They do not affect what a trained model computes.
 _IGNORED = ("build_config", "registered_name", "seed", "shared_object_id")
 _UNSET = (None, False)
-# The operation that compares an Embedding's input with 0, with `mask_zero`.
-_MASK_CLASS = "NotEqual"
+# The operations that compare an Embedding's input with 0, with `mask_zero`,
+# or that of Masking with its value.
+_MASK_CLASSES = ("NotEqual", "Any")
 
 
 class _OtherModelError(Exception):
@@ -221,7 +222,7 @@ def _with_mask_names(description: Any) -> Any:
     made = [
         layer["name"]
         for layer in description["layers"]
-        if layer["class_name"] == _MASK_CLASS
+        if layer["class_name"] in _MASK_CLASSES
     ]
     names = {name: f"mask_{number}" for number, name in enumerate(made)}
 
