@@ -1,8 +1,6 @@
 """Sequences of numbers with a class each: arrays, images, time series."""
 
 import dataclasses
-import functools
-import json
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,6 +9,12 @@ import numpy.typing as npt
 from keras_lstm.core.errors import InputError, shown
 from keras_lstm.core.options import option
 from keras_lstm.tasks.feature_notation import FeatureNotation
+from keras_lstm.tasks.feature_options import (
+    numbers_to_text,
+    parse_names,
+    parse_numbers,
+    parse_size,
+)
 from keras_lstm.tasks.feature_series import SeriesColumns
 from keras_lstm.tasks.feature_survey import (
     IMAGES,
@@ -20,16 +24,14 @@ from keras_lstm.tasks.feature_survey import (
     FeatureSurvey,
     survey_features,
 )
-from keras_lstm.tasks.feature_table import PADDING_VALUE, FeatureTable
+from keras_lstm.tasks.feature_table import PADDING_VALUE, make_split
 from keras_lstm.tasks.image_files import sketch_image
 from keras_lstm.tasks.notation import Notation
 from keras_lstm.tasks.partition import PARTS
 from keras_lstm.tasks.task import Split, Splits, Task
-from keras_lstm.tasks.tokens import names_from_text, names_to_text
+from keras_lstm.tasks.tokens import names_to_text
 
 _EACH, _ALL = "each", "all"
-# Digits that a float32 needs.
-_DIGITS = 9
 # Fraction of random sequences that end early, if lengths differ.
 _PADDED = 0.5
 
@@ -155,11 +157,11 @@ class FeatureSequences(Task):
                 f"together. Received: {self.validation_fraction} and "
                 f"{self.test_fraction}"
             )
-        _parse_size(self.image_size)
+        parse_size(self.image_size)
         for name in ("features", "classes"):
             text = getattr(self, name)
             if text is not None:
-                _names(text, name)
+                parse_names(text, name)
         if self.data is not None and None in (
             *(self.source, self.num_steps, self.num_features, self.classes),
             *(self.mean, self.variance, self.standardize, self.data_sha256),
@@ -192,7 +194,7 @@ class FeatureSequences(Task):
             in_one = self.standardize == _ALL
             pair = found.statistics(in_one)
             for name, numbers in zip(("mean", "variance"), pair, strict=True):
-                object.__setattr__(self, name, _numbers_to_text(numbers))
+                object.__setattr__(self, name, numbers_to_text(numbers))
         self._check_fits(found)
 
     def survey(self) -> FeatureSurvey:
@@ -209,8 +211,8 @@ class FeatureSequences(Task):
             FeatureSource(
                 *(self._found("data"), self.source, self.group, self.time),
                 *(self.target, self.part),
-                None if features is None else _names(features, "features"),
-                _parse_size(self.image_size),
+                None if features is None else parse_names(features, "features"),
+                parse_size(self.image_size),
                 self.bad_rows == "skip",
                 self.validation_fraction,
                 *(self.test_fraction, self.split_seed),
@@ -234,7 +236,7 @@ class FeatureSequences(Task):
             text = getattr(self, name)
             if text is None:
                 continue
-            numbers = _numbers(text, name)
+            numbers = parse_numbers(text, name)
             sizes.append(len(numbers))
             if name == "variance" and min(numbers) <= 0.0:
                 raise InputError(
@@ -273,7 +275,7 @@ class FeatureSequences(Task):
     @property
     def class_names(self) -> tuple[str, ...]:
         """Names of the classes."""
-        return _names(self._found("classes"), "classes")
+        return parse_names(self._found("classes"), "classes")
 
     @property
     def num_symbols(self) -> None:
@@ -305,7 +307,9 @@ class FeatureSequences(Task):
         """Mean and variance of each feature, or of all."""
         if self.mean is None or self.variance is None:
             return None
-        return _numbers(self.mean, "mean"), _numbers(self.variance, "variance")
+        return parse_numbers(self.mean, "mean"), parse_numbers(
+            self.variance, "variance"
+        )
 
     @property
     def has_validation(self) -> bool:
@@ -331,7 +335,7 @@ class FeatureSequences(Task):
         """Return the notation of files."""
         columns = None
         if self.source == SERIES and self.features and self.group:
-            names = _names(self.features, "features")
+            names = parse_names(self.features, "features")
             columns = SeriesColumns(self.group, self.time, None, None, names)
         return FeatureNotation(
             (self.num_steps or None, self.num_features or 1),
@@ -392,20 +396,11 @@ class FeatureSequences(Task):
     def _split(
         self, found: FeatureSurvey, part: int, labels: npt.NDArray[np.int32]
     ) -> Split | None:
-        table, indices = found.table, np.flatnonzero(found.parts == part)
+        indices = np.flatnonzero(found.parts == part)
         if not len(indices):
             return None
-        lines = table.lines
-        return Split(
-            len(indices),
-            functools.partial(
-                _batch,
-                *(table, indices, labels[table.labels[indices]]),
-                self.input_shape,
-            ),
-            lengths=None if self.num_steps else table.lengths[indices],
-            lines=None if lines is None else lines[indices],
-        )
+        labels = labels[found.table.labels[indices]]
+        return make_split(found.table, indices, labels, self.input_shape)
 
     def remarks(self) -> list[str]:
         """Return what to know of the data before training."""
@@ -434,82 +429,8 @@ class FeatureSequences(Task):
         return lines
 
 
-def _batch(
-    table: FeatureTable,
-    chosen: npt.NDArray[np.int64],
-    labels: npt.NDArray[np.int32],
-    shape: tuple[int | None, ...],
-    indices: Any,
-) -> tuple[Any, Any]:
-    import tensorflow as tf
-
-    def read(rows: Any) -> tuple[Any, Any]:
-        return table.padded(chosen[rows]), labels[rows]
-
-    features, targets = tf.numpy_function(
-        read, [indices], (tf.float32, tf.int32), stateful=False
-    )
-    return (
-        tf.ensure_shape(features, (None, *shape)),
-        tf.ensure_shape(targets, (None,)),
-    )
-
-
 def _no_sequences(indices: Any) -> tuple[Any, Any]:
     raise InputError("`data` must have training sequences. Received: none")
 
 
 _EMPTY = Split(0, _no_sequences)
-
-
-def _parse_size(text: str | None) -> tuple[int, int] | None:
-    if text is None:
-        return None
-    rows, _, columns = text.partition(",")
-    try:
-        size = int(rows), int(columns)
-    except ValueError:
-        size = 0, 0
-    if not all(1 <= each <= 2**14 for each in size):
-        raise InputError(
-            "`image_size` must be ROWS,COLUMNS, integers from 1 to 16384. "
-            f"Received: image_size={shown(text)}"
-        )
-    return size
-
-
-@functools.lru_cache(maxsize=8)
-def _names(text: str, argument: str) -> tuple[str, ...]:
-    names = names_from_text(text, argument)
-    least = 2 if argument == "classes" else 1
-    if len(set(names)) < max(least, len(names)):
-        raise InputError(
-            f"`{argument}` must have at least {least} different names. "
-            f"Received: {shown(list(names))}"
-        )
-    return names
-
-
-def _numbers_to_text(numbers: npt.NDArray[np.float64]) -> str:
-    return json.dumps([float(f"{x:.{_DIGITS}g}") for x in numbers.tolist()])
-
-
-@functools.lru_cache(maxsize=8)
-def _numbers(text: str, argument: str) -> tuple[float, ...]:
-    try:
-        numbers = json.loads(text)
-        if not numbers or not all(
-            type(x) in (int, float) and abs(x) <= _MAX_STATISTIC
-            for x in numbers
-        ):
-            raise ValueError
-    except (TypeError, ValueError, RecursionError):
-        raise InputError(
-            f"`{argument}` must be a JSON list of finite numbers. Received: "
-            f"{argument}={shown(text)}"
-        ) from None
-    return tuple(map(float, numbers))
-
-
-# That of float32 is larger.
-_MAX_STATISTIC = 1e38

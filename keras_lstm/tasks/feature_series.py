@@ -101,16 +101,19 @@ def find_columns(
 
 
 def _numeric(file: RecordFile, names: list[str]) -> tuple[str, ...]:
-    """Return the columns whose first values are all numbers."""
-    seen: dict[str, set[bool]] = {name: set() for name in names}
+    """Return the columns most of whose first values are numbers.
+
+    If others of their values are none, the rows of these are refused.
+    """
+    seen: dict[str, list[bool]] = {name: [] for name in names}
     for number, record in enumerate(file.rows(lambda error: None)):
         if number == _NUM_FIRST:
             break
         for name in names:
             value = record.values.get(name)
             if value is not None and str(value).strip():
-                seen[name].add(_is_number(value))
-    return tuple(name for name in names if seen[name] == {True})
+                seen[name].append(_is_number(value))
+    return tuple(x for x in names if 2 * sum(seen[x]) > len(seen[x]))
 
 
 def _is_number(value: Any) -> bool:

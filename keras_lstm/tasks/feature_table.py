@@ -1,13 +1,16 @@
 """Labelled sequences of features, whatever they were read from."""
 
 import dataclasses
+import functools
 import hashlib
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from keras_lstm.core.errors import InputError, shown
+from keras_lstm.tasks.task import Split
 
 # The value of each feature of a step after the end of a sequence: the lowest
 # of float32, which no data holds.
@@ -211,3 +214,49 @@ def class_order(names: set[str]) -> tuple[str, ...]:
 def _is_integer(name: str) -> bool:
     digits = name.removeprefix("-")
     return digits.isascii() and digits.isdecimal() and len(digits) < 20
+
+
+def make_split(
+    table: FeatureTable,
+    indices: npt.NDArray[np.int64],
+    labels: npt.NDArray[np.int32],
+    shape: tuple[int | None, ...],
+) -> Split:
+    """Return sequences of a table as a split.
+
+    Args:
+        table: the table.
+        indices: the sequences.
+        labels: the class number of each of them.
+        shape: `(timesteps, features)`; None for `timesteps` if they differ.
+
+    Returns:
+        The split.
+    """
+    return Split(
+        len(indices),
+        functools.partial(_batch, table, indices, labels, shape),
+        lengths=table.lengths[indices] if shape[0] is None else None,
+        lines=None if table.lines is None else table.lines[indices],
+    )
+
+
+def _batch(
+    table: FeatureTable,
+    chosen: npt.NDArray[np.int64],
+    labels: npt.NDArray[np.int32],
+    shape: tuple[int | None, ...],
+    indices: Any,
+) -> tuple[Any, Any]:
+    import tensorflow as tf
+
+    def read(rows: Any) -> tuple[Any, Any]:
+        return table.padded(chosen[rows]), labels[rows]
+
+    features, targets = tf.numpy_function(
+        read, [indices], (tf.float32, tf.int32), stateful=False
+    )
+    return (
+        tf.ensure_shape(features, (None, *shape)),
+        tf.ensure_shape(targets, (None,)),
+    )
