@@ -7,8 +7,12 @@ from typing import Any, Self
 from keras_lstm.config_rules import (
     Rule,
     may_prove,
+    rules_of_best,
     rules_of_construction,
+    rules_of_counterexamples,
+    rules_of_labels,
     rules_of_lengths,
+    rules_of_parts,
     rules_of_proof,
 )
 from keras_lstm.core.errors import InputError
@@ -20,9 +24,9 @@ from keras_lstm.core.options import (
     option,
 )
 from keras_lstm.core.yaml_text import write_yaml
+from keras_lstm.tasks.make import make_task
 from keras_lstm.tasks.registry import task_name
-from keras_lstm.tasks.task import Task, make_task
-from keras_lstm.tasks.transducer import get_machine
+from keras_lstm.tasks.task import Task
 
 STRATEGIES = ("auto", "default", "mirrored", "multi_worker")
 # Command-line flags that are not options of a task, model or training.
@@ -30,8 +34,6 @@ _RESERVED = (
     *("config", "help", "init_from", "log_every_steps", "preset", "quiet"),
     *("print_config", "resume", "run_dir", "seed", "smoke", "task"),
 )
-# Checking this many inputs after each epoch takes a second or two.
-MAX_FED_BACK_INPUTS = 2**24
 _INITIALIZER = "Keras initializer, such as zeros or truncated_normal(1.0)"
 
 
@@ -166,6 +168,28 @@ class TrainingConfig(Options):
     start_from_epoch: int = option(
         0, "epochs before the monitor may stop training", minimum=0
     )
+    patience: int | None = option(
+        None,
+        "stop after this many epochs without a better val_sequence_accuracy "
+        "(none: never)",
+        minimum=1,
+    )
+    keep_best: bool = option(
+        False,
+        "finish with the weights of the epoch with the best "
+        "val_sequence_accuracy, rather than the last",
+    )
+    suspicious: bool = option(
+        False,
+        "after each epoch measure the margin of each training example, and "
+        "list those with the lowest means in suspicious.csv: mislabelled ones "
+        "above all",
+    )
+    balance: bool = option(
+        False,
+        "weigh examples in the loss so that all classes count the same (one "
+        "label per example)",
+    )
     counterexamples_from_epoch: int | None = option(
         None,
         "from this epoch on, counted from 0, check every input after each "
@@ -278,11 +302,6 @@ class Config(Options):
     def _rules(self) -> Iterator[Rule]:
         task, model, training = self.task, self.model, self.training
         per_step = model.head == "per_step"
-        parts = (
-            f"num_microbatches={training.num_microbatches}, "
-            f"jit_compile={training.jit_compile}"
-        )
-        in_parts = training.num_microbatches > 1 or training.jit_compile
         num_examples = task.num_training_examples
         yield (
             not per_step or task.output_shape == task.input_shape[:1],
@@ -294,18 +313,6 @@ class Config(Options):
             per_step or None not in task.output_shape,
             "`head` must be per_step for a task of targets of any length",
             f"head={model.head}",
-        )
-        yield (
-            training.batch_size % training.num_microbatches == 0,
-            "`num_microbatches` must divide `batch_size` "
-            f"{training.batch_size}",
-            f"num_microbatches={training.num_microbatches}",
-        )
-        yield (
-            not in_parts or training.strategy in ("auto", "default"),
-            "`strategy` must be default for `num_microbatches` above 1 or "
-            "`jit_compile`",
-            f"strategy={training.strategy}, {parts}",
         )
         yield (
             num_examples is None or training.batch_size <= num_examples,
@@ -339,37 +346,15 @@ class Config(Options):
 
     def _rules_by_kind(self) -> Iterator[Rule]:
         task, model, training = self.task, self.model, self.training
-        machine, per_step = get_machine(task), model.head == "per_step"
-        if training.counterexamples_from_epoch is not None:
-            yield (
-                machine is not None,
-                "`counterexamples_from_epoch` needs a sequence task",
-                f"task={task.name}",
-            )
-            yield (
-                machine is None or machine.num_sequences <= MAX_FED_BACK_INPUTS,
-                f"`num_bits` must leave at most {MAX_FED_BACK_INPUTS} inputs "
-                "to check during training",
-                f"num_bits={machine.num_bits if machine else None}",
-            )
         options = model.to_mapping() | training.to_mapping()
+        yield from rules_of_counterexamples(task, options)
         yield from rules_of_lengths(task, options)
         yield from rules_of_construction(task, options)
         if training.prove_from_epoch is not None:
             yield from rules_of_proof(task, options)
-        yield (
-            training.early_prediction is None
-            or not (
-                per_step
-                or task.output_shape
-                or task.input_shape[0] is None
-                or model.bidirectional
-            ),
-            "`early_prediction` needs one label per example, inputs of one "
-            "length, and the last_state head, not bidirectional",
-            f"task={task.name}, head={model.head}, "
-            f"bidirectional={model.bidirectional}",
-        )
+        yield from rules_of_labels(task, options)
+        yield from rules_of_parts(options)
+        yield from rules_of_best(task, options)
 
     def replace(self, task: type[Task] | None = None, /, **values: Any) -> Self:
         """Return a copy with options of any part changed.

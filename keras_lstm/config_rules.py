@@ -1,4 +1,4 @@
-"""Rules between the options of a run on a machine."""
+"""Rules between options that only some runs use."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -12,6 +12,122 @@ Rule = tuple[bool, str, str]
 # Each box and symbol adds an LSTM step to a training step, as 20 do for each
 # example.
 _MAX_BOXED_STEPS = 2**12
+# Checking this many inputs after each epoch takes a second or two.
+MAX_FED_BACK_INPUTS = 2**24
+
+
+def rules_of_counterexamples(
+    task: Task, options: Mapping[str, Any]
+) -> Iterator[Rule]:
+    """Yield the rules of a run that trains on what it gets wrong.
+
+    Args:
+        task: the task to learn.
+        options: options of the model and the training, by name.
+
+    Yields:
+        Each rule: whether it is kept, its text, and the values received.
+    """
+    if options["counterexamples_from_epoch"] is None:
+        return
+    machine = get_machine(task)
+    yield (
+        machine is not None,
+        "`counterexamples_from_epoch` needs a sequence task",
+        f"task={task.name}",
+    )
+    yield (
+        machine is None or machine.num_sequences <= MAX_FED_BACK_INPUTS,
+        f"`num_bits` must leave at most {MAX_FED_BACK_INPUTS} inputs to check "
+        "during training",
+        f"num_bits={machine.num_bits if machine else None}",
+    )
+
+
+def rules_of_parts(options: Mapping[str, Any]) -> Iterator[Rule]:
+    """Yield the rules of a run that computes a batch in parts, or by XLA.
+
+    Args:
+        options: options of the model and the training, by name.
+
+    Yields:
+        Each rule: whether it is kept, its text, and the values received.
+    """
+    count, jit_compile = options["num_microbatches"], options["jit_compile"]
+    strategy = options["strategy"]
+    yield (
+        options["batch_size"] % count == 0,
+        f"`num_microbatches` must divide `batch_size` {options['batch_size']}",
+        f"num_microbatches={count}",
+    )
+    yield (
+        not (count > 1 or jit_compile) or strategy in ("auto", "default"),
+        "`strategy` must be default for `num_microbatches` above 1 or "
+        "`jit_compile`",
+        f"strategy={strategy}, num_microbatches={count}, "
+        f"jit_compile={jit_compile}",
+    )
+
+
+def rules_of_labels(task: Task, options: Mapping[str, Any]) -> Iterator[Rule]:
+    """Yield the rules of options for tasks with one label per example.
+
+    Args:
+        task: the task to learn.
+        options: options of the model and the training, by name.
+
+    Yields:
+        Each rule: whether it is kept, its text, and the values received.
+    """
+    head, bidirectional = options["head"], options["bidirectional"]
+    yield (
+        options["early_prediction"] is None
+        or not (
+            head == "per_step"
+            or task.output_shape
+            or task.input_shape[0] is None
+            or bidirectional
+        ),
+        "`early_prediction` needs one label per example, inputs of one length, "
+        "and the last_state head, not bidirectional",
+        f"task={task.name}, head={head}, bidirectional={bidirectional}",
+    )
+    yield (
+        not options["suspicious"]
+        or not (task.draws_without_end or options["early_prediction"]),
+        "`suspicious` needs training examples that are stored, and no "
+        "`early_prediction`",
+        f"task={task.name}, early_prediction={options['early_prediction']}",
+    )
+    yield (
+        not options["balance"] or not task.output_shape,
+        "`balance` needs one label per example",
+        f"balance=True, task={task.name}",
+    )
+
+
+def rules_of_best(task: Task, options: Mapping[str, Any]) -> Iterator[Rule]:
+    """Yield the rules of a run that watches the validation accuracy.
+
+    Args:
+        task: the task to learn.
+        options: options of the model and the training, by name.
+
+    Yields:
+        Each rule: whether it is kept, its text, and the values received.
+    """
+    keep_best, patience = options["keep_best"], options["patience"]
+    yield (
+        not (keep_best or patience is not None) or task.has_validation,
+        "`keep_best` and `patience` need a validation part, which this task "
+        "lacks",
+        f"keep_best={keep_best}, patience={patience}",
+    )
+    yield (
+        not keep_best or options["ema_fraction"] is None,
+        "`keep_best` and `ema_fraction` keep different weights",
+        "both",
+    )
 
 
 def rules_of_proof(task: Task, options: Mapping[str, Any]) -> Iterator[Rule]:

@@ -242,6 +242,7 @@ def sequences() -> Config:
         training=TrainingConfig(
             batch_size=64,
             epochs=12,
+            keep_best=True,
             learning_rate=0.003,
             schedule="cosine",
             warmup_fraction=0.05,

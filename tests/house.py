@@ -82,6 +82,7 @@ RUN_FILES = (
     "report.json",
     "history.csv",
     "failures.csv",
+    "suspicious.csv",
     "proof.json",
     "checkpoints",
 )

@@ -1,3 +1,4 @@
+from .area_under_margin import AreaUnderMargin as AreaUnderMargin
 from .counterexamples import Counterexamples as Counterexamples
 from .exact_resume import ExactResume as ExactResume
 from .history_writer import HistoryWriter as HistoryWriter

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_lstm.config import MAX_FED_BACK_INPUTS
+from keras_lstm.config_rules import MAX_FED_BACK_INPUTS
 from keras_lstm.core.errors import InputError
 from keras_lstm.core.seeds import derive_seed
 from keras_lstm.tasks.datasets import check_endless

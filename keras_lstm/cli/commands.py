@@ -15,17 +15,21 @@ from keras_lstm.cli.resolve import (
 )
 from keras_lstm.cli.startup import loading_tensorflow
 from keras_lstm.core.console import ProgressBar, print_status
-from keras_lstm.core.errors import InputError, RunError
+from keras_lstm.core.errors import InputError, RunError, escaped
 from keras_lstm.core.extras import require_package
-from keras_lstm.core.options import check_known
+from keras_lstm.core.options import check_known, declared_options
 from keras_lstm.distribute.cluster import read_cluster
 from keras_lstm.inference.prediction import Line, check_rows, read_arguments
 from keras_lstm.presets import PRESETS, describe
 from keras_lstm.runs.folder import RunFolder, default_run_dir
 from keras_lstm.tasks.machine_dot import check_dot_path
 from keras_lstm.tasks.machine_library import MACHINES
+from keras_lstm.tasks.make import make_task
 from keras_lstm.tasks.registry import TASKS
 from keras_lstm.tasks.transducer import TransducerTask
+
+# Tasks that read files of one's own.
+DATA_TASKS = ("sequences",)
 
 
 def list_tasks_command(arguments: argparse.Namespace) -> int:
@@ -47,6 +51,20 @@ def list_tasks_command(arguments: argparse.Namespace) -> int:
         for part in ("command", "result", "time"):
             if part in parts:
                 print(f"  {'':<22}{part}: {parts[part]}")
+    return 0
+
+
+def data_command(arguments: argparse.Namespace) -> int:
+    """Run `keras-lstm data`; return the exit code."""
+    name = arguments.task or DATA_TASKS[0]
+    check_known(name, DATA_TASKS, "task that reads files")
+    task = TASKS[name]
+    values: dict[str, Any] = {"data": str(arguments.file)}
+    for option, text in arguments.options.items():
+        names = [field.name for field, _, _ in declared_options(task)]
+        check_known(option, names, f"option of {name}")
+        values[option] = task.parse(option, text)
+    print("\n".join(make_task(task, values).summary()))
     return 0
 
 
@@ -73,6 +91,9 @@ def train_command(arguments: argparse.Namespace) -> int:
             print(reason)
             return 0
     began = time.perf_counter()
+    if chief and not arguments.quiet:
+        for remark in config.task.remarks():
+            print_status(escaped(remark))
     if cluster is not None:
         print_status(f"waiting for all of {cluster.num_workers} workers")
     with loading_tensorflow():
@@ -302,11 +323,15 @@ def export_command(arguments: argparse.Namespace) -> int:
     check_export(arguments.format, output, arguments.overwrite)
     read_run_of(arguments.run_dir, arguments.task)
     with loading_tensorflow():
+        from keras_lstm.models.text_input import with_text_input
         from keras_lstm.runs.run import load_run
     run = load_run(arguments.run_dir)
+    model = run.model
+    if FORMATS[arguments.format].reads_text:
+        model = with_text_input(model, run.config.task)
     with ProgressBar("comparing") as bar:
         exported = export_model(
-            run.model,
+            model,
             run.config.task,
             arguments.format,
             output,

@@ -15,8 +15,9 @@ from keras_lstm.runs.folder import RunFolder
 from keras_lstm.runs.saved_run import SavedRun, read_run
 from keras_lstm.tasks.machine import FiniteStateMachine
 from keras_lstm.tasks.machine_files import is_machine, read_machine
+from keras_lstm.tasks.make import make_task
 from keras_lstm.tasks.registry import get_task, task_name
-from keras_lstm.tasks.task import Task, make_task
+from keras_lstm.tasks.task import Task
 
 
 def resolve_config(arguments: argparse.Namespace) -> Config:

@@ -6,8 +6,8 @@ import yaml
 
 from keras_lstm.core.errors import InputError
 
-# A configuration has 2 kB of text and 60 nodes.
-MAX_TEXT = 100_000
+# A configuration has 2 kB of text and 60 nodes, and may have a vocabulary.
+MAX_TEXT = 500_000
 _MAX_NODES = 10_000
 
 

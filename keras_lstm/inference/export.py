@@ -178,7 +178,7 @@ def _given(
         )
     if task is not None and inputs:
         return _Given(
-            task.input_label,
+            "text" if _reads_text(model) else task.input_label,
             tuple(model.input_shape[1:]),
             str(inputs[0].dtype),
             tuple(model.output_shape[1:]),
@@ -377,7 +377,8 @@ def _random_inputs(model: "keras.Model", task: Task) -> Iterator[Array]:
     steps, *rest = task.input_shape
     # Sequences of different lengths.
     steps = steps or _SOME_STEPS
-    is_any_length = model.input_shape[1] is None
+    reads_text = _reads_text(model)
+    is_any_length = reads_text or model.input_shape[1] is None
     lengths = (1, steps + 1, steps) if is_any_length else (steps,)
     left = _NUM_CHECKED
     for index, length in enumerate(lengths, 1):
@@ -386,10 +387,17 @@ def _random_inputs(model: "keras.Model", task: Task) -> Iterator[Array]:
         size = 1
         while count:
             size = min(count, size, max(1, _MAX_STEPS // length))
-            shape = (size, length, *rest)
-            yield task.random_inputs(rng, shape)
+            if reads_text:
+                yield task.random_texts(rng, size, length)
+            else:
+                shape = (size, length, *(each or 1 for each in rest))
+                yield task.random_inputs(rng, shape)
             count -= size
             size = _NUM_CHECKED
+
+
+def _reads_text(model: "keras.Model") -> bool:
+    return bool(model.inputs[0].dtype == "string")
 
 
 def _shape_text(shape: tuple[int | None, ...]) -> str:

@@ -149,6 +149,7 @@ class Format(NamedTuple):
         modules: extra modules that it requires.
         batch_size: the only batch size that it supports; None for any.
         is_float32: whether it supports float32 only.
+        reads_text: whether its models may read texts.
         write: writes a model, given the model, its serving function and the
             path.
         load: returns a function from inputs to logits, given the path and the
@@ -160,6 +161,7 @@ class Format(NamedTuple):
     modules: tuple[str, ...]
     batch_size: int | None
     is_float32: bool
+    reads_text: bool
     write: Callable[["keras.Model", Any, pathlib.Path], None]
     load: Callable[[pathlib.Path, str], Infer]
 
@@ -181,6 +183,7 @@ FORMATS = {
         modules=(),
         batch_size=None,
         is_float32=False,
+        reads_text=True,
         write=_write_saved_model,
         load=_load_saved_model,
     ),
@@ -190,6 +193,7 @@ FORMATS = {
         modules=("ai_edge_litert",),
         batch_size=1,
         is_float32=True,
+        reads_text=False,
         write=_write_litert,
         load=_load_litert,
     ),
@@ -199,6 +203,7 @@ FORMATS = {
         modules=("onnx", "onnxruntime", "tf2onnx"),
         batch_size=None,
         is_float32=True,
+        reads_text=False,
         write=_write_onnx,
         load=_load_onnx,
     ),

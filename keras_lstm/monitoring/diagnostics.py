@@ -21,7 +21,8 @@ from keras_lstm.monitoring.activations import (
     most_correlated_unit,
 )
 from keras_lstm.tasks.hard_inputs import set_hold_lengths
-from keras_lstm.tasks.task import Split, Task, make_splits
+from keras_lstm.tasks.make import make_splits
+from keras_lstm.tasks.task import Split, Task
 from keras_lstm.tasks.transducer import TransducerTask, get_machine
 from keras_lstm.verification.evaluation import Evaluation
 from keras_lstm.verification.reporting import failures_markdown

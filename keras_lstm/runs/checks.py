@@ -19,16 +19,15 @@ from keras_lstm.proof.search import ProofSearch, find_proof
 from keras_lstm.runs.run import Run
 from keras_lstm.runs.saved_run import SavedRun
 from keras_lstm.tasks.machine_dot import machine_to_dot
+from keras_lstm.tasks.make import make_splits
 from keras_lstm.tasks.registry import task_name
-from keras_lstm.tasks.task import Task, make_splits
+from keras_lstm.tasks.task import Task
 from keras_lstm.tasks.transducer import TransducerTask
 from keras_lstm.verification.evaluation import accuracy_by_step, evaluate
-from keras_lstm.verification.evaluation_details import (
-    NUM_MISTAKES,
-    evaluation_details,
-)
+from keras_lstm.verification.evaluation_details import evaluation_details
 from keras_lstm.verification.extraction import Extraction, extract_machine
 from keras_lstm.verification.final_check import require_test
+from keras_lstm.verification.mistakes import NUM_MISTAKES
 from keras_lstm.verification.reporting import (
     check_report,
     failures_csv,
@@ -258,7 +257,7 @@ def evaluate_run(
     if not task.output_shape and test.lengths is None and reads_forwards:
         by_step = accuracy_by_step(run.model, test)
     named = {k: getattr(task, k) for k in task.data_options[:1]}
-    details = named | evaluation_details(result, test, by_step, task)
+    details = named | evaluation_details(result, by_step, task, test)
     inputs, _ = test.batch(result.confident_mistakes()[:NUM_MISTAKES])
     return task, details, [task.sketch(one) for one in inputs.numpy()]
 

@@ -50,6 +50,7 @@ class RunFolder:
         self.report = self.path / "report.json"
         self.history = self.path / "history.csv"
         self.failures = self.path / "failures.csv"
+        self.suspicious = self.path / "suspicious.csv"
         self.proof = self.path / "proof.json"
         self.repair = self.path / "repair.json"
         self.curves = self.path / "curves.png"

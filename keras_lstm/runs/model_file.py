@@ -20,6 +20,8 @@ import keras
 from keras_lstm.config import Config
 from keras_lstm.core.errors import InputError, RunError, shown
 from keras_lstm.models.build import build_model, count_parameters
+from keras_lstm.models.text_input import with_text_input
+from keras_lstm.tasks.task import Task
 
 _DESCRIPTION, _WEIGHTS = "config.json", "model.weights.h5"
 # A model of 64 layers has a description of 200 KB.
@@ -70,7 +72,9 @@ def read_model(
         ) from None
 
 
-def save_model(model: keras.Model, path: pathlib.Path) -> str:
+def save_model(
+    model: keras.Model, path: pathlib.Path, task: Task | None = None
+) -> str:
     """Save a model, and check that the file holds its weights.
 
     What is said of a model, that it is proved for instance, is then true of
@@ -79,6 +83,8 @@ def save_model(model: keras.Model, path: pathlib.Path) -> str:
     Args:
         model: a functional model, uncompiled.
         path: the path to write to, ending in `.keras`.
+        task: the task, of which the file's model reads texts if it has any;
+            None to save the model as it is. Defaults to None.
 
     Returns:
         The SHA-256 of the file, in hexadecimal.
@@ -87,6 +93,8 @@ def save_model(model: keras.Model, path: pathlib.Path) -> str:
         OSError: if the file cannot be written.
         RunError: if the file holds other weights.
     """
+    if task is not None:
+        model = with_text_input(model, task)
     model.save(path)
     saved = keras.models.clone_model(model)
     saved.load_weights(path)
@@ -105,8 +113,12 @@ def digest_of(path: pathlib.Path) -> str:
 def _read_model(path: pathlib.Path, config: Config) -> keras.Model:
     count = count_parameters(config.task, config.model)
     max_layers = 2 * config.model.num_layers + 8
+    known = config.task.known_tokens.tokens
     description, weights = _read_members(
-        path, count * _BYTES_PER_PARAMETER + max_layers * _MAX_OVERHEAD
+        path,
+        count * _BYTES_PER_PARAMETER + max_layers * _MAX_OVERHEAD,
+        # As JSON, a character takes at most twelve bytes.
+        _MAX_DESCRIPTION + 12 * sum(len(token) + 1 for token in known),
     )
     shapes = _read_shapes(weights, max_objects=8 * max_layers)
     # Before a model is built: its size is then that of the file.
@@ -116,15 +128,18 @@ def _read_model(path: pathlib.Path, config: Config) -> keras.Model:
             f"of {count:,}"
         )
     model = build_model(config.task, config.model)
-    for difference in _differences(description, json.loads(model.to_json())):
+    whole = with_text_input(model, config.task)
+    for difference in _differences(description, json.loads(whole.to_json())):
         raise _OtherModelError(difference)
     if sorted(shapes) != sorted(tuple(w.shape) for w in model.weights):
         raise _OtherModelError("weights of other shapes")
-    model.load_weights(path)
+    whole.load_weights(path)
     return model
 
 
-def _read_members(path: pathlib.Path, max_weights: int) -> tuple[Any, bytes]:
+def _read_members(
+    path: pathlib.Path, max_weights: int, max_description: int
+) -> tuple[Any, bytes]:
     """Return the parsed description and the file of weights.
 
     Raises:
@@ -135,12 +150,13 @@ def _read_members(path: pathlib.Path, max_weights: int) -> tuple[Any, bytes]:
     size = path.stat().st_size
     if not size:
         raise ValueError("it is empty")
-    if size > max_weights + 2 * _MAX_DESCRIPTION:
+    # The vocabulary is in the description and in a file of its own.
+    if size > max_weights + 2 * max_description:
         raise _OtherModelError(f"a file of {size:,} bytes")
     with zipfile.ZipFile(path) as archive:
         members = []
         for name, limit in (
-            (_DESCRIPTION, _MAX_DESCRIPTION),
+            (_DESCRIPTION, max_description),
             (_WEIGHTS, max_weights),
         ):
             info = archive.getinfo(name)
@@ -219,12 +235,8 @@ def _with_mask_names(description: Any) -> Any:
 
     Keras numbers them by how many a process has made.
     """
-    made = [
-        layer["name"]
-        for layer in description["layers"]
-        if layer["class_name"] in _MASK_CLASSES
-    ]
-    names = {name: f"mask_{number}" for number, name in enumerate(made)}
+    names: dict[str, str] = {}
+    _find_masks(description, names)
 
     def renamed(value: Any) -> Any:
         if isinstance(value, dict):
@@ -234,6 +246,15 @@ def _with_mask_names(description: Any) -> Any:
         return names.get(value, value) if isinstance(value, str) else value
 
     return renamed(description) if names else description
+
+
+def _find_masks(description: Any, names: dict[str, str]) -> None:
+    """Add new names for the operations that make masks, also in submodels."""
+    for layer in description["layers"]:
+        if layer["class_name"] in _MASK_CLASSES:
+            names[layer["name"]] = f"mask_{len(names)}"
+        elif "layers" in layer["config"]:
+            _find_masks(layer["config"], names)
 
 
 def _changes(saved: Any, built: Any, key: str) -> Iterator[tuple[str, Any]]:

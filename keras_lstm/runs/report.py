@@ -23,6 +23,7 @@ class StopReason(enum.StrEnum):
     ALL_EPOCHS = "all_epochs"
     CALLBACK = "callback"
     FULL_ACCURACY = "full_accuracy"
+    NO_IMPROVEMENT = "no_improvement"
     NOTHING_WRONG = "nothing_wrong"
     PROVED = "proved"
 
@@ -31,6 +32,7 @@ _REASONS = {
     StopReason.ALL_EPOCHS: "all epochs were run",
     StopReason.CALLBACK: "a callback stopped it",
     StopReason.FULL_ACCURACY: "the monitored accuracy was exactly 1",
+    StopReason.NO_IMPROVEMENT: "the validation accuracy no longer improved",
     StopReason.NOTHING_WRONG: "nothing was wrong",
     StopReason.PROVED: "it is proved",
 }
@@ -99,7 +101,8 @@ class Report:
         optimizer_steps: number of optimizer steps.
         epochs: number of epochs run.
         validation_accuracy: sequence accuracy on the validation split after
-            the last epoch; None without such a split.
+            the last epoch, or the best if its weights are kept; None without
+            such a split.
         stopped_because: why training stopped.
         resumed_from_step: the step that the run was resumed from; None if it
             was not.
@@ -121,6 +124,10 @@ class Report:
         proof_margin: the proved margin.
         taught_by: "examples", or "construction" if the weights were set from
             the machine; None without the option `fallback`.
+        best_epoch: the epoch whose weights are kept, from 1; None for the
+            last.
+        baselines: accuracies of simple methods on the test split, by name.
+        by_length: counts for ranges of lengths.
         repaired_from: folder of the run whose model was made provable.
     """
 
@@ -156,6 +163,9 @@ class Report:
     proof_boxes: int | None = None
     proof_margin: float | None = None
     taught_by: str | None = None
+    best_epoch: int | None = None
+    baselines: dict[str, float] | None = None
+    by_length: list[dict[str, int]] | None = None
     repaired_from: str | None = None
 
     def to_mapping(self) -> dict[str, Any]:

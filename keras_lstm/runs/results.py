@@ -20,6 +20,7 @@ from keras_lstm.proof.search import ProofSearch
 from keras_lstm.runs.folder import RunFolder
 from keras_lstm.runs.model_file import save_model
 from keras_lstm.runs.report import Report, stop_text
+from keras_lstm.tasks.task import Task
 from keras_lstm.tasks.transducer import get_machine
 from keras_lstm.verification.final_check import FinalCheck
 from keras_lstm.verification.reporting import proof_text
@@ -64,6 +65,7 @@ def versions() -> dict[str, str]:
 def write_results(
     folder: RunFolder,
     result: TrainResult,
+    task: Task,
     texts: Mapping[pathlib.Path, str] | None = None,
 ) -> TrainResult:
     """Write all files of a result, or none.
@@ -71,6 +73,7 @@ def write_results(
     Args:
         folder: the run folder.
         result: the result to write.
+        task: the task, for the texts that `model.keras` reads.
         texts: the contents of other files to write with them, by path.
 
     Returns:
@@ -97,7 +100,7 @@ def write_results(
             write(folder.failures, result.final.failures)
         figure = plot_curves(result.history)
         figure.savefig(place(folder.curves), format="png")
-        digest = save_model(result.model, place(folder.model))
+        digest = save_model(result.model, place(folder.model), task)
         if result.proof is not None and result.proof.proof is not None:
             write(folder.proof, result.proof.proof.to_json())
         report = dataclasses.replace(result.report, model_sha256=digest)

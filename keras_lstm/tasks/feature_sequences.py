@@ -63,6 +63,7 @@ class FeatureSequences(Task):
     data_options = ("data",)
     example_label = "sequence"
     step_label = "step"
+    has_baselines: ClassVar[bool] = True
 
     data: str | None = option(
         None,
@@ -223,9 +224,8 @@ class FeatureSequences(Task):
         value = getattr(self, name)
         if value is None:
             raise InputError(
-                "`data` must be a file or folder of sequences"
-                f"{'' if name == 'data' else f', or `{name}` be given'}. "
-                "Received: data=None"
+                "`data` must be a file or a folder of sequences. Received: "
+                f"data=None, {name}=None"
             )
         return value
 

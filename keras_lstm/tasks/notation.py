@@ -269,7 +269,7 @@ def _describe_labels(query: Query, label: Any, probability: Any) -> Described:
 
 
 def array_queries(
-    text: str, values: npt.NDArray[Any], shape: tuple[int, ...]
+    text: str, values: npt.NDArray[Any], shape: tuple[int | None, ...]
 ) -> list[Query]:
     """Return the inputs in a file's array.
 
@@ -298,7 +298,7 @@ def array_queries(
         raise InputError(f"`input` must hold finite numbers. Received: {text}")
     several = len(values) > 1
     return [
-        Query(text, value, shape[0], index if several else None)
+        Query(text, value, len(value), index if several else None)
         for index, value in enumerate(values)
     ]
 

@@ -67,6 +67,9 @@ class RecordFile:
         path: the file.
         argument: the name of the argument in error messages.
 
+    Attributes:
+        columns: the names of the columns.
+
     Raises:
         InputError: if the file cannot be read, has another suffix, no rows, or
             two columns of one name.
@@ -74,7 +77,7 @@ class RecordFile:
 
     def __init__(self, path: pathlib.Path, argument: str = "data") -> None:
         self.path = path
-        self._argument = argument
+        self.argument = argument
         suffixes = [suffix.lower() for suffix in path.suffixes]
         if suffixes[-1:] == [".gz"]:
             suffixes.pop()
@@ -117,7 +120,7 @@ class RecordFile:
             received: what it holds instead.
         """
         return InputError(
-            f"`{self._argument}` {self.path}, line {line}: {rule}. Received: "
+            f"`{self.argument}` {self.path}, line {line}: {rule}. Received: "
             f"{received}"
         )
 
@@ -127,7 +130,7 @@ class RecordFile:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
     def _reading(self) -> "_Lines":
-        return _Lines(self.path, self._argument)
+        return _Lines(self.path, self.argument)
 
     def _read_columns(self) -> list[str]:
         with self._reading() as lines:
@@ -135,7 +138,7 @@ class RecordFile:
                 return self._columns_of(lines)
             except StopIteration:
                 raise InputError(
-                    f"`{self._argument}` must hold at least one row. "
+                    f"`{self.argument}` must hold at least one row. "
                     f"Received: {self.path}, without any"
                 ) from None
 
@@ -250,7 +253,7 @@ class _Lines:
             raw = self._opened.__enter__()
         except OSError as error:
             raise self._unreadable(error) from None
-        self._file: IO[bytes] = raw
+        self._file: IO[bytes] | gzip.GzipFile = raw
         if raw.peek(2)[:2] == _GZIP:
             self._file = gzip.open(raw)
         return self

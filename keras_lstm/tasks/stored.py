@@ -26,7 +26,7 @@ class SequenceStore:
         self._step_shape = step_shape
         self._lengths = array.array("q")
         # In the folder that the variable TMPDIR names, under no name.
-        self._file = tempfile.TemporaryFile(prefix="keras-lstm-")
+        self._file = tempfile.TemporaryFile(prefix="keras-lstm-")  # noqa: SIM115
 
     def append(self, sequence: npt.NDArray[Any]) -> None:
         """Add a sequence, `(timesteps, *step_shape)`."""
@@ -45,6 +45,8 @@ class SequenceStore:
             if shape[0]
             else np.zeros(shape, self._dtype)
         )
+        # What is mapped stays.
+        self._file.close()
 
     def __len__(self) -> int:
         return len(self._lengths)

@@ -7,17 +7,16 @@ finite-state machine defines, subclass `TransducerTask` instead.
 
 import abc
 import dataclasses
-import os
-import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from keras_lstm.core.errors import InputError, described, shown
+from keras_lstm.core.errors import InputError
 from keras_lstm.core.options import Options
 from keras_lstm.tasks.notation import ArrayNotation, Notation, SymbolNotation
+from keras_lstm.tasks.tokens import Vocabulary
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,6 +108,8 @@ class Task(Options, abc.ABC):
             is appended for the plural.
         step_label: noun for a time step in the results of `evaluate`;
             likewise.
+        has_baselines: true if the final check compares the model with simple
+            methods.
         pads: true if inputs of different lengths are padded at the end with
             the symbol 0, which then is masked.
         inputs_are_images: true if an input is `(rows, columns)` of numbers
@@ -157,6 +158,7 @@ class Task(Options, abc.ABC):
     data_options: ClassVar[tuple[str, ...]] = ()
     example_label: ClassVar[str] = "example"
     step_label: ClassVar[str] = "step"
+    has_baselines: ClassVar[bool] = False
     pads: ClassVar[bool] = False
     inputs_are_images: ClassVar[bool] = False
 
@@ -295,7 +297,27 @@ class Task(Options, abc.ABC):
         """Return what to know of the data before training, a line each."""
         return []
 
+    def summary(self) -> list[str]:
+        """Return what the data holds, for `keras-lstm data`, as lines."""
+        raise InputError(
+            f"`task` must read data of your own. Received: task={self.name}"
+        )
+
     # Text that people write and read.
+
+    @property
+    def token_kind(self) -> str | None:
+        """What a token of a text is; None (the default) without texts.
+
+        One of `tokens.TOKENS`: a saved model then reads texts or lists of
+        tokens, and knows the tokens in `known_tokens`.
+        """
+        return None
+
+    @property
+    def known_tokens(self) -> Vocabulary:
+        """The tokens that have numbers of their own; by default none."""
+        return Vocabulary(())
 
     @property
     def class_names(self) -> tuple[str, ...] | None:
@@ -361,73 +383,28 @@ class Task(Options, abc.ABC):
         """
         if self.num_symbols is None:
             return rng.random(shape, np.float32)
+        if self.pads:
+            return rng.integers(1, self.num_symbols, shape, dtype=np.int32)
         return rng.integers(self.num_symbols, size=shape, dtype=np.int32)
 
+    def random_texts(
+        self, rng: "np.random.Generator", num_texts: int, num_tokens: int
+    ) -> npt.NDArray[Any]:
+        """Return random texts, as `random_inputs`, for a task with texts.
 
-def make_task(cls: type[Task], values: Mapping[str, Any]) -> Task:
-    """Make a task, and refuse a class that fails.
+        Args:
+            rng: the generator to draw from.
+            num_texts: number of texts.
+            num_tokens: number of tokens in each, some of them unknown.
 
-    Args:
-        cls: a class of tasks.
-        values: values of its options, by name.
-
-    Returns:
-        The task.
-
-    Raises:
-        InputError: if a value is not allowed, or the class raises another
-            error.
-    """
-    try:
-        task = cls(**values)
-        # The shapes are read before any data, to check options.
-        _ = (task.num_symbols, task.num_classes)
-        _ = (task.input_shape, task.output_shape)
-    except InputError:
-        raise
-    except Exception as error:
-        raise InputError(
-            f"`task` {cls.name} must be made from its options alone, and have "
-            f"shapes. Received: {_described_at(error)}"
-        ) from error
-    return task
-
-
-def make_splits(task: Task, seed: int) -> Splits:
-    """Return a task's examples, and refuse a task that fails to make them.
-
-    Args:
-        task: the task.
-        seed: as for `Task.splits`.
-
-    Returns:
-        The splits.
-
-    Raises:
-        InputError: if `task.splits` raises an error, other than one of the
-            system, or returns anything but `Splits`.
-        OSError: if `task.splits` raises it.
-    """
-    rule = f"`splits` of {task.name} must return Splits of a Split each"
-    try:
-        splits = task.splits(seed)
-    except (InputError, OSError):
-        raise
-    except Exception as error:
-        raise InputError(f"{rule}. Received: {_described_at(error)}") from error
-    if not (
-        isinstance(splits, Splits)
-        and isinstance(splits.train, Split)
-        and isinstance(splits.validation, Split | None)
-        and isinstance(splits.test, Split | None)
-    ):
-        raise InputError(f"{rule}. Received: {shown(splits)}")
-    return splits
-
-
-def _described_at(error: Exception) -> str:
-    """Return an error, and the line of the task's code that it comes from."""
-    frames = traceback.extract_tb(error.__traceback__)
-    frame = frames[min(1, len(frames) - 1)]
-    place = f"{os.path.basename(frame.filename)}, line {frame.lineno}"
-    return f"{described(error)} ({place})"
+        Returns:
+            Strings, `(num_texts,)`, or lists of tokens, `(num_texts,
+            num_tokens)`.
+        """
+        names = np.array([*self.known_tokens.tokens, "\N{SNOWMAN}"], object)
+        tokens = names[rng.integers(len(names), size=(num_texts, num_tokens))]
+        kind = self.token_kind
+        if kind == "list":
+            return tokens
+        between = "" if kind == "characters" else " "
+        return np.array([between.join(each) for each in tokens], object)

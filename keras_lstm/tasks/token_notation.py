@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from keras_lstm.core.console import percent
-from keras_lstm.core.errors import InputError, escaped
+from keras_lstm.core.errors import escaped
 from keras_lstm.tasks.notation import Described, Notation, Query, refused
 from keras_lstm.tasks.tokens import UNKNOWN, Vocabulary, split_tokens
 

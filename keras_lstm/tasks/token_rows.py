@@ -167,6 +167,9 @@ def target_tokens(value: Any, tokens: str) -> list[str]:
         value: the target, a text or a list.
         tokens: what a token of the input is.
 
+    Returns:
+        The target tokens.
+
     Raises:
         InputError: if the value is of another type.
     """
@@ -198,15 +201,14 @@ def label_text(value: Any) -> str:
 def _check_columns(source: TokenSource, file: RecordFile) -> None:
     for argument in ("input", "target", "part", "group"):
         name = getattr(source, argument)
-        needed = argument in ("input", "target") or file.path == pathlib.Path(
-            source.data
-        )
+        needed = argument in ("input", "target") or file.argument == "data"
         if name is not None and needed:
             check_known(name, file.columns, f"column of {file.path}")
 
 
 def with_columns(source: TokenSource, file: RecordFile) -> TokenSource:
     """Return the source with the columns of inputs and targets."""
+    _check_columns(source, file)
     found = {"input": source.input, "target": source.target}
     taken = [source.part, source.group, *found.values()]
     left = [name for name in file.columns if name not in taken]
@@ -226,7 +228,9 @@ def with_columns(source: TokenSource, file: RecordFile) -> TokenSource:
                 f"{shown(file.columns)}"
             )
         left.remove(found[argument] or "")
-    source = dataclasses.replace(source, **found)
+    source = dataclasses.replace(
+        source, input=found["input"], target=found["target"]
+    )
     _check_columns(source, file)
     return source
 

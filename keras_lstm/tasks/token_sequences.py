@@ -1,4 +1,4 @@
-"""Sequences of tokens from a file, with one class each or one for each token."""
+"""Sequences of tokens from a file, with a class each or one per token."""
 
 import dataclasses
 import functools
@@ -7,14 +7,16 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from keras_lstm.core.console import percent
 from keras_lstm.core.errors import InputError, shown
 from keras_lstm.core.options import option
 from keras_lstm.tasks.notation import Notation
-from keras_lstm.tasks.partition import PARTS, TRAIN
+from keras_lstm.tasks.partition import PARTS
 from keras_lstm.tasks.stored import SequenceStore
 from keras_lstm.tasks.task import Split, Splits, Task
 from keras_lstm.tasks.token_notation import TokenNotation
 from keras_lstm.tasks.token_rows import LABEL, TARGET_KINDS, TokenSource
+from keras_lstm.tasks.token_summary import summarize
 from keras_lstm.tasks.token_survey import (
     Survey,
     check_class,
@@ -26,7 +28,6 @@ from keras_lstm.tasks.tokens import (
     NUM_RESERVED,
     PADDING,
     TOKENS,
-    UNKNOWN,
     Vocabulary,
     names_from_text,
     names_to_text,
@@ -59,6 +60,7 @@ class TokenSequences(Task):
     data_options = ("data",)
     example_label = "sequence"
     step_label = "token"
+    has_baselines: ClassVar[bool] = True
     pads: ClassVar[bool] = True
 
     data: str | None = option(
@@ -114,7 +116,11 @@ class TokenSequences(Task):
         None, "number of tokens after which a sequence is cut", minimum=1
     )
     max_vocabulary: int = option(
-        20_000, "largest number of known tokens", minimum=1, maximum=2**20
+        20_000,
+        "largest number of known tokens, the most frequent ones (fewer if "
+        "their text has more than 400,000 characters)",
+        minimum=1,
+        maximum=2**20,
     )
     bad_rows: str = option(
         "refuse",
@@ -189,6 +195,11 @@ class TokenSequences(Task):
         return {"head": "last_state" if is_label else "per_step"}
 
     @property
+    def token_kind(self) -> str | None:
+        """The option `tokens`."""
+        return self.tokens
+
+    @property
     def known_tokens(self) -> Vocabulary:
         """The vocabulary."""
         return _vocabulary(self._found("vocabulary"))
@@ -241,8 +252,11 @@ class TokenSequences(Task):
         return dataclasses.replace(
             self,
             **data,
-            **{"validation_data": None, "test_data": None, "part": None},
-            **{"group": None, "data_sha256": None},
+            validation_data=None,
+            test_data=None,
+            part=None,
+            group=None,
+            data_sha256=None,
             test_fraction=1.0,
             validation_fraction=0.0,
         )
@@ -288,30 +302,41 @@ class TokenSequences(Task):
         """Return what to know of the data before training."""
         found = self.survey()
         source = found.source
-        lines = [
-            f"{self.data}: {len(found.parts):,} sequences "
-            f"({describe_parts(found)}), {source.tokens} of column "
-            f"{shown(source.input)}, {self.num_classes} classes of column "
-            f"{shown(source.target)} ({self.target_kind})"
-        ]
         names = survey_names(found, self.max_vocabulary)
-        if names.num_tokens > len(self.known_tokens):
-            lines.append(
-                f"{names.num_tokens - len(self.known_tokens):,} of "
-                f"{names.num_tokens:,} different tokens are left unknown"
-            )
+        lines = [
+            f"{self.data}: {describe_parts(found)} sequences; "
+            f"{source.tokens} of column {source.input}, "
+            f"{len(self.known_tokens):,} known; {self.num_classes:,} classes "
+            f"of column {source.target}, "
+            f"{'one each' if not self.output_shape else 'one for each token'}"
+        ]
+        left = names.num_tokens - len(self.known_tokens)
         for count, text in (
+            (
+                left,
+                f"of {names.num_tokens:,} different tokens are left unknown",
+            ),
             (found.num_bad, "bad rows are skipped"),
             (found.num_cut, f"sequences are cut to {self.max_length} tokens"),
+            (found.num_repeated, "sequences repeat an earlier input"),
             (
                 found.num_leaked,
                 "validation and test sequences are in the training part as "
                 "well",
             ),
         ):
-            if count:
+            if count > 0:
                 lines.append(f"{count:,} {text}")
+        if names.unknown_fraction:
+            lines.append(
+                f"{percent(names.unknown_fraction)} of the validation and "
+                "test parts' tokens are unknown"
+            )
         return lines
+
+    def summary(self) -> list[str]:
+        """Return what the file holds."""
+        return summarize(self.survey(), self.max_vocabulary)
 
 
 class _Part:
@@ -326,12 +351,10 @@ class _Part:
         self._inputs = SequenceStore(np.min_scalar_type(task.num_symbols))
         self._targets = SequenceStore(np.min_scalar_type(task.num_classes))
         self._lines: list[int] = []
-        self._num_unknown = 0
 
     def append(self, example: Any) -> None:
         most = self._task.max_length
         tokens = self._known.encode(example.tokens[:most])
-        self._num_unknown += int((tokens == UNKNOWN).sum())
         targets = []
         for name in example.targets[:most]:
             check_class(name, self._classes, example)
@@ -341,10 +364,10 @@ class _Part:
         self._lines.append(example.line)
 
     def finish(self) -> Split | None:
-        if not self._lines:
-            return None
         self._inputs.finish()
         self._targets.finish()
+        if not self._lines:
+            return None
         return Split(
             len(self._lines),
             functools.partial(

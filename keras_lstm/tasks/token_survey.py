@@ -4,6 +4,7 @@ import array
 import collections
 import dataclasses
 import functools
+import json
 import os
 import pathlib
 from collections.abc import Iterator
@@ -31,9 +32,14 @@ from keras_lstm.tasks.token_rows import (
     with_columns,
     with_kinds,
 )
+from keras_lstm.tasks.tokens import RESERVED_NAMES
+
+# Characters of a vocabulary in `config.yaml`, which has at most 500,000.
+_MAX_NAMES = 400_000
 
 
-@dataclasses.dataclass(frozen=True)
+# Compared by identity, as results that are kept.
+@dataclasses.dataclass(frozen=True, eq=False)
 class Survey:
     """What a source holds.
 
@@ -72,11 +78,14 @@ class Names:
         tokens: the most frequent tokens, those first.
         classes: the classes, in alphabetical order.
         num_tokens: number of different tokens.
+        unknown_fraction: fraction of the other parts' tokens that are not
+            among `tokens`.
     """
 
     tokens: tuple[str, ...]
     classes: tuple[str, ...]
     num_tokens: int
+    unknown_fraction: float
 
 
 def survey(source: TokenSource) -> Survey:
@@ -92,6 +101,8 @@ def survey(source: TokenSource) -> Survey:
         InputError: if a file cannot be read, a column is missing, or a row is
             not as the others (unless such rows are skipped).
     """
+    file = RecordFile(pathlib.Path(source.data))
+    source = with_kinds(with_columns(source, file), file)
     return _survey(source, _stamp(source))
 
 
@@ -109,12 +120,12 @@ def survey_names(found: Survey, max_vocabulary: int) -> Names:
         InputError: if there is one class only, or a class is in another part
             only.
     """
-    return _survey_names(found.source, _stamp(found.source), max_vocabulary)
+    return _survey_names(found, max_vocabulary)
 
 
 def _stamp(source: TokenSource) -> tuple[Any, ...]:
     """Return what changes when a file does."""
-    stamps = []
+    stamps: list[tuple[int, int, int] | None] = []
     for path in (source.data, source.validation_data, source.test_data):
         try:
             status = os.stat(path or "")
@@ -127,9 +138,6 @@ def _stamp(source: TokenSource) -> tuple[Any, ...]:
 
 @functools.lru_cache(maxsize=4)
 def _survey(source: TokenSource, stamp: Any) -> Survey:
-    file = RecordFile(pathlib.Path(source.data))
-    source = with_columns(source, file)
-    source = with_kinds(source, file)
     num_bad = 0
 
     def on_bad_row(error: InputError) -> None:
@@ -175,16 +183,15 @@ def _survey(source: TokenSource, stamp: Any) -> Survey:
             np.isin(keys[parts != TRAIN], keys[parts == TRAIN]).sum()
         ),
         lengths=counts,
-        sha256=file.sha256(),
+        sha256=RecordFile(pathlib.Path(source.data)).sha256(),
     )
 
 
 @functools.lru_cache(maxsize=4)
-def _survey_names(
-    source: TokenSource, stamp: Any, max_vocabulary: int
-) -> Names:
-    found = _survey(source, stamp)
+def _survey_names(found: Survey, max_vocabulary: int) -> Names:
+    source = found.source
     tokens: collections.Counter[str] = collections.Counter()
+    other_tokens: collections.Counter[str] = collections.Counter()
     classes: set[str] = set()
     others: dict[str, Example] = {}
     for part, each in found.examples():
@@ -193,6 +200,7 @@ def _survey_names(
             tokens.update(each.tokens[: source.max_length])
             classes.update(targets)
         else:
+            other_tokens.update(each.tokens[: source.max_length])
             for name in targets:
                 others.setdefault(name, each)
     for name, each in others.items():
@@ -202,10 +210,21 @@ def _survey_names(
             "`target` must have at least two classes in the training part. "
             f"Received: {shown(sorted(classes))} in column {source.target}"
         )
-    del tokens[""]
+    for name in RESERVED_NAMES:
+        del tokens[name]
     most = sorted(tokens.items(), key=lambda item: (-item[1], item[0]))
-    kept = tuple(name for name, _ in most[:max_vocabulary])
-    return Names(kept, tuple(sorted(classes)), len(tokens))
+    kept = _that_fit([name for name, _ in most[:max_vocabulary]])
+    known = sum(other_tokens[name] for name in kept)
+    unknown = 1 - known / (sum(other_tokens.values()) or 1)
+    if not other_tokens:
+        unknown = 0.0
+    return Names(kept, tuple(sorted(classes)), len(tokens), unknown)
+
+
+def _that_fit(names: list[str]) -> tuple[str, ...]:
+    """Return the first names whose text fits into a configuration."""
+    sizes = np.cumsum([len(json.dumps(name)) + 2 for name in names])
+    return tuple(names[: int(np.searchsorted(sizes, _MAX_NAMES, "right"))])
 
 
 def check_class(name: str, classes: Any, example: Example) -> None:
@@ -245,17 +264,18 @@ def _parts(
         parts[free] = divide(
             groups[free],
             classes[free],
-            *(0.0 if has else x for has, x in zip(has_file, fractions)),
+            *(
+                0.0 if has else x
+                for has, x in zip(has_file, fractions, strict=True)
+            ),
         )
     return parts
 
 
 def _forced_part(source: TokenSource, each: Example) -> int:
     """Return the part that a column or the file determines, or -1."""
-    if each.file.path == pathlib.Path(source.test_data or "\0"):
-        return TEST
-    if each.file.path == pathlib.Path(source.validation_data or "\0"):
-        return VALIDATION
+    if each.file.argument != "data":
+        return TEST if each.file.argument == "test_data" else VALIDATION
     if source.part is None:
         return -1
     try:

@@ -17,6 +17,8 @@ from keras_lstm.core.errors import InputError, shown
 TOKENS = ("characters", "words", "spaces", "list")
 # Numbers below that of the first token: padding, and tokens that are unknown.
 PADDING, UNKNOWN, NUM_RESERVED = 0, 1, 2
+# Names that the stock layers have for these.
+RESERVED_NAMES = ("", "[UNK]")
 # What `standardize="lower_and_strip_punctuation"` of Keras removes.
 _PUNCTUATION = re.compile(r"[!\"#$%&()\*\+,-\./:;<=>?@\[\\\]^_`{|}~']")
 # `tf.strings.split` splits at these, and Python's `str.split` at more.
@@ -46,6 +48,9 @@ def split_tokens(value: Any, tokens: str) -> list[str]:
         return list(value)
     if tokens == "words":
         value = _PUNCTUATION.sub("", value.translate(_UPPER))
+    if value.isascii() and value.isprintable():
+        # Faster, and the same: the only blank is the space.
+        return value.split()
     return [token for token in _BLANKS.split(value) if token]
 
 
@@ -82,11 +87,12 @@ class Vocabulary:
             token: number
             for number, token in enumerate(self.tokens, NUM_RESERVED)
         }
-        # The stock layer has these for padding and for unknown tokens.
-        if len(self._numbers) < len(self.tokens) or "" in self._numbers:
+        if len(self._numbers) < len(self.tokens) or any(
+            name in self._numbers for name in RESERVED_NAMES
+        ):
             raise InputError(
-                f"`{argument}` must have different tokens, none empty. "
-                f"Received: {shown(list(tokens))}"
+                f"`{argument}` must have different tokens, none of them empty "
+                f"or [UNK]. Received: {shown(list(tokens))}"
             )
 
     def __len__(self) -> int:

@@ -16,7 +16,8 @@ from keras_lstm.models.early_prediction import (
 from keras_lstm.models.metrics import SequenceAccuracy, TokenAccuracy
 from keras_lstm.models.optimizers import make_loss, make_optimizer
 from keras_lstm.proof.regularization import ProofRegularization
-from keras_lstm.tasks.task import Splits, make_splits
+from keras_lstm.tasks.make import make_splits
+from keras_lstm.tasks.task import Splits
 from keras_lstm.tasks.transducer import get_machine
 
 

@@ -297,7 +297,7 @@ def repair_run(
             folder.config: run.config.to_yaml(),
             folder.repair: json.dumps(report, indent=2, allow_nan=False) + "\n",
         }
-        result = write_results(folder, result, texts)
+        result = write_results(folder, result, run.config.task, texts)
     return repair, result, report
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 
+from keras_lstm.callbacks.area_under_margin import AreaUnderMargin
 from keras_lstm.callbacks.counterexamples import Counterexamples
 from keras_lstm.callbacks.exact_resume import ExactResume
 from keras_lstm.callbacks.history_writer import HistoryWriter
@@ -25,9 +26,15 @@ from keras_lstm.presets import get_preset
 from keras_lstm.proof.search import ProofSearch
 from keras_lstm.runs.folder import RunFolder
 from keras_lstm.runs.report import StopReason
+from keras_lstm.tasks.datasets import make_dataset
 from keras_lstm.tasks.task import Splits
 from keras_lstm.tasks.transducer import get_machine
 from keras_lstm.verification.verify import Verification
+
+# Longer values, such as a vocabulary, are no columns of a table.
+_MAX_HPARAM = 200
+# Training examples of which to measure the margins at once.
+_MEASURED = 1024
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +62,10 @@ class RunCallbacks:
         board: writes TensorBoard's event files.
         logger: shows progress.
         stop: stops at full accuracy; None if not configured.
+        best: stops at no improvement, or keeps the best weights; None if
+            neither is configured.
+        margins: measures the margins of training examples; None if not
+            configured.
         feedback: feeds back counterexamples; None if not configured.
         prover: stops at a proof; None if not configured.
         in_order: all callbacks, in the order in which `fit` gets them.
@@ -64,6 +75,8 @@ class RunCallbacks:
     board: TensorBoard
     logger: ProgressLogger
     stop: StopAtFullAccuracy | None
+    best: keras.callbacks.EarlyStopping | None
+    margins: AreaUnderMargin | None
     feedback: Counterexamples | None
     prover: StopAtProof | None
     in_order: list[keras.callbacks.Callback]
@@ -84,6 +97,8 @@ class RunCallbacks:
         ):
             if callback is not None and callback.stopped_epoch is not None:
                 return reason
+        if self.best is not None and self.best.stopped_epoch:
+            return StopReason.NO_IMPROVEMENT
         return StopReason.ALL_EPOCHS if all_epochs else StopReason.CALLBACK
 
 
@@ -115,6 +130,10 @@ def make_callbacks(
     """
     training = config.training
     stop = _make_stop(config, splits)
+    best = _make_best(config, splits)
+    margins = None
+    if training.suspicious:
+        margins = AreaUnderMargin(make_dataset(splits.train, _MEASURED))
     feedback = _make_feedback(config, progress.quiet)
     prover = _make_prover(config, progress.quiet)
     logger = ProgressLogger(progress.log_every_steps, progress.quiet)
@@ -130,7 +149,7 @@ def make_callbacks(
     # Averaging comes first: callbacks that check see the averaged weights.
     core_callbacks = [
         callback
-        for callback in (averaging, stop, feedback, prover)
+        for callback in (averaging, stop, best, margins, feedback, prover)
         if callback is not None
     ]
     history = HistoryWriter(folder.history)
@@ -146,7 +165,9 @@ def make_callbacks(
     )
     writer = _config_writer(folder, config)
     in_order = [RaiseOnNonFinite(), resume, writer, *stateful]
-    return RunCallbacks(resume, board, logger, stop, feedback, prover, in_order)
+    return RunCallbacks(
+        resume, board, logger, stop, best, margins, feedback, prover, in_order
+    )
 
 
 def _config_writer(
@@ -176,7 +197,8 @@ def _hparams(config: Config) -> dict[str, Any]:
     return {
         name: value
         for name, value in config.to_flat().items()
-        if name in always or value != preset.get(name)
+        if name in always
+        or (value != preset.get(name) and len(str(value)) <= _MAX_HPARAM)
     }
 
 
@@ -184,15 +206,35 @@ def _make_stop(config: Config, splits: Splits) -> StopAtFullAccuracy | None:
     training = config.training
     if training.monitor is None:
         return None
-    # A custom task may declare a validation split and then give none.
-    if training.monitor.startswith("val_") and splits.validation is None:
-        raise InputError(
-            "`monitor` needs a validation part, which this task lacks. "
-            f"Received: monitor={training.monitor}"
-        )
+    if training.monitor.startswith("val_"):
+        _require_validation(splits, f"monitor={training.monitor}")
     return StopAtFullAccuracy(
         training.monitor, training.start_from_epoch, verbose=0
     )
+
+
+def _make_best(
+    config: Config, splits: Splits
+) -> keras.callbacks.EarlyStopping | None:
+    training = config.training
+    if training.patience is None and not training.keep_best:
+        return None
+    _require_validation(splits, f"patience={training.patience}")
+    return keras.callbacks.EarlyStopping(
+        "val_sequence_accuracy",
+        patience=training.patience or training.epochs,
+        mode="max",
+        restore_best_weights=training.keep_best,
+    )
+
+
+def _require_validation(splits: Splits, received: str) -> None:
+    """Refuse a task that declares a validation split and then gives none."""
+    if splits.validation is None:
+        raise InputError(
+            f"`{received.split('=')[0]}` needs a validation part, which this "
+            f"task lacks. Received: {received}"
+        )
 
 
 def _make_feedback(config: Config, quiet: bool) -> Counterexamples | None:

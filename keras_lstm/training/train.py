@@ -42,8 +42,9 @@ from keras_lstm.runs.results import (
 )
 from keras_lstm.runs.run import load_run
 from keras_lstm.tasks.datasets import check_fills_a_batch, make_dataset
+from keras_lstm.tasks.make import make_splits
 from keras_lstm.tasks.registry import task_name
-from keras_lstm.tasks.task import Splits, make_splits
+from keras_lstm.tasks.task import Splits
 from keras_lstm.training.compile import compiled_model, count_steps_per_epoch
 from keras_lstm.training.proving import settle_proof
 from keras_lstm.training.run_callbacks import (
@@ -51,11 +52,13 @@ from keras_lstm.training.run_callbacks import (
     RunCallbacks,
     make_callbacks,
 )
+from keras_lstm.verification.baselines import class_weights
 from keras_lstm.verification.final_check import (
     FinalCheck,
     check_model,
     require_checkable,
 )
+from keras_lstm.verification.mistakes import suspicious_csv
 from keras_lstm.verification.reporting import proof_report
 
 # Errors that TensorFlow raises when another worker has died.
@@ -146,7 +149,12 @@ def train(
             *(config, splits, parts, folder, result),
             *(fitted.history.history, final, proof, taught_by, seconds),
         )
-        found = write_results(folder, found)
+        texts = {}
+        if parts.margins is not None:
+            texts[folder.suspicious] = suspicious_csv(
+                config.task, splits.train, result, parts.margins.means()
+            )
+        found = write_results(folder, found, config.task, texts)
         show_results(parts.board, config, found)
         return found
 
@@ -293,6 +301,9 @@ def _fit(
             shuffle=False,
             verbose=0,
             callbacks=parts.in_order,
+            class_weight=(
+                class_weights(splits.train) if training.balance else None
+            ),
         )
     except NonFiniteError as error:
         raise NonFiniteError(
@@ -369,6 +380,7 @@ def _make_result(
     seconds: Seconds,
 ) -> TrainResult:
     training, epochs = config.training, len(history["loss"])
+    kept = parts.best.best_epoch if training.keep_best and parts.best else -1
     steps = epochs * count_steps_per_epoch(training, splits)
     feedback = parts.feedback
     proved = proof is not None and proof.proof is not None
@@ -384,7 +396,8 @@ def _make_result(
         ),
         optimizer_steps=steps,
         epochs=epochs,
-        validation_accuracy=history.get("val_sequence_accuracy", [None])[-1],
+        validation_accuracy=history.get("val_sequence_accuracy", [None])[kept],
+        best_epoch=kept + 1 if training.keep_best else None,
         stopped_because=parts.stop_reason(
             epochs == training.epochs, proved and taught_by != "construction"
         ),

@@ -163,6 +163,14 @@ def _evaluate_lengths(
     """Evaluate a model on sequences of different lengths, shorter ones first.
 
     Batches differ in their number of steps, which `predict` cannot join.
+
+    Args:
+        model: the model.
+        dataset: batches of inputs and targets, in the order of the lengths.
+        lengths: the length of each example of the split.
+
+    Returns:
+        The predictions, in the order of the split.
     """
     order = np.argsort(lengths, kind="stable")
     parts: list[Evaluation] = []

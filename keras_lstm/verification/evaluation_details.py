@@ -1,6 +1,5 @@
 """Results on a test split by class and by time step, for people to read."""
 
-import shutil
 from typing import Any
 
 import numpy as np
@@ -12,9 +11,14 @@ from keras_lstm.core.console import percent
 from keras_lstm.core.errors import escaped
 from keras_lstm.tasks.task import Split, Task
 from keras_lstm.verification.evaluation import Evaluation
+from keras_lstm.verification.mistakes import (
+    NUM_MISTAKES,
+    class_labels,
+    count_by_length,
+    mistake_lines,
+    mistakes,
+)
 
-_NUM_SKETCHES = 6
-NUM_MISTAKES = 20
 _SHOWN_STEPS = 8
 # Of more classes, the most frequent confusions are shown, not all of them.
 _MAX_MATRIX = 20
@@ -22,19 +26,20 @@ _MAX_MATRIX = 20
 
 def evaluation_details(
     result: Evaluation,
-    split: Split,
     by_step: npt.NDArray[np.float64] | None,
     task: Task,
+    split: Split | None = None,
 ) -> dict[str, Any]:
     """Return the details of an evaluation as a mapping for JSON.
 
     Args:
         result: the model's predictions.
-        split: the examples that they are for.
         by_step: the fraction of examples predicted right after each time
             step, `(timesteps,)`; None if the model has an output at every
             step anyway.
         task: the model's task.
+        split: the examples; None if they have one length and are from no
+            lines of a file. Defaults to None.
 
     Returns:
         The counts; the accuracy with its 95% confidence interval (Wilson,
@@ -72,72 +77,13 @@ def evaluation_details(
         "confusion": confusion_matrix(
             targets, predictions, labels=classes
         ).tolist(),
-        "mistakes": [
-            {
-                "index": int(index),
-                **(
-                    {}
-                    if split.lines is None
-                    else {"line": int(split.lines[index])}
-                ),
-                "class": _named(result.targets[index], index, result, names),
-                "prediction": _named(
-                    result.predictions[index], index, result, names
-                ),
-                "confidence": float(result.confidences[index].max()),
-            }
-            for index in result.confident_mistakes()[:NUM_MISTAKES]
-        ],
+        "mistakes": mistakes(task, split, result, NUM_MISTAKES),
     }
     if by_step is not None:
         details[_by_step_name(task)] = [float(x) for x in by_step]
-    if split.lengths is not None:
-        details["by_length"] = _by_length(result, split.lengths)
+    if split is not None and split.lengths is not None:
+        details["by_length"] = count_by_length(result, split.lengths)
     return details
-
-
-def class_labels(task: Task) -> list[Any]:
-    """Return the names of a task's classes, or else their numbers."""
-    return list(task.class_names or range(task.num_classes))
-
-
-def _named(
-    classes: npt.NDArray[np.int32],
-    index: np.int64,
-    result: Evaluation,
-    names: list[Any],
-) -> Any:
-    """Return names for the classes of an example, one or one for each step."""
-    ends = np.atleast_1d(result.targets[index]) >= 0
-    found = [
-        # -1 where a logit is NaN.
-        names[each] if each >= 0 else None
-        for each in np.atleast_1d(classes)[ends].tolist()
-    ]
-    return found if np.ndim(classes) else found[0]
-
-
-def _by_length(
-    result: Evaluation, lengths: npt.NDArray[np.int64]
-) -> list[dict[str, int]]:
-    """Return counts for ranges of lengths with about as many examples each."""
-    order = np.argsort(lengths, kind="stable")
-    edges = np.unique(
-        lengths[
-            order[np.linspace(0, len(order) - 1, _SHOWN_STEPS + 1).astype(int)]
-        ]
-    )
-    wrong = (result.predictions != result.targets).reshape(len(lengths), -1)
-    groups = np.searchsorted(edges[1:-1], lengths, "left")
-    return [
-        {
-            "min_length": int(lengths[chosen].min()),
-            "max_length": int(lengths[chosen].max()),
-            "num_examples": int(chosen.sum()),
-            "num_wrong": int(wrong[chosen].any(1).sum()),
-        }
-        for chosen in (groups == group for group in np.unique(groups))
-    ]
 
 
 def _by_step_name(task: Task) -> str:
@@ -158,7 +104,7 @@ def evaluation_details_text(
         Lines, with as many sketches side by side as fit the terminal.
     """
     low, high = report["interval_95"]
-    lines = _mistakes(report["mistakes"], sketches)
+    lines = mistake_lines(report["mistakes"], sketches)
     examples = f"{task.example_label}s"
     lines += [
         f"{percent(report['sequence_accuracy'])} of "
@@ -225,35 +171,3 @@ def _confusion_lines(
         + "".join(f"{count or '.':>{width}}" for count in row)
         for label, row in zip(labels, matrix.tolist(), strict=True)
     ]
-
-
-def _text(classes: Any) -> str:
-    """Return one class, or those of all steps, as text."""
-    several = isinstance(classes, list)
-    return " ".join(map(str, classes)) if several else str(classes)
-
-
-def _mistakes(
-    mistakes: list[dict[str, Any]], sketches: list[list[str]]
-) -> list[str]:
-    """Return lines with the first mistakes, side by side if they fit."""
-    blocks = []
-    for mistake, sketch in zip(
-        mistakes[:_NUM_SKETCHES], sketches[:_NUM_SKETCHES], strict=True
-    ):
-        classes = (
-            f"{_text(mistake['class'])}, said {_text(mistake['prediction'])}"
-        )
-        caption = f"{classes} ({percent(round(mistake['confidence'], 4))})"
-        lines = [*sketch, caption]
-        width = max(map(len, lines)) + 3
-        blocks.append([line.ljust(width) for line in lines])
-    if not blocks:
-        return []
-    lines = ["The most confident mistakes:"]
-    across = max(1, shutil.get_terminal_size().columns // len(blocks[0][0]))
-    for first in range(0, len(blocks), across):
-        band = zip(*blocks[first : first + across], strict=True)
-        lines += ["".join(parts).rstrip() for parts in band]
-        lines.append("")
-    return lines

@@ -9,8 +9,15 @@ import keras
 from keras_lstm.core.errors import InputError
 from keras_lstm.tasks.task import Split, Splits, Task
 from keras_lstm.tasks.transducer import TransducerTask, get_machine
+from keras_lstm.verification.baselines import baselines
 from keras_lstm.verification.evaluation import Evaluation, evaluate
+from keras_lstm.verification.mistakes import (
+    count_by_length,
+    mistakes_csv,
+    mistakes_text,
+)
 from keras_lstm.verification.reporting import (
+    baselines_text,
     check_report,
     check_text,
     evaluation_report,
@@ -82,7 +89,8 @@ def check_model(
     """
     machine = get_machine(task)
     if machine is None:
-        return _evaluated(task, evaluate(model, require_test(task, splits)))
+        evaluation = evaluate(model, require_test(task, splits))
+        return _evaluated(task, splits, evaluation, failures_name)
     held_out = machine.held_out(seed)
     result = verify(
         model, machine, held_out=held_out, progress=progress, forecast=forecast
@@ -126,7 +134,9 @@ def _verified(
     )
 
 
-def _evaluated(task: Task, result: Evaluation) -> FinalCheck:
+def _evaluated(
+    task: Task, splits: Splits, result: Evaluation, failures_name: str
+) -> FinalCheck:
     fields = evaluation_report(result) | {
         "test_num_examples": result.num_examples,
         "test_num_wrong": result.num_wrong,
@@ -137,6 +147,18 @@ def _evaluated(task: Task, result: Evaluation) -> FinalCheck:
             "test_first_num_examples": min(first, result.num_examples),
             "test_first_num_wrong": result.num_wrong_of_first(first),
         }
-    return FinalCheck(
-        result, fields, evaluation_text(task, result, first), None
-    )
+    text = evaluation_text(task, result, first)
+    failures = None
+    test = require_test(task, splits)
+    if task.has_baselines:
+        fields["baselines"] = baselines(task, splits)
+        text = f"{text}\n{baselines_text(task, fields['baselines'])}"
+    if test.lengths is not None:
+        fields["by_length"] = count_by_length(result, test.lengths)
+    if test.lines is not None:
+        failures = mistakes_csv(task, test, result)
+        shown = mistakes_text(task, test, result)
+        text = "\n".join([*shown, *([""] * bool(shown)), text])
+        if result.num_wrong:
+            text += f"\n{failures_name} lists the wrong ones."
+    return FinalCheck(result, fields, text, failures)

@@ -164,6 +164,12 @@ def evaluation_text(
         f"{task.example_label}s are right: {check.num_wrong:,} of "
         f"{check.num_examples:,} are wrong."
     ]
+    if task.output_shape:
+        wrong, tokens = check.num_wrong_tokens, check.num_tokens
+        lines.append(
+            f"{percent(1 - wrong / tokens)} of their {task.step_label}s are "
+            f"right: {wrong:,} of {tokens:,} are wrong."
+        )
     if first_tested is not None:
         examples = min(first_tested, check.num_examples)
         right = examples - check.num_wrong_of_first(first_tested)
@@ -171,6 +177,24 @@ def evaluation_text(
             f"Of the first {examples}: {percent(right / examples)} right."
         )
     return "\n".join(lines)
+
+
+def baselines_text(task: Task, found: dict[str, float]) -> str:
+    """Return the accuracies of simple methods as a line of text.
+
+    Args:
+        task: the task.
+        found: the accuracies by name.
+
+    Returns:
+        The line.
+    """
+    what = f" ({task.step_label}s)" if task.output_shape else ""
+    listed = ", ".join(
+        f"{name.replace('_', ' ')} {percent(value)}"
+        for name, value in found.items()
+    )
+    return f"For comparison{what}: {listed}."
 
 
 def check_text(task: TransducerTask, check: Verification, failures: str) -> str:

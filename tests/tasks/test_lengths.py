@@ -8,7 +8,7 @@ from keras_lstm.presets import get_preset
 from keras_lstm.tasks.datasets import make_dataset
 from keras_lstm.tasks.increment import Increment, Parity
 from keras_lstm.tasks.machine import FiniteStateMachine
-from keras_lstm.tasks.task import make_splits
+from keras_lstm.tasks.make import make_splits
 from keras_lstm.training.train import _count_distinct
 
 

@@ -10,8 +10,9 @@ from keras_lstm.core.errors import InputError
 from keras_lstm.presets import get_preset
 from keras_lstm.proof.subject import tables_of
 from keras_lstm.tasks.increment import Increment
+from keras_lstm.tasks.make import make_splits
 from keras_lstm.tasks.registry import get_task
-from keras_lstm.tasks.task import Split, Splits, make_splits
+from keras_lstm.tasks.task import Split, Splits
 from keras_lstm.tasks.transducer import TransducerTask
 
 

@@ -24,7 +24,10 @@ from keras_lstm.verification.evaluation_details import (
 def task(num_classes=10):
     """Return the attributes of a task that the functions read."""
     return types.SimpleNamespace(
-        num_classes=num_classes, step_label="row", example_label="image"
+        num_classes=num_classes,
+        class_names=None,
+        step_label="row",
+        example_label="image",
     )
 
 

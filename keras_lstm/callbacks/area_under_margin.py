@@ -1,0 +1,105 @@
+"""Labels that a model disagrees with for most of its training."""
+
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from keras_lstm.models.logits import margins_of
+
+
+class AreaUnderMargin(keras.callbacks.Callback):
+    """Measure at the end of each epoch how well each example is learned.
+
+    The margin of an example is the logit of its label minus the largest other
+    logit; its mean over the epochs is low for examples that a model learns
+    late, or by heart: mislabelled ones above all (Pleiss et al., 2020,
+    arXiv:2001.10528).
+
+    Args:
+        dataset: the training examples, batches of inputs and class numbers in
+            an order that stays, each example once.
+        start_from_epoch: the first epoch to measure, from 0. Defaults to 0.
+
+    Attributes:
+        num_epochs: number of epochs measured.
+
+    Example:
+
+    >>> x = np.array([[-1.0], [1.0], [2.0], [2.1]], np.float32)
+    >>> y = np.array([0, 1, 1, 0])
+    >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(2)])
+    >>> loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    >>> model.compile("adam", loss, jit_compile=False)
+    >>> dataset = tf.data.Dataset.from_tensor_slices((x, y)).batch(2)
+    >>> margins = AreaUnderMargin(dataset)
+    >>> history = model.fit(
+    ...     x, y, epochs=300, verbose=0, callbacks=[margins]
+    ... )
+    >>> int(margins.means().argmin())
+    3
+    """
+
+    def __init__(
+        self, dataset: tf.data.Dataset, start_from_epoch: int = 0
+    ) -> None:
+        super().__init__()
+        self._dataset = dataset
+        self._start_from_epoch = start_from_epoch
+        self._measure: Any = None
+        self._forget()
+
+    def _forget(self) -> None:
+        self.num_epochs = 0
+        self._sums: npt.NDArray[np.float64] = np.zeros(0)
+
+    def set_model(self, model: keras.Model) -> None:
+        """Set the model, whose margins to measure."""
+        super().set_model(model)
+
+        def measure(inputs: Any, targets: Any) -> Any:
+            logits = model(inputs, training=False)
+            margins = margins_of(tf.cast(logits, tf.float32), targets)
+            mask = getattr(logits, "_keras_mask", None)
+            if len(margins.shape) == 1:
+                return margins
+            weights = tf.ones_like(margins) if mask is None else mask
+            weights = tf.cast(weights, margins.dtype)
+            axes = list(range(1, len(margins.shape)))
+            total = tf.reduce_sum(weights * margins, axes)
+            return total / tf.reduce_sum(weights, axes)
+
+        self._measure = tf.function(
+            measure, reduce_retracing=True, autograph=False
+        )
+
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
+        """Forget what was measured before."""
+        self._forget()
+
+    def on_epoch_end(
+        self, epoch: int, logs: dict[str, float] | None = None
+    ) -> None:
+        """Measure the margins of all examples."""
+        if epoch < self._start_from_epoch:
+            return
+        margins = np.concatenate(
+            [self._measure(*batch).numpy() for batch in self._dataset]
+        )
+        self._sums = margins + (self._sums if self.num_epochs else 0.0)
+        self.num_epochs += 1
+
+    def means(self) -> npt.NDArray[np.float64]:
+        """Return the mean margin of each example, `(num_examples,)`."""
+        return self._sums / max(1, self.num_epochs)
+
+    def get_state(self) -> dict[str, Any]:
+        """Return the callback's state, for `ExactResume`."""
+        return {"num_epochs": self.num_epochs, "sums": self._sums}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Restore the state that `get_state` returned."""
+        self.num_epochs = state["num_epochs"]
+        self._sums = np.asarray(state["sums"], np.float64)

@@ -1,0 +1,208 @@
+"""Command-line arguments of the subcommands that read a run folder."""
+
+import argparse
+from collections.abc import Callable
+from typing import Any
+
+from keras_lstm.cli import commands
+from keras_lstm.cli.resolve import parse_new_path, parse_path
+
+
+def add_run_parsers(subparsers: Any) -> None:
+    """Add the subcommands that read a run folder.
+
+    Args:
+        subparsers: the parsers of subcommands, of `argparse`.
+    """
+    _add_verify(subparsers)
+    _add_prove(subparsers)
+    _add_extract(subparsers)
+    _add_evaluate(subparsers)
+    _add_predict(subparsers)
+    _add_export(subparsers)
+
+
+def _add_verify(subparsers: Any) -> None:
+    parser = _add_command_on_run(
+        subparsers,
+        "verify",
+        commands.verify_command,
+        "check a trained model on every input",
+        "Check a trained model on every input of its task or, if these are "
+        "too many, on samples of several kinds, which are named. The exit code "
+        "is 1 if anything is wrong.",
+    )
+    parser.add_argument(
+        "--num-bits",
+        metavar="N",
+        help="length of the inputs (default: the one trained on; others need "
+        "the per_step head)",
+    )
+
+
+def _add_prove(subparsers: Any) -> None:
+    parser = _add_command_on_run(
+        subparsers,
+        "prove",
+        commands.prove_command,
+        "prove a trained model right for every length",
+        "Search for a proof that the model is right for sequences of any "
+        "length, and write it to proof.json. The exit code is 1 if none is "
+        "found.",
+    )
+    parser.add_argument(
+        "--repair",
+        action="store_true",
+        help="fine-tune a copy of the model until it is proved, and write it "
+        "into a new run folder",
+    )
+    parser.add_argument(
+        "--ellipsoids",
+        action="store_true",
+        help="if boxes do not prove the model, search for ellipsoids, which "
+        "may for a model that was not trained for a proof, for at most about "
+        "10 minutes",
+    )
+    parser.add_argument(
+        "--output",
+        metavar="DIR",
+        type=parse_path,
+        help="the new run folder (default: RUN_DIR-proved)",
+    )
+
+
+def _add_extract(subparsers: Any) -> None:
+    parser = _add_command_on_run(
+        subparsers,
+        "extract",
+        commands.extract_command,
+        "find the finite-state machine that a trained model computes",
+        "Find the machine that a model computes, right or wrong, and prove "
+        "that the model is this machine. The exit code is 1 if it is not the "
+        "task's, or none is found.",
+    )
+    parser.add_argument(
+        "--output",
+        metavar="FILE",
+        type=parse_new_path,
+        help="Graphviz file to write the machine to (.dot or .gv)",
+    )
+    parser.add_argument(
+        "--max-states",
+        metavar="N",
+        help="number of states at which to give up (default: 256)",
+    )
+
+
+def _add_evaluate(subparsers: Any) -> None:
+    parser = _add_command_on_run(
+        subparsers,
+        "evaluate",
+        commands.evaluate_command,
+        "measure a trained model on its test split",
+        "Evaluate a trained model on every example of a test split, once, and "
+        "print the accuracy with its 95% confidence interval, the most "
+        "confident mistakes, the accuracy by rows read and by class, and the "
+        "confusion matrix.",
+    )
+    parser.add_argument(
+        "--data",
+        metavar="FILE",
+        help="file or folder of sequences, all of which to test on (default: "
+        "the test part of the data trained on)",
+    )
+    parser.add_argument(
+        "--dataset",
+        metavar="NAME",
+        help="dataset of the test images (default: the one trained on)",
+    )
+    parser.add_argument(
+        "--data-dir", metavar="DIR", help="folder that holds the IDX files"
+    )
+
+
+def _add_predict(subparsers: Any) -> None:
+    parser = _add_command_on_run(
+        subparsers,
+        "predict",
+        commands.predict_command,
+        "predict outputs with a trained model",
+        "Predict the output for numbers (0b... is binary, 0x... hexadecimal; "
+        "exactly num_bits characters of 0 and 1 are binary, anything else is "
+        "decimal), or the class of images. The exit code is 1 if a line of a "
+        "file is invalid.",
+    )
+    parser.add_argument(
+        "inputs",
+        metavar="INPUT",
+        nargs="+",
+        help="number, @PATH for a file with one per line, or - for standard "
+        "input; or a file of images (.npy, IDX, PNG, JPEG)",
+    )
+    parser.add_argument(
+        "--rows", metavar="N", help="predict after the first N rows of an image"
+    )
+
+
+def _add_export(subparsers: Any) -> None:
+    parser = _add_command_on_run(
+        subparsers,
+        "export",
+        commands.export_command,
+        "export a trained model to another format",
+        "Export a trained model for TensorFlow Serving (saved_model), LiteRT "
+        "or ONNX, load it with that format's runtime, and compare the "
+        "predictions for 1,000 random inputs. The exit code is 1 if they "
+        "differ.",
+        json_too=False,
+    )
+    parser.add_argument(
+        "--format",
+        metavar="FORMAT",
+        required=True,
+        help="saved_model, litert or onnx",
+    )
+    parser.add_argument(
+        "--output",
+        metavar="PATH",
+        type=parse_new_path,
+        help="file or folder to write (default: saved_model, model.tflite or "
+        "model.onnx in the run folder)",
+    )
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="replace an existing model of the same format",
+    )
+
+
+def _add_command_on_run(
+    subparsers: Any,
+    name: str,
+    run: Callable[[argparse.Namespace], int],
+    summary: str,
+    description: str,
+    json_too: bool = True,
+) -> argparse.ArgumentParser:
+    """Add a command that reads a run folder, and may print JSON."""
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        name, help=summary, description=description, allow_abbrev=False
+    )
+    parser.set_defaults(run=run)
+    parser.add_argument(
+        "run_dir",
+        metavar="RUN_DIR",
+        type=parse_path,
+        help="folder of a finished run",
+    )
+    parser.add_argument(
+        "--task",
+        metavar="MODULE:CLASS",
+        help="custom task of the run, to allow running its code unless it is "
+        "installed",
+    )
+    if json_too:
+        parser.add_argument(
+            "--json", action="store_true", help="print the result as JSON"
+        )
+    return parser

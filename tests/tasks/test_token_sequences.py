@@ -1,0 +1,431 @@
+"""Sequences of tokens from files."""
+
+import csv
+import itertools
+import json
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_lstm.cli import main
+from keras_lstm.config import Config, ModelConfig, TrainingConfig
+from keras_lstm.config_file import read_config
+from keras_lstm.core.errors import InputError
+from keras_lstm.models.build import build_model
+from keras_lstm.models.text_input import with_text_input
+from keras_lstm.runs.model_file import read_model, save_model
+from keras_lstm.tasks.datasets import make_dataset
+from keras_lstm.tasks.partition import divide
+from keras_lstm.tasks.token_sequences import TokenSequences
+from keras_lstm.tasks.tokens import TOKENS, split_tokens
+from keras_lstm.verification.evaluation import evaluate
+
+LETTERS = "abcdefgh"
+
+
+def made_rows(count=300, seed=0):
+    """Return texts and whether they have an a, with lengths 1 to 12."""
+    rng = np.random.default_rng(seed)
+    found = []
+    for _ in range(count):
+        text = "".join(rng.choice(list(LETTERS), rng.integers(1, 13)))
+        found.append((text, "yes" if "a" in text else "no"))
+    return found
+
+
+def write_csv(path, rows, header=("text", "label")):
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([header, *rows])
+    return path
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory):
+    """Return a file of texts with a label each."""
+    path = tmp_path_factory.mktemp("data") / "labelled.csv"
+    return str(write_csv(path, made_rows()))
+
+
+@pytest.fixture(scope="module")
+def tagged(tmp_path_factory):
+    """Return a file of texts that tells which characters are vowels."""
+    path = tmp_path_factory.mktemp("data") / "tagged.tsv"
+    with path.open("w") as file:
+        file.write("word\ttags\n")
+        for text, _ in made_rows():
+            tags = "".join("v" if x in "ae" else "c" for x in text)
+            file.write(f"{text}\t{tags}\n")
+    return str(path)
+
+
+def texts_of(split, task):
+    """Return the texts and target names of a split."""
+    found = []
+    for inputs, targets in make_dataset(split, 7).as_numpy_iterator():
+        for one, target in zip(inputs, targets, strict=True):
+            text = "".join(task.known_tokens.decode(one.tolist()))
+            names = [task.class_names[x] for x in np.atleast_1d(target)]
+            found.append((text, "".join(names[: len(text)])))
+    return found
+
+
+def test_what_a_file_holds_is_found(labelled, tagged):
+    task = TokenSequences(data=labelled)
+    assert (task.input, task.target, task.tokens) == (
+        *("text", "label"),
+        "characters",
+    )
+    assert (task.target_kind, task.class_names) == ("label", ("no", "yes"))
+    assert sorted(task.known_tokens.tokens) == list(LETTERS)
+    assert (task.num_symbols, task.output_shape) == (10, ())
+    assert task.recommended() == {"head": "last_state"}
+    task = TokenSequences(data=tagged)
+    assert (task.target_kind, task.output_shape) == ("per_token", (None,))
+    assert task.recommended() == {"head": "per_step"}
+
+
+def test_every_row_is_in_one_part_and_classes_in_proportion(labelled):
+    task = TokenSequences(data=labelled)
+    splits = task.splits(seed=3)
+    parts = [texts_of(x, task) for x in (splits.train, splits.validation)]
+    parts.append(texts_of(splits.test, task))
+    assert sorted(itertools.chain(*parts)) == sorted(made_rows())
+    inputs = [{text for text, _ in part} for part in parts]
+    assert not inputs[0] & inputs[1]
+    assert not (inputs[0] | inputs[1]) & inputs[2]
+    share = np.mean([label == "yes" for _, label in made_rows()])
+    for part in parts:
+        found = np.mean([label == "yes" for _, label in part])
+        assert abs(found - share) < 0.12
+    again = TokenSequences(data=labelled, split_seed=1).splits(seed=3)
+    assert texts_of(again.test, task) != parts[2]
+
+
+def test_a_group_stays_together():
+    keys = np.repeat(np.arange(50, dtype=np.uint64) * 977, 4)
+    parts = divide(keys, np.arange(200, dtype=np.int32) % 3, 0.2, 0.2)
+    assert all(len(set(part)) == 1 for part in parts.reshape(50, 4).tolist())
+    assert min(np.bincount(parts)[1:]) >= 32
+
+
+def test_lines_lead_back_to_the_file(labelled):
+    task = TokenSequences(data=labelled)
+    test = task.splits(0).test
+    with open(labelled) as file:
+        lines = file.read().splitlines()
+    inputs, targets = test.batch(np.arange(test.num_examples))
+    for one, target, line in zip(
+        inputs.numpy(), targets.numpy(), test.lines, strict=True
+    ):
+        text = "".join(task.known_tokens.decode(one.tolist()))
+        assert lines[line - 1] == f"{text},{task.class_names[target]}"
+
+
+def test_columns_and_files_name_parts(tmp_path):
+    rows = [(*row, name) for row, name in zip(
+        made_rows(90), ["train", "Dev", "test"] * 30, strict=True
+    )]  # fmt: skip
+    path = write_csv(tmp_path / "a.csv", rows, ("text", "label", "part"))
+    task = TokenSequences(data=str(path), part="part")
+    splits = task.splits(0)
+    for split, name in (
+        *((splits.train, "train"), (splits.validation, "Dev")),
+        (splits.test, "test"),
+    ):
+        chosen = [(text, label) for text, label, part in rows if part == name]
+        assert sorted(texts_of(split, task)) == sorted(chosen)
+    data = str(write_csv(tmp_path / "b.csv", made_rows(60)))
+    tested = [*made_rows(60, seed=1), made_rows(60)[7]]
+    test = str(write_csv(tmp_path / "c.csv", tested))
+    task = TokenSequences(data=data, test_data=test, validation_fraction=0.0)
+    splits = task.splits(0)
+    assert splits.validation is None
+    assert sorted(texts_of(splits.test, task)) == sorted(tested)
+    assert any("are in the training part as well" in x for x in task.remarks())
+
+
+def test_the_vocabulary_is_of_the_training_part_alone(tmp_path):
+    rows = [("ab", "x", "train"), ("ba", "y", "train"), ("aq", "x", "test")]
+    path = write_csv(tmp_path / "a.csv", rows, ("text", "label", "part"))
+    task = TokenSequences(data=str(path), part="part", tokens="characters")
+    assert task.known_tokens.tokens == ("a", "b")
+    inputs, _ = task.splits(0).test.batch(np.arange(1))
+    assert inputs.numpy().tolist() == [[2, 1]]
+    assert any("50% of the valid" in line for line in task.remarks())
+    small = TokenSequences(data=str(path), part="part", max_vocabulary=1)
+    assert small.known_tokens.tokens == ("a",)
+
+
+def test_a_long_sequence_is_cut(tagged):
+    task = TokenSequences(data=tagged, max_length=3)
+    for split in (task.splits(0).train, task.splits(0).test):
+        inputs, targets = split.batch(np.arange(split.num_examples))
+        assert inputs.shape == targets.shape
+        assert inputs.shape[1] == 3
+    assert any("are cut to 3 tokens" in line for line in task.remarks())
+
+
+def test_batches_have_similar_lengths_and_every_example(labelled):
+    task = TokenSequences(data=labelled)
+    train = task.splits(0).train
+    batches = list(make_dataset(train, 16, training=True, seed=1).take(60))
+    widths = [int(inputs.shape[1]) for inputs, _ in batches]
+    assert len(set(widths)) > 5
+    padding = np.mean([np.mean(inputs == 0) for inputs, _ in batches])
+    assert padding < 0.1
+    # A pass has every example once; the next pass has another order.
+    inputs = [
+        row[row > 0].tolist() for batch, _ in batches for row in batch.numpy()
+    ]
+    count = train.num_examples
+    whole, _ = train.batch(np.arange(count))
+    expected = sorted(row[row > 0].tolist() for row in whole.numpy())
+    assert sorted(inputs[:count]) == expected
+    assert sorted(inputs[count : 2 * count]) == expected
+    assert inputs[:count] != inputs[count : 2 * count]
+    later = make_dataset(train, 16, training=True, seed=1, start_step=37)
+    for (one, _), (other, _) in zip(batches[37:], later, strict=False):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_padding_changes_nothing(labelled, tagged):
+    for data, head, both in (
+        (labelled, "last_state", False),
+        (labelled, "last_state", True),
+        (tagged, "per_step", True),
+    ):
+        task = TokenSequences(data=data)
+        config = ModelConfig(head, units=4, bidirectional=both)
+        model = build_model(task, config)
+        assert model.count_params() > 0
+        test = task.splits(0).test
+        inputs, _ = test.batch(np.arange(test.num_examples))
+        together = model(inputs).numpy()
+        for row in range(6):
+            length = int(test.lengths[row])
+            alone = model(inputs[row : row + 1, :length]).numpy()[0]
+            found = together[row]
+            found = found if head == "last_state" else found[:length]
+            np.testing.assert_allclose(found, alone, atol=1e-6)
+
+
+def test_an_evaluation_counts_tokens_not_padding(tagged):
+    task = TokenSequences(data=tagged)
+    model = build_model(task, ModelConfig("per_step", units=3))
+    test = task.splits(0).test
+    result = evaluate(model, test)
+    assert result.num_tokens == test.lengths.sum()
+    for row in range(5):
+        length = int(test.lengths[row])
+        inputs, targets = test.batch(np.array([row]))
+        logits = model(inputs).numpy()[0]
+        np.testing.assert_array_equal(result.targets[row, :length], targets[0])
+        assert (result.targets[row, length:] == -1).all()
+        np.testing.assert_array_equal(
+            result.predictions[row, :length], logits.argmax(-1)
+        )
+    wrong = (result.predictions != result.targets).any(1).sum()
+    assert result.num_wrong == wrong
+
+
+TEXTS = [
+    "ab",
+    "A b, a!",
+    "é\u3000b",
+    "\U0001f600b",
+    "[UNK] a",
+    "a\tb\nc",
+    "_a'b",
+]
+
+
+@pytest.mark.parametrize("tokens", ["characters", "words", "spaces"])
+def test_the_stock_layer_splits_and_numbers_alike(tokens):
+    task = TokenSequences(
+        tokens=tokens, vocabulary='["a", "b", "é"]', classes='["x", "y"]'
+    )
+    model = build_model(task, ModelConfig("last_state", units=2))
+    layer = with_text_input(model, task).get_layer("tokens")
+    rng = np.random.default_rng(0)
+    drawn = [
+        "".join(rng.choice(list("abAé \t\n.,'-\u3000x[]UNK"), 9))
+        for _ in range(200)
+    ]
+    for text in [*TEXTS, *drawn]:
+        mine = task.known_tokens.encode(split_tokens(text, tokens)).tolist()
+        assert layer(tf.constant([text])).numpy()[0].tolist() == mine, text
+
+
+@pytest.mark.parametrize("tokens", TOKENS)
+def test_a_saved_model_reads_what_people_write(tmp_path, tokens):
+    names = ["ab", "a b", "c"] if tokens == "list" else ["a", "b", "c"]
+    task = TokenSequences(
+        tokens=tokens, vocabulary=json.dumps(names), classes='["x", "y"]'
+    )
+    config = Config("sequences", task, ModelConfig("last_state", units=2))
+    model = build_model(task, config.model, seed=1)
+    path = tmp_path / "model.keras"
+    save_model(model, path, task)
+    stock = keras.saving.load_model(path)
+    texts = task.random_texts(np.random.default_rng(0), 5, 4)
+    rows = [
+        list(x) if tokens == "list" else split_tokens(x, tokens) for x in texts
+    ]
+    numbers = np.stack([task.known_tokens.encode(row) for row in rows])
+    expected = model(numbers).numpy()
+    np.testing.assert_allclose(
+        stock(tf.constant(texts.tolist())).numpy(), expected, atol=1e-6
+    )
+    read = read_model(path, config)
+    np.testing.assert_array_equal(read(numbers).numpy(), expected)
+    other = config.replace(vocabulary='["ab", "c", "d"]')
+    with pytest.raises(InputError, match="layer `tokens` with vocabulary="):
+        read_model(path, other)
+
+
+def test_a_configuration_needs_the_file_no_more(labelled, tmp_path):
+    task = TokenSequences(data=labelled)
+    config = Config(
+        "sequences", task, ModelConfig("last_state"), TrainingConfig()
+    )
+    text = config.to_yaml().replace(labelled, "gone.csv")
+    file = read_config(text, TokenSequences)
+    again = config.replace(**file.values)
+    assert again.task.class_names == task.class_names
+    assert again.task.num_symbols == task.num_symbols
+    with pytest.raises(InputError, match="cannot be read"):
+        again.task.splits(0)
+
+
+def test_another_file_is_not_taken_for_the_same(labelled, tmp_path):
+    task = TokenSequences(data=labelled)
+    path = str(write_csv(tmp_path / "a.csv", made_rows(200, 5)))
+    with pytest.raises(InputError, match="must be the file of `data_sha256`"):
+        task.__class__(**(task.to_mapping() | {"data": path})).splits(0)
+    other = task.to_evaluate(data=path).splits(0)
+    assert sorted(texts_of(other.test, task)) == sorted(made_rows(200, 5))
+
+
+BAD = [
+    ("text,label\na,x\n,y\n", {}, "line 3: column text must have a value"),
+    ("text,label\na,x\nb,\n", {}, "line 3: column label must have a value"),
+    ("text,label\na,x\nb,x\n", {}, "at least two classes in the training part"),
+    ("a,b,c\n1,2,3\n4,5,6\n", {}, "`input` must be given for a file of other"),
+    ("a,b,c\n1,2,3\n4,5,6\n", {"input": "d"}, "`d` is no column of"),
+    (
+        "text,tags\nab,xy\ncd,xyz\n",
+        {"target_kind": "per_token"},
+        "line 3: a target must have as many tokens as its input, 2",
+    ),
+    (
+        "text,label,part\na,x,train\nb,y,train\nc,z,test\n",
+        {"part": "part"},
+        "line 4: each class must be in the training part as well",
+    ),
+    (
+        "text,label,part\na,x,train\nb,y,other\n",
+        {"part": "part"},
+        "line 3: a part must be one of train",
+    ),
+    ("text,label\na,x\nb,y\n", {"test_fraction": 0.95}, "at most 1 together"),
+    ("text,label\na,x\nb,y\n", {"vocabulary": "a"}, "must be a JSON list"),
+    (
+        "text,label\na,x\nb,y\n",
+        {"vocabulary": '["a", ""]'},
+        "none of them empty",
+    ),
+    ("text,label\na,x\nb,y\n", {"classes": '["x"]'}, "at least two different"),
+    ("text,label\na,x\nb,y\n", {"tokens": "list"}, "must be a list of tokens"),
+]
+
+
+@pytest.mark.parametrize(("content", "options", "message"), BAD)
+def test_bad_data_is_refused(tmp_path, content, options, message):
+    path = tmp_path / "a.csv"
+    path.write_text(content)
+    with pytest.raises(InputError) as info:
+        TokenSequences(data=str(path), **options)
+    assert message in str(info.value)
+    assert len(str(info.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"text": ["a", 1], "label": "x"}, "must be all strings or all"),
+        ({"text": ["a"], "label": 1.5}, "a class must be a text or an integer"),
+        ({"text": ["a"], "label": None}, "column label must have a value"),
+        ({"text": ["a"]}, "column label must have a value"),
+        ({"text": {}, "label": "x"}, "a sequence must be a list of tokens"),
+    ],
+)
+def test_bad_json_is_refused_with_its_line(tmp_path, row, message):
+    path = tmp_path / "a.jsonl"
+    good = [
+        {"text": ["a", "b"], "label": True},
+        {"text": ["b"], "label": False},
+    ]
+    path.write_text("".join(json.dumps(x) + "\n" for x in [*good, row]))
+    with pytest.raises(InputError, match="line 3") as info:
+        TokenSequences(data=str(path), input="text", target="label")
+    assert message in str(info.value)
+    task = TokenSequences(
+        data=str(path), input="text", target="label", bad_rows="skip"
+    )
+    assert task.class_names == ("false", "true")
+    assert task.remarks()[-1] == "1 bad rows are skipped"
+
+
+def test_bad_usage_starts_nothing(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for command in (
+        ["train", "sequences"],
+        ["train", "sequences", "--data", "none.csv"],
+        ["data", "none.csv"],
+        ["data", "none.csv", "--task", "increment"],
+    ):
+        assert main(command) == 2
+        assert capsys.readouterr().err.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_from_a_file_to_predictions(tmp_path, capsys):
+    """Three commands: look, train, predict; then measure and export."""
+    data = str(write_csv(tmp_path / "mine.csv", made_rows(400)))
+    run_dir = str(tmp_path / "run")
+    assert main(["data", data]) == 0
+    out = capsys.readouterr().out
+    assert f"keras-lstm train sequences --data {data} --input text" in out
+    command = ["train", "sequences", "--data", data, "--run-dir", run_dir]
+    options = ("--epochs", "2", "--units", "8", "--balance", "true")
+    assert main([*command, *options]) == 0
+    out, err = capsys.readouterr()
+    assert "8 known; 2 classes of column label, one each" in err
+    assert "For comparison: majority class" in out
+    report = json.loads((tmp_path / "run" / "report.json").read_text())
+    assert report["num_wrong"] == sum(
+        x["num_wrong"] for x in report["by_length"]
+    )
+    assert report["best_epoch"] in (1, 2)
+    with (tmp_path / "run" / "failures.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == report["num_wrong"]
+    with open(data) as file:
+        lines = file.read().splitlines()
+    for row in rows:
+        assert lines[int(row["line"]) - 1] == f"{row['input']},{row['target']}"
+        assert row["prediction"] != row["target"]
+    assert main(["predict", run_dir, "abc", "zz", "--json"]) == 0
+    found = [json.loads(x) for x in capsys.readouterr().out.splitlines()]
+    assert found[0]["class"] in ("yes", "no")
+    assert [x["num_unknown_tokens"] for x in found] == [0, 2]
+    assert main(["evaluate", run_dir, "--json"]) == 0
+    details = json.loads(capsys.readouterr().out)
+    assert details["num_wrong"] == report["num_wrong"]
+    other = str(write_csv(tmp_path / "other.csv", made_rows(50, 9)))
+    assert main(["evaluate", run_dir, "--data", other, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["num_examples"] == 50
+    assert main(["export", run_dir, "--format", "saved_model"]) == 0
+    assert "text (batch) string -> logits" in capsys.readouterr().out
