@@ -16,6 +16,10 @@ from keras_lstm.tasks.feature_options import (
     parse_size,
 )
 from keras_lstm.tasks.feature_series import SeriesColumns
+from keras_lstm.tasks.feature_summary import (
+    describe_defects,
+    summarize_features,
+)
 from keras_lstm.tasks.feature_survey import (
     IMAGES,
     SERIES,
@@ -411,22 +415,16 @@ class FeatureSequences(Task):
         if table.num_steps == 0:
             lengths += f" to {steps.max():,}"
         names = f" ({shown(list(table.features))})" if table.features else ""
-        lines = [
+        return [
             f"{self.data}: {len(table):,} sequences "
             f"({found.describe_parts()}) of {lengths} steps, "
-            f"{table.num_features} features{names}, {self.num_classes} classes"
+            f"{table.num_features} features{names}, {self.num_classes} classes",
+            *describe_defects(found),
         ]
-        for count, text in (
-            (table.num_bad, "bad rows are skipped"),
-            (
-                found.num_leaked,
-                "validation and test sequences are in the training part as "
-                "well",
-            ),
-        ):
-            if count:
-                lines.append(f"{count:,} {text}")
-        return lines
+
+    def summary(self) -> list[str]:
+        """Return what the data holds."""
+        return summarize_features(self.survey())
 
 
 def _no_sequences(indices: Any) -> tuple[Any, Any]:
