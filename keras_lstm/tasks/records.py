@@ -4,6 +4,7 @@ Files are read as streams, with Python's own `csv`, `json` and `gzip`: what is
 held in memory is one row.
 """
 
+import contextlib
 import csv
 import dataclasses
 import gzip
@@ -154,7 +155,9 @@ class RecordFile:
                 raise self.error(
                     1, "columns must have different names", shown(name)
                 )
-        next(reader)
+        # A row that cannot be read is refused, or skipped, by `rows`.
+        with contextlib.suppress(csv.Error):
+            next(reader)
         return header
 
     def _csv_reader(self, lines: "_Lines") -> tuple[list[str], Any]:
