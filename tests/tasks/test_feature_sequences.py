@@ -1,7 +1,10 @@
 """Sequences of numbers from files and folders of one's own."""
 
 import json
+import os
 import pathlib
+import subprocess
+import sys
 import zipfile
 
 import keras
@@ -9,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from keras_lstm.cli import main
 from keras_lstm.config import ModelConfig
 from keras_lstm.config_file import read_config
 from keras_lstm.core.errors import InputError
@@ -16,12 +20,13 @@ from keras_lstm.models.build import build_model
 from keras_lstm.models.early_prediction import build_stepwise_model
 from keras_lstm.presets import get_preset
 from keras_lstm.runs.model_file import read_model, save_model
+from keras_lstm.runs.saved_run import read_run
 from keras_lstm.tasks.datasets import make_dataset
 from keras_lstm.tasks.feature_sequences import FeatureSequences
 from keras_lstm.tasks.feature_table import PADDING_VALUE, class_order
-from keras_lstm.training.train import train
 from keras_lstm.verification.evaluation import evaluate
 
+ROOT = pathlib.Path(__file__).parents[2]
 SMALL = ModelConfig(head="last_state", units=4, num_layers=1)
 
 
@@ -551,22 +556,57 @@ def test_a_model_predicts_after_any_number_of_steps(unequal):
     )
 
 
-def test_early_predictions_need_equal_lengths(unequal):
+def test_what_knows_no_masks_needs_equal_lengths(unequal):
     config = get_preset("rows").replace(**unequal.to_mapping())
     with pytest.raises(InputError, match="inputs of one length"):
         config.replace(early_prediction=0.3)
+    with pytest.raises(InputError, match="sequences of one length"):
+        config.replace(encoder_units=8)
 
 
 # Real data.
 
 
-@pytest.fixture
-def run(tmp_path):
-    """Return a function that trains, and returns the fraction right."""
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Return the folder of what the benchmark writes."""
+    path = tmp_path_factory.mktemp("own")
+    script = ROOT / "scripts" / "benchmarks" / "own_features.py"
+    data = pathlib.Path(os.environ.get("KERAS_LSTM_DATA_DIR") or path)
+    wheels = [f"--wheel={wheel}" for wheel in data.glob("aeon-*.whl")]
+    command = [sys.executable, str(script), str(path), *wheels[:1]]
+    subprocess.run(command, check=True)
+    return path
 
-    def train_on(data, **options):
-        config = get_preset("rows").replace(data=str(data), **options)
-        result = train(config, tmp_path / "run", quiet=True).final.result
-        return 1 - result.num_wrong / result.num_examples
 
-    return train_on
+def trained(path, *options):
+    """Train on data from the command line; return the report."""
+    run_dir = path.with_name(f"run-{path.name}")
+    command = ["train", "rows", "--data", str(path), "--quiet", *options]
+    assert main([*command, "--run-dir", str(run_dir)]) == 0
+    return read_run(run_dir).report
+
+
+@pytest.mark.slow
+def test_digits_are_learned_from_a_folder_of_pictures(folder, capsys):
+    report = trained(folder / "digits")
+    assert report.sequence_accuracy >= 0.96
+    assert report.sequence_accuracy > report.baselines["mean_of_steps"]
+    pictures = sorted((folder / "digits" / "7").iterdir())[:20]
+    run_dir = str(folder / "run-digits")
+    assert main(["predict", run_dir, *map(str, pictures)]) == 0
+    assert capsys.readouterr().out.count("png → 7  (") >= 18
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["vowels.npz", "vowels.csv"])
+def test_speakers_are_told_apart_by_their_vowels(folder, name):
+    if not (folder / name).exists():
+        pytest.skip("KERAS_LSTM_DATA_DIR must have the wheel of aeon")
+    options = ["--bidirectional", "true", "--epochs", "60"]
+    if name.endswith("csv"):
+        options += ["--group", "series", "--target", "speaker"]
+        options += ["--part", "part"]
+    report = trained(folder / name, "--validation-fraction", "0", *options)
+    assert report.test_num_examples == 370
+    assert report.sequence_accuracy >= 0.97
