@@ -268,7 +268,7 @@ def rows() -> Config:
         ),
         training=TrainingConfig(
             batch_size=64,
-            epochs=30,
+            epochs=60,
             learning_rate=0.003,
             schedule="cosine",
             warmup_fraction=0.05,

@@ -196,7 +196,7 @@ def _stamp(data: str) -> tuple[Any, ...]:
     return tuple(stamps)
 
 
-@functools.lru_cache(maxsize=4)
+@functools.lru_cache(maxsize=2)
 def _survey(source: FeatureSource, stamp: Any) -> FeatureSurvey:
     # The data is the same however it is divided.
     undivided = dataclasses.replace(

@@ -16,6 +16,7 @@ from keras_lstm.cli import main
 from keras_lstm.config import ModelConfig
 from keras_lstm.config_file import read_config
 from keras_lstm.core.errors import InputError
+from keras_lstm.inference.streaming import Stream
 from keras_lstm.models.build import build_model
 from keras_lstm.models.early_prediction import build_stepwise_model
 from keras_lstm.presets import get_preset
@@ -553,6 +554,15 @@ def test_a_model_predicts_after_any_number_of_steps(unequal):
     stepwise = build_stepwise_model(model)(inputs).numpy()
     np.testing.assert_allclose(
         stepwise[:, 2], model(inputs[:, :3]), rtol=0, atol=1e-6
+    )
+
+
+def test_a_stream_of_steps_is_standardized_as_well(tmp_path):
+    model = build_model(make(tmp_path, whole()), SMALL)
+    inputs = arrays()["x_test"][0]
+    logits = Stream(model).feed_logits(inputs)
+    np.testing.assert_allclose(
+        logits[-1], model(inputs[np.newaxis])[0], rtol=0, atol=1e-6
     )
 
 
