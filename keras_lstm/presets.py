@@ -259,6 +259,10 @@ def rows() -> Config:
 
     Source: this project; docs/own-data.md has results.
     Command: keras-lstm train rows --data FILE.npz
+    Result: mean 97.99%, lowest 97.77% of 179 digits of scikit-learn, read from
+        a folder of pictures (`python scripts/benchmarks/own_features.py
+        FOLDER`), for the seeds 0-4.
+    Time: 27 to 56 s on 2 busy cores, most of it training.
     """
     return Config(
         preset="rows",
