@@ -85,7 +85,7 @@ def rules_of_labels(task: Task, options: Mapping[str, Any]) -> Iterator[Rule]:
         or not (
             head == "per_step"
             or task.output_shape
-            or task.pads
+            or task.input_shape[0] is None
             or bidirectional
         ),
         "`early_prediction` needs one label per example, inputs of one length, "
@@ -177,6 +177,13 @@ def rules_of_lengths(task: Task, options: Mapping[str, Any]) -> Iterator[Rule]:
     Yields:
         Each rule: whether it is kept, its text, and the values received.
     """
+    # Conv1D passes no mask on.
+    yield (
+        options["encoder_units"] is None
+        or not (task.pads or task.mask_value is not None),
+        "`encoder_units` needs sequences of one length, without padding",
+        f"task={task.name}, encoder_units={options['encoder_units']}",
+    )
     machine = get_machine(task)
     if machine is None or machine.sampling != "lengths":
         return

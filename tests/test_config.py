@@ -18,6 +18,8 @@ def test_a_configuration_survives_yaml(name):
     found = {}
     if name == "sequences":
         found = {"vocabulary": '["a"]', "classes": '["x", "y"]'}
+    if name == "rows":
+        found = {"num_features": 3, "classes": '["x", "y"]'}
     changed = config.replace(seed=7, units=5, epochs=3, **found)
     file = read_config(changed.to_yaml(), type(config.task))
     assert file.preset == config.preset

@@ -8,7 +8,10 @@ from keras_lstm.tasks.image_rows import ImageRows
 from keras_lstm.tasks.increment import Increment, Parity
 
 # What a task finds in data of one's own.
-FOUND = {"sequences": {"vocabulary": '["a", "b"]', "classes": '["x", "y"]'}}
+FOUND = {
+    "sequences": {"vocabulary": '["a", "b"]', "classes": '["x", "y"]'},
+    "rows": {"num_steps": 5, "num_features": 3, "classes": '["x", "y"]'},
+}
 
 
 @pytest.mark.parametrize("name", PRESETS)

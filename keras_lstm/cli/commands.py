@@ -32,7 +32,7 @@ from keras_lstm.tasks.transducer import TransducerTask
 # Bytes of a file that takes some seconds to read.
 _LARGE = 2**22
 # Tasks that read files of one's own.
-DATA_TASKS = ("sequences",)
+DATA_TASKS = ("sequences", "rows")
 
 
 def list_tasks_command(arguments: argparse.Namespace) -> int:
@@ -59,7 +59,10 @@ def list_tasks_command(arguments: argparse.Namespace) -> int:
 
 def data_command(arguments: argparse.Namespace) -> int:
     """Run `keras-lstm data`; return the exit code."""
-    name = arguments.task or DATA_TASKS[0]
+    is_text = not (
+        arguments.file.is_dir() or arguments.file.suffix.lower() == ".npz"
+    )
+    name = arguments.task or DATA_TASKS[0 if is_text else 1]
     check_known(name, DATA_TASKS, "task that reads files")
     task = TASKS[name]
     values: dict[str, Any] = {"data": str(arguments.file)}

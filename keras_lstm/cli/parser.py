@@ -215,19 +215,25 @@ def _add_flags(
     parser: argparse.ArgumentParser, groups: dict[str, type[Options]]
 ) -> None:
     """Add a flag for each option of some classes."""
-    added: set[str] = set()
+    added: dict[str, argparse.Action] = {}
     for title, cls in groups.items():
         group = parser.add_argument_group(title)
         for field, kind, _ in declared_options(cls):
+            text = field.metadata["help"].replace("%", "%%")
             if field.name not in added:
-                added.add(field.name)
-                group.add_argument(
+                added[field.name] = group.add_argument(
                     f"--{field.name.replace('_', '-')}",
                     action=_StoreOption,
                     metavar="|".join(field.metadata["choices"] or ())
                     or kind.__name__.upper(),
-                    help=field.metadata["help"].replace("%", "%%"),
+                    help=text,
                 )
+            # Tasks may have options of one name that differ.
+            elif text not in (added[field.name].help or ""):
+                own = title.removesuffix(" options")
+                added[
+                    field.name
+                ].help = f"{added[field.name].help}. For {own}: {text}"
 
 
 def _add_tune(subparsers: Any, argv: list[str]) -> None:

@@ -108,8 +108,8 @@ def _add_evaluate(subparsers: Any) -> None:
     parser.add_argument(
         "--data",
         metavar="FILE",
-        help="file of sequences, all of which to test on (default: the test "
-        "part of the data trained on)",
+        help="file or folder of sequences, all of which to test on (default: "
+        "the test part of the data trained on)",
     )
     parser.add_argument(
         "--dataset",
@@ -137,7 +137,8 @@ def _add_predict(subparsers: Any) -> None:
         metavar="INPUT",
         nargs="+",
         help="number, @PATH for a file with one per line, or - for standard "
-        "input; or a file of images (.npy, IDX, PNG, JPEG)",
+        "input; or a file of images (.npy, IDX, PNG, JPEG) or of "
+        "sequences (.npy, CSV, TSV, JSON Lines)",
     )
     parser.add_argument(
         "--rows", metavar="N", help="predict after the first N rows of an image"

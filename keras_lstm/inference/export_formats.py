@@ -2,7 +2,7 @@
 
 import pathlib
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -51,6 +51,7 @@ def _write_onnx(model: "keras.Model", serving: Any, path: pathlib.Path) -> None:
     converted, _ = tf2onnx.convert.from_function(
         serving, input_signature=serving.input_signature
     )
+    _keep_constants(converted.graph, serving.get_concrete_function())
     for tensor in (*converted.graph.input, *converted.graph.output):
         dimensions = tensor.type.tensor_type.shape.dim
         for dimension, name in zip(dimensions, ("batch", "time"), strict=False):
@@ -58,6 +59,47 @@ def _write_onnx(model: "keras.Model", serving: Any, path: pathlib.Path) -> None:
                 dimension.dim_param = name
     onnx.checker.check_model(converted)
     onnx.save(converted, path)
+
+
+def _keep_constants(graph: Any, traced: Any) -> None:
+    """Store the constants of a graph in it, which tf2onnx makes inputs.
+
+    `Normalization` of Keras has its mean and variance as such constants.
+
+    Args:
+        graph: the converted graph.
+        traced: the concrete function that it was converted from.
+    """
+    import onnx
+
+    count = len(traced.captured_inputs)
+    captured = {
+        placeholder.name: value
+        for placeholder, value in zip(
+            traced.inputs[len(traced.inputs) - count :],
+            traced.captured_inputs,
+            strict=True,
+        )
+    }
+    used = set(_used_names(graph))
+    for tensor in list(graph.input):
+        if tensor.name not in captured:
+            continue
+        graph.input.remove(tensor)
+        if tensor.name in used:
+            values = captured[tensor.name].numpy()
+            graph.initializer.append(
+                onnx.numpy_helper.from_array(values, tensor.name)
+            )
+
+
+def _used_names(graph: Any) -> Iterator[str]:
+    """Yield the names that nodes read, also those of graphs in them."""
+    for node in graph.node:
+        yield from node.input
+        for attribute in node.attribute:
+            for inner in (attribute.g, *attribute.graphs):
+                yield from _used_names(inner)
 
 
 # From inputs to logits.

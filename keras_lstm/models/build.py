@@ -14,10 +14,11 @@ from keras_lstm.tasks.task import Task
 def build_model(task: Task, config: ModelConfig, seed: int = 0) -> keras.Model:
     """Build an uncompiled model for a task.
 
-    Symbols are embedded, and features are read directly. A causal Conv1D layer
-    follows if `config.encoder_units` is set. Then come the LSTM layers, each
-    later one reading the whole output sequence of the one before, and a Dense
-    layer, applied at every time step or to the last output. With
+    Symbols are embedded; features are masked if the task has a `mask_value`,
+    and standardized if it has `statistics`. A causal Conv1D layer follows if
+    `config.encoder_units` is set. Then come the LSTM layers, each later one
+    reading the whole output sequence of the one before, and a Dense layer,
+    applied at every time step or to the last output. With
     `config.bidirectional`, another LSTM beside each reads from the end.
 
     Args:
@@ -55,6 +56,10 @@ def build_model(task: Task, config: ModelConfig, seed: int = 0) -> keras.Model:
     x = inputs
     if task.num_symbols is not None:
         x = make.embedding(task.num_symbols, task.pads)(x)
+    if task.mask_value is not None:
+        x = make.masking(task.mask_value)(x)
+    if task.statistics is not None:
+        x = make.normalization(*task.statistics)(x)
     if config.encoder_units is not None:
         x = make.encoder()(x)
     x = make.dropout("input_dropout")(x) if config.dropout else x
@@ -145,6 +150,21 @@ class _LayerMaker:
             mask_zero=mask_zero,
             dtype=self._config.precision,
             name="embedding",
+        )
+
+    # Raw features may be larger than float16 holds, whatever the precision.
+
+    def masking(self, value: float) -> keras.Layer:
+        return keras.layers.Masking(value, dtype="float32", name="masking")
+
+    def normalization(
+        self, mean: tuple[float, ...], variance: tuple[float, ...]
+    ) -> keras.Layer:
+        return keras.layers.Normalization(
+            mean=list(mean),
+            variance=list(variance),
+            dtype="float32",
+            name="normalization",
         )
 
     def encoder(self) -> keras.Layer:

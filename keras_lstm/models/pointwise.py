@@ -23,6 +23,7 @@ _POINTWISE = (
     keras.layers.Identity,
     keras.layers.LayerNormalization,
     keras.layers.LeakyReLU,
+    keras.layers.Normalization,
     keras.layers.PReLU,
     keras.layers.ReLU,
     keras.layers.Rescaling,

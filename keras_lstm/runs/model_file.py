@@ -32,8 +32,9 @@ _BYTES_PER_PARAMETER = 4
 # They do not affect what a trained model computes.
 _IGNORED = ("build_config", "registered_name", "seed", "shared_object_id")
 _UNSET = (None, False)
-# The operation that compares an Embedding's input with 0, with `mask_zero`.
-_MASK_CLASS = "NotEqual"
+# The operations that compare an Embedding's input with 0, with `mask_zero`,
+# or that of Masking with its value.
+_MASK_CLASSES = ("NotEqual", "Any")
 
 
 class _OtherModelError(Exception):
@@ -250,7 +251,7 @@ def _with_mask_names(description: Any) -> Any:
 def _find_masks(description: Any, names: dict[str, str]) -> None:
     """Add new names for the operations that make masks, also in submodels."""
     for layer in description["layers"]:
-        if layer["class_name"] == _MASK_CLASS:
+        if layer["class_name"] in _MASK_CLASSES:
             names[layer["name"]] = f"mask_{len(names)}"
         elif "layers" in layer["config"]:
             _find_masks(layer["config"], names)

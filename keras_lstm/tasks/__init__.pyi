@@ -1,4 +1,5 @@
 from .datasets import make_dataset as make_dataset
+from .feature_sequences import FeatureSequences as FeatureSequences
 from .image_rows import ImageRows as ImageRows
 from .increment import Add as Add
 from .increment import Decrement as Decrement

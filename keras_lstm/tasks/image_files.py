@@ -19,6 +19,8 @@ from keras_lstm.tasks.notation import (
 
 _NPY = b"\x93NUMPY"
 _IDX = (b"\x00\x00", b"\x1f\x8b")
+# From black to white.
+_SHADES = " .:-=+*#%@"
 
 
 class ImageNotation(Notation):
@@ -46,7 +48,10 @@ class ImageNotation(Notation):
 
 
 def read_images(
-    path: pathlib.Path, shape: tuple[int, ...], white: float
+    path: pathlib.Path,
+    shape: tuple[int, ...],
+    white: float,
+    resizes: bool = False,
 ) -> npt.NDArray[np.float32]:
     """Read a file of images.
 
@@ -57,6 +62,8 @@ def read_images(
             black, as in MNIST.
         shape: rows and columns that the model reads.
         white: value of a white pixel in `.npy` and IDX files of bytes.
+        resizes: whether to resize PNG and JPEG pictures of another size.
+            Defaults to False.
 
     Returns:
         Pixels from 0 (black) to 1 (white), `(num_images, rows, columns)`.
@@ -80,7 +87,7 @@ def read_images(
         values = read_idx(path, 3)
     else:
         # This checks the size before it decodes anything.
-        values, white = _read_picture(path, shape), 255.0
+        values, white = read_picture(path, shape, resizes=resizes), 255.0
     if values.ndim == 2:
         values = values[np.newaxis]
     if values.ndim != 3 or values.shape[1:] != shape or not len(values):
@@ -96,7 +103,31 @@ def read_images(
     return values
 
 
-def _read_picture(path: pathlib.Path, shape: tuple[int, ...]) -> Any:
+def read_picture(
+    path: pathlib.Path,
+    shape: tuple[int, ...] | None,
+    *,
+    argument: str = "input",
+    resizes: bool = False,
+) -> npt.NDArray[np.uint8]:
+    """Read a PNG or JPEG picture, converted to grey.
+
+    Args:
+        path: the file.
+        shape: rows and columns of the picture; None for any.
+        argument: the name of the argument in error messages. Defaults to
+            "input".
+        resizes: whether to resize a picture of another size (bilinear, as
+            Keras does by default). Defaults to False.
+
+    Returns:
+        Bytes from 0 (black) to 255 (white), `(rows, columns)`; transparent
+        pixels are black.
+
+    Raises:
+        InputError: if the file cannot be read, has another format, or the
+            picture another size.
+    """  # noqa: DOC501 - `_wrong_size` returns an `InputError`.
     from PIL import Image, UnidentifiedImageError
 
     try:
@@ -105,22 +136,31 @@ def _read_picture(path: pathlib.Path, shape: tuple[int, ...]) -> Any:
             warnings.simplefilter("ignore")
             with Image.open(path, formats=("PNG", "JPEG")) as picture:
                 size = picture.size[::-1]
-                if size != shape:
-                    raise _wrong_size(path, size, shape)
-                return _grey(picture)
+                if shape in (None, size):
+                    return _grey(picture)
+                if not resizes:
+                    raise _wrong_size(path, size, shape or (), argument)
+                grey = Image.fromarray(_grey(picture))
+                rows, columns = shape or size
+                resized = grey.resize(
+                    (columns, rows), Image.Resampling.BILINEAR
+                )
+                return np.asarray(resized)
     except InputError:
         raise
     except UnidentifiedImageError:
+        formats = "a .npy, IDX, PNG or JPEG file"
         raise InputError(
-            "`input` must be a .npy, IDX, PNG or JPEG file. Received: "
-            f"{path}, in none of these formats"
+            f"`{argument}` must be "
+            f"{formats if argument == 'input' else 'PNG or JPEG pictures'}. "
+            f"Received: {path}, in none of these formats"
         ) from None
     except Image.DecompressionBombError as error:
-        raise InputError(f"`input` {path} is too large: {error}") from None
+        raise InputError(f"`{argument}` {path} is too large: {error}") from None
     # A damaged picture may raise nearly anything in Pillow's decoders.
     except Exception as error:
         raise InputError(
-            f"`input` {path} cannot be read: {described(error)}"
+            f"`{argument}` {path} cannot be read: {described(error)}"
         ) from None
 
 
@@ -138,11 +178,26 @@ def _grey(picture: Any) -> Any:
     return np.asarray(picture.convert("L"))
 
 
+def sketch_image(pixels: npt.NDArray[Any]) -> list[str]:
+    """Return an image as characters, a line for each two rows.
+
+    Args:
+        pixels: from 0 (black) to 1 (white), `(rows, columns)`.
+    """
+    rows = pixels[: len(pixels) // 2 * 2]
+    halved = rows.reshape(-1, 2, rows.shape[1]).mean(1)
+    shades = np.minimum(halved * len(_SHADES), len(_SHADES) - 1)
+    return ["".join(_SHADES[int(s)] for s in row) for row in shades]
+
+
 def _wrong_size(
-    path: pathlib.Path, found: tuple[int, ...], expected: tuple[int, ...]
+    path: pathlib.Path,
+    found: tuple[int, ...],
+    expected: tuple[int, ...],
+    argument: str = "input",
 ) -> InputError:
+    which = ", which the model reads" if argument == "input" else ""
     return InputError(
-        f"`input` must hold images of {expected[0]} x {expected[1]} pixels, "
-        f"which the model reads. Received: {path}, of "
-        f"{' x '.join(map(str, found))}"
+        f"`{argument}` must hold images of {expected[0]} x {expected[1]} "
+        f"pixels{which}. Received: {path}, of {' x '.join(map(str, found))}"
     )

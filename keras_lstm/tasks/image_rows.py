@@ -13,7 +13,7 @@ from keras_lstm.core.errors import InputError
 from keras_lstm.core.options import option
 from keras_lstm.tasks.augmentation import random_affine
 from keras_lstm.tasks.idx import IdxError, read_idx
-from keras_lstm.tasks.image_files import ImageNotation
+from keras_lstm.tasks.image_files import ImageNotation, sketch_image
 from keras_lstm.tasks.notation import Notation
 from keras_lstm.tasks.task import Split, Splits, Task
 
@@ -43,8 +43,6 @@ _DATASETS = {
 }
 _NUM_CLASSES = 10
 _NUM_DIGITS_TEST = 360
-# From black to white.
-_SHADES = " .:-=+*#%@"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,10 +136,7 @@ class ImageRows(Task):
 
     def sketch(self, inputs: npt.NDArray[Any]) -> list[str]:
         """Return the image as characters, a line for each two rows."""
-        rows = inputs[: len(inputs) // 2 * 2]
-        halved = rows.reshape(-1, 2, rows.shape[1]).mean(1)
-        shades = np.minimum(halved * len(_SHADES), len(_SHADES) - 1)
-        return ["".join(_SHADES[int(s)] for s in row) for row in shades]
+        return sketch_image(inputs)
 
     @property
     def white(self) -> float:

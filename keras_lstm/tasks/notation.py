@@ -303,14 +303,16 @@ def array_queries(
     ]
 
 
-def read_npy(path: pathlib.Path) -> Any:
+def read_npy(path: pathlib.Path, kinds: str = "f") -> Any:
     """Read a `.npy` file, without unpickling anything.
 
     Args:
         path: the file.
+        kinds: the kinds of NumPy types that are allowed besides bytes.
+            Defaults to floating-point numbers.
 
     Returns:
-        Bytes or floating-point numbers, mapped from the file: a header that
+        Bytes or numbers, mapped from the file: a header that
         declares too large an array takes no memory.
 
     Raises:
@@ -328,9 +330,10 @@ def read_npy(path: pathlib.Path) -> Any:
         raise InputError(
             f"`input` {path} cannot be read: {described(error)}"
         ) from None
-    if values.dtype != np.uint8 and values.dtype.kind != "f":
+    if values.dtype != np.uint8 and values.dtype.kind not in kinds:
+        what = "floating-point numbers" if kinds == "f" else "other numbers"
         raise InputError(
-            "`input` must hold bytes (uint8) or floating-point numbers. "
+            f"`input` must hold bytes (uint8) or {what}. "
             f"Received: {path}, of {values.dtype}"
         )
     return values

@@ -9,6 +9,7 @@ from types import ModuleType
 
 from keras_lstm.core.errors import InputError, described
 from keras_lstm.core.options import check_known
+from keras_lstm.tasks.feature_sequences import FeatureSequences
 from keras_lstm.tasks.image_rows import ImageRows
 from keras_lstm.tasks.increment import Add, Decrement, Increment, Parity
 from keras_lstm.tasks.installed import import_installed
@@ -26,6 +27,7 @@ TASKS: dict[str, type[Task]] = {
         FiniteStateMachine,
         ImageRows,
         TokenSequences,
+        FeatureSequences,
     )
 }
 

@@ -169,7 +169,8 @@ class Task(Options, abc.ABC):
     def num_symbols(self) -> int | None:
         """Number of different input symbols; None if inputs are features.
 
-        Symbols are embedded; features go to the network unchanged.
+        Symbols are embedded; features go to the network unchanged unless
+        `statistics` says otherwise.
         """
 
     @property
@@ -212,6 +213,26 @@ class Task(Options, abc.ABC):
         Raises:
             InputError: if the data cannot be read.
         """
+
+    # Layers before the network, for features.
+
+    @property
+    def mask_value(self) -> float | None:
+        """Value of every feature of a step after the end of a sequence.
+
+        Such steps are masked. None (the default) if all sequences have the
+        same number of steps.
+        """
+        return None
+
+    @property
+    def statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+        """Means and variances of the features, or one of each for all.
+
+        The model standardizes features by them. None (the default) to read
+        features as they are.
+        """
+        return None
 
     # Facts about `splits` that the options alone determine. `Config` uses
     # them to refuse bad options before any data is read.

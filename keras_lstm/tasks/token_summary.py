@@ -57,7 +57,7 @@ def summarize(found: Survey, max_vocabulary: int) -> list[str]:
         if count:
             lines.append(f"{count:,} {text}")
     lines += ["", f"{'tokens':>11} {'sequences':>10}"]
-    lines += _histogram(found.lengths)
+    lines += histogram(found.lengths)
     shown = " ".join(names.tokens[:_NUM_TOKENS])
     shown += " ..." if names.num_tokens > _NUM_TOKENS else ""
     lines += [
@@ -84,7 +84,7 @@ def _is_per_token(found: Survey) -> bool:
     return found.source.target_kind == PER_TOKEN
 
 
-def _histogram(lengths: npt.NDArray[np.int64]) -> list[str]:
+def histogram(lengths: npt.NDArray[np.int64]) -> list[str]:
     """Return a bar for each of some ranges of lengths."""
     longest = int(lengths.max())
     step = -(-longest // _NUM_RANGES)

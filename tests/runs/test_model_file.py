@@ -9,6 +9,7 @@ import h5py
 import keras
 import numpy as np
 import pytest
+from test_presets import FOUND
 
 from keras_lstm.core.errors import InputError, RunError
 from keras_lstm.models.build import build_model, count_parameters
@@ -66,8 +67,9 @@ def test_a_model_has_the_weights_that_keras_loads(tmp_path, members, kind):
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_parameters_are_counted_without_a_model(name):
-    preset = get_preset(name)
-    for values in ({}, {"encoder_units": 5, "encoder_steps": 3, "units": 7}):
+    preset = get_preset(name).replace(**FOUND.get(name, {}))
+    encoder = {"encoder_units": 5, "encoder_steps": 3}
+    for values in ({}, {"units": 7} | ({} if preset.task.pads else encoder)):
         config = preset.replace(fallback=None, **values)
         model = build_model(config.task, config.model)
         assert count_parameters(config.task, config.model) == (

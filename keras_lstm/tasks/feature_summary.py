@@ -1,0 +1,102 @@
+"""What sequences of features hold, for people to read."""
+
+import shlex
+
+import numpy as np
+
+from keras_lstm.core.console import percent
+from keras_lstm.core.errors import escaped
+from keras_lstm.tasks.feature_survey import FeatureSurvey
+from keras_lstm.tasks.partition import TRAIN
+from keras_lstm.tasks.token_summary import histogram
+
+_NUM_FEATURES = 12
+_NUM_CLASSES = 20
+
+
+def summarize_features(found: FeatureSurvey) -> list[str]:
+    """Return what a source of sequences of features holds.
+
+    Args:
+        found: the survey.
+
+    Returns:
+        Lines: sequences, lengths, features, classes, and the command to train
+        with.
+    """
+    table, source = found.table, found.source
+    lengths = table.lengths
+    lines = [
+        f"{len(table):,} sequences: {found.describe_parts()}",
+        f"inputs:  {source.source}, {table.num_features:,} features",
+    ]
+    lines += describe_defects(found)
+    if table.num_steps:
+        lines.append(f"lengths: {table.num_steps:,} steps each")
+    else:
+        lines += ["", f"{'steps':>11} {'sequences':>10}", *histogram(lengths)]
+    lines += ["", *_feature_lines(found)]
+    counts = np.bincount(table.labels, minlength=len(table.names))
+    lines += ["", f"{len(table.names):,} classes"]
+    lines += [
+        f"{count:>11,} {percent(round(count / len(table), 4)):>8}  {name}"
+        for count, name in list(zip(counts.tolist(), table.names, strict=True))[
+            :_NUM_CLASSES
+        ]
+    ]
+    if len(table.names) > _NUM_CLASSES:
+        lines.append(f"... and {len(table.names) - _NUM_CLASSES:,} more")
+    lines += ["", "To train:", f"  {_command(found)}"]
+    return [escaped(line) for line in lines]
+
+
+def describe_defects(found: FeatureSurvey) -> list[str]:
+    """Return what may be wrong with the data, a line each."""
+    return [
+        f"{count:,} {text}"
+        for count, text in (
+            (found.table.num_bad, "bad rows are skipped"),
+            (found.num_repeated, "sequences repeat an earlier one"),
+            (
+                found.num_leaked,
+                "validation and test sequences are in the training part as "
+                "well",
+            ),
+        )
+        if count
+    ]
+
+
+def _feature_lines(found: FeatureSurvey) -> list[str]:
+    """Return the mean and the deviation of features in the training part."""
+    table, in_one = found.table, found.in_one
+    if not (found.parts == TRAIN).any():
+        return []
+    mean, variance = found.statistics(in_one)
+    names = table.features or tuple(map(str, range(table.num_features)))
+    names = ("all",) if in_one else names
+    width = max(len("feature"), *(len(name) for name in names[:_NUM_FEATURES]))
+    lines = [f"{'feature':<{width}} {'mean':>11} {'deviation':>11}"]
+    lines += [
+        f"{name:<{width}} {center:>11.5g} {spread**0.5:>11.5g}"
+        for name, center, spread in zip(
+            names[:_NUM_FEATURES],
+            mean.tolist(),
+            variance.tolist(),
+            strict=False,
+        )
+    ]
+    if len(names) > _NUM_FEATURES:
+        lines.append(f"... and {len(names) - _NUM_FEATURES:,} more")
+    return lines
+
+
+def _command(found: FeatureSurvey) -> str:
+    """Return the command that is worth trying first."""
+    source = found.source
+    words = ["keras-lstm", "train", "rows", "--data", source.data]
+    for name in ("group", "time", "target", "part"):
+        value = getattr(source, name)
+        if value is not None:
+            words += [f"--{name}", value]
+    return shlex.join(words)
