@@ -4,6 +4,8 @@
 list`.
 """
 
+# Long because each preset states its source and its measured result.
+
 import inspect
 from collections.abc import Callable
 

@@ -127,7 +127,8 @@ def suspicious_csv(
             steps = np.arange(targets.shape[1])
             is_step = steps < split.lengths[indices][:, np.newaxis]
             targets = np.where(is_step, targets, -1)
-        result = Evaluation.of(targets, model.predict_on_batch(inputs))
+        logits = np.asarray(model(inputs, training=False))
+        result = Evaluation.of(targets, logits)
         for row, index in enumerate(indices):
             described = (
                 _named(classes[row], np.int64(row), result, names)
