@@ -4,6 +4,7 @@
 list`.
 """
 
+# Long because each preset says where it is from and what it reaches.
 import inspect
 from collections.abc import Callable
 
