@@ -181,9 +181,8 @@ class TrainingConfig(Options):
     )
     suspicious: bool = option(
         False,
-        "after each epoch measure the margin of each training example, and "
-        "list those with the lowest means in suspicious.csv: mislabelled ones "
-        "above all",
+        "measure the margins of training examples after each epoch, and list "
+        "the lowest means, of mislabelled ones above all, in suspicious.csv",
     )
     balance: bool = option(
         False,

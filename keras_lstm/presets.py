@@ -193,10 +193,11 @@ def machine() -> Config:
 
     Source: this project.
     Command: keras-lstm train machine.dot
-    Result: proved for all 17 machines of the library, 13 of them by examples
+    Result: proved for all 17 machines of the library for each of the seeds
+        0-4, 12 of them always by examples
         (`python scripts/benchmarks/machines.py --seeds 0-4`).
     Time: 14 to 15 s on 2 cores from the shell for machines of a few states, 20
-        to 60 s on a busy machine.
+        to 75 s on a busy machine.
     """
     return Config(
         preset="machine",
@@ -227,8 +228,12 @@ def sequences() -> Config:
     Returns:
         The configuration.
 
-    Source: this project; docs/own-data.md has results.
-    Command: keras-lstm train sequences --data FILE.csv
+    Source: this project; docs/own-data.md has results for three files.
+    Command: keras-lstm train sequences --data syllables.csv
+    Result: 95.82% of 11,735 test words have the right number of syllables for
+        seed 0; logistic regression on their letters: 70.50%
+        (`python scripts/benchmarks/own_data.py FOLDER` writes the file).
+    Time: 10 minutes on 2 cores that did other work at the same time.
     """
     return Config(
         preset="sequences",
@@ -244,6 +249,7 @@ def sequences() -> Config:
             batch_size=64,
             epochs=12,
             keep_best=True,
+            monitor="val_sequence_accuracy",
             learning_rate=0.003,
             schedule="cosine",
             warmup_fraction=0.05,

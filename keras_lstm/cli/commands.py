@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import pathlib
 import sys
 import time
 from collections.abc import Callable
@@ -28,6 +29,8 @@ from keras_lstm.tasks.make import make_task
 from keras_lstm.tasks.registry import TASKS
 from keras_lstm.tasks.transducer import TransducerTask
 
+# Bytes of a file that takes some seconds to read.
+_LARGE = 2**22
 # Tasks that read files of one's own.
 DATA_TASKS = ("sequences", "rows")
 
@@ -63,6 +66,7 @@ def data_command(arguments: argparse.Namespace) -> int:
     check_known(name, DATA_TASKS, "task that reads files")
     task = TASKS[name]
     values: dict[str, Any] = {"data": str(arguments.file)}
+    _say_if_large(values["data"])
     for option, text in arguments.options.items():
         names = [field.name for field, _, _ in declared_options(task)]
         check_known(option, names, f"option of {name}")
@@ -71,8 +75,22 @@ def data_command(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _say_if_large(data: str | None) -> None:
+    """Say that a file is read, if that takes seconds."""
+    path = pathlib.Path(data or "")
+    try:
+        size = path.stat().st_size if data and path.is_file() else 0
+    # Refused when it is read.
+    except (OSError, ValueError):
+        return
+    if size > _LARGE:
+        print_status(f"reading {escaped(str(path))} ({size >> 20:,} MiB)")
+
+
 def train_command(arguments: argparse.Namespace) -> int:
     """Run `keras-lstm train`; return the exit code."""
+    if not arguments.quiet:
+        _say_if_large(arguments.options.get("data"))
     config = resolve_config(arguments)
     if arguments.print_config:
         print(config.to_yaml(), end="")

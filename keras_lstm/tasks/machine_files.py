@@ -5,26 +5,23 @@ import itertools
 import pathlib
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from keras_lstm.core.errors import InputError, escaped, shown
 from keras_lstm.core.files import decode_small, open_regular
 from keras_lstm.tasks.machine_arrows import ACCEPT, REJECT, Arrow, MachineError
 from keras_lstm.tasks.machine_library import MACHINES
+from keras_lstm.tasks.machine_regex import PREFIX, machine_of_regex
 from keras_lstm.tasks.machine_table import (
-    MAX_SYMBOLS,
     MachineTable,
     make_table,
     parse_table,
 )
 
-_MAX_FILE = 1_000_000
+# Parsing takes seconds for each MB.
+_MAX_FILE = 400_000
 _DOT, _YAML = (".dot", ".gv"), (".yaml", ".yml")
-_REGEX = "regex:"
 # Shapes of states that do not accept.
 _PLAIN = ("circle", "ellipse", "oval", "box", "rect", "rectangle", "none")
-# Symbol for all characters that a regular expression does not name.
-_OTHER = "other"
 # LearnLib and AALpy point at the start state from this node.
 _START = re.compile(r"__start\d*")
 # The DOT language, https://graphviz.org/doc/info/lang.html, without HTML and
@@ -58,7 +55,7 @@ def is_machine(name: str) -> bool:
     """
     suffix = pathlib.PurePath(name).suffix.lower()
     return (
-        name.startswith(_REGEX) or suffix in (*_DOT, *_YAML) or name in MACHINES
+        name.startswith(PREFIX) or suffix in (*_DOT, *_YAML) or name in MACHINES
     )
 
 
@@ -75,7 +72,7 @@ def read_machine(name: str, undefined: str = "refuse") -> MachineTable:
     Raises:
         InputError: if there is no such file, or it holds no machine.
     """
-    if name.startswith(_REGEX) or name in MACHINES:
+    if name.startswith(PREFIX) or name in MACHINES:
         if undefined != "refuse":
             raise InputError(
                 "`undefined` is for files, whose arrows may be missing. "
@@ -83,7 +80,7 @@ def read_machine(name: str, undefined: str = "refuse") -> MachineTable:
             )
         if name in MACHINES:
             return MACHINES[name]()
-        return machine_of_regex(name.removeprefix(_REGEX))
+        return machine_of_regex(name.removeprefix(PREFIX))
     path = pathlib.Path(name)
     try:
         with open_regular(path) as file:
@@ -121,7 +118,7 @@ def machine_of_dot(
     """
     nodes, edges = _parse_dot(text)
     starts = [edge for edge in edges if _START.fullmatch(edge.start)]
-    arrows = [edge for edge in edges if edge not in starts]
+    arrows = [edge for edge in edges if not _START.fullmatch(edge.start)]
     if len({edge.end for edge in starts}) != 1:
         raise MachineError(
             "one edge from `__start0` to the start state",
@@ -165,7 +162,7 @@ def _outputs_of_nodes(
 ) -> dict[str, str]:
     """Return the output of each state of a Moore machine or an acceptor."""
     found: dict[str, str] = {}
-    moore: list[str] = []
+    moore: set[str] = set()
     shapes = (*_PLAIN, "doublecircle", "record", "mrecord", "")
     for state in states:
         node = nodes.get(state, {})
@@ -189,7 +186,7 @@ def _outputs_of_nodes(
                 "states whose label is `name | output`, or that accept",
                 f"{node['place']}: `{state}` of label `{label}`",
             )
-        moore.append(state)
+        moore.add(state)
         found[state] = parts[1]
     if moore and len(moore) < len(found):
         odd = next(state for state in found if state not in moore)
@@ -270,73 +267,3 @@ def _unquoted(token: str) -> str:
     if token.startswith('"'):
         return re.sub(r'\\(["\\])', r"\1", token[1:-1])
     return str(token)
-
-
-def machine_of_regex(expression: str) -> MachineTable:
-    """Make an acceptor of a regular expression.
-
-    Args:
-        expression: the expression, of whole sequences, without anchors.
-
-    Returns:
-        The machine that says after each character whether all that was read
-        matches. Its symbols are the characters that the expression names, and
-        `other` for all others, if they may match.
-
-    Raises:
-        MachineError: if the text is no regular expression, or names fewer
-            than two characters or too many.
-    """
-    import greenery
-
-    # Outside of classes, and not escaped.
-    plain = re.sub(r"\\.|\[\^?(\\.|[^\]\\])*\]", "", expression)
-    if "^" in plain or "$" in plain:
-        raise MachineError(
-            "a regular expression without anchors: all that was read is "
-            "matched",
-            f"{_REGEX}{shown(expression)}",
-        )
-    try:
-        machine = greenery.parse(expression).to_fsm().reduce()
-    # greenery raises several kinds, also of its parser.
-    except Exception as error:
-        raise MachineError(
-            "a regular expression that greenery reads",
-            f"{_REGEX}{shown(expression)} ({shown(str(error))})",
-        ) from None
-    rest = next(each for each in machine.alphabet if each.negated)
-    named = [
-        (character, characters)
-        for characters in machine.alphabet - {rest}
-        if any(row[characters] != row[rest] for row in machine.map.values())
-        for character in _characters(characters)
-    ]
-    if any(machine.islive(row[rest]) for row in machine.map.values()):
-        named.append((_OTHER, rest))
-    answers = [REJECT, ACCEPT]
-    return make_table(
-        [
-            Arrow(
-                *(f"{start}", symbol, f"{row[characters]}"),
-                *(answers[row[characters] in machine.finals], "the expression"),
-            )
-            for start, row in sorted(machine.map.items())
-            for symbol, characters in sorted(named, key=_by_name)
-        ],
-        f"{machine.initial}",
-        name=f"{_REGEX}{expression}",
-    )
-
-
-def _characters(characters: Any) -> list[str]:
-    if characters.num_chars() > MAX_SYMBOLS:
-        raise MachineError(
-            f"at most {MAX_SYMBOLS:,} characters",
-            f"{characters.num_chars():,} that are alike",
-        )
-    return list(characters.get_chars())
-
-
-def _by_name(named: tuple[str, Any]) -> tuple[bool, str]:
-    return named[0] == _OTHER, named[0]

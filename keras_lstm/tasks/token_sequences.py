@@ -190,9 +190,14 @@ class TokenSequences(Task):
         return survey(TokenSource(**{x.name: values[x.name] for x in fields}))
 
     def recommended(self) -> dict[str, Any]:
-        """Return the head for the kind of targets."""
+        """Return the head for the kind of targets; watch what there is."""
         is_label = self.target_kind in (None, LABEL)
-        return {"head": "last_state" if is_label else "per_step"}
+        values: dict[str, Any] = {
+            "head": "last_state" if is_label else "per_step"
+        }
+        if not self.has_validation:
+            values |= {"keep_best": False, "monitor": None}
+        return values
 
     @property
     def token_kind(self) -> str | None:

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from keras_lstm.callbacks.raise_on_non_finite import NonFiniteError
@@ -46,6 +45,7 @@ from keras_lstm.tasks.make import make_splits
 from keras_lstm.tasks.registry import task_name
 from keras_lstm.tasks.task import Splits
 from keras_lstm.training.compile import compiled_model, count_steps_per_epoch
+from keras_lstm.training.distinct import count_distinct
 from keras_lstm.training.proving import settle_proof
 from keras_lstm.training.run_callbacks import (
     ProgressOptions,
@@ -68,8 +68,6 @@ _GONE = (
     tf.errors.DeadlineExceededError,
     tf.errors.UnavailableError,
 )
-# Beyond this, counting the distinct inputs takes too long.
-_MAX_COUNTED_EXAMPLES = 2**22
 
 
 def train(
@@ -120,17 +118,15 @@ def train(
     cluster = read_cluster(config.training.strategy)
     is_chief = cluster is None or cluster.is_chief
     quiet = quiet or not is_chief
-    progress = ProgressOptions(log_every_steps, profile_steps, quiet)
     with _failures_in_one_line(), _open(shared, resume, is_chief) as folder:
         strategy = _get_strategy(shared, config, resume)
         splits = _get_splits(config)
         fitted = _model_to_fit(config, splits, model)
         _start_from(init_from, shared, fitted)
         with _handle_preemption(shared, config, callbacks) as preemption:
-            parts = make_callbacks(
-                *(config, splits, folder, shared.checkpoints, callbacks),
-                *(preemption, progress),
-            )
+            progress = ProgressOptions(log_every_steps, profile_steps, quiet)
+            given = (shared.checkpoints, callbacks, preemption, progress)
+            parts = make_callbacks(config, splits, folder, *given)
             dataset = _make_dataset(config, splits, parts, strategy)
             built = time.perf_counter()
             _fit(fitted, dataset, config, splits, parts)
@@ -149,12 +145,8 @@ def train(
             *(config, splits, parts, folder, result),
             *(fitted.history.history, final, proof, taught_by, seconds),
         )
-        texts = {}
-        if parts.margins is not None:
-            texts[folder.suspicious] = suspicious_csv(
-                config.task, splits.train, result, parts.margins.means()
-            )
-        found = write_results(folder, found, config.task, texts)
+        others = _suspicious(config, splits, parts, folder, result)
+        found = write_results(folder, found, config.task, others)
         show_results(parts.board, config, found)
         return found
 
@@ -367,6 +359,21 @@ def _check(
         )
 
 
+def _suspicious(
+    config: Config,
+    splits: Splits,
+    parts: RunCallbacks,
+    folder: RunFolder,
+    model: keras.Model,
+) -> dict[pathlib.Path, str]:
+    """Return the text of `suspicious.csv`, by its path, if it is wanted."""
+    if parts.margins is None:
+        return {}
+    means = parts.margins.means()
+    text = suspicious_csv(config.task, splits.train, model, means)
+    return {folder.suspicious: text}
+
+
 def _make_result(
     config: Config,
     splits: Splits,
@@ -390,7 +397,7 @@ def _make_result(
         seed=config.seed,
         training_examples=steps * training.batch_size,
         distinct_training_examples=(
-            _count_distinct(config, splits, steps)
+            count_distinct(config, splits, steps)
             if feedback is None
             else feedback.num_distinct()
         ),
@@ -411,30 +418,3 @@ def _make_result(
         **({} if proof is None else proof_report(proof)),
     )
     return TrainResult(folder.path, model, history, final, proof, report)
-
-
-def _count_distinct(config: Config, splits: Splits, steps: int) -> int | None:
-    """Return the number of different training inputs; None if too many."""
-    num_examples = steps * config.training.batch_size
-    if splits.train.num_examples is not None:
-        return min(num_examples, splits.train.num_examples)
-    length = config.task.input_shape[0]
-    if length is None or num_examples * length > _MAX_COUNTED_EXAMPLES * 20:
-        return None
-    dataset = make_dataset(
-        splits.train, config.training.batch_size, training=True
-    ).take(steps)
-    small = np.min_scalar_type(config.task.num_symbols or 0)
-    rows = np.concatenate(
-        [
-            # What is no symbol marks the end of a shorter sequence.
-            np.pad(
-                inputs.astype(small),
-                ((0, 0), (0, length - inputs.shape[1])),
-                constant_values=config.task.num_symbols or 0,
-            )
-            for inputs, _ in dataset.as_numpy_iterator()
-        ]
-    )
-    whole = np.dtype((np.void, rows.shape[1] * rows.itemsize))
-    return len(np.unique(rows.view(whole)))

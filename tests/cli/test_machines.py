@@ -24,9 +24,10 @@ def test_a_machine_takes_the_place_of_a_task(tmp_path, capsys):
     assert said == ""
     config, said = printed(capsys, "regex:(ab)*c?")
     assert "start: '0'" in config["task"]["machine"]
-    assert said == (
-        "regex:(ab)*c?: merged states that no sequence tells apart: `2`, `3`\n"
-    )
+    assert said == ""
+    path.write_text(LOCK + "  open: {coin: open / stays, push: open / stays}\n")
+    _, said = printed(capsys, str(path))
+    assert said == ("lock: dropped what the start does not reach: `open`\n")
 
 
 def test_the_sizes_follow_from_the_machine_unless_they_are_given(capsys):

@@ -9,7 +9,7 @@ from keras_lstm.tasks.datasets import make_dataset
 from keras_lstm.tasks.increment import Increment, Parity
 from keras_lstm.tasks.machine import FiniteStateMachine
 from keras_lstm.tasks.make import make_splits
-from keras_lstm.training.train import _count_distinct
+from keras_lstm.training.distinct import count_distinct
 
 
 def lengths_task(**options):
@@ -76,4 +76,4 @@ def test_distinct_sequences_of_all_lengths_are_counted():
     )
     splits = make_splits(config.task, config.seed)
     # 2 of one symbol, 4 of two and 8 of three: 40 batches of 128 have all.
-    assert _count_distinct(config, splits, 40) == 14
+    assert count_distinct(config, splits, 40) == 14

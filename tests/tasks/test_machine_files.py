@@ -1,17 +1,19 @@
+import itertools
 import re
 
 import fuzzing
 import pytest
+from hypothesis import strategies as st
 from machines import answers
 
 from keras_lstm.core.errors import InputError
 from keras_lstm.tasks.machine_files import (
     is_machine,
     machine_of_dot,
-    machine_of_regex,
     read_machine,
 )
 from keras_lstm.tasks.machine_library import MACHINES
+from keras_lstm.tasks.machine_regex import machine_of_regex
 
 # As LearnLib writes Mealy machines.
 MEALY = """digraph g {
@@ -132,6 +134,7 @@ def test_an_unknown_shape_is_refused_with_its_line():
         r"[0-9]+(x|y)",
         "(a|b)*abb",
         "a{2,3}b|[^ab]",
+        "((a|b?){2,}c)?[^a]{0,2}x?|()",
         "é*f",
     ],
 )
@@ -163,6 +166,11 @@ def test_a_regular_expression_answers_after_each_symbol(expression):
         ("a$|b", "without anchors"),
         ("", "at least two symbols"),
         ("a*", "two different outputs|two symbols"),
+        ("[ab]*a[ab]{99}", "at most 10,000 arrows"),
+        ("((a{999}|b){999}){999}", "1,000 characters, repetitions written out"),
+        ("(a{0}){99999999}b", "1,000 characters, repetitions written out"),
+        ("a|" * 2000 + "b", "at most 2,000 characters"),
+        ("[^!-߿]", "at most 1,024 characters"),
     ],
 )
 def test_other_expressions_are_refused(expression, message):
@@ -247,8 +255,59 @@ def test_damaged_files(cases):
         machine_of_dot(data.decode("utf-8", "replace"))
 
     parts = [b"->", b"[", b"]", b"{", b"}", b'"', b"subgraph", b"/", b"label="]
+    parts += [b"node [", b"__start0 -> s1;", b"s0", b"record", b"peripheries=2"]
+    parts += [
+        b"strict",
+        b"--",
+        b"\\n",
+        b"|",
+        b" / ",
+        b"/*",
+        b"//",
+        b"#",
+        b"<a>",
+    ]
+    valid = [text.encode() for text in (MEALY, ACCEPTOR, MOORE)]
+    fuzzing.survives(read, fuzzing.damaged(valid, parts), cases)
+
+
+@fuzzing.TIERS
+def test_damaged_expressions(cases):
+    parts = [b"[^", b"]", b"(", b")*", b"{,3}", b"{2,}", b"{99}", b"|", b"."]
     fuzzing.survives(
-        read,
-        fuzzing.damaged([MEALY.encode(), ACCEPTOR.encode()], parts),
+        lambda data: machine_of_regex(data.decode("utf-8", "replace")),
+        fuzzing.damaged([b"(a|b)*abb", b"[^ab]{2,3}c?", rb"\d+(x|y)"], parts),
         cases,
     )
+
+
+def longer(shorter):
+    """Return expressions made of shorter ones."""
+    times = st.sampled_from(["*", "+", "?", "{2}", "{0,2}", "{2,}", "{0}"])
+    return st.one_of(
+        st.tuples(shorter, shorter).map("".join),
+        st.tuples(shorter, shorter).map(lambda two: f"({two[0]}|{two[1]})"),
+        st.tuples(shorter, times).map(lambda one: f"({one[0]}){one[1]}"),
+    )
+
+
+@fuzzing.TIERS
+def test_expressions_mean_what_they_mean_to_python(cases):
+    words = [
+        "".join(word)
+        for length in range(1, 5)
+        for word in itertools.product("abx", repeat=length)
+    ]
+
+    def read(expression):
+        table = machine_of_regex(expression)
+        for word in words:
+            named = ["other" if x not in table.symbols else x for x in word]
+            right = re.fullmatch(expression, word) is not None
+            if set(named) <= set(table.symbols):
+                assert (answers(table, named)[-1] == "accept") == right
+            else:
+                assert not right
+
+    parts = st.sampled_from(["a", "b", "[ab]", "[^a]", ".", "()"])
+    fuzzing.survives(read, st.recursive(parts, longer, max_leaves=6), cases)
