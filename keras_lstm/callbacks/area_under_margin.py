@@ -14,9 +14,9 @@ class AreaUnderMargin(keras.callbacks.Callback):
     """Measure at the end of each epoch how well each example is learned.
 
     The margin of an example is the logit of its label minus the largest other
-    logit; its mean over the epochs is low for examples that a model learns
-    late, or by heart: mislabelled ones above all (Pleiss et al., 2020,
-    arXiv:2001.10528).
+    logit, the lowest one for several outputs. Its mean over the epochs is low
+    for examples that a model learns late, or by heart: mislabelled ones above
+    all (Pleiss et al., 2020, arXiv:2001.10528).
 
     Args:
         dataset: the training examples, batches of inputs and class numbers in
@@ -65,11 +65,9 @@ class AreaUnderMargin(keras.callbacks.Callback):
             mask = getattr(logits, "_keras_mask", None)
             if len(margins.shape) == 1:
                 return margins
-            weights = tf.ones_like(margins) if mask is None else mask
-            weights = tf.cast(weights, margins.dtype)
-            axes = list(range(1, len(margins.shape)))
-            total = tf.reduce_sum(weights * margins, axes)
-            return total / tf.reduce_sum(weights, axes)
+            if mask is not None:
+                margins = tf.where(mask, margins, np.inf)
+            return tf.reduce_min(margins, list(range(1, len(margins.shape))))
 
         self._measure = tf.function(
             measure, reduce_retracing=True, autograph=False
@@ -88,7 +86,8 @@ class AreaUnderMargin(keras.callbacks.Callback):
         margins = np.concatenate(
             [self._measure(*batch).numpy() for batch in self._dataset]
         )
-        self._sums = margins + (self._sums if self.num_epochs else 0.0)
+        before = self._sums if self.num_epochs else 0.0
+        self._sums = margins.astype(np.float64) + before
         self.num_epochs += 1
 
     def means(self) -> npt.NDArray[np.float64]:

@@ -3,6 +3,7 @@
 import argparse
 import json
 import pathlib
+import shlex
 import sys
 import time
 from collections.abc import Callable
@@ -71,7 +72,15 @@ def data_command(arguments: argparse.Namespace) -> int:
         names = [field.name for field, _, _ in declared_options(task)]
         check_known(option, names, f"option of {name}")
         values[option] = task.parse(option, text)
-    print("\n".join(make_task(task, values).summary()))
+    made = make_task(task, values)
+    print("\n".join(made.summary()))
+    # What was given holds for the training as well.
+    options = made.suggested() | arguments.options
+    words = ["keras-lstm", "train", name, "--data", values["data"]]
+    for option, text in options.items():
+        flag = f"--{option.replace('_', '-')}"
+        words += [f"{flag}={text}"] if text.startswith("-") else [flag, text]
+    print(f"\nTo train:\n  {escaped(shlex.join(words))}")
     return 0
 
 

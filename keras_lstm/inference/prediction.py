@@ -90,7 +90,7 @@ def read_lines(inputs: Sequence[str]) -> Iterator[list[Line]]:
     plain: list[Line] = []
     for argument in inputs:
         if argument != "-" and not argument.startswith("@"):
-            plain.append(Line(argument.strip()))
+            plain.append(Line(argument))
             continue
         yield plain
         plain = []
@@ -102,7 +102,7 @@ def read_lines(inputs: Sequence[str]) -> Iterator[list[Line]]:
                     lines = [
                         Line(text, name, each, is_cut=is_cut)
                         for each, (text, is_cut) in enumerate(texts, number + 1)
-                        if text or is_cut
+                        if text.strip() or is_cut
                     ]
                     number += len(texts)
                     empty = empty and not lines
@@ -146,9 +146,9 @@ def _available_lines(file: Any) -> Iterator[list[tuple[str, bool]]]:
 
 
 def _text(line: bytes) -> tuple[str, bool]:
-    # Invalid UTF-8 is escaped: the message that refuses the line shows it.
-    text = line[:_MAX_LINE].decode("utf-8", "backslashreplace").strip()
-    return text, len(line) > _MAX_LINE
+    # Bytes that are no UTF-8 become surrogates, which no notation accepts.
+    text = line[:_MAX_LINE].decode("utf-8", "surrogateescape")
+    return text.removesuffix("\r"), len(line) > _MAX_LINE
 
 
 @contextlib.contextmanager
@@ -261,7 +261,9 @@ def _read_line(line: Line, notation: Notation) -> Sequence[Query]:
             f"`input` must be a line of at most {_MAX_LINE:,} bytes. Received: "
             f"{shown(line.text)}"
         )
-    return notation.read(line.text)
+    return notation.read(
+        line.text if notation.keeps_blanks else line.text.strip()
+    )
 
 
 def check_rows(rows: int | None, task: Task) -> None:

@@ -37,6 +37,8 @@ def with_text_input(model: keras.Model, task: Task) -> keras.Model:
             standardize=standardize,
             split=split,
             vocabulary=vocabulary,
+            # Shorter texts are padded, and padding is masked.
+            output_sequence_length=task.max_tokens,
             name="tokens",
         )
     else:

@@ -18,6 +18,7 @@ from keras_lstm.tasks.feature_options import (
 from keras_lstm.tasks.feature_series import SeriesColumns
 from keras_lstm.tasks.feature_summary import (
     describe_defects,
+    suggest,
     summarize_features,
 )
 from keras_lstm.tasks.feature_survey import (
@@ -421,6 +422,10 @@ class FeatureSequences(Task):
             f"{table.num_features} features{names}, {self.num_classes} classes",
             *describe_defects(found),
         ]
+
+    def suggested(self) -> dict[str, str]:
+        """Return the columns of a table."""
+        return suggest(self.survey())
 
     def summary(self) -> list[str]:
         """Return what the data holds."""

@@ -1,7 +1,5 @@
 """What sequences of features hold, for people to read."""
 
-import shlex
-
 import numpy as np
 
 from keras_lstm.core.console import percent
@@ -21,7 +19,7 @@ def summarize_features(found: FeatureSurvey) -> list[str]:
         found: the survey.
 
     Returns:
-        Lines: sequences, lengths, features, classes, and the command to train
+        Lines: sequences, lengths, features and classes
         with.
     """
     table, source = found.table, found.source
@@ -46,7 +44,6 @@ def summarize_features(found: FeatureSurvey) -> list[str]:
     ]
     if len(table.names) > _NUM_CLASSES:
         lines.append(f"... and {len(table.names) - _NUM_CLASSES:,} more")
-    lines += ["", "To train:", f"  {_command(found)}"]
     return [escaped(line) for line in lines]
 
 
@@ -91,12 +88,16 @@ def _feature_lines(found: FeatureSurvey) -> list[str]:
     return lines
 
 
-def _command(found: FeatureSurvey) -> str:
-    """Return the command that is worth trying first."""
+def suggest(found: FeatureSurvey) -> dict[str, str]:
+    """Return options that are worth trying first.
+
+    Args:
+        found: the survey.
+
+    Returns:
+        The options by name, as flags have them.
+    """
     source = found.source
-    words = ["keras-lstm", "train", "rows", "--data", source.data]
-    for name in ("group", "time", "target", "part"):
-        value = getattr(source, name)
-        if value is not None:
-            words += [f"--{name}", value]
-    return shlex.join(words)
+    names = ("group", "time", "target", "part")
+    given = {name: getattr(source, name) for name in names}
+    return {name: value for name, value in given.items() if value is not None}

@@ -63,9 +63,12 @@ class Notation(abc.ABC):
         reads_lines: true if an input is a line of text, which may also come
             from standard input or from a file with an input per line; false
             if an input is the path of a file.
+        keeps_blanks: whether blanks at the start and the end of a line are
+            part of the input.
     """
 
     reads_lines: ClassVar[bool] = True
+    keeps_blanks: ClassVar[bool] = False
 
     @abc.abstractmethod
     def read(self, text: str) -> list[Query]:

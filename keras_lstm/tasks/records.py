@@ -168,7 +168,13 @@ class RecordFile:
         counts = {each: first.count(each) for each in _DELIMITERS}
         delimiter = max(counts, key=lambda each: counts[each])
         lines.push_back(first.removeprefix("\ufeff"))
-        reader = csv.reader(lines, delimiter=delimiter, strict=True)
+        # Fields of tab-separated files have no quotes around them.
+        if delimiter == "\t":
+            reader = csv.reader(
+                lines, delimiter="\t", strict=True, quoting=csv.QUOTE_NONE
+            )
+        else:
+            reader = csv.reader(lines, delimiter=delimiter, strict=True)
         try:
             header = next(reader)
         except csv.Error as error:

@@ -297,6 +297,10 @@ class Task(Options, abc.ABC):
         """Return what to know of the data before training, a line each."""
         return []
 
+    def suggested(self) -> dict[str, str]:
+        """Return options to train with first, for `keras-lstm data`."""
+        return {}
+
     def summary(self) -> list[str]:
         """Return what the data holds, for `keras-lstm data`, as lines."""
         raise InputError(
@@ -318,6 +322,11 @@ class Task(Options, abc.ABC):
     def known_tokens(self) -> Vocabulary:
         """The tokens that have numbers of their own; by default none."""
         return Vocabulary(())
+
+    @property
+    def max_tokens(self) -> int | None:
+        """Number of tokens after which a text is cut; None for no such."""
+        return None
 
     @property
     def class_names(self) -> tuple[str, ...] | None:

@@ -1,12 +1,13 @@
 """Notation of token sequences: texts as people write them."""
 
+import json
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from keras_lstm.core.console import percent
-from keras_lstm.core.errors import escaped
+from keras_lstm.core.errors import InputError, escaped
 from keras_lstm.tasks.notation import Described, Notation, Query, refused
 from keras_lstm.tasks.tokens import UNKNOWN, Vocabulary, split_tokens
 
@@ -16,23 +17,36 @@ class TokenNotation(Notation):
 
     Args:
         vocabulary: the known tokens.
-        tokens: what a token is; for "list" texts are split at blanks.
+        tokens: what a token is; for "list", a text is a JSON list, or else
+            split at blanks.
         class_names: names of the classes.
+        max_length: number of tokens after which a text is cut; None for no
+            such number.
     """
+
+    keeps_blanks = True
 
     def __init__(
         self,
         vocabulary: Vocabulary,
         tokens: str,
         class_names: tuple[str, ...],
+        max_length: int | None = None,
     ) -> None:
         self._vocabulary = vocabulary
-        self._tokens = "spaces" if tokens == "list" else tokens
+        self._tokens = tokens
         self._class_names = class_names
+        self._max_length = max_length
 
     def read(self, text: str) -> list[Query]:
         """Read one text."""
-        tokens = split_tokens(text, self._tokens)
+        value, kind = text, self._tokens
+        if kind == "list":
+            value, kind = _parsed(text)
+        try:
+            tokens = split_tokens(value, kind)[: self._max_length]
+        except InputError as error:
+            raise refused(f"as those trained on ({error})", text) from None
         if not tokens:
             raise refused("a text with a token", text)
         return [Query(text, self._vocabulary.encode(tokens), len(tokens))]
@@ -68,3 +82,13 @@ class TokenNotation(Notation):
         if num_unknown:
             output += f"  ({num_unknown} of {query.num_steps} tokens unknown)"
         return Described(f"{escaped(query.text)} → {escaped(output)}", fields)
+
+
+def _parsed(text: str) -> tuple[Any, str]:
+    """Return the JSON list in a text, or else the text, and how to split it."""
+    if text.lstrip().startswith("["):
+        try:
+            return json.loads(text), "list"
+        except (ValueError, RecursionError):
+            pass
+    return text, "spaces"

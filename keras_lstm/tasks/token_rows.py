@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 
 from keras_lstm.core.errors import InputError, shown
 from keras_lstm.core.options import check_known
+from keras_lstm.tasks.partition import part_named
 from keras_lstm.tasks.records import OnBadRow, Record, RecordFile, refuse_row
-from keras_lstm.tasks.tokens import split_tokens
+from keras_lstm.tasks.tokens import check_text, split_tokens
 
 LABEL, PER_TOKEN = "label", "per_token"
 TARGET_KINDS = (LABEL, PER_TOKEN)
@@ -129,16 +130,20 @@ def _read_example(
             )
         values.append(value)
     for name in (source.part, source.group):
-        if name is not None and name not in record.values:
+        if name is not None and record.values.get(name) in (None, ""):
+            if file.argument != "data":
+                continue
             raise file.error(
                 record.line, f"column {shown(name)} must have a value", "none"
             )
     try:
+        if source.part is not None and file.argument == "data":
+            part_named(record.values[source.part])
         tokens = split_tokens(values[0], source.tokens or "")
         target = _target(values[1], source)
     except InputError as error:
         raise InputError(
-            f"`data` {file.path}, line {record.line}: {error}"
+            f"`{file.argument}` {file.path}, line {record.line}: {error}"
         ) from None
     if not tokens:
         raise file.error(
@@ -190,6 +195,7 @@ def label_text(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str) and value.strip():
+        check_text(value)
         return value.strip()
     if isinstance(value, int):
         return str(value)

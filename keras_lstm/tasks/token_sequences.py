@@ -11,12 +11,12 @@ from keras_lstm.core.console import percent
 from keras_lstm.core.errors import InputError, shown
 from keras_lstm.core.options import option
 from keras_lstm.tasks.notation import Notation
-from keras_lstm.tasks.partition import PARTS
+from keras_lstm.tasks.partition import PARTS, TEST, VALIDATION
 from keras_lstm.tasks.stored import SequenceStore
 from keras_lstm.tasks.task import Split, Splits, Task
 from keras_lstm.tasks.token_notation import TokenNotation
 from keras_lstm.tasks.token_rows import LABEL, TARGET_KINDS, TokenSource
-from keras_lstm.tasks.token_summary import summarize
+from keras_lstm.tasks.token_summary import suggest, summarize
 from keras_lstm.tasks.token_survey import (
     Survey,
     check_class,
@@ -192,17 +192,25 @@ class TokenSequences(Task):
     def recommended(self) -> dict[str, Any]:
         """Return the head for the kind of targets; watch what there is."""
         is_label = self.target_kind in (None, LABEL)
-        values: dict[str, Any] = {
-            "head": "last_state" if is_label else "per_step"
-        }
-        if not self.has_validation:
+        head = "last_state" if is_label else "per_step"
+        values: dict[str, Any] = {"head": head}
+        if not (self.has_validation and self._has_rows(VALIDATION)):
             values |= {"keep_best": False, "monitor": None}
         return values
+
+    def _has_rows(self, part: int) -> bool:
+        """Return whether a part has rows, if that can be known."""
+        return self.data is None or bool((self.survey().parts == part).any())
 
     @property
     def token_kind(self) -> str | None:
         """The option `tokens`."""
         return self.tokens
+
+    @property
+    def max_tokens(self) -> int | None:
+        """The option `max_length`."""
+        return self.max_length
 
     @property
     def known_tokens(self) -> Vocabulary:
@@ -218,8 +226,7 @@ class TokenSequences(Task):
         text = getattr(self, name)
         if text is None:
             raise InputError(
-                f"`data` must be a file of sequences, or `{name}` be given. "
-                "Received: data=None"
+                f"`data` must be a file of sequences. Received: {name}=None"
             )
         return str(text)
 
@@ -269,7 +276,10 @@ class TokenSequences(Task):
     def notation(self, any_length: bool) -> Notation:
         """Return the notation of texts."""
         return TokenNotation(
-            self.known_tokens, str(self.tokens), self.class_names
+            self.known_tokens,
+            str(self.tokens),
+            self.class_names,
+            self.max_length,
         )
 
     def sketch(self, inputs: npt.NDArray[Any]) -> list[str]:
@@ -296,6 +306,12 @@ class TokenSequences(Task):
                 f"`data` must be the file of `data_sha256` "
                 f"{self.data_sha256} (none: any file). Received: "
                 f"{self.data}, with {found.sha256}"
+            )
+        if not self._has_rows(TEST):
+            raise InputError(
+                "`data` must leave rows to test on: give a larger "
+                "`test_fraction`, or `test_data`. Received: "
+                f"{describe_parts(found)}"
             )
         parts = [_Part(self) for _ in PARTS]
         for part, example in found.examples():
@@ -338,6 +354,10 @@ class TokenSequences(Task):
                 "test parts' tokens are unknown"
             )
         return lines
+
+    def suggested(self) -> dict[str, str]:
+        """Return columns, and what their contents ask for."""
+        return suggest(self.survey())
 
     def summary(self) -> list[str]:
         """Return what the file holds."""

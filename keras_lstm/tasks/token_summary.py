@@ -1,13 +1,13 @@
 """What a file of token sequences holds, as text for people."""
 
 import collections
-import shlex
 
 import numpy as np
 import numpy.typing as npt
 
 from keras_lstm.core.console import percent
 from keras_lstm.core.errors import escaped
+from keras_lstm.tasks.partition import TEST
 from keras_lstm.tasks.token_rows import PER_TOKEN
 from keras_lstm.tasks.token_survey import (
     Survey,
@@ -33,7 +33,7 @@ def summarize(found: Survey, max_vocabulary: int) -> list[str]:
         max_vocabulary: see `TokenSequences`.
 
     Returns:
-        Lines: rows, lengths, tokens, classes, and the command to train with.
+        Lines: rows, lengths, tokens and classes.
     """
     names = survey_names(found, max_vocabulary)
     source = found.source
@@ -56,6 +56,8 @@ def summarize(found: Survey, max_vocabulary: int) -> list[str]:
     ):
         if count:
             lines.append(f"{count:,} {text}")
+    if not (found.parts == TEST).any():
+        lines.append("no test rows: `test_fraction` must leave some")
     lines += ["", f"{'tokens':>11} {'sequences':>10}"]
     lines += histogram(found.lengths)
     shown = " ".join(names.tokens[:_NUM_TOKENS])
@@ -76,7 +78,6 @@ def summarize(found: Survey, max_vocabulary: int) -> list[str]:
     ]
     if len(counts) > _NUM_CLASSES:
         lines.append(f"... and {len(counts) - _NUM_CLASSES:,} more")
-    lines += ["", "To train:", f"  {_command(found, counts)}"]
     return [escaped(line) for line in lines]
 
 
@@ -99,16 +100,24 @@ def histogram(lengths: npt.NDArray[np.int64]) -> list[str]:
     return lines
 
 
-def _command(found: Survey, counts: "collections.Counter[str]") -> str:
-    """Return the command that is worth trying first."""
+def suggest(found: Survey) -> dict[str, str]:
+    """Return options that are worth trying first.
+
+    Args:
+        found: the survey.
+
+    Returns:
+        The options by name, as flags have them.
+    """
     source = found.source
-    flags = ["--data", source.data, "--input", source.input]
-    flags += ["--target", source.target]
+    options = {"input": str(source.input), "target": str(source.target)}
     if _is_per_token(found):
-        flags += ["--bidirectional", "true"]
-    elif max(counts.values()) > _IMBALANCE * min(counts.values()):
-        flags += ["--balance", "true"]
+        options["bidirectional"] = "true"
+    else:
+        counts = collections.Counter(x.target for _, x in found.examples())
+        if max(counts.values()) > _IMBALANCE * min(counts.values()):
+            options["balance"] = "true"
     usual = int(np.quantile(found.lengths, 0.99))
     if found.lengths.max() > _LONG * usual:
-        flags += ["--max-length", str(usual)]
-    return shlex.join(["keras-lstm", "train", "sequences", *map(str, flags)])
+        options["max_length"] = str(usual)
+    return options

@@ -4,6 +4,7 @@ import array
 import collections
 import dataclasses
 import functools
+import hashlib
 import json
 import os
 import pathlib
@@ -151,12 +152,14 @@ def _survey(source: TokenSource, stamp: Any) -> Survey:
     classes = array.array("i")
     forced = array.array("b")
     numbers: dict[str, int] = {}
+    first_rows: dict[str, int] = {}
     for each in read_examples(source, on_bad_row):
         text = "\0".join(each.tokens)
         inputs.append(hash_key(text, source.split_seed))
         group = inputs[-1]
         if source.group is not None:
-            name = str(each.record.values[source.group])
+            # Another file's rows need not have the column.
+            name = str(each.record.values.get(source.group))
             group = hash_key(name, source.split_seed)
         groups.append(group)
         lengths.append(len(each.tokens))
@@ -164,13 +167,21 @@ def _survey(source: TokenSource, stamp: Any) -> Survey:
         if isinstance(each.target, str):
             number = numbers.setdefault(each.target, len(numbers))
         classes.append(number)
+        for name in each.targets[: source.max_length]:
+            first_rows.setdefault(name, len(lengths) - 1)
         forced.append(_forced_part(source, each))
     if not lengths:
         raise InputError(
             "`data` must have a row that can be read. Received: "
             f"{num_bad} bad rows in {source.data}"
         )
-    parts = _parts(source, *(np.array(x) for x in (groups, classes, forced)))
+    parts = _parts(
+        source,
+        np.array(groups),
+        np.array(classes),
+        np.array(forced),
+        list(first_rows.values()),
+    )
     keys, counts = np.array(inputs), np.array(lengths, np.int64)
     most = source.max_length
     return Survey(
@@ -183,8 +194,20 @@ def _survey(source: TokenSource, stamp: Any) -> Survey:
             np.isin(keys[parts != TRAIN], keys[parts == TRAIN]).sum()
         ),
         lengths=counts,
-        sha256=RecordFile(pathlib.Path(source.data)).sha256(),
+        sha256=_sha256(source),
     )
+
+
+def _sha256(source: TokenSource) -> str:
+    """Return the SHA-256 of `data`, or of those of all files if several."""
+    paths = (source.data, source.validation_data, source.test_data)
+    found = [
+        RecordFile(pathlib.Path(path)).sha256() if path else ""
+        for path in paths
+    ]
+    if not any(found[1:]):
+        return found[0]
+    return hashlib.sha256(" ".join(found).encode()).hexdigest()
 
 
 @functools.lru_cache(maxsize=4)
@@ -251,8 +274,9 @@ def _parts(
     groups: npt.NDArray[np.uint64],
     classes: npt.NDArray[np.int32],
     forced: npt.NDArray[np.int8],
+    first_rows: list[int],
 ) -> npt.NDArray[np.uint8]:
-    """Return the part of each row."""
+    """Return the part of each row; each class is in the training part."""
     parts = forced.astype(np.uint8)
     free = forced < 0
     if free.any():
@@ -269,6 +293,10 @@ def _parts(
                 for has, x in zip(has_file, fractions, strict=True)
             ),
         )
+        # A class of targets per token may be in few rows.
+        if sum(fractions) < 1.0:
+            needed = np.isin(groups, groups[np.array(first_rows)])
+            parts[free & needed] = TRAIN
     return parts
 
 
@@ -278,10 +306,7 @@ def _forced_part(source: TokenSource, each: Example) -> int:
         return TEST if each.file.argument == "test_data" else VALIDATION
     if source.part is None:
         return -1
-    try:
-        return part_named(each.record.values[source.part])
-    except InputError as error:
-        raise each.file.error(each.line, str(error), "none") from None
+    return part_named(each.record.values[source.part])
 
 
 def describe_parts(found: Survey) -> str:

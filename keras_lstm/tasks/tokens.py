@@ -23,6 +23,7 @@ RESERVED_NAMES = ("", "[UNK]")
 _PUNCTUATION = re.compile(r"[!\"#$%&()\*\+,-\./:;<=>?@\[\\\]^_`{|}~']")
 # `tf.strings.split` splits at these, and Python's `str.split` at more.
 _BLANKS = re.compile(r"[ \t\n\r\f\v]+")
+_SURROGATES = frozenset(map(chr, range(0xD800, 0xE000)))
 _UPPER = {ord(x): x.lower() for x in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
 
 
@@ -44,6 +45,7 @@ def split_tokens(value: Any, tokens: str) -> list[str]:
         return _list_tokens(value)
     if not isinstance(value, str):
         raise InputError(f"a sequence must be a text. Received: {shown(value)}")
+    check_text(value)
     if tokens == "characters":
         return list(value)
     if tokens == "words":
@@ -65,7 +67,30 @@ def _list_tokens(value: Any) -> list[str]:
             "tokens must be all strings or all integers. Received: "
             f"{shown(value)}"
         )
-    return [str(token) for token in value]
+    found = [str(token) for token in value]
+    for token in found:
+        check_text(token)
+        if not token:
+            raise InputError(
+                f"tokens must not be empty. Received: {shown(value)}"
+            )
+    return found
+
+
+def check_text(text: str) -> None:
+    """Refuse text that the stock layers do not take as it is.
+
+    Args:
+        text: any text.
+
+    Raises:
+        InputError: if it has a NUL character, or one that UTF-8 lacks.
+    """
+    if "\0" in text or not (text.isascii() or _SURROGATES.isdisjoint(text)):
+        raise InputError(
+            "a text must have no NUL characters or lone surrogates. Received: "
+            f"{shown(text)}"
+        )
 
 
 class Vocabulary:

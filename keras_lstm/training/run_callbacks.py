@@ -219,7 +219,10 @@ def _make_best(
     training = config.training
     if training.patience is None and not training.keep_best:
         return None
-    _require_validation(splits, f"patience={training.patience}")
+    watched = f"patience={training.patience}"
+    if training.patience is None:
+        watched = "keep_best=True"
+    _require_validation(splits, watched)
     return keras.callbacks.EarlyStopping(
         "val_sequence_accuracy",
         patience=training.patience or training.epochs,

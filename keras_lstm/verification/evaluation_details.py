@@ -143,7 +143,8 @@ def _length_lines(groups: list[dict[str, int]], task: Task) -> list[str]:
     for group in groups:
         low, high = group["min_length"], group["max_length"]
         lengths = f"{low}" if low == high else f"{low}-{high}"
-        right = 1 - group["num_wrong"] / group["num_examples"]
+        count = group["num_examples"]
+        right = (count - group["num_wrong"]) / count
         lines.append(
             f"{lengths:>9} {group['num_examples']:>8,} {percent(right):>8}"
         )

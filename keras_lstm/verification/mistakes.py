@@ -52,10 +52,16 @@ def mistakes(
             "prediction": _named(
                 result.predictions[index], index, result, names
             ),
-            "confidence": float(result.confidences[index].max()),
+            "confidence": _confidence(result, index),
         }
         for index in result.confident_mistakes()[:most]
     ]
+
+
+def _confidence(result: Evaluation, index: np.int64) -> float:
+    """Return the largest confidence of an example's wrong outputs."""
+    is_wrong = result.predictions[index] != result.targets[index]
+    return float(np.where(is_wrong, result.confidences[index], 0.0).max())
 
 
 def mistakes_csv(task: Task, split: Split, result: Evaluation) -> str:

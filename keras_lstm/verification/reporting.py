@@ -167,8 +167,8 @@ def evaluation_text(
     if task.output_shape:
         wrong, tokens = check.num_wrong_tokens, check.num_tokens
         lines.append(
-            f"{percent(1 - wrong / tokens)} of their {task.step_label}s are "
-            f"right: {wrong:,} of {tokens:,} are wrong."
+            f"{percent((tokens - wrong) / tokens)} of their "
+            f"{task.step_label}s are right: {wrong:,} of {tokens:,} are wrong."
         )
     if first_tested is not None:
         examples = min(first_tested, check.num_examples)

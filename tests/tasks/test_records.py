@@ -42,6 +42,13 @@ def test_rows_have_lines_and_columns(tmp_path, name, content):
     assert RecordFile(path).columns == ["x", "y"]
 
 
+def test_tabs_leave_quotes_alone(tmp_path):
+    assert rows(tmp_path / "a.tsv", 'x\ty\n"a\tb\nc"\td\n') == [
+        (2, {"x": '"a', "y": "b"}),
+        (3, {"x": 'c"', "y": "d"}),
+    ]
+
+
 def test_a_row_may_have_several_lines(tmp_path):
     content = 'x,y\n"a\nb, ""c""",1\n\nd,2\n'
     assert rows(tmp_path / "a.csv", content) == [

@@ -338,6 +338,13 @@ BAD = [
     ),
     ("text,label\na,x\nb,y\n", {"classes": '["x"]'}, "at least two different"),
     ("text,label\na,x\nb,y\n", {"tokens": "list"}, "must be a list of tokens"),
+    ("text,label\na,x\n\0,y\n", {}, "line 3: a text must have no NUL char"),
+    ("text,label\na,x\nb,\0\n", {}, "line 3: a text must have no NUL char"),
+    (
+        "text,label,g\na,x,1\nb,y,\n",
+        {"group": "g"},
+        "line 3: column g must have a value",
+    ),
 ]
 
 
@@ -359,6 +366,8 @@ def test_bad_data_is_refused(tmp_path, content, options, message):
         ({"text": ["a"], "label": None}, "column label must have a value"),
         ({"text": ["a"]}, "column label must have a value"),
         ({"text": {}, "label": "x"}, "a sequence must be a list of tokens"),
+        ({"text": ["a", ""], "label": "x"}, "tokens must not be empty"),
+        ({"text": ["\udc80"], "label": "x"}, "or lone surrogates"),
     ],
 )
 def test_bad_json_is_refused_with_its_line(tmp_path, row, message):
@@ -429,3 +438,65 @@ def test_from_a_file_to_predictions(tmp_path, capsys):
     assert json.loads(capsys.readouterr().out)["num_examples"] == 50
     assert main(["export", run_dir, "--format", "saved_model"]) == 0
     assert "text (batch) string -> logits" in capsys.readouterr().out
+
+
+def test_a_text_is_predicted_as_it_is_written():
+    task = TokenSequences(
+        tokens="characters",
+        vocabulary='["a", " "]',
+        classes='["x", "y"]',
+        max_length=3,
+    )
+    notation = task.notation(any_length=True)
+    assert notation.keeps_blanks
+    (query,) = notation.read(" aab")
+    assert query.value.tolist() == [3, 2, 2]
+    with pytest.raises(InputError, match="lone surrogates"):
+        notation.read("a\udcff")
+    model = build_model(task, ModelConfig("last_state", units=2))
+    text = with_text_input(model, task)
+    found = text(tf.constant([" aab", "a"])).numpy()
+    expected = [model(np.array([row])).numpy()[0] for row in ([3, 2, 2], [2])]
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    lists = TokenSequences(
+        tokens="list", vocabulary='["a b"]', classes='["x", "y"]'
+    ).notation(any_length=True)
+    assert lists.read('["a b", "c"]')[0].value.tolist() == [2, 1]
+    assert lists.read("c d")[0].value.tolist() == [1, 1]
+
+
+def test_a_class_of_one_row_is_trained_on(tmp_path):
+    path = tmp_path / "a.tsv"
+    rows = [("".join(text), "c" * len(text)) for text, _ in made_rows(80)]
+    for seed in range(5):
+        rows[seed] = (rows[seed][0], "Z" + rows[seed][1][1:])
+        lines = ["word\ttags", *("\t".join(row) for row in rows)]
+        path.write_text("\n".join(lines))
+        task = TokenSequences(data=str(path), split_seed=seed)
+        assert task.class_names == ("Z", "c")
+        rows[seed] = (rows[seed][0], "c" * len(rows[seed][0]))
+
+
+def test_other_files_are_part_of_what_is_resumed(tmp_path):
+    data = str(write_csv(tmp_path / "a.csv", made_rows(60)))
+    test = write_csv(tmp_path / "b.csv", made_rows(60, 1))
+    task = TokenSequences(data=data, test_data=str(test))
+    write_csv(test, made_rows(60, 2))
+    with pytest.raises(InputError, match="must be the file of `data_sha256`"):
+        task.splits(0)
+
+
+def test_without_rows_to_test_on_nothing_is_trained(tmp_path):
+    data = str(write_csv(tmp_path / "a.csv", made_rows(60)))
+    task = TokenSequences(data=data, test_fraction=0.0)
+    assert "no test rows: `test_fraction` must leave some" in task.summary()
+    with pytest.raises(InputError, match="must leave rows to test on"):
+        task.splits(0)
+
+
+def test_the_command_keeps_what_was_given(tmp_path, capsys):
+    data = str(write_csv(tmp_path / "a.csv", made_rows(60), ("--x", "y")))
+    options = ["--input=--x", "--target", "y", "--split-seed", "3"]
+    assert main(["data", data, *options]) == 0
+    line = capsys.readouterr().out.splitlines()[-1]
+    assert line.endswith(f"--data {data} --input=--x --target y --split-seed 3")

@@ -1,0 +1,43 @@
+"""The mean margins of training examples."""
+
+import numpy as np
+import tensorflow as tf
+
+from keras_lstm.callbacks import AreaUnderMargin
+from keras_lstm.config import ModelConfig
+from keras_lstm.models.build import build_model
+from keras_lstm.tasks.token_sequences import TokenSequences
+
+
+def test_several_outputs_count_by_the_lowest_and_padding_does_not():
+    task = TokenSequences(
+        vocabulary='["a", "b"]',
+        classes='["x", "y", "z"]',
+        tokens="characters",
+        target_kind="per_token",
+    )
+    model = build_model(task, ModelConfig("per_step", units=3))
+    inputs = np.array([[2, 3, 2], [3, 0, 0]], np.int32)
+    targets = np.array([[0, 1, 2], [2, 0, 0]], np.int32)
+    dataset = tf.data.Dataset.from_tensor_slices((inputs, targets)).batch(2)
+    callback = AreaUnderMargin(dataset, start_from_epoch=1)
+    callback.set_model(model)
+    callback.on_train_begin()
+    for epoch in range(3):
+        callback.on_epoch_end(epoch)
+    assert callback.num_epochs == 2
+    logits = model(inputs).numpy()
+    margins = []
+    for one, right in zip(logits, targets, strict=True):
+        rows = []
+        for row, label in zip(one, right, strict=True):
+            rows.append(row[label] - np.delete(row, label).max())
+        margins.append(rows)
+    expected = [min(margins[0]), margins[1][0]]
+    np.testing.assert_allclose(callback.means(), expected, atol=1e-6)
+    again = AreaUnderMargin(dataset)
+    again.set_state(callback.get_state())
+    assert callback.means().dtype == again.means().dtype == np.float64
+    np.testing.assert_array_equal(again.means(), callback.means())
+    callback.on_train_begin()
+    assert callback.num_epochs == 0
