@@ -13,7 +13,7 @@ _OPTIONAL = (
     *("method", "num_predicted", "min_margin_input", "by_hold_length"),
     *("test_first_num_examples", "test_first_num_wrong"),
     *("model_sha256", "proof_boxes", "proof_margin", "taught_by"),
-    "repaired_from",
+    *("best_epoch", "baselines", "by_length", "repaired_from"),
 )
 
 

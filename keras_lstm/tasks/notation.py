@@ -358,7 +358,17 @@ def refused(rule: str, text: str) -> InputError:
     Returns:
         The error, to be raised.
     """
-    shown = text.strip()
+    shown = _with_bytes(text.strip())
     if len(shown) > _MAX_SHOWN:
         shown = f"{shown[:30]}... ({len(shown):,} characters)"
     return InputError(f"`input` must be {rule}. Received: {shown!r}")
+
+
+def _with_bytes(text: str) -> str:
+    """Return text in which bytes that were no UTF-8 are hexadecimal."""
+    try:
+        raw = text.encode("utf-8", "surrogateescape")
+    # Other surrogates, which no file has.
+    except UnicodeEncodeError:
+        return text
+    return raw.decode("utf-8", "backslashreplace")
