@@ -132,6 +132,8 @@ def test_features_may_have_a_target_at_each_step():
         num_classes=4,
         input_shape=(6, 3),
         output_shape=(6,),
+        mask_value=None,
+        statistics=None,
     )
     model = build_model(task, ModelConfig(units=2))
     assert model.input_shape == (None, None, 3)
