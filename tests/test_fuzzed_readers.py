@@ -320,10 +320,14 @@ def test_standard_input(cases, monkeypatch):
         monkeypatch.setattr(sys, "stdin", stream)
         lines = [line for lines in read_lines(["-"]) for line in lines]
         texts = data.removeprefix(b"\xef\xbb\xbf").split(b"\n")
+        decoded = [
+            each.removesuffix(b"\r").decode("utf-8", "surrogateescape")
+            for each in texts
+        ]
         assert [(line.number, line.text) for line in lines] == [
             (number, text)
-            for number, each in enumerate(texts, 1)
-            if (text := each.decode("utf-8", "backslashreplace").strip())
+            for number, text in enumerate(decoded, 1)
+            if text.strip()
         ]
         for notation in notations:
             for line in lines:
