@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import fcntl
+import hashlib
 import io
 import os
 import pathlib
@@ -130,6 +131,19 @@ def open_regular(path: pathlib.Path) -> Iterator[io.BufferedReader]:
         raise OSError(errno.EINVAL, "Not a regular file", str(path))
     with open(descriptor, "rb") as file:
         yield file
+
+
+def sha256_of(path: pathlib.Path) -> str:
+    """Return the SHA-256 of a regular file, in hexadecimal.
+
+    Args:
+        path: the file.
+
+    Raises:
+        OSError: if the file cannot be read, or is not a regular file.
+    """
+    with open_regular(path) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_small_text(path: pathlib.Path, max_bytes: int) -> str:

@@ -5,7 +5,6 @@ built from the run's configuration, the file's description of its layers is
 only compared with that of the model, and the weights alone are loaded.
 """
 
-import hashlib
 import io
 import json
 import math
@@ -19,6 +18,7 @@ import keras
 
 from keras_lstm.config import Config
 from keras_lstm.core.errors import InputError, RunError, shown
+from keras_lstm.core.files import sha256_of
 from keras_lstm.models.build import build_model, count_parameters
 from keras_lstm.models.text_input import with_text_input
 from keras_lstm.tasks.task import Task
@@ -101,13 +101,7 @@ def save_model(
     pairs = zip(saved.get_weights(), model.get_weights(), strict=True)
     if any(found.tobytes() != weights.tobytes() for found, weights in pairs):
         raise RunError(f"{path} holds other weights than were saved")
-    return digest_of(path)
-
-
-def digest_of(path: pathlib.Path) -> str:
-    """Return the SHA-256 of a file, in hexadecimal."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return sha256_of(path)
 
 
 def _read_model(path: pathlib.Path, config: Config) -> keras.Model:

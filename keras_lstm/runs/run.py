@@ -6,7 +6,8 @@ import pathlib
 import keras
 
 from keras_lstm.core.errors import InputError
-from keras_lstm.runs.model_file import digest_of, read_model
+from keras_lstm.core.files import sha256_of
+from keras_lstm.runs.model_file import read_model
 from keras_lstm.runs.saved_run import SavedRun, read_run
 
 
@@ -43,10 +44,10 @@ def load_run(run_dir: pathlib.Path, argument: str = "run_dir") -> Run:
     """
     saved = read_run(run_dir, argument)
     path = saved.folder.model
-    digest = digest_of(path)
+    digest = sha256_of(path)
     model = read_model(path, saved.config, argument)
     # What is said of the model later names this file.
-    if digest_of(path) != digest:
+    if sha256_of(path) != digest:
         raise InputError(
             f"`{argument}` must not be trained while it is read. Received: "
             f"{argument}={run_dir}, whose model.keras was replaced meanwhile"

@@ -1,6 +1,5 @@
 """Sequences of features from the arrays of a NumPy archive (`.npz`)."""
 
-import hashlib
 import math
 import pathlib
 import struct
@@ -11,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from keras_lstm.core.errors import InputError, described, shown
-from keras_lstm.core.files import open_regular
+from keras_lstm.core.files import open_regular, sha256_of
 from keras_lstm.tasks.feature_table import FeatureTable, class_order
 from keras_lstm.tasks.partition import TEST, TRAIN
 from keras_lstm.tasks.token_rows import label_text
@@ -83,7 +82,7 @@ def read_arrays(path: pathlib.Path) -> FeatureTable:
         names=names,
         forced=np.concatenate(forced),
         place=_Place(path, [suffix for suffix, _ in parts], counts),
-        sha256=archive.sha256(),
+        sha256=sha256_of(path),
         # Bytes are pixels, or other values on one scale.
         has_one_unit=all(x.dtype == np.uint8 for x in blocks),
     )
@@ -225,11 +224,6 @@ class _Archive:
     def refuse(self, rule: str, received: str) -> NoReturn:
         """Raise the error for an archive that breaks a rule."""
         raise InputError(f"`data` {self._path}: {rule}. Received: {received}")
-
-    def sha256(self) -> str:
-        """Return the SHA-256 of the file, in hexadecimal."""
-        with open_regular(self._path) as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
 
     def read(self, name: str) -> npt.NDArray[Any]:
         """Return an array, mapped if it is stored as it is.

@@ -7,7 +7,7 @@ import pathlib
 import numpy as np
 
 from keras_lstm.core.errors import InputError, shown
-from keras_lstm.core.files import open_regular
+from keras_lstm.core.files import sha256_of
 from keras_lstm.tasks.feature_table import FeatureTable
 from keras_lstm.tasks.image_files import read_picture
 
@@ -123,8 +123,7 @@ def _image_paths(folder: pathlib.Path) -> list[pathlib.Path]:
 
 def _digest(path: pathlib.Path) -> bytes:
     try:
-        with open_regular(path) as file:
-            return hashlib.file_digest(file, "sha256").digest()
+        return bytes.fromhex(sha256_of(path))
     except OSError as error:
         raise InputError(
             f"`data` cannot be read: {error}. Received: {path}"

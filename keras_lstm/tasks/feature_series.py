@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from keras_lstm.core.errors import InputError, shown
+from keras_lstm.core.files import sha256_of
 from keras_lstm.core.options import check_known
 from keras_lstm.tasks.feature_table import (
     MAX_VALUE,
@@ -309,7 +310,7 @@ class _Reader:
             names=names,
             forced=np.array(parts, np.int8),
             place=_Place(self._file.path, self.groups),
-            sha256=self._file.sha256(),
+            sha256=sha256_of(self._file.path),
             features=self._columns.features,
             lines=np.array(lines, np.int64),
             num_bad=num_bad,

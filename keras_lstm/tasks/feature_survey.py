@@ -15,7 +15,7 @@ from keras_lstm.tasks.feature_images import class_folders, read_image_folders
 from keras_lstm.tasks.feature_series import find_columns, read_series
 from keras_lstm.tasks.feature_table import FeatureTable
 from keras_lstm.tasks.partition import PARTS, TEST, TRAIN, divide
-from keras_lstm.tasks.records import RecordFile
+from keras_lstm.tasks.records import RecordFile, is_record_file
 
 ARRAYS, IMAGES, SERIES = "arrays", "images", "series"
 SOURCES = (ARRAYS, IMAGES, SERIES)
@@ -137,12 +137,11 @@ class FeatureSurvey:
         return table.has_one_unit or table.num_features > _MAX_SEPARATE
 
 
-def source_of(path: pathlib.Path, argument: str = "data") -> str:
+def source_of(path: pathlib.Path) -> str:
     """Return what kind of data a path leads to, one of `SOURCES`.
 
     Args:
         path: the path.
-        argument: the name of the argument, for the error.
 
     Raises:
         InputError: if it is none of them.
@@ -152,17 +151,13 @@ def source_of(path: pathlib.Path, argument: str = "data") -> str:
         return IMAGES
     if path.suffix.lower() == ".npz":
         return ARRAYS
-    try:
-        RecordFile(path, argument)
-    except InputError as error:
-        if "ends in" not in str(error):
-            raise
-        raise InputError(
-            f"`{argument}` must be a .npz file; a folder with a folder of "
-            "images for each class; or a CSV, TSV or JSON Lines file. "
-            f"Received: {argument}={shown(str(path))}"
-        ) from None
-    return SERIES
+    if is_record_file(path):
+        return SERIES
+    raise InputError(
+        "`data` must be a .npz file; a folder with a folder of images for each "
+        "class; or a CSV, TSV or JSON Lines file. Received: "
+        f"data={shown(str(path))}"
+    )
 
 
 def survey_features(source: FeatureSource) -> FeatureSurvey:

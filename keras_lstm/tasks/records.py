@@ -8,7 +8,6 @@ import contextlib
 import csv
 import dataclasses
 import gzip
-import hashlib
 import json
 import pathlib
 import zlib
@@ -79,10 +78,7 @@ class RecordFile:
     def __init__(self, path: pathlib.Path, argument: str = "data") -> None:
         self.path = path
         self.argument = argument
-        suffixes = [suffix.lower() for suffix in path.suffixes]
-        if suffixes[-1:] == [".gz"]:
-            suffixes.pop()
-        kind = _KINDS.get(suffixes[-1] if suffixes else "")
+        kind = _kind_of(path)
         if kind is None:
             raise InputError(
                 f"`{argument}` must be a file that ends in "
@@ -124,11 +120,6 @@ class RecordFile:
             f"`{self.argument}` {self.path}, line {line}: {rule}. Received: "
             f"{received}"
         )
-
-    def sha256(self) -> str:
-        """Return the SHA-256 of the file, in hexadecimal."""
-        with open_regular(self.path) as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
 
     def _reading(self) -> "_Lines":
         return _Lines(self.path, self.argument)
@@ -226,7 +217,11 @@ class RecordFile:
                 values = json.loads(text)
             # Numbers of too many digits are a ValueError as well.
             except (ValueError, RecursionError) as error:
-                yield line, self.error(line, f"must be JSON ({error})", "none")
+                received = shown(text.strip())
+                yield (
+                    line,
+                    self.error(line, f"must be JSON ({error})", received),
+                )
                 continue
             if _has_bad_bytes(text):
                 yield (
@@ -240,6 +235,18 @@ class RecordFile:
                 )
             else:
                 yield line, values
+
+
+def is_record_file(path: pathlib.Path) -> bool:
+    """Return whether a file's suffix is one that `RecordFile` reads."""
+    return _kind_of(path) is not None
+
+
+def _kind_of(path: pathlib.Path) -> str | None:
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    if suffixes[-1:] == [".gz"]:
+        suffixes.pop()
+    return _KINDS.get(suffixes[-1] if suffixes else "")
 
 
 def _has_bad_bytes(text: str) -> bool:

@@ -12,10 +12,11 @@ import pytest
 from test_presets import FOUND
 
 from keras_lstm.core.errors import InputError, RunError
+from keras_lstm.core.files import sha256_of
 from keras_lstm.models.build import build_model, count_parameters
 from keras_lstm.presets import PRESETS, get_preset
 from keras_lstm.runs import run as runs
-from keras_lstm.runs.model_file import digest_of, read_model, save_model
+from keras_lstm.runs.model_file import read_model, save_model
 from keras_lstm.runs.saved_run import SavedRun
 from keras_lstm.tasks.increment import Increment
 
@@ -309,7 +310,7 @@ def test_a_run_knows_which_file_its_model_is_of(tmp_path, members, monkeypatch):
     monkeypatch.setattr(runs, "read_run", lambda *_: saved)
     run = runs.load_run(tmp_path)
     # What is said of its model stays about this file.
-    assert run.model_sha256 == digest_of(path)
+    assert run.model_sha256 == sha256_of(path)
 
     def replaced(*arguments):
         model = read_model(*arguments)
