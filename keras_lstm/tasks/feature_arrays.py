@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from keras_lstm.core.errors import InputError, described, shown
 from keras_lstm.core.files import open_regular, sha256_of
-from keras_lstm.tasks.feature_table import FeatureTable, class_order
+from keras_lstm.tasks.feature_table import FeatureTable
+from keras_lstm.tasks.labels import class_order, label_text
 from keras_lstm.tasks.partition import TEST, TRAIN
-from keras_lstm.tasks.token_rows import label_text
 
 # Largest array that is held in memory, in bytes: one that is compressed, or
 # in Fortran's order. Others are mapped.

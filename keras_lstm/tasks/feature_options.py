@@ -7,7 +7,6 @@ import numpy as np
 import numpy.typing as npt
 
 from keras_lstm.core.errors import InputError, shown
-from keras_lstm.tasks.tokens import names_from_text
 
 # Digits that a float32 needs.
 _DIGITS = 9
@@ -41,30 +40,6 @@ def parse_size(text: str | None) -> tuple[int, int] | None:
             f"{_MAX_SIZE}. Received: image_size={shown(text)}"
         )
     return size
-
-
-@functools.lru_cache(maxsize=8)
-def parse_names(text: str, argument: str) -> tuple[str, ...]:
-    """Return the names in the text of an option.
-
-    Args:
-        text: a JSON list of strings.
-        argument: the option's name.
-
-    Returns:
-        The names, at least two of classes and one of others.
-
-    Raises:
-        InputError: if the text is anything else, or names repeat.
-    """
-    names = names_from_text(text, argument)
-    least = 2 if argument == "classes" else 1
-    if len(set(names)) < max(least, len(names)):
-        raise InputError(
-            f"`{argument}` must have at least {least} different names. "
-            f"Received: {shown(list(names))}"
-        )
-    return names
 
 
 def numbers_to_text(numbers: npt.NDArray[np.float64]) -> str:

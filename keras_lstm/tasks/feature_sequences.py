@@ -11,7 +11,6 @@ from keras_lstm.core.options import option
 from keras_lstm.tasks.feature_notation import FeatureNotation
 from keras_lstm.tasks.feature_options import (
     numbers_to_text,
-    parse_names,
     parse_numbers,
     parse_size,
 )
@@ -31,10 +30,10 @@ from keras_lstm.tasks.feature_survey import (
 )
 from keras_lstm.tasks.feature_table import PADDING_VALUE, make_split
 from keras_lstm.tasks.image_files import sketch_image
+from keras_lstm.tasks.labels import names_to_text, parse_names
 from keras_lstm.tasks.notation import Notation
 from keras_lstm.tasks.partition import PARTS
 from keras_lstm.tasks.task import Split, Splits, Task
-from keras_lstm.tasks.tokens import names_to_text
 
 _EACH, _ALL = "each", "all"
 # Fraction of random sequences that end early, if lengths differ.

@@ -12,14 +12,10 @@ import numpy as np
 from keras_lstm.core.errors import InputError, shown
 from keras_lstm.core.files import sha256_of
 from keras_lstm.core.options import check_known
-from keras_lstm.tasks.feature_table import (
-    MAX_VALUE,
-    FeatureTable,
-    class_order,
-)
+from keras_lstm.tasks.feature_table import MAX_VALUE, FeatureTable
+from keras_lstm.tasks.labels import class_order, label_text
 from keras_lstm.tasks.partition import part_named
 from keras_lstm.tasks.records import Record, RecordFile
-from keras_lstm.tasks.token_rows import label_text
 
 # Rows from which to tell which columns are numbers.
 _NUM_FIRST = 1000

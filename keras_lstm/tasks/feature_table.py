@@ -204,18 +204,6 @@ class FeatureTable:
                 yield chunk
 
 
-def class_order(names: set[str]) -> tuple[str, ...]:
-    """Return names of classes in order: as numbers if they all are."""
-    if all(map(_is_integer, names)):
-        return tuple(sorted(names, key=lambda name: (int(name), name)))
-    return tuple(sorted(names))
-
-
-def _is_integer(name: str) -> bool:
-    digits = name.removeprefix("-")
-    return digits.isascii() and digits.isdecimal() and len(digits) < 20
-
-
 def make_split(
     table: FeatureTable,
     indices: npt.NDArray[np.int64],

@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 
 from keras_lstm.core.errors import InputError, shown
 from keras_lstm.core.options import check_known
+from keras_lstm.tasks.labels import label_text
 from keras_lstm.tasks.partition import part_named
 from keras_lstm.tasks.records import OnBadRow, Record, RecordFile, refuse_row
-from keras_lstm.tasks.tokens import check_text, split_tokens
+from keras_lstm.tasks.tokens import split_tokens
 
 LABEL, PER_TOKEN = "label", "per_token"
 TARGET_KINDS = (LABEL, PER_TOKEN)
@@ -181,27 +182,6 @@ def target_tokens(value: Any, tokens: str) -> list[str]:
     if isinstance(value, list):
         return split_tokens(value, "list")
     return split_tokens(value, "spaces" if tokens != "characters" else tokens)
-
-
-def label_text(value: Any) -> str:
-    """Return the name of a class.
-
-    Args:
-        value: a text, an integer or a boolean.
-
-    Raises:
-        InputError: if the value is of another type.
-    """
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str) and value.strip():
-        check_text(value)
-        return value.strip()
-    if isinstance(value, int):
-        return str(value)
-    raise InputError(
-        f"a class must be a text or an integer. Received: {shown(value)}"
-    )
 
 
 def _check_columns(source: TokenSource, file: RecordFile) -> None:

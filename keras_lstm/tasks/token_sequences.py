@@ -8,8 +8,13 @@ import numpy as np
 import numpy.typing as npt
 
 from keras_lstm.core.console import percent
-from keras_lstm.core.errors import InputError, shown
+from keras_lstm.core.errors import InputError
 from keras_lstm.core.options import option
+from keras_lstm.tasks.labels import (
+    names_from_text,
+    names_to_text,
+    parse_names,
+)
 from keras_lstm.tasks.notation import Notation
 from keras_lstm.tasks.partition import PARTS, TEST, VALIDATION
 from keras_lstm.tasks.stored import SequenceStore
@@ -29,8 +34,6 @@ from keras_lstm.tasks.tokens import (
     PADDING,
     TOKENS,
     Vocabulary,
-    names_from_text,
-    names_to_text,
 )
 
 
@@ -154,7 +157,7 @@ class TokenSequences(Task):
         if self.vocabulary is not None:
             _vocabulary(self.vocabulary)
         if self.classes is not None:
-            _classes(self.classes)
+            parse_names(self.classes, "classes")
 
     def _find(self) -> None:
         """Set the options that are not given to what the file holds."""
@@ -220,7 +223,7 @@ class TokenSequences(Task):
     @property
     def class_names(self) -> tuple[str, ...]:
         """Names of the classes."""
-        return _classes(self._found("classes"))
+        return parse_names(self._found("classes"), "classes")
 
     def _found(self, name: str) -> str:
         text = getattr(self, name)
@@ -437,14 +440,3 @@ _EMPTY = Split(0, _no_rows)
 @functools.lru_cache(maxsize=8)
 def _vocabulary(text: str) -> Vocabulary:
     return Vocabulary(names_from_text(text, "vocabulary"))
-
-
-@functools.lru_cache(maxsize=8)
-def _classes(text: str) -> tuple[str, ...]:
-    names = names_from_text(text, "classes")
-    if len(set(names)) < max(2, len(names)):
-        raise InputError(
-            "`classes` must have at least two different names. Received: "
-            f"{shown(list(names))}"
-        )
-    return names

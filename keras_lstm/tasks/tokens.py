@@ -4,7 +4,6 @@ The numbers are made here while data is prepared, without TensorFlow, and by
 the stock layer inside a saved model; a test compares the two.
 """
 
-import json
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -13,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from keras_lstm.core.errors import InputError, shown
+from keras_lstm.tasks.labels import check_text
 
 TOKENS = ("characters", "words", "spaces", "list")
 # Numbers below that of the first token: padding, and tokens that are unknown.
@@ -23,7 +23,6 @@ RESERVED_NAMES = ("", "[UNK]")
 _PUNCTUATION = re.compile(r"[!\"#$%&()\*\+,-\./:;<=>?@\[\\\]^_`{|}~']")
 # `tf.strings.split` splits at these, and Python's `str.split` at more.
 _BLANKS = re.compile(r"[ \t\n\r\f\v]+")
-_SURROGATES = frozenset(map(chr, range(0xD800, 0xE000)))
 _UPPER = {ord(x): x.lower() for x in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
 
 
@@ -77,22 +76,6 @@ def _list_tokens(value: Any) -> list[str]:
     return found
 
 
-def check_text(text: str) -> None:
-    """Refuse text that the stock layers do not take as it is.
-
-    Args:
-        text: any text.
-
-    Raises:
-        InputError: if it has a NUL character, or one that UTF-8 lacks.
-    """
-    if "\0" in text or not (text.isascii() or _SURROGATES.isdisjoint(text)):
-        raise InputError(
-            "a text must have no NUL characters or lone surrogates. Received: "
-            f"{shown(text)}"
-        )
-
-
 class Vocabulary:
     """Tokens that have numbers of their own.
 
@@ -139,32 +122,3 @@ class Vocabulary:
             for number in numbers
             if number != PADDING
         ]
-
-
-def names_to_text(names: Sequence[str]) -> str:
-    """Return names as one line of text, for an option."""
-    return json.dumps(list(names), ensure_ascii=False)
-
-
-def names_from_text(text: str, argument: str) -> tuple[str, ...]:
-    """Return the names in the text of an option.
-
-    Args:
-        text: a JSON list of strings.
-        argument: the option's name, for the error.
-
-    Raises:
-        InputError: if the text is anything else.
-    """
-    try:
-        names = json.loads(text)
-    except (ValueError, RecursionError):
-        names = None
-    if not isinstance(names, list) or not all(
-        isinstance(name, str) for name in names
-    ):
-        raise InputError(
-            f"`{argument}` must be a JSON list of strings. Received: "
-            f"{argument}={shown(text)}"
-        )
-    return tuple(names)

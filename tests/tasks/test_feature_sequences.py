@@ -24,7 +24,8 @@ from keras_lstm.runs.model_file import read_model, save_model
 from keras_lstm.runs.saved_run import read_run
 from keras_lstm.tasks.datasets import make_dataset
 from keras_lstm.tasks.feature_sequences import FeatureSequences
-from keras_lstm.tasks.feature_table import PADDING_VALUE, class_order
+from keras_lstm.tasks.feature_table import PADDING_VALUE
+from keras_lstm.tasks.labels import class_order
 from keras_lstm.verification.evaluation import evaluate
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -331,7 +332,7 @@ def test_a_configuration_is_read_back_without_the_data(unequal):
         ({"variance": "[0.0]"}, "`variance` must be above 0"),
         ({"mean": "[1, 2]", "variance": "[1]"}, "must have one number, or"),
         ({"mean": "[1, 2]", "num_features": 3}, "each of 3 features"),
-        ({"classes": '["a"]'}, "`classes` must have at least 2 different"),
+        ({"classes": '["a"]'}, "`classes` must have at least two different"),
         ({"image_size": "3"}, "`image_size` must be ROWS,COLUMNS"),
         ({"test_fraction": 0.95}, "must be at most 1 together"),
     ],
