@@ -75,10 +75,7 @@ def make_dataset(
             _without_autograph(lambda start: start + _range(batch_size))
         )
     elif not training:
-        order = np.arange(split.num_examples)
-        if split.lengths is not None:
-            order = np.argsort(split.lengths, kind="stable")
-        whole = tf.data.Dataset.from_tensor_slices(order)
+        whole = tf.data.Dataset.from_tensor_slices(split.in_order)
         indices = whole.batch(batch_size)
     else:
         check_fills_a_batch(split, batch_size)

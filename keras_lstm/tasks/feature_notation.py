@@ -7,13 +7,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from keras_lstm.core.console import percent
-from keras_lstm.core.errors import InputError, escaped, shown
+from keras_lstm.core.errors import InputError, shown
 from keras_lstm.tasks.feature_series import SeriesColumns, read_series
 from keras_lstm.tasks.feature_table import MAX_VALUE
 from keras_lstm.tasks.image_files import read_images
 from keras_lstm.tasks.notation import (
-    Described,
     Notation,
     Query,
     read_npy,
@@ -46,7 +44,7 @@ class FeatureNotation(Notation):
         columns: SeriesColumns | None,
     ) -> None:
         self._shape = shape
-        self._class_names = class_names
+        self.class_names = class_names
         self._is_image = is_image
         self._resizes = resizes
         self._columns = columns
@@ -107,33 +105,6 @@ class FeatureNotation(Notation):
                 f"`input` must hold sequences of {self._shape[0]} steps. "
                 f"Received: {text}, with one of {len(values)}"
             )
-
-    def describe(
-        self,
-        queries: Any,
-        predictions: npt.NDArray[np.int32],
-        confidences: npt.NDArray[np.float32],
-    ) -> list[Described]:
-        """Write the name of the class, and its probability."""
-        rows = zip(
-            queries, predictions.tolist(), confidences.tolist(), strict=True
-        )
-        return [self._describe_one(*row) for row in rows]
-
-    def _describe_one(
-        self, query: Query, prediction: int, confidence: float
-    ) -> Described:
-        fields: dict[str, Any] = {"input": query.text}
-        place = escaped(query.text)
-        if query.index is not None:
-            fields["index"] = query.index
-            place = f"{place}[{query.index}]"
-        # -1 where a logit is NaN, which JSON does not have.
-        name = self._class_names[prediction] if prediction >= 0 else "?"
-        known = None if np.isnan(confidence) else confidence
-        fields |= {"class": name, "probability": known}
-        output = f"{escaped(name)}  ({percent(confidence)})"
-        return Described(f"{place} → {output}", fields)
 
 
 def _queries(text: str, values: list[npt.NDArray[Any]]) -> list[Query]:

@@ -16,7 +16,6 @@ from keras_lstm.tasks.feature_options import (
 )
 from keras_lstm.tasks.feature_series import SeriesColumns
 from keras_lstm.tasks.feature_summary import (
-    describe_defects,
     suggest,
     summarize_features,
 )
@@ -32,8 +31,14 @@ from keras_lstm.tasks.feature_table import PADDING_VALUE, make_split
 from keras_lstm.tasks.image_files import sketch_image
 from keras_lstm.tasks.labels import names_to_text, parse_names
 from keras_lstm.tasks.notation import Notation
+from keras_lstm.tasks.own_data import (
+    NO_SEQUENCES,
+    OwnData,
+    describe_defects,
+    describe_parts,
+)
 from keras_lstm.tasks.partition import PARTS
-from keras_lstm.tasks.task import Split, Splits, Task
+from keras_lstm.tasks.task import Split, Splits
 
 _EACH, _ALL = "each", "all"
 # Fraction of random sequences that end early, if lengths differ.
@@ -41,7 +46,7 @@ _PADDED = 0.5
 
 
 @dataclasses.dataclass(frozen=True)
-class FeatureSequences(Task):
+class FeatureSequences(OwnData):
     """Classify sequences of numbers from a file, or images from folders.
 
     Inputs are `(timesteps, features)`, float32, as they are in the data;
@@ -64,10 +69,7 @@ class FeatureSequences(Task):
 
     name = "rows"
     default_preset: ClassVar[str] = "rows"
-    data_options = ("data",)
-    example_label = "sequence"
     step_label = "step"
-    has_baselines: ClassVar[bool] = True
 
     data: str | None = option(
         None,
@@ -90,11 +92,6 @@ class FeatureSequences(Task):
     target: str | None = option(
         None, "series: column of the class (none: find it by name)"
     )
-    part: str | None = option(
-        None,
-        "series: column that names the part, train, validation or test (none: "
-        "divide at random)",
-    )
     features: str | None = option(
         None,
         "series: columns of the features, a JSON list (none: all other columns "
@@ -104,23 +101,6 @@ class FeatureSequences(Task):
         None,
         "images: ROWS,COLUMNS to resize them to (none: all must have the size "
         "of the first)",
-    )
-    validation_fraction: float = option(
-        0.1, "fraction of the sequences to validate on", minimum=0.0, below=1.0
-    )
-    test_fraction: float = option(
-        0.1,
-        "fraction of the sequences to test on, unless the data says which",
-        minimum=0.0,
-        maximum=1.0,
-    )
-    split_seed: int = option(
-        0, "seed of the division into parts", minimum=0, maximum=2**31 - 1
-    )
-    bad_rows: str = option(
-        "refuse",
-        "refuse a file with a row that cannot be read, or skip such rows",
-        choices=("refuse", "skip"),
     )
     standardize: str | None = option(
         None,
@@ -147,26 +127,12 @@ class FeatureSequences(Task):
         "variance of each feature or of all, a JSON list (none: of the "
         "training part)",
     )
-    classes: str | None = option(
-        None, "classes, a JSON list (none: those of the training part)"
-    )
-    data_sha256: str | None = option(
-        None, "SHA-256 of the data (none: whatever it has)"
-    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.validation_fraction + self.test_fraction > 1.0:
-            raise InputError(
-                "`validation_fraction` and `test_fraction` must be at most 1 "
-                f"together. Received: {self.validation_fraction} and "
-                f"{self.test_fraction}"
-            )
         parse_size(self.image_size)
-        for name in ("features", "classes"):
-            text = getattr(self, name)
-            if text is not None:
-                parse_names(text, name)
+        if self.features is not None:
+            parse_names(self.features, "features")
         if self.data is not None and None in (
             *(self.source, self.num_steps, self.num_features, self.classes),
             *(self.mean, self.variance, self.standardize, self.data_sha256),
@@ -214,7 +180,7 @@ class FeatureSequences(Task):
         features = self.features
         return survey_features(
             FeatureSource(
-                *(self._found("data"), self.source, self.group, self.time),
+                *(self.found("data"), self.source, self.group, self.time),
                 *(self.target, self.part),
                 None if features is None else parse_names(features, "features"),
                 parse_size(self.image_size),
@@ -223,15 +189,6 @@ class FeatureSequences(Task):
                 *(self.test_fraction, self.split_seed),
             )
         )
-
-    def _found(self, name: str) -> Any:
-        value = getattr(self, name)
-        if value is None:
-            raise InputError(
-                "`data` must be a file or a folder of sequences. Received: "
-                f"data=None, {name}=None"
-            )
-        return value
 
     def _check_statistics(self) -> None:
         """Refuse means and variances that the model cannot use."""
@@ -277,19 +234,9 @@ class FeatureSequences(Task):
         found.check_classes(self.class_names)
 
     @property
-    def class_names(self) -> tuple[str, ...]:
-        """Names of the classes."""
-        return parse_names(self._found("classes"), "classes")
-
-    @property
     def num_symbols(self) -> None:
         """None: the inputs are features."""
         return None
-
-    @property
-    def num_classes(self) -> int:
-        """Number of classes."""
-        return len(self.class_names)
 
     @property
     def input_shape(self) -> tuple[int | None, ...]:
@@ -315,25 +262,9 @@ class FeatureSequences(Task):
             self.variance, "variance"
         )
 
-    @property
-    def has_validation(self) -> bool:
-        """Whether sequences are for validation."""
-        return self.validation_fraction > 0 or self.part is not None
-
     def recommended(self) -> dict[str, Any]:
         """Return the head for one label."""
         return {"head": "last_state"}
-
-    def to_evaluate(self, **data: Any) -> Task:
-        """Return the task whose test split is all of other data."""
-        return dataclasses.replace(
-            self,
-            **data,
-            part=None,
-            data_sha256=None,
-            test_fraction=1.0,
-            validation_fraction=0.0,
-        )
 
     def notation(self, any_length: bool) -> Notation:
         """Return the notation of files."""
@@ -395,7 +326,7 @@ class FeatureSequences(Task):
             self._split(found, part, labels.astype(np.int32))
             for part in range(len(PARTS))
         )
-        return Splits(train or _EMPTY, validation, test)
+        return Splits(train or NO_SEQUENCES, validation, test)
 
     def _split(
         self, found: FeatureSurvey, part: int, labels: npt.NDArray[np.int32]
@@ -417,9 +348,11 @@ class FeatureSequences(Task):
         names = f" ({shown(list(table.features))})" if table.features else ""
         return [
             f"{self.data}: {len(table):,} sequences "
-            f"({found.describe_parts()}) of {lengths} steps, "
+            f"({describe_parts(found.parts)}) of {lengths} steps, "
             f"{table.num_features} features{names}, {self.num_classes} classes",
-            *describe_defects(found),
+            *describe_defects(
+                table.num_bad, found.num_repeated, found.num_leaked
+            ),
         ]
 
     def suggested(self) -> dict[str, str]:
@@ -429,10 +362,3 @@ class FeatureSequences(Task):
     def summary(self) -> list[str]:
         """Return what the data holds."""
         return summarize_features(self.survey())
-
-
-def _no_sequences(indices: Any) -> tuple[Any, Any]:
-    raise InputError("`data` must have training sequences. Received: none")
-
-
-_EMPTY = Split(0, _no_sequences)

@@ -2,14 +2,17 @@
 
 import numpy as np
 
-from keras_lstm.core.console import percent
 from keras_lstm.core.errors import escaped
 from keras_lstm.tasks.feature_survey import FeatureSurvey
+from keras_lstm.tasks.own_data import (
+    class_lines,
+    describe_defects,
+    describe_parts,
+    histogram,
+)
 from keras_lstm.tasks.partition import TRAIN
-from keras_lstm.tasks.token_summary import histogram
 
 _NUM_FEATURES = 12
-_NUM_CLASSES = 20
 
 
 def summarize_features(found: FeatureSurvey) -> list[str]:
@@ -19,49 +22,28 @@ def summarize_features(found: FeatureSurvey) -> list[str]:
         found: the survey.
 
     Returns:
-        Lines: sequences, lengths, features and classes
-        with.
+        Lines: sequences, lengths, features and classes.
     """
     table, source = found.table, found.source
     lengths = table.lengths
     lines = [
-        f"{len(table):,} sequences: {found.describe_parts()}",
+        f"{len(table):,} sequences: {describe_parts(found.parts)}",
         f"inputs:  {source.source}, {table.num_features:,} features",
     ]
-    lines += describe_defects(found)
+    lines += describe_defects(
+        table.num_bad, found.num_repeated, found.num_leaked
+    )
     if table.num_steps:
         lines.append(f"lengths: {table.num_steps:,} steps each")
     else:
         lines += ["", f"{'steps':>11} {'sequences':>10}", *histogram(lengths)]
     lines += ["", *_feature_lines(found)]
     counts = np.bincount(table.labels, minlength=len(table.names))
-    lines += ["", f"{len(table.names):,} classes"]
     lines += [
-        f"{count:>11,} {percent(round(count / len(table), 4)):>8}  {name}"
-        for count, name in list(zip(counts.tolist(), table.names, strict=True))[
-            :_NUM_CLASSES
-        ]
+        "",
+        *class_lines(list(zip(table.names, counts.tolist(), strict=True))),
     ]
-    if len(table.names) > _NUM_CLASSES:
-        lines.append(f"... and {len(table.names) - _NUM_CLASSES:,} more")
     return [escaped(line) for line in lines]
-
-
-def describe_defects(found: FeatureSurvey) -> list[str]:
-    """Return what may be wrong with the data, a line each."""
-    return [
-        f"{count:,} {text}"
-        for count, text in (
-            (found.table.num_bad, "bad rows are skipped"),
-            (found.num_repeated, "sequences repeat an earlier one"),
-            (
-                found.num_leaked,
-                "validation and test sequences are in the training part as "
-                "well",
-            ),
-        )
-        if count
-    ]
 
 
 def _feature_lines(found: FeatureSurvey) -> list[str]:

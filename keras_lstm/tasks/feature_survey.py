@@ -14,7 +14,7 @@ from keras_lstm.tasks.feature_arrays import read_arrays
 from keras_lstm.tasks.feature_images import class_folders, read_image_folders
 from keras_lstm.tasks.feature_series import find_columns, read_series
 from keras_lstm.tasks.feature_table import FeatureTable
-from keras_lstm.tasks.partition import PARTS, TEST, TRAIN, divide
+from keras_lstm.tasks.partition import TEST, TRAIN, divide
 from keras_lstm.tasks.records import RecordFile, is_record_file
 
 ARRAYS, IMAGES, SERIES = "arrays", "images", "series"
@@ -76,14 +76,6 @@ class FeatureSurvey:
     parts: npt.NDArray[np.uint8]
     num_repeated: int
     num_leaked: int
-
-    def describe_parts(self) -> str:
-        """Return how many sequences each part has, as text."""
-        counts = np.bincount(self.parts, minlength=len(PARTS))
-        return ", ".join(
-            f"{count:,} {'training' if name == 'train' else name}"
-            for name, count in zip(PARTS, counts.tolist(), strict=True)
-        )
 
     def training_classes(self) -> tuple[str, ...]:
         """Return the classes of the training part.

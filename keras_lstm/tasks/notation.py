@@ -65,10 +65,12 @@ class Notation(abc.ABC):
             if an input is the path of a file.
         keeps_blanks: whether blanks at the start and the end of a line are
             part of the input.
+        class_names: names of the classes; None for their numbers.
     """
 
     reads_lines: ClassVar[bool] = True
     keeps_blanks: ClassVar[bool] = False
+    class_names: tuple[str, ...] | None = None
 
     @abc.abstractmethod
     def read(self, text: str) -> list[Query]:
@@ -104,7 +106,8 @@ class Notation(abc.ABC):
     ) -> list[Described]:
         """Return predictions as text and JSON fields.
 
-        By default these are class numbers; a single one has its probability.
+        By default these are the names of classes, or else their numbers; a
+        single one has its probability.
 
         Args:
             queries: the queries, as given to `encode`.
@@ -117,7 +120,7 @@ class Notation(abc.ABC):
             One description for each query.
         """
         rows = zip(queries, predictions, confidences, strict=True)
-        return [_describe_labels(*row) for row in rows]
+        return [_describe_labels(*row, self.class_names) for row in rows]
 
 
 class HasTargets(Protocol):
@@ -253,21 +256,27 @@ class ArrayNotation(Notation):
         return array_queries(text, read_npy(pathlib.Path(text)), self._shape)
 
 
-def _describe_labels(query: Query, label: Any, probability: Any) -> Described:
+def _describe_labels(
+    query: Query, label: Any, probability: Any, names: tuple[str, ...] | None
+) -> Described:
     fields: dict[str, Any] = {"input": query.text}
     # The name of a file may hold line breaks.
     place = escaped(query.text)
     if query.index is not None:
         fields["index"] = query.index
         place = f"{place}[{query.index}]"
+    classes = np.ravel(label).tolist()
+    if names is not None:
+        # -1 where a logit is NaN.
+        classes = [names[each] if each >= 0 else "?" for each in classes]
+    output = escaped(" ".join(map(str, classes)))
     if np.ndim(label):
-        fields["classes"] = label.tolist()
-        output = " ".join(map(str, label.tolist()))
+        fields["classes"] = classes
     else:
         # JSON has no NaN.
         known = None if np.isnan(probability) else float(probability)
-        fields |= {"class": int(label), "probability": known}
-        output = f"{label}  ({percent(float(probability))})"
+        fields |= {"class": classes[0], "probability": known}
+        output = f"{output}  ({percent(float(probability))})"
     return Described(f"{place} → {output}", fields)
 
 

@@ -52,6 +52,13 @@ class Split:
     lengths: npt.NDArray[np.int64] | None = None
     lines: npt.NDArray[np.int64] | None = None
 
+    @property
+    def in_order(self) -> npt.NDArray[np.int64]:
+        """The indices in the order of evaluation: shorter examples first."""
+        if self.lengths is None:
+            return np.arange(self.num_examples or 0)
+        return np.argsort(self.lengths, kind="stable")
+
 
 @dataclasses.dataclass(frozen=True)
 class Splits:

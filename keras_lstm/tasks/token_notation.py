@@ -1,13 +1,13 @@
 """Notation of token sequences: texts as people write them."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from keras_lstm.core.console import percent
-from keras_lstm.core.errors import InputError, escaped
+from keras_lstm.core.errors import InputError
 from keras_lstm.tasks.notation import Described, Notation, Query, refused
 from keras_lstm.tasks.tokens import UNKNOWN, Vocabulary, split_tokens
 
@@ -35,7 +35,7 @@ class TokenNotation(Notation):
     ) -> None:
         self._vocabulary = vocabulary
         self._tokens = tokens
-        self._class_names = class_names
+        self.class_names = class_names
         self._max_length = max_length
 
     def read(self, text: str) -> list[Query]:
@@ -53,35 +53,25 @@ class TokenNotation(Notation):
 
     def describe(
         self,
-        queries: Any,
+        queries: Sequence[Query],
         predictions: npt.NDArray[np.int32],
         confidences: npt.NDArray[np.float32],
     ) -> list[Described]:
-        """Write class names, and a probability if there is one class."""
-        rows = zip(queries, predictions, confidences, strict=True)
-        return [self._describe_one(*row) for row in rows]
-
-    def _describe_one(
-        self, query: Query, prediction: Any, confidence: Any
-    ) -> Described:
-        fields: dict[str, Any] = {"input": query.text}
-        names = [
-            # -1 where a logit is NaN.
-            self._class_names[each] if each >= 0 else "?"
-            for each in np.ravel(prediction).tolist()
+        """Write class names, and how many tokens are unknown."""
+        found = super().describe(queries, predictions, confidences)
+        return [
+            _with_unknown(query, each)
+            for query, each in zip(queries, found, strict=True)
         ]
-        if np.ndim(prediction):
-            fields["classes"] = names
-            output = " ".join(names)
-        else:
-            known = None if np.isnan(confidence) else float(confidence)
-            fields |= {"class": names[0], "probability": known}
-            output = f"{names[0]}  ({percent(float(confidence))})"
-        num_unknown = int((query.value == UNKNOWN).sum())
-        fields["num_unknown_tokens"] = num_unknown
-        if num_unknown:
-            output += f"  ({num_unknown} of {query.num_steps} tokens unknown)"
-        return Described(f"{escaped(query.text)} → {escaped(output)}", fields)
+
+
+def _with_unknown(query: Query, described: Described) -> Described:
+    num_unknown = int((query.value == UNKNOWN).sum())
+    fields = described.fields | {"num_unknown_tokens": num_unknown}
+    text = described.text
+    if num_unknown:
+        text += f"  ({num_unknown} of {query.num_steps} tokens unknown)"
+    return Described(text, fields)
 
 
 def _parsed(text: str) -> tuple[Any, str]:

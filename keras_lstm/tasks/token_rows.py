@@ -223,6 +223,8 @@ def with_columns(source: TokenSource, file: RecordFile) -> TokenSource:
 
 def with_kinds(source: TokenSource, file: RecordFile) -> TokenSource:
     """Return the source with what tokens and targets are."""
+    if source.tokens is not None and source.target_kind is not None:
+        return source
     first = []
     for record in file.rows(skip_row):
         first.append(

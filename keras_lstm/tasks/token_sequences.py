@@ -13,19 +13,23 @@ from keras_lstm.core.options import option
 from keras_lstm.tasks.labels import (
     names_from_text,
     names_to_text,
-    parse_names,
 )
 from keras_lstm.tasks.notation import Notation
+from keras_lstm.tasks.own_data import (
+    NO_SEQUENCES,
+    OwnData,
+    describe_defects,
+    describe_parts,
+)
 from keras_lstm.tasks.partition import PARTS, TEST, VALIDATION
 from keras_lstm.tasks.stored import SequenceStore
-from keras_lstm.tasks.task import Split, Splits, Task
+from keras_lstm.tasks.task import Split, Splits
 from keras_lstm.tasks.token_notation import TokenNotation
 from keras_lstm.tasks.token_rows import LABEL, TARGET_KINDS, TokenSource
 from keras_lstm.tasks.token_summary import suggest, summarize
 from keras_lstm.tasks.token_survey import (
     Survey,
     check_class,
-    describe_parts,
     survey,
     survey_names,
 )
@@ -38,7 +42,7 @@ from keras_lstm.tasks.tokens import (
 
 
 @dataclasses.dataclass(frozen=True)
-class TokenSequences(Task):
+class TokenSequences(OwnData):
     """Classify sequences of tokens from a CSV, TSV or JSON Lines file.
 
     Inputs are token numbers, `(timesteps,)`, of any length: 0 is padding, 1
@@ -60,11 +64,11 @@ class TokenSequences(Task):
 
     name = "sequences"
     default_preset: ClassVar[str] = "sequences"
-    data_options = ("data",)
-    example_label = "sequence"
     step_label = "token"
-    has_baselines: ClassVar[bool] = True
     pads: ClassVar[bool] = True
+    dividing_options: ClassVar[tuple[str, ...]] = (
+        *("validation_data", "test_data", "part", "group"),
+    )
 
     data: str | None = option(
         None,
@@ -96,24 +100,10 @@ class TokenSequences(Task):
         "lengths agree)",
         choices=TARGET_KINDS,
     )
-    part: str | None = option(
-        None,
-        "column that names the part of each row: train, validation or test "
-        "(none: divide at random)",
-    )
     group: str | None = option(
         None,
         "column whose rows of one value stay in one part (none: rows of the "
         "same input do)",
-    )
-    validation_fraction: float = option(
-        0.1, "fraction of the rows to validate on", minimum=0.0, below=1.0
-    )
-    test_fraction: float = option(
-        0.1, "fraction of the rows to test on", minimum=0.0, maximum=1.0
-    )
-    split_seed: int = option(
-        0, "seed of the division into parts", minimum=0, maximum=2**31 - 1
     )
     max_length: int | None = option(
         None, "number of tokens after which a sequence is cut", minimum=1
@@ -125,29 +115,12 @@ class TokenSequences(Task):
         minimum=1,
         maximum=2**20,
     )
-    bad_rows: str = option(
-        "refuse",
-        "refuse a file with a row that cannot be read, or skip such rows",
-        choices=("refuse", "skip"),
-    )
-    data_sha256: str | None = option(
-        None, "SHA-256 of the data (none: whatever it has)"
-    )
     vocabulary: str | None = option(
         None, "known tokens, a JSON list (none: those of the training part)"
-    )
-    classes: str | None = option(
-        None, "classes, a JSON list (none: those of the training part)"
     )
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.validation_fraction + self.test_fraction > 1.0:
-            raise InputError(
-                "`validation_fraction` and `test_fraction` must be at most 1 "
-                f"together. Received: {self.validation_fraction} and "
-                f"{self.test_fraction}"
-            )
         if self.data is not None and None in (
             *(self.input, self.target, self.tokens, self.target_kind),
             *(self.vocabulary, self.classes, self.data_sha256),
@@ -156,8 +129,6 @@ class TokenSequences(Task):
         # The stock layers refuse what these do not allow.
         if self.vocabulary is not None:
             _vocabulary(self.vocabulary)
-        if self.classes is not None:
-            parse_names(self.classes, "classes")
 
     def _find(self) -> None:
         """Set the options that are not given to what the file holds."""
@@ -184,11 +155,10 @@ class TokenSequences(Task):
         Raises:
             InputError: if it cannot be read as the options say.
         """
-        if self.data is None:
-            raise InputError(
-                "`data` must be a file of sequences. Received: data=None"
-            )
-        values = self.to_mapping() | {"skips_bad_rows": self.bad_rows == "skip"}
+        values = self.to_mapping() | {
+            "data": self.found("data"),
+            "skips_bad_rows": self.bad_rows == "skip",
+        }
         fields = dataclasses.fields(TokenSource)
         return survey(TokenSource(**{x.name: values[x.name] for x in fields}))
 
@@ -218,30 +188,12 @@ class TokenSequences(Task):
     @property
     def known_tokens(self) -> Vocabulary:
         """The vocabulary."""
-        return _vocabulary(self._found("vocabulary"))
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """Names of the classes."""
-        return parse_names(self._found("classes"), "classes")
-
-    def _found(self, name: str) -> str:
-        text = getattr(self, name)
-        if text is None:
-            raise InputError(
-                f"`data` must be a file of sequences. Received: {name}=None"
-            )
-        return str(text)
+        return _vocabulary(self.found("vocabulary"))
 
     @property
     def num_symbols(self) -> int:
         """Number of known tokens, and two: padding, and unknown ones."""
         return NUM_RESERVED + len(self.known_tokens)
-
-    @property
-    def num_classes(self) -> int:
-        """Number of classes."""
-        return len(self.class_names)
 
     @property
     def input_shape(self) -> tuple[int | None, ...]:
@@ -256,25 +208,7 @@ class TokenSequences(Task):
     @property
     def has_validation(self) -> bool:
         """Whether rows or a file are for validation."""
-        return (
-            self.validation_fraction > 0
-            or self.validation_data is not None
-            or self.part is not None
-        )
-
-    def to_evaluate(self, **data: Any) -> Task:
-        """Return the task whose test split is all of another file."""
-        return dataclasses.replace(
-            self,
-            **data,
-            validation_data=None,
-            test_data=None,
-            part=None,
-            group=None,
-            data_sha256=None,
-            test_fraction=1.0,
-            validation_fraction=0.0,
-        )
+        return super().has_validation or self.validation_data is not None
 
     def notation(self, any_length: bool) -> Notation:
         """Return the notation of texts."""
@@ -314,13 +248,13 @@ class TokenSequences(Task):
             raise InputError(
                 "`data` must leave rows to test on: give a larger "
                 "`test_fraction`, or `test_data`. Received: "
-                f"{describe_parts(found)}"
+                f"{describe_parts(found.parts)}"
             )
         parts = [_Part(self) for _ in PARTS]
         for part, example in found.examples():
             parts[part].append(example)
         train, validation, test = (part.finish() for part in parts)
-        return Splits(train or _EMPTY, validation, test)
+        return Splits(train or NO_SEQUENCES, validation, test)
 
     def remarks(self) -> list[str]:
         """Return what to know of the data before training."""
@@ -328,7 +262,7 @@ class TokenSequences(Task):
         source = found.source
         names = survey_names(found, self.max_vocabulary)
         lines = [
-            f"{self.data}: {describe_parts(found)} sequences; "
+            f"{self.data}: {describe_parts(found.parts)} sequences; "
             f"{source.tokens} of column {source.input}, "
             f"{len(self.known_tokens):,} known; {self.num_classes:,} classes "
             f"of column {source.target}, "
@@ -340,17 +274,13 @@ class TokenSequences(Task):
                 left,
                 f"of {names.num_tokens:,} different tokens are left unknown",
             ),
-            (found.num_bad, "bad rows are skipped"),
             (found.num_cut, f"sequences are cut to {self.max_length} tokens"),
-            (found.num_repeated, "sequences repeat an earlier input"),
-            (
-                found.num_leaked,
-                "validation and test sequences are in the training part as "
-                "well",
-            ),
         ):
             if count > 0:
                 lines.append(f"{count:,} {text}")
+        lines += describe_defects(
+            found.num_bad, found.num_repeated, found.num_leaked
+        )
         if names.unknown_fraction:
             lines.append(
                 f"{percent(names.unknown_fraction)} of the validation and "
@@ -428,13 +358,6 @@ def _batch(
         tf.ensure_shape(symbols, (None, None)),
         tf.ensure_shape(classes, (None, *output_shape)),
     )
-
-
-def _no_rows(indices: Any) -> tuple[Any, Any]:
-    raise InputError("`data` must have training rows. Received: none")
-
-
-_EMPTY = Split(0, _no_rows)
 
 
 @functools.lru_cache(maxsize=8)

@@ -17,7 +17,6 @@ import numpy.typing as npt
 from keras_lstm.core.errors import InputError, shown
 from keras_lstm.core.files import sha256_of
 from keras_lstm.tasks.partition import (
-    PARTS,
     TEST,
     TRAIN,
     VALIDATION,
@@ -54,6 +53,7 @@ class Survey:
         num_leaked: number of validation and test rows whose input is in the
             training part.
         lengths: number of tokens of each row, before any is cut.
+        class_counts: number of targets of each class.
         sha256: SHA-256 of `data`.
     """
 
@@ -64,6 +64,7 @@ class Survey:
     num_repeated: int
     num_leaked: int
     lengths: npt.NDArray[np.int64]
+    class_counts: collections.Counter[str]
     sha256: str
 
     def examples(self) -> Iterator[tuple[int, Example]]:
@@ -108,6 +109,7 @@ def survey(source: TokenSource) -> Survey:
     return _survey(source, _stamp(source))
 
 
+@functools.lru_cache(maxsize=4)
 def survey_names(found: Survey, max_vocabulary: int) -> Names:
     """Return the tokens and classes of the training part.
 
@@ -122,7 +124,36 @@ def survey_names(found: Survey, max_vocabulary: int) -> Names:
         InputError: if there is one class only, or a class is in another part
             only.
     """
-    return _survey_names(found, max_vocabulary)
+    source = found.source
+    tokens: collections.Counter[str] = collections.Counter()
+    other_tokens: collections.Counter[str] = collections.Counter()
+    classes: set[str] = set()
+    others: dict[str, Example] = {}
+    for part, each in found.examples():
+        targets = each.targets[: source.max_length]
+        if part == TRAIN:
+            tokens.update(each.tokens[: source.max_length])
+            classes.update(targets)
+        else:
+            other_tokens.update(each.tokens[: source.max_length])
+            for name in targets:
+                others.setdefault(name, each)
+    for name, each in others.items():
+        check_class(name, classes, each)
+    if len(classes) < 2:
+        raise InputError(
+            "`target` must have at least two classes in the training part. "
+            f"Received: {shown(sorted(classes))} in column {source.target}"
+        )
+    for name in RESERVED_NAMES:
+        del tokens[name]
+    most = sorted(tokens.items(), key=lambda item: (-item[1], item[0]))
+    kept = _that_fit([name for name, _ in most[:max_vocabulary]])
+    known = sum(other_tokens[name] for name in kept)
+    unknown = 1 - known / (sum(other_tokens.values()) or 1)
+    if not other_tokens:
+        unknown = 0.0
+    return Names(kept, tuple(sorted(classes)), len(tokens), unknown)
 
 
 def _stamp(source: TokenSource) -> tuple[Any, ...]:
@@ -154,6 +185,7 @@ def _survey(source: TokenSource, stamp: Any) -> Survey:
     forced = array.array("b")
     numbers: dict[str, int] = {}
     first_rows: dict[str, int] = {}
+    class_counts: collections.Counter[str] = collections.Counter()
     for each in read_examples(source, on_bad_row):
         text = "\0".join(each.tokens)
         inputs.append(hash_key(text, source.split_seed))
@@ -168,6 +200,7 @@ def _survey(source: TokenSource, stamp: Any) -> Survey:
         if isinstance(each.target, str):
             number = numbers.setdefault(each.target, len(numbers))
         classes.append(number)
+        class_counts.update(each.targets)
         for name in each.targets[: source.max_length]:
             first_rows.setdefault(name, len(lengths) - 1)
         forced.append(_forced_part(source, each))
@@ -195,6 +228,7 @@ def _survey(source: TokenSource, stamp: Any) -> Survey:
             np.isin(keys[parts != TRAIN], keys[parts == TRAIN]).sum()
         ),
         lengths=counts,
+        class_counts=class_counts,
         sha256=_sha256(source),
     )
 
@@ -206,40 +240,6 @@ def _sha256(source: TokenSource) -> str:
     if not any(found[1:]):
         return found[0]
     return hashlib.sha256(" ".join(found).encode()).hexdigest()
-
-
-@functools.lru_cache(maxsize=4)
-def _survey_names(found: Survey, max_vocabulary: int) -> Names:
-    source = found.source
-    tokens: collections.Counter[str] = collections.Counter()
-    other_tokens: collections.Counter[str] = collections.Counter()
-    classes: set[str] = set()
-    others: dict[str, Example] = {}
-    for part, each in found.examples():
-        targets = each.targets[: source.max_length]
-        if part == TRAIN:
-            tokens.update(each.tokens[: source.max_length])
-            classes.update(targets)
-        else:
-            other_tokens.update(each.tokens[: source.max_length])
-            for name in targets:
-                others.setdefault(name, each)
-    for name, each in others.items():
-        check_class(name, classes, each)
-    if len(classes) < 2:
-        raise InputError(
-            "`target` must have at least two classes in the training part. "
-            f"Received: {shown(sorted(classes))} in column {source.target}"
-        )
-    for name in RESERVED_NAMES:
-        del tokens[name]
-    most = sorted(tokens.items(), key=lambda item: (-item[1], item[0]))
-    kept = _that_fit([name for name, _ in most[:max_vocabulary]])
-    known = sum(other_tokens[name] for name in kept)
-    unknown = 1 - known / (sum(other_tokens.values()) or 1)
-    if not other_tokens:
-        unknown = 0.0
-    return Names(kept, tuple(sorted(classes)), len(tokens), unknown)
 
 
 def _that_fit(names: list[str]) -> tuple[str, ...]:
@@ -305,12 +305,3 @@ def _forced_part(source: TokenSource, each: Example) -> int:
     if source.part is None:
         return -1
     return part_named(each.record.values[source.part])
-
-
-def describe_parts(found: Survey) -> str:
-    """Return how many rows each part has, as text."""
-    counts = np.bincount(found.parts, minlength=len(PARTS))
-    return ", ".join(
-        f"{count:,} {'training' if name == 'train' else name}"
-        for name, count in zip(PARTS, counts.tolist(), strict=True)
-    )

@@ -44,6 +44,7 @@ from keras_lstm.tasks.datasets import check_fills_a_batch, make_dataset
 from keras_lstm.tasks.make import make_splits
 from keras_lstm.tasks.registry import task_name
 from keras_lstm.tasks.task import Splits
+from keras_lstm.training.class_weights import class_weights
 from keras_lstm.training.compile import compiled_model, count_steps_per_epoch
 from keras_lstm.training.distinct import count_distinct
 from keras_lstm.training.proving import settle_proof
@@ -52,7 +53,6 @@ from keras_lstm.training.run_callbacks import (
     RunCallbacks,
     make_callbacks,
 )
-from keras_lstm.verification.baselines import class_weights
 from keras_lstm.verification.final_check import (
     FinalCheck,
     check_model,

@@ -57,13 +57,12 @@ def _bags(
     """Return each example's counts of symbols, or means, and its label."""
     from scipy.sparse import csr_matrix, vstack
 
-    rows, labels, count = [], [], 0
+    rows, labels = [], []
     shuffled = np.random.default_rng(0).permutation(split.num_examples or 0)
     for first in range(0, len(shuffled[:most]), _BATCH):
         chosen = np.sort(shuffled[:most][first : first + _BATCH])
         inputs, targets = (np.asarray(x) for x in split.batch(chosen))
         labels.append(targets)
-        count += len(inputs)
         if task.num_symbols is None:
             ends = inputs.shape[1] * np.ones(len(inputs), np.int64)
             if split.lengths is not None:
@@ -107,27 +106,3 @@ def _counts(task: Task, split: Split) -> npt.NDArray[np.int64]:
         places = np.nonzero(inputs)
         np.add.at(counts, (inputs[places], targets[places]), 1)
     return counts
-
-
-def class_weights(split: Split) -> dict[int, float]:
-    """Return weights of classes by which all count the same.
-
-    Args:
-        split: examples with one label each.
-
-    Returns:
-        By class number, the mean count of a class by the class's own count.
-    """
-    counts = np.bincount(
-        np.concatenate(
-            [
-                targets
-                for _, targets in make_dataset(
-                    split, _BATCH
-                ).as_numpy_iterator()
-            ]
-        )
-    )
-    present = np.flatnonzero(counts)
-    mean = counts.sum() / len(present)
-    return {int(each): float(mean / counts[each]) for each in present}

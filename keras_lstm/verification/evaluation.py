@@ -151,22 +151,26 @@ def evaluate(model: keras.Model, split: Split) -> Evaluation:
         )
     dataset = make_dataset(split, _BATCH)
     if split.lengths is not None:
-        return _evaluate_lengths(model, dataset, split.lengths)
+        return _evaluate_lengths(model, dataset, split.in_order, split.lengths)
     targets = np.concatenate([y for _, y in dataset.as_numpy_iterator()])
     logits = model.predict(dataset, verbose=0)
     return Evaluation.of(targets, logits)
 
 
 def _evaluate_lengths(
-    model: keras.Model, dataset: tf.data.Dataset, lengths: npt.NDArray[np.int64]
+    model: keras.Model,
+    dataset: tf.data.Dataset,
+    order: npt.NDArray[np.int64],
+    lengths: npt.NDArray[np.int64],
 ) -> Evaluation:
-    """Evaluate a model on sequences of different lengths, shorter ones first.
+    """Evaluate a model on sequences of different lengths.
 
     Batches differ in their number of steps, which `predict` cannot join.
 
     Args:
         model: the model.
-        dataset: batches of inputs and targets, in the order of the lengths.
+        dataset: batches of inputs and targets.
+        order: the indices of the examples in the dataset.
         lengths: the length of each example of the split.
 
     Returns:
@@ -178,18 +182,32 @@ def _evaluate_lengths(
         reduce_retracing=True,
         autograph=False,
     )
-    order = np.argsort(lengths, kind="stable")
     parts: list[Evaluation] = []
     done = 0
     for inputs, targets in dataset.as_numpy_iterator():
         ends = lengths[order[done : done + len(inputs)]]
         done += len(inputs)
-        if targets.ndim > 1:
-            is_step = np.arange(targets.shape[1]) < ends[:, np.newaxis]
-            targets = np.where(is_step, targets, -1)
         logits = infer(tf.constant(inputs)).numpy()
-        parts.append(Evaluation.of(targets, logits))
+        parts.append(Evaluation.of(without_padding(targets, ends), logits))
     return Evaluation.joined(parts, order)
+
+
+def without_padding(
+    targets: npt.NDArray[np.int32], lengths: npt.NDArray[np.int64]
+) -> npt.NDArray[np.int32]:
+    """Return targets with -1 after the end of each sequence.
+
+    Args:
+        targets: class numbers, `(batch_size,)` or `(batch_size, timesteps)`.
+        lengths: number of steps of each example.
+
+    Returns:
+        The targets.
+    """
+    if targets.ndim == 1:
+        return targets
+    is_step = np.arange(targets.shape[1]) < lengths[:, np.newaxis]
+    return np.where(is_step, targets, -1).astype(np.int32)
 
 
 def accuracy_by_step(

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from keras_lstm.core.console import percent
 from keras_lstm.core.errors import escaped
 from keras_lstm.tasks.task import Split, Task
-from keras_lstm.verification.evaluation import Evaluation
+from keras_lstm.verification.evaluation import Evaluation, without_padding
 
 NUM_MISTAKES = 20
 _NUM_SKETCHES = 6
@@ -108,17 +108,15 @@ def suspicious_csv(
         task: the model's task.
         split: the training examples.
         model: the trained model.
-        margins: the mean margin of each example, shorter ones first if the
-            split has `lengths`.
+        margins: the mean margin of each example, in the order of
+            `split.in_order`.
 
     Returns:
         A header, and for each of at most a tenth of the examples a line with
         its index, its line in the file if it is from one, the input, the
         target, the model's prediction and the mean margin.
     """
-    places = np.arange(len(margins))
-    if split.lengths is not None:
-        places = np.argsort(split.lengths, kind="stable")
+    places = split.in_order
     lowest = np.argsort(margins, kind="stable")[: -(-len(margins) // 10)]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -129,10 +127,8 @@ def suspicious_csv(
         part = lowest[first : first + _BATCH]
         indices = places[part]
         inputs, targets = (np.asarray(x) for x in split.batch(indices))
-        if split.lengths is not None and targets.ndim > 1:
-            steps = np.arange(targets.shape[1])
-            is_step = steps < split.lengths[indices][:, np.newaxis]
-            targets = np.where(is_step, targets, -1)
+        if split.lengths is not None:
+            targets = without_padding(targets, split.lengths[indices])
         logits = np.asarray(model(inputs, training=False))
         result = Evaluation.of(targets, logits)
         for row, index in enumerate(indices):
