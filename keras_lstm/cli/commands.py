@@ -313,7 +313,7 @@ def predict_command(arguments: argparse.Namespace) -> int:
     rows = parse_positive(arguments.rows, "rows")
     saved = read_run_of(arguments.run_dir, arguments.task)
     task = saved.config.task
-    check_rows(rows, task)
+    check_rows(rows, saved.config)
     # Read now: bad arguments are refused before TensorFlow is loaded.
     lines = read_arguments(arguments.inputs, task.notation(saved.any_length))
     with loading_tensorflow():

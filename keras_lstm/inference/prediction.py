@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from keras_lstm.config import Config
 from keras_lstm.core.errors import InputError, escaped, shown
 from keras_lstm.tasks.notation import Notation, Query
 from keras_lstm.tasks.task import Task
@@ -266,28 +267,39 @@ def _read_line(line: Line, notation: Notation) -> Sequence[Query]:
     )
 
 
-def check_rows(rows: int | None, task: Task) -> None:
-    """Refuse a number of rows that the task's inputs do not have.
+def check_rows(rows: int | None, config: Config) -> None:
+    """Refuse a number of rows after which a model does not predict.
 
     Args:
         rows: number of rows after which to predict; None for all.
-        task: the task.
+        config: the configuration of the model's run.
 
     Raises:
         InputError: if `rows` is given and the task's inputs are not images,
-            or have fewer rows.
+            or have fewer rows, or the model reads backwards as well.
     """
     if rows is None:
         return
+    task = config.task
+    if config.model.bidirectional:
+        raise InputError(
+            "`rows` needs a model that reads forwards only. Received: "
+            f"rows={rows}, bidirectional=True"
+        )
     if task.num_symbols is not None or task.output_shape:
         raise InputError(
             f"`rows` is for images only. Received: task={task.name}, "
             f"rows={rows}"
         )
-    if rows > (task.input_shape[0] or rows):
+    steps = task.input_shape[0]
+    if steps is None:
         raise InputError(
-            f"`rows` must be at most {task.input_shape[0]}. Received: "
-            f"rows={rows}"
+            "`rows` needs inputs of one length. Received: "
+            f"task={task.name}, rows={rows}"
+        )
+    if rows > steps:
+        raise InputError(
+            f"`rows` must be at most {steps}. Received: rows={rows}"
         )
 
 

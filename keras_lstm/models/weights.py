@@ -283,6 +283,8 @@ def _check_model(model: keras.Model) -> None:
             for part in parts
         ):
             raise _unsupported(layer, "it does not compute in float32")
+        if isinstance(layer, keras.layers.Bidirectional):
+            raise _unsupported(layer, "it reads backwards as well")
         if _is_patched(layer):
             raise _unsupported(layer, "one of its methods is replaced")
         if not all(map(_is_plain, layer._inbound_nodes)):

@@ -13,6 +13,7 @@ from PIL import Image
 
 from keras_lstm.cli import main
 from keras_lstm.config import ModelConfig
+from keras_lstm.core.errors import InputError
 from keras_lstm.inference import prediction
 from keras_lstm.inference.prediction import read_lines
 from keras_lstm.models.build import build_model
@@ -353,3 +354,21 @@ def test_pictures_of_all_kinds_are_the_same_picture(tmp_path):
         picture.save(tmp_path / f"{name}.png")
         found = read_images(tmp_path / f"{name}.png", (8, 8), 16)
         np.testing.assert_allclose(found[0] * 255, grey, atol=1)
+
+
+@pytest.mark.parametrize(
+    ("rows", "changes", "message"),
+    [
+        (3, {"bidirectional": True}, "a model that reads forwards only"),
+        (9, {}, "must be at most 8"),
+        (None, {"bidirectional": True}, None),
+        (8, {}, None),
+    ],
+)
+def test_rows_after_which_a_model_does_not_predict(rows, changes, message):
+    config = get_preset("digits").replace(**changes)
+    if message is None:
+        prediction.check_rows(rows, config)
+        return
+    with pytest.raises(InputError, match=message):
+        prediction.check_rows(rows, config)

@@ -99,6 +99,12 @@ def test_a_layer_that_is_not_supported_is_named(make_parts, name):
     assert "\n" not in str(error.value)
 
 
+def test_a_network_that_reads_both_ways_is_refused_for_that():
+    both = layers.Bidirectional(lstm(), name="both")
+    with pytest.raises(InputError, match="it reads backwards as well"):
+        read_weights(chain(embedding(), both, layers.Dense(2)), 2)
+
+
 UNUSUAL = "it is not an LSTM with the usual settings"
 BACKWARDS = "it reads backwards"
 
