@@ -30,13 +30,14 @@ class AreaUnderMargin(keras.callbacks.Callback):
 
     >>> x = np.array([[-2.0], [-1.0], [1.0], [2.0], [1.5]], np.float32)
     >>> y = np.array([0, 0, 1, 1, 0])
-    >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(2)])
+    >>> logits = keras.layers.Dense(2, kernel_initializer="zeros")
+    >>> model = keras.Sequential([keras.Input((1,)), logits])
     >>> loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     >>> model.compile(keras.optimizers.SGD(0.5), loss, jit_compile=False)
     >>> dataset = tf.data.Dataset.from_tensor_slices((x, y)).batch(2)
     >>> margins = AreaUnderMargin(dataset)
     >>> history = model.fit(
-    ...     x, y, epochs=30, verbose=0, callbacks=[margins]
+    ...     x, y, epochs=30, shuffle=False, verbose=0, callbacks=[margins]
     ... )
     >>> int(margins.means().argmin())
     4
