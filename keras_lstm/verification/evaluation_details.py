@@ -124,7 +124,7 @@ def evaluation_details_text(
         ]
     if groups := report.get("by_length"):
         lines += ["", *_length_lines(groups, task)]
-    labels = [str(row["class"]) for row in report["by_class"]]
+    labels = [escaped(str(row["class"])) for row in report["by_class"]]
     width = max(5, *map(len, labels))
     lines += ["", f"{'class':>{width}} {'count':>8}  precision   recall"]
     lines += [
@@ -133,7 +133,7 @@ def evaluation_details_text(
         for label, row in zip(labels, report["by_class"], strict=True)
     ]
     lines += ["", *_confusion_lines(np.array(report["confusion"]), labels)]
-    return "\n".join(map(escaped, lines))
+    return "\n".join(lines)
 
 
 def _length_lines(groups: list[dict[str, int]], task: Task) -> list[str]:

@@ -162,8 +162,7 @@ def mistakes_text(task: Task, split: Split, result: Evaluation) -> list[str]:
     found = mistakes(task, split, result, _NUM_SKETCHES)
     if not found:
         return []
-    lines = mistake_lines(found, _sketches(task, split, found))
-    return [escaped(line) for line in lines[:-1]]
+    return mistake_lines(found, _sketches(task, split, found))[:-1]
 
 
 def _sketches(
@@ -249,7 +248,8 @@ def mistake_lines(
             f"{_text(mistake['class'])}, said {_text(mistake['prediction'])}"
         )
         caption = f"{classes} ({percent(round(mistake['confidence'], 4))})"
-        lines = [*sketch, caption]
+        # Escaped first: what is escaped is wider.
+        lines = [escaped(line) for line in (*sketch, caption)]
         width = max(map(len, lines)) + 3
         blocks.append([line.ljust(width) for line in lines])
     if not blocks:
