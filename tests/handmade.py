@@ -5,6 +5,14 @@ import numpy as np
 from keras_lstm.config import ModelConfig
 from keras_lstm.models.build import build_model
 
+# Options of an exact run that is made in a moment: its weights are set from
+# the machine.
+CONSTRUCTED = {
+    "fallback": "construction",
+    "prove_from_epoch": None,
+    "epochs": 1,
+    "steps_per_epoch": 1,
+}
 # The input of the first unit for a symbol, by its next states from 0 and 1.
 _FIRST = {(0, 0): -100, (0, 1): -22, (1, 1): 22}
 

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from keras_lstm.core.errors import InputError, shown
+from keras_lstm.tasks.stored import numpy_batch
 from keras_lstm.tasks.task import Split
 
 # The value of each feature of a step after the end of a sequence: the lowest
@@ -236,15 +237,7 @@ def _batch(
     shape: tuple[int | None, ...],
     indices: Any,
 ) -> tuple[Any, Any]:
-    import tensorflow as tf
-
     def read(rows: Any) -> tuple[Any, Any]:
         return table.padded(chosen[rows]), labels[rows]
 
-    features, targets = tf.numpy_function(
-        read, [indices], (tf.float32, tf.int32), stateful=False
-    )
-    return (
-        tf.ensure_shape(features, (None, *shape)),
-        tf.ensure_shape(targets, (None,)),
-    )
+    return numpy_batch(read, indices, np.float32, shape, ())

@@ -5,6 +5,7 @@ What is held in memory is a few bytes for each sequence, not its steps.
 
 import array
 import tempfile
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,19 +18,17 @@ class SequenceStore:
     Add the sequences with `append`, then read them with `padded`.
 
     Args:
-        dtype: the type of the values.
-        step_shape: shape of one step: `()` for symbols, `(features,)`.
+        dtype: the type of a step.
     """
 
-    def __init__(self, dtype: Any, step_shape: tuple[int, ...] = ()) -> None:
+    def __init__(self, dtype: Any) -> None:
         self._dtype = np.dtype(dtype)
-        self._step_shape = step_shape
         self._lengths = array.array("q")
         # In the folder that the variable TMPDIR names, under no name.
         self._file = tempfile.TemporaryFile(prefix="keras-lstm-")  # noqa: SIM115
 
     def append(self, sequence: npt.NDArray[Any]) -> None:
-        """Add a sequence, `(timesteps, *step_shape)`."""
+        """Add a sequence, `(timesteps,)`."""
         self._lengths.append(len(sequence))
         self._file.write(np.ascontiguousarray(sequence, self._dtype).data)
 
@@ -38,12 +37,12 @@ class SequenceStore:
         self._file.flush()
         self.lengths = np.array(self._lengths, np.int64)
         self._ends = np.cumsum(self.lengths)
-        shape = (int(self.lengths.sum()), *self._step_shape)
+        count = int(self.lengths.sum())
         # A file without bytes cannot be mapped.
         self._steps: npt.NDArray[Any] = (
-            np.memmap(self._file, self._dtype, "r", shape=shape)
-            if shape[0]
-            else np.zeros(shape, self._dtype)
+            np.memmap(self._file, self._dtype, "r", shape=(count,))
+            if count
+            else np.zeros(count, self._dtype)
         )
         # What is mapped stays.
         self._file.close()
@@ -61,15 +60,44 @@ class SequenceStore:
             padding: the value of the steps after a sequence's end.
 
         Returns:
-            The sequences, `(batch_size, timesteps, *step_shape)`.
+            The sequences, `(batch_size, timesteps)`.
         """
         lengths = self.lengths[indices]
         longest = int(lengths.max(initial=0))
         within = np.arange(longest)
-        found = np.full(
-            (len(indices), longest, *self._step_shape), padding, self._dtype
-        )
+        found = np.full((len(indices), longest), padding, self._dtype)
         is_step = within < lengths[:, np.newaxis]
         starts = self._ends[indices] - lengths
         found[is_step] = self._steps[(starts[:, np.newaxis] + within)[is_step]]
         return found
+
+
+def numpy_batch(
+    read: Callable[[Any], tuple[Any, Any]],
+    indices: Any,
+    input_type: Any,
+    input_shape: tuple[int | None, ...],
+    output_shape: tuple[int | None, ...],
+) -> tuple[Any, Any]:
+    """Return a batch that a function reads outside of TensorFlow.
+
+    Args:
+        read: returns the inputs, of `input_type`, and the targets, int32, of
+            indices, `(batch_size,)`; its result depends on them alone.
+        indices: the indices, a tensor.
+        input_type: NumPy type of the inputs.
+        input_shape: shape of one input; None for sizes that differ.
+        output_shape: shape of one target.
+
+    Returns:
+        The inputs and the targets, for `Split.batch`.
+    """
+    import tensorflow as tf
+
+    inputs, targets = tf.numpy_function(
+        read, [indices], (input_type, tf.int32), stateful=False
+    )
+    return (
+        tf.ensure_shape(inputs, (None, *input_shape)),
+        tf.ensure_shape(targets, (None, *output_shape)),
+    )

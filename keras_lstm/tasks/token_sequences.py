@@ -22,7 +22,7 @@ from keras_lstm.tasks.own_data import (
     describe_parts,
 )
 from keras_lstm.tasks.partition import PARTS, TEST, VALIDATION
-from keras_lstm.tasks.stored import SequenceStore
+from keras_lstm.tasks.stored import SequenceStore, numpy_batch
 from keras_lstm.tasks.task import Split, Splits
 from keras_lstm.tasks.token_notation import TokenNotation
 from keras_lstm.tasks.token_rows import LABEL, TARGET_KINDS, TokenSource
@@ -342,8 +342,6 @@ def _batch(
     output_shape: tuple[int | None, ...],
     indices: Any,
 ) -> tuple[Any, Any]:
-    import tensorflow as tf
-
     def read(rows: Any) -> tuple[Any, Any]:
         found = targets.padded(rows, 0).astype(np.int32)
         return (
@@ -351,13 +349,7 @@ def _batch(
             found if output_shape else found[:, 0],
         )
 
-    symbols, classes = tf.numpy_function(
-        read, [indices], (tf.int32, tf.int32), stateful=False
-    )
-    return (
-        tf.ensure_shape(symbols, (None, None)),
-        tf.ensure_shape(classes, (None, *output_shape)),
-    )
+    return numpy_batch(read, indices, np.int32, (None,), output_shape)
 
 
 @functools.lru_cache(maxsize=8)

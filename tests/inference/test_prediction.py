@@ -9,6 +9,7 @@ import zlib
 import keras
 import numpy as np
 import pytest
+from handmade import CONSTRUCTED
 from PIL import Image
 
 from keras_lstm.cli import main
@@ -30,13 +31,7 @@ def runs(tmp_path_factory):
     """Return the folder of finished runs; `proved` makes no mistakes."""
     folder = tmp_path_factory.mktemp("runs")
     proved = get_preset("increment").replace(
-        Increment,
-        num_bits=8,
-        # Weights set from the machine: exact, and made in a moment.
-        fallback="construction",
-        prove_from_epoch=None,
-        epochs=1,
-        steps_per_epoch=1,
+        Increment, num_bits=8, **CONSTRUCTED
     )
     train(proved, folder / "proved", quiet=True)
     short = get_preset("increment").replace(

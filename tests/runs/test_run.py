@@ -1,6 +1,7 @@
 import json
 
 import pytest
+from handmade import CONSTRUCTED
 
 from keras_lstm.cli import main
 from keras_lstm.presets import get_preset
@@ -16,13 +17,7 @@ def exact_run(tmp_path_factory):
     """Return the folder of a run that is right at its own length."""
     run_dir = tmp_path_factory.mktemp("exact") / "run"
     config = get_preset("increment").replace(
-        Increment,
-        num_bits=10,
-        # Weights set from the machine: exact, and made in a moment.
-        fallback="construction",
-        prove_from_epoch=None,
-        epochs=1,
-        steps_per_epoch=1,
+        Increment, num_bits=10, **CONSTRUCTED
     )
     result = train(config, run_dir, quiet=True)
     assert result.report.num_wrong == 0
