@@ -191,9 +191,9 @@ class TrainingConfig(Options):
     )
     counterexamples_from_epoch: int | None = option(
         None,
-        "from this epoch on, counted from 0, check every input after each "
-        "epoch, train on the wrong ones, and stop when all are right (none: "
-        "never)",
+        "from this epoch on, counted from 0, check every input, or training "
+        "example, after each epoch, and train on the wrong ones; sequence "
+        "tasks stop when all are right (none: never)",
         minimum=0,
     )
     counterexample_fraction: float = option(

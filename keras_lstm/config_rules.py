@@ -32,9 +32,11 @@ def rules_of_counterexamples(
         return
     machine = get_machine(task)
     yield (
-        machine is not None,
-        "`counterexamples_from_epoch` needs a sequence task",
-        f"task={task.name}",
+        machine is not None
+        or not (task.draws_without_end or options["early_prediction"]),
+        "`counterexamples_from_epoch` needs a sequence task, or training "
+        "examples that are stored and no `early_prediction`",
+        f"task={task.name}, early_prediction={options['early_prediction']}",
     )
     yield (
         machine is None or machine.num_sequences <= MAX_FED_BACK_INPUTS,

@@ -4,6 +4,7 @@ from .exact_resume import ExactResume as ExactResume
 from .history_writer import HistoryWriter as HistoryWriter
 from .progress_logger import ProgressLogger as ProgressLogger
 from .raise_on_non_finite import RaiseOnNonFinite as RaiseOnNonFinite
+from .repeat_mistakes import RepeatMistakes as RepeatMistakes
 from .resumable import resumable as resumable
 from .stop_at_full_accuracy import StopAtFullAccuracy as StopAtFullAccuracy
 from .stop_at_proof import StopAtProof as StopAtProof

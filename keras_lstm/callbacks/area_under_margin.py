@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from keras_lstm.models.logits import margins_of
+from keras_lstm.models.logits import make_margin_function
 
 
 class AreaUnderMargin(keras.callbacks.Callback):
@@ -59,20 +59,7 @@ class AreaUnderMargin(keras.callbacks.Callback):
     def set_model(self, model: keras.Model) -> None:
         """Set the model, whose margins to measure."""
         super().set_model(model)
-
-        def measure(inputs: Any, targets: Any) -> Any:
-            logits = model(inputs, training=False)
-            margins = margins_of(tf.cast(logits, tf.float32), targets)
-            mask = getattr(logits, "_keras_mask", None)
-            if len(margins.shape) == 1:
-                return margins
-            if mask is not None:
-                margins = tf.where(mask, margins, np.inf)
-            return tf.reduce_min(margins, list(range(1, len(margins.shape))))
-
-        self._measure = tf.function(
-            measure, reduce_retracing=True, autograph=False
-        )
+        self._measure = make_margin_function(model)
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Forget what was measured before."""

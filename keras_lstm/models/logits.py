@@ -1,5 +1,6 @@
 """Margins and predictions from logits."""
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -32,6 +33,30 @@ def margins_of(logits: Any, targets: Any) -> Any:
     margins = right - tf.reduce_max(tf.where(chosen, least, logits), -1)
     unknown = tf.reduce_any(tf.math.is_nan(logits), -1)
     return tf.where(unknown | tf.math.is_nan(margins), least, margins)
+
+
+def make_margin_function(model: keras.Model) -> Callable[[Any, Any], Any]:
+    """Return a compiled function from a batch to its examples' margins.
+
+    Args:
+        model: a model that outputs logits, `(batch_size, ..., num_classes)`.
+
+    Returns:
+        A function of inputs and targets. It returns the lowest margin of each
+        example's outputs, padding apart, float32, `(batch_size,)`.
+    """
+
+    def measure(inputs: Any, targets: Any) -> Any:
+        logits = model(inputs, training=False)
+        margins = margins_of(tf.cast(logits, tf.float32), targets)
+        mask = getattr(logits, "_keras_mask", None)
+        if len(margins.shape) == 1:
+            return margins
+        if mask is not None:
+            margins = tf.where(mask, margins, np.inf)
+        return tf.reduce_min(margins, list(range(1, len(margins.shape))))
+
+    return tf.function(measure, reduce_retracing=True, autograph=False)
 
 
 def predictions_of(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.int32]:

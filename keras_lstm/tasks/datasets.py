@@ -28,6 +28,7 @@ def make_dataset(
     training: bool = False,
     seed: int = 0,
     start_step: int = 0,
+    replace: Callable[[Any, Any], Any] | None = None,
 ) -> tf.data.Dataset:
     """Make the input pipeline of a split.
 
@@ -45,6 +46,9 @@ def make_dataset(
         seed: determines the order of a training split and its augmentation.
         start_step: first batch of a training dataset, counted from 0; the
             batches before it are skipped without being made.
+        replace: returns the indices to train on instead, given the step and
+            the indices of a training batch, int64 tensors; traced into the
+            pipeline. None for those indices.
 
     Returns:
         Pairs of inputs, `(batch_size, *input_shape)`, and targets,
@@ -82,10 +86,16 @@ def make_dataset(
         indices = _shuffled(
             *(split.num_examples, batch_size, seed, start_step), split.lengths
         )
+    if training and replace is not None:
+        numbered = indices.enumerate(start_step)
+        indices = numbered.map(_without_autograph(replace))
     dataset = indices.map(split.batch)
     if training and split.augment is not None:
         dataset = _augmented(dataset, split.augment, seed, start_step)
     options = tf.data.Options()
+    if replace is not None:
+        # What it depends on may change: stay only so far ahead.
+        options.experimental_optimization.inject_prefetch = False
     # Every worker makes each batch whole and keeps its part of it.
     options.experimental_distribute.auto_shard_policy = (
         tf.data.experimental.AutoShardPolicy.DATA

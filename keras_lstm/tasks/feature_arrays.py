@@ -29,7 +29,7 @@ _WHOLE = (("", -1),)
 _PARTS = (("_train", TRAIN), ("_test", TEST))
 
 
-def read_arrays(path: pathlib.Path) -> FeatureTable:
+def read_arrays(path: pathlib.Path, argument: str = "data") -> FeatureTable:
     """Read sequences and classes from a NumPy archive.
 
     Args:
@@ -39,6 +39,7 @@ def read_arrays(path: pathlib.Path) -> FeatureTable:
             integers or strings. The arrays lengths_train and lengths_test, or
             lengths, `(num_examples,)`, say where sequences end. Arrays that
             are not compressed are mapped, others are held in memory.
+        argument: name of the option that gives the path. Defaults to "data".
 
     Returns:
         The sequences.
@@ -47,7 +48,7 @@ def read_arrays(path: pathlib.Path) -> FeatureTable:
         InputError: if the file cannot be read, an array is missing, or one
             has another type or shape.
     """
-    archive = _Archive(path)
+    archive = _Archive(path, argument)
     parts = _parts(archive)
     blocks: list[npt.NDArray[Any]] = []
     labels: list[npt.NDArray[Any]] = []
@@ -206,8 +207,8 @@ def _read_lengths(
 class _Archive:
     """The arrays of a `.npz` file, read without unpickling anything."""
 
-    def __init__(self, path: pathlib.Path) -> None:
-        self._path = path
+    def __init__(self, path: pathlib.Path, argument: str) -> None:
+        self._path, self._argument = path, argument
         try:
             with open_regular(path) as file, zipfile.ZipFile(file) as archive:
                 self._members = {
@@ -216,14 +217,16 @@ class _Archive:
                 }
         except Exception as error:
             raise InputError(
-                f"`data` must be a NumPy archive (.npz): {described(error)}. "
-                f"Received: {path}"
+                f"`{argument}` must be a NumPy archive (.npz): "
+                f"{described(error)}. Received: {path}"
             ) from None
         self.names = set(self._members)
 
     def refuse(self, rule: str, received: str) -> NoReturn:
         """Raise the error for an archive that breaks a rule."""
-        raise InputError(f"`data` {self._path}: {rule}. Received: {received}")
+        raise InputError(
+            f"`{self._argument}` {self._path}: {rule}. Received: {received}"
+        )
 
     def read(self, name: str) -> npt.NDArray[Any]:
         """Return an array, mapped if it is stored as it is.

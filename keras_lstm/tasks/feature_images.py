@@ -15,7 +15,9 @@ _SUFFIXES = (".png", ".jpg", ".jpeg")
 
 
 def read_image_folders(
-    path: pathlib.Path, size: tuple[int, int] | None
+    path: pathlib.Path,
+    size: tuple[int, int] | None,
+    argument: str = "data",
 ) -> FeatureTable:
     """Read images as `keras.utils.image_dataset_from_directory` does.
 
@@ -24,6 +26,7 @@ def read_image_folders(
             are read, also from folders in it; others are ignored.
         size: rows and columns to resize images to; None if all must have the
             size of the first.
+        argument: name of the option that gives the path. Defaults to "data".
 
     Returns:
         The images, a row for a time step, grey, from 0 (black) to 1 (white).
@@ -37,21 +40,21 @@ def read_image_folders(
     files: list[pathlib.Path] = []
     labels: list[int] = []
     images = []
-    names = class_folders(path)
+    names = class_folders(path, argument)
     shape = size
     for number, name in enumerate(names):
         paths = _image_paths(path / name)
         if not paths:
             raise InputError(
-                "`data` must have a PNG or JPEG file for each class. Received: "
-                f"{path / name}, without any"
+                f"`{argument}` must have a PNG or JPEG file for each class. "
+                f"Received: {path / name}, without any"
             )
         for file in paths:
             # The digest has what is read, and in which order.
             found.update(os.fsencode(file.relative_to(path)) + b"\0")
-            found.update(_digest(file))
+            found.update(_digest(file, argument))
             image = read_picture(
-                file, shape, argument="data", resizes=size is not None
+                file, shape, argument=argument, resizes=size is not None
             )
             shape = (image.shape[0], image.shape[1])
             images.append(image)
@@ -74,11 +77,14 @@ def read_image_folders(
     )
 
 
-def class_folders(path: pathlib.Path) -> tuple[str, ...]:
+def class_folders(
+    path: pathlib.Path, argument: str = "data"
+) -> tuple[str, ...]:
     """Return the names of the folders in a folder, in alphabetical order.
 
     Args:
         path: the folder. What is hidden in it is ignored.
+        argument: name of the option that gives it. Defaults to "data".
 
     Raises:
         InputError: if it cannot be read, or has no folders.
@@ -91,19 +97,19 @@ def class_folders(path: pathlib.Path) -> tuple[str, ...]:
         )
     except (OSError, ValueError) as error:
         raise InputError(
-            f"`data` cannot be read: {error}. Received: data={path}"
+            f"`{argument}` cannot be read: {error}. Received: {argument}={path}"
         ) from None
     if not names:
         raise InputError(
-            "`data` must be a folder with a folder of images for each class. "
-            f"Received: {path}, without folders"
+            f"`{argument}` must be a folder with a folder of images for each "
+            f"class. Received: {path}, without folders"
         )
     for name in names:
         # A name that is no UTF-8 cannot be written into config.yaml.
         if not name.isprintable():
             raise InputError(
-                "`data` must have folders with names that can be printed. "
-                f"Received: {shown(name)} in {path}"
+                f"`{argument}` must have folders with names that can be "
+                f"printed. Received: {shown(name)} in {path}"
             )
     return tuple(names)
 
@@ -121,10 +127,10 @@ def _image_paths(folder: pathlib.Path) -> list[pathlib.Path]:
     return sorted(paths)
 
 
-def _digest(path: pathlib.Path) -> bytes:
+def _digest(path: pathlib.Path, argument: str) -> bytes:
     try:
         return bytes.fromhex(sha256_of(path))
     except OSError as error:
         raise InputError(
-            f"`data` cannot be read: {error}. Received: {path}"
+            f"`{argument}` cannot be read: {error}. Received: {path}"
         ) from None

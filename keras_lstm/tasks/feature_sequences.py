@@ -187,6 +187,7 @@ class FeatureSequences(OwnData):
                 self.bad_rows == "skip",
                 self.validation_fraction,
                 *(self.test_fraction, self.split_seed),
+                *(self.validation_data, self.test_data),
             )
         )
 

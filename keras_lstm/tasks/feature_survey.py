@@ -13,8 +13,8 @@ from keras_lstm.core.errors import InputError, shown
 from keras_lstm.tasks.feature_arrays import read_arrays
 from keras_lstm.tasks.feature_images import class_folders, read_image_folders
 from keras_lstm.tasks.feature_series import find_columns, read_series
-from keras_lstm.tasks.feature_table import FeatureTable
-from keras_lstm.tasks.partition import TEST, TRAIN, divide
+from keras_lstm.tasks.feature_table import FeatureTable, join_tables
+from keras_lstm.tasks.partition import TEST, TRAIN, VALIDATION, divide
 from keras_lstm.tasks.records import RecordFile, is_record_file
 
 ARRAYS, IMAGES, SERIES = "arrays", "images", "series"
@@ -42,6 +42,9 @@ class FeatureSource:
         test_fraction: fraction of the sequences to test on; 1 for all,
             whatever the data says.
         split_seed: seed of the division.
+        validation_data: path of other data to validate on; None for sequences
+            of `data`.
+        test_data: path of other data to test on; likewise.
     """
 
     data: str
@@ -56,6 +59,8 @@ class FeatureSource:
     validation_fraction: float
     test_fraction: float
     split_seed: int
+    validation_data: str | None = None
+    test_data: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,26 +134,27 @@ class FeatureSurvey:
         return table.has_one_unit or table.num_features > _MAX_SEPARATE
 
 
-def source_of(path: pathlib.Path) -> str:
+def source_of(path: pathlib.Path, argument: str = "data") -> str:
     """Return what kind of data a path leads to, one of `SOURCES`.
 
     Args:
         path: the path.
+        argument: name of the option that gives it. Defaults to "data".
 
     Raises:
         InputError: if it is none of them.
     """
     if path.is_dir():
-        class_folders(path)
+        class_folders(path, argument)
         return IMAGES
     if path.suffix.lower() == ".npz":
         return ARRAYS
     if is_record_file(path):
         return SERIES
     raise InputError(
-        "`data` must be a .npz file; a folder with a folder of images for each "
-        "class; or a CSV, TSV or JSON Lines file. Received: "
-        f"data={shown(str(path))}"
+        f"`{argument}` must be a .npz file; a folder with a folder of images "
+        "for each class; or a CSV, TSV or JSON Lines file. Received: "
+        f"{argument}={shown(str(path))}"
     )
 
 
@@ -164,7 +170,8 @@ def survey_features(source: FeatureSource) -> FeatureSurvey:
     Raises:
         InputError: if it cannot be read as the source says.
     """
-    return _survey(source, _stamp(source.data))
+    paths = (source.data, source.validation_data, source.test_data)
+    return _survey(source, tuple(_stamp(path or "") for path in paths))
 
 
 def _stamp(data: str) -> tuple[Any, ...]:
@@ -191,7 +198,7 @@ def _survey(source: FeatureSource, stamp: Any) -> FeatureSurvey:
     )
     found, table = _load(undivided, stamp)
     keys = table.keys(source.split_seed)
-    parts = _parts(source, table, keys)
+    parts = _parts(source, found.source == ARRAYS, table, keys)
     is_train = parts == TRAIN
     return FeatureSurvey(
         dataclasses.replace(
@@ -210,21 +217,25 @@ def _survey(source: FeatureSource, stamp: Any) -> FeatureSurvey:
 
 def _parts(
     source: FeatureSource,
+    is_arrays: bool,
     table: FeatureTable,
     keys: npt.NDArray[np.uint64],
 ) -> npt.NDArray[np.uint8]:
     if source.test_fraction == 1.0:
         return np.full(len(table), TEST, np.uint8)
     forced = table.forced
-    # Training and test arrays are given: what validates is training data.
+    free = forced < 0
+    if is_arrays:
+        # Of training arrays, some may validate.
+        free |= forced == TRAIN
     has_test = source.part is None and bool((forced == TEST).any())
-    free = forced == TRAIN if has_test else forced < 0
+    has_validation = source.validation_data is not None
     parts = forced.astype(np.uint8)
     if free.any():
         parts[free] = divide(
             keys[free],
             table.labels[free],
-            source.validation_fraction,
+            0.0 if has_validation else source.validation_fraction,
             0.0 if has_test else source.test_fraction,
         )
     return parts
@@ -234,11 +245,63 @@ def _parts(
 def _load(
     source: FeatureSource, stamp: Any
 ) -> tuple[FeatureSource, FeatureTable]:
+    """Read all data of a source into one table."""
+    found, table = _load_one(source, "data")
+    if source.test_data and source.part is None and TEST in table.forced:
+        raise InputError(
+            "`test_data` must not be given for an archive with x_test. "
+            f"Received: test_data={shown(source.test_data)}, "
+            f"data={shown(source.data)}"
+        )
+    tables = [table]
+    for argument, part in (
+        ("validation_data", VALIDATION),
+        ("test_data", TEST),
+    ):
+        path = getattr(source, argument)
+        if path is not None:
+            like_it = dataclasses.replace(found, data=path, part=None)
+            _, other = _load_one(like_it, argument)
+            _check_alike(found, table, other, argument, path)
+            forced = np.full(len(other), part, np.int8)
+            tables.append(dataclasses.replace(other, forced=forced))
+    return found, join_tables(tables)
+
+
+def _check_alike(
+    source: FeatureSource,
+    table: FeatureTable,
+    other: FeatureTable,
+    argument: str,
+    path: str,
+) -> None:
+    """Refuse other data of another shape."""
+    shapes = [(each.num_steps, each.num_features) for each in (table, other)]
+    if source.source != IMAGES:
+        shapes = [(0, num_features) for _, num_features in shapes]
+    if shapes[0] != shapes[1]:
+        raise InputError(
+            f"`{argument}` must have {_shape_text(shapes[0])}, as "
+            f"{source.data}. Received: {_shape_text(shapes[1])} in {path}"
+        )
+
+
+def _shape_text(shape: tuple[int, int]) -> str:
+    rows, columns = shape
+    if rows:
+        return f"images of {rows} x {columns} pixels"
+    return f"{columns} features"
+
+
+def _load_one(
+    source: FeatureSource, argument: str
+) -> tuple[FeatureSource, FeatureTable]:
+    """Read the data of one file or folder, and find what is not given."""
     path = pathlib.Path(source.data)
-    kind = source_of(path)
+    kind = source_of(path, argument)
     if source.source not in (None, kind):
         raise InputError(
-            f"`data` must be {source.source}, as the data trained on. "
+            f"`{argument}` must be {source.source}, as the data trained on. "
             f"Received: {path}, which is {kind}"
         )
     for names, owner in (
@@ -253,11 +316,11 @@ def _load(
                 )
     found = dataclasses.replace(source, source=kind)
     if kind == ARRAYS:
-        table = read_arrays(path)
+        table = read_arrays(path, argument)
     elif kind == IMAGES:
-        table = read_image_folders(path, source.image_size)
+        table = read_image_folders(path, source.image_size, argument)
     else:
-        file = RecordFile(path)
+        file = RecordFile(path, argument)
         given = {x: getattr(source, x) for x in _COLUMNS}
         columns = find_columns(file, given, source.features)
         table = read_series(file, columns, source.skips_bad_rows)
@@ -267,8 +330,8 @@ def _load(
         )
     if table.num_features > _MAX_FEATURES:
         raise InputError(
-            f"`data` must have at most {_MAX_FEATURES:,} features. Received: "
-            f"{table.num_features:,} in {path}"
+            f"`{argument}` must have at most {_MAX_FEATURES:,} features. "
+            f"Received: {table.num_features:,} in {path}"
         )
     return found, table
 

@@ -3,13 +3,14 @@
 import dataclasses
 import functools
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from keras_lstm.core.errors import InputError, shown
+from keras_lstm.tasks.labels import class_order
 from keras_lstm.tasks.stored import numpy_batch
 from keras_lstm.tasks.task import Split
 
@@ -203,6 +204,57 @@ class FeatureTable:
         for chunk in np.split(indices, np.searchsorted(values, ends)):
             if len(chunk):
                 yield chunk
+
+
+def join_tables(tables: Sequence[FeatureTable]) -> FeatureTable:
+    """Return the sequences of several tables as one.
+
+    Args:
+        tables: tables of the same number of features and the same scale.
+
+    Returns:
+        The sequences, table after table; the table itself if it is one.
+    """
+    if len(tables) == 1:
+        return tables[0]
+    names = class_order({name for table in tables for name in table.names})
+    numbers = {name: number for number, name in enumerate(names)}
+    ends = np.cumsum([len(table) for table in tables])
+    firsts = np.cumsum([0, *(len(table.blocks) for table in tables)])
+
+    def place(index: int) -> str:
+        table = int(np.searchsorted(ends, index, "right"))
+        return tables[table].place(
+            index - int(ends[table]) + len(tables[table])
+        )
+
+    def joined(arrays: Iterable[npt.NDArray[Any] | None]) -> Any:
+        known = [each for each in arrays if each is not None]
+        return np.concatenate(known) if len(known) == len(tables) else None
+
+    digests = " ".join(table.sha256 for table in tables)
+    return dataclasses.replace(
+        tables[0],
+        blocks=tuple(block for table in tables for block in table.blocks),
+        block=joined(
+            (table.block + first).astype(np.int8)
+            for table, first in zip(tables, firsts, strict=False)
+        ),
+        starts=joined(table.starts for table in tables),
+        lengths=joined(table.lengths for table in tables),
+        labels=joined(
+            np.array([numbers[x] for x in table.names], np.int32)[table.labels]
+            for table in tables
+        ),
+        names=names,
+        forced=joined(table.forced for table in tables),
+        place=place,
+        sha256=hashlib.sha256(digests.encode()).hexdigest(),
+        has_one_unit=all(table.has_one_unit for table in tables),
+        groups=tuple(name for table in tables for name in table.groups),
+        lines=joined(table.lines for table in tables),
+        num_bad=sum(table.num_bad for table in tables),
+    )
 
 
 def make_split(

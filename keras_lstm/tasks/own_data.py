@@ -30,9 +30,17 @@ class OwnData(Task):
     example_label = "sequence"
     has_baselines: ClassVar[bool] = True
     # Options that say which part sequences are in.
-    dividing_options: ClassVar[tuple[str, ...]] = ("part",)
+    dividing_options: ClassVar[tuple[str, ...]] = (
+        *("validation_data", "test_data", "part"),
+    )
 
     data: str | None = option(None, "file or folder of sequences")
+    validation_data: str | None = option(
+        None, "file or folder to validate on (none: sequences of the data)"
+    )
+    test_data: str | None = option(
+        None, "file or folder to test on (none: sequences of the data)"
+    )
     part: str | None = option(
         None,
         "column that names the part of each sequence: train, validation or "
@@ -103,7 +111,11 @@ class OwnData(Task):
     @property
     def has_validation(self) -> bool:
         """Whether sequences are for validation."""
-        return self.validation_fraction > 0 or self.part is not None
+        return (
+            self.validation_fraction > 0
+            or self.part is not None
+            or self.validation_data is not None
+        )
 
     def to_evaluate(self, **data: Any) -> Task:
         """Return the task whose test split is all of other data."""

@@ -67,19 +67,14 @@ class TokenSequences(OwnData):
     step_label = "token"
     pads: ClassVar[bool] = True
     dividing_options: ClassVar[tuple[str, ...]] = (
-        *("validation_data", "test_data", "part", "group"),
+        *OwnData.dividing_options,
+        "group",
     )
 
     data: str | None = option(
         None,
         "CSV, TSV or JSON Lines file (.csv, .tsv, .jsonl, also with .gz), "
         "whose first line names the columns",
-    )
-    validation_data: str | None = option(
-        None, "file to validate on (none: rows of the data)"
-    )
-    test_data: str | None = option(
-        None, "file to test on (none: rows of the data)"
     )
     input: str | None = option(
         None, "column of the sequences (none: find it by name or number)"
@@ -204,11 +199,6 @@ class TokenSequences(OwnData):
     def output_shape(self) -> tuple[int | None, ...]:
         """`()`, or `(None,)` for targets per token."""
         return () if self.target_kind in (None, LABEL) else (None,)
-
-    @property
-    def has_validation(self) -> bool:
-        """Whether rows or a file are for validation."""
-        return super().has_validation or self.validation_data is not None
 
     def notation(self, any_length: bool) -> Notation:
         """Return the notation of texts."""

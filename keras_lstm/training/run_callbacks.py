@@ -13,6 +13,7 @@ from keras_lstm.callbacks.exact_resume import ExactResume
 from keras_lstm.callbacks.history_writer import HistoryWriter
 from keras_lstm.callbacks.progress_logger import ProgressLogger
 from keras_lstm.callbacks.raise_on_non_finite import RaiseOnNonFinite
+from keras_lstm.callbacks.repeat_mistakes import RepeatMistakes
 from keras_lstm.callbacks.stop_at_full_accuracy import StopAtFullAccuracy
 from keras_lstm.callbacks.stop_at_proof import StopAtProof
 from keras_lstm.callbacks.tensorboard import TensorBoard
@@ -66,7 +67,7 @@ class RunCallbacks:
             neither is configured.
         margins: measures the margins of training examples; None if not
             configured.
-        feedback: feeds back counterexamples; None if not configured.
+        feedback: feeds back what is wrong; None if not configured.
         prover: stops at a proof; None if not configured.
         in_order: all callbacks, in the order in which `fit` gets them.
     """
@@ -77,7 +78,7 @@ class RunCallbacks:
     stop: StopAtFullAccuracy | None
     best: keras.callbacks.EarlyStopping | None
     margins: AreaUnderMargin | None
-    feedback: Counterexamples | None
+    feedback: Counterexamples | RepeatMistakes | None
     prover: StopAtProof | None
     in_order: list[keras.callbacks.Callback]
 
@@ -95,7 +96,7 @@ class RunCallbacks:
             (self.feedback, StopReason.NOTHING_WRONG),
             (self.stop, StopReason.FULL_ACCURACY),
         ):
-            if callback is not None and callback.stopped_epoch is not None:
+            if getattr(callback, "stopped_epoch", None) is not None:
                 return reason
         if self.best is not None and self.best.stopped_epoch:
             return StopReason.NO_IMPROVEMENT
@@ -134,7 +135,7 @@ def make_callbacks(
     margins = None
     if training.suspicious:
         margins = AreaUnderMargin(make_dataset(splits.train, _MEASURED))
-    feedback = _make_feedback(config, progress.quiet)
+    feedback = _make_feedback(config, splits, progress.quiet)
     prover = _make_prover(config, progress.quiet)
     logger = ProgressLogger(progress.log_every_steps, progress.quiet)
     board = TensorBoard(
@@ -240,24 +241,37 @@ def _require_validation(splits: Splits, received: str) -> None:
         )
 
 
-def _make_feedback(config: Config, quiet: bool) -> Counterexamples | None:
+def _make_feedback(
+    config: Config, splits: Splits, quiet: bool
+) -> Counterexamples | RepeatMistakes | None:
     training, machine = config.training, get_machine(config.task)
-    if training.counterexamples_from_epoch is None or machine is None:
+    if training.counterexamples_from_epoch is None:
         return None
 
-    def on_check(epoch: int, result: Verification) -> None:
+    def show(epoch: int, num_wrong: int, num_examples: int, name: str) -> None:
         if not quiet:
             print_status(
-                f"epoch {epoch + 1}: {result.num_wrong:,} of "
-                f"{result.num_examples:,} are wrong"
+                f"epoch {epoch + 1}: {num_wrong:,} of {num_examples:,}{name} "
+                "are wrong"
             )
 
-    return Counterexamples(
-        machine,
+    def on_check(epoch: int, result: Verification) -> None:
+        show(epoch, result.num_wrong, result.num_examples, "")
+
+    def on_mistakes(epoch: int, num_wrong: int) -> None:
+        num_examples = splits.train.num_examples or 0
+        show(epoch, num_wrong, num_examples, " training examples")
+
+    options = (
         training.counterexample_fraction,
         training.counterexamples_from_epoch,
-        seed=config.seed,
-        on_check=on_check,
+    )
+    if machine is None:
+        return RepeatMistakes(
+            *(splits.train, *options), seed=config.seed, on_check=on_mistakes
+        )
+    return Counterexamples(
+        machine, *options, seed=config.seed, on_check=on_check
     )
 
 

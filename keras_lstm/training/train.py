@@ -253,16 +253,15 @@ def _make_dataset(
     """Make the training dataset, beginning at the step where `fit` starts."""
 
     def from_step(step: int) -> tf.data.Dataset:
-        dataset = make_dataset(
-            splits.train,
-            config.training.batch_size,
+        size = config.training.batch_size
+        if parts.feedback is not None:
+            return parts.feedback.dataset(splits.train, size, config.seed, step)
+        return make_dataset(
+            *(splits.train, size),
             training=True,
             seed=config.seed,
             start_step=step,
         )
-        if parts.feedback is None:
-            return dataset
-        return parts.feedback.mix(dataset, step)
 
     dataset = parts.resume.dataset(from_step)
     assert_same_on_all_workers(

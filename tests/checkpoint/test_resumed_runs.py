@@ -11,6 +11,7 @@ from keras_lstm.presets import get_preset
 from keras_lstm.runs.folder import RunFolder
 from keras_lstm.tasks.image_rows import ImageRows
 from keras_lstm.tasks.increment import Increment
+from keras_lstm.tasks.token_sequences import TokenSequences
 from keras_lstm.training import train as training
 from keras_lstm.training.train import train
 
@@ -156,6 +157,40 @@ def test_two_replicas_go_on_as_if_never_stopped(
     resumed = run(config, tmp_path / "resumed", [{"after_steps": 10}])
     assert resumed.report.resumed_from_step == 8
     assert outcome(resumed) == outcome(whole)
+
+
+@pytest.mark.slow
+def test_mistakes_are_repeated_as_if_never_stopped(tmp_path):
+    rows = [
+        f"{'ab'[i % 2] * (1 + i % 7)}{'ab'[i // 5 % 2]},{'xy'[i % 3 == 0]}"
+        for i in range(300)
+    ]
+    data = tmp_path / "data.csv"
+    data.write_text("\n".join(["text,label", *rows, ""]))
+    config = get_preset("sequences").replace(
+        TokenSequences,
+        data=str(data),
+        units=8,
+        epochs=4,
+        batch_size=16,
+        suspicious=True,
+        counterexamples_from_epoch=0,
+        checkpoint_every_steps=4,
+    )
+    whole = run(config, tmp_path / "whole", [])
+    resumed = run(
+        *(config, tmp_path / "resumed"),
+        [{"after_steps": 18}, {"after_epoch": 1}, {"after_steps": 45}],
+    )
+    assert outcome(resumed) == outcome(whole)
+    for name in ("suspicious.csv", "failures.csv"):
+        texts = [(x.run_dir / name).read_text() for x in (whole, resumed)]
+        assert texts[0] == texts[1]
+    # Without them, the weights are others.
+    config = config.replace(counterexamples_from_epoch=None)
+    assert outcome(train(config, quiet=True, run_dir=tmp_path / "plain")) != (
+        outcome(whole)
+    )
 
 
 class Signal(Stop):
