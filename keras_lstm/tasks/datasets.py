@@ -92,6 +92,11 @@ def make_dataset(
     dataset = indices.map(split.batch)
     if training and split.augment is not None:
         dataset = _augmented(dataset, split.augment, seed, start_step)
+    dataset = dataset.prefetch(_PREFETCHED)
+    return without_autotuning(dataset.with_options(_options(replace)))
+
+
+def _options(replace: Callable[[Any, Any], Any] | None) -> Any:
     options = tf.data.Options()
     if replace is not None:
         # What it depends on may change: stay only so far ahead.
@@ -100,8 +105,7 @@ def make_dataset(
     options.experimental_distribute.auto_shard_policy = (
         tf.data.experimental.AutoShardPolicy.DATA
     )
-    dataset = dataset.prefetch(_PREFETCHED).with_options(options)
-    return without_autotuning(dataset)
+    return options
 
 
 def without_autotuning(dataset: tf.data.Dataset) -> tf.data.Dataset:
