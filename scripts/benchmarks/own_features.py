@@ -3,22 +3,25 @@
 Command: python scripts/benchmarks/own_features.py FOLDER [--wheel FILE]
 
 `digits/` has scikit-learn's 1,797 digits as PNG files, in a folder for each
-class. With `--wheel`, the wheel of the package `aeon` (`pip download --no-deps
-aeon`; nothing of it is installed or run), `vowels.npz` and `vowels.csv` have
-the Japanese Vowels (Kudo, Toyama and Shimbo, 1999): utterances of 7 to 29
-steps of 12 coefficients by nine speakers, 270 to train and 370 to test on.
-docs/own-data.md trains on them.
+class. `vowels.npz` and `vowels.csv` have the Japanese Vowels (Kudo, Toyama and
+Shimbo, 1999): utterances of 7 to 29 steps of 12 coefficients by nine speakers,
+270 to train and 370 to test on. They are read from the wheel of the package
+`aeon`, which pip downloads if it is not given; nothing of it is installed or
+run. docs/own-data.md trains on them.
 """
 
 import argparse
 import csv
 import pathlib
+import subprocess
+import sys
 import zipfile
 
 import numpy as np
 from PIL import Image
 from sklearn.datasets import load_digits
 
+_PACKAGE = "aeon==1.6.0"
 _MEMBER = "aeon/datasets/data/JapaneseVowels/JapaneseVowels_{}.ts"
 
 
@@ -31,6 +34,15 @@ def write_digits(folder: pathlib.Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         pixels = np.rint(image * (255 / 16)).astype(np.uint8)
         Image.fromarray(pixels).save(path)
+
+
+def download(folder: pathlib.Path) -> pathlib.Path:
+    """Download the wheel that has the vowels, and return its path."""
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
+    command = [*pip, "download", "--quiet", "--no-deps", "--only-binary=:all:"]
+    subprocess.run([*command, f"--dest={folder}", _PACKAGE], check=True)
+    (wheel,) = folder.glob("aeon-*.whl")
+    return wheel
 
 
 def read_vowels(
@@ -83,8 +95,8 @@ def main() -> None:
     arguments = parser.parse_args()
     arguments.folder.mkdir(parents=True, exist_ok=True)
     write_digits(arguments.folder / "digits")
-    if arguments.wheel is not None:
-        write_vowels(arguments.wheel, arguments.folder)
+    wheel = arguments.wheel or download(arguments.folder)
+    write_vowels(wheel, arguments.folder)
 
 
 if __name__ == "__main__":
