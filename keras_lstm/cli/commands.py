@@ -24,6 +24,7 @@ from keras_lstm.distribute.cluster import read_cluster
 from keras_lstm.inference.prediction import Line, check_rows, read_arguments
 from keras_lstm.presets import PRESETS, describe
 from keras_lstm.runs.folder import RunFolder, default_run_dir
+from keras_lstm.tasks.data_kind import DATA_TASKS, task_for_data
 from keras_lstm.tasks.machine_dot import check_dot_path
 from keras_lstm.tasks.machine_library import MACHINES
 from keras_lstm.tasks.make import make_task
@@ -33,7 +34,6 @@ from keras_lstm.tasks.transducer import TransducerTask
 # Bytes of a file that takes some seconds to read.
 _LARGE = 2**22
 # Tasks that read files of one's own.
-DATA_TASKS = ("sequences", "rows")
 
 
 def list_tasks_command(arguments: argparse.Namespace) -> int:
@@ -60,12 +60,9 @@ def list_tasks_command(arguments: argparse.Namespace) -> int:
 
 def data_command(arguments: argparse.Namespace) -> int:
     """Run `keras-lstm data`; return the exit code."""
-    is_text = not (
-        arguments.file.is_dir() or arguments.file.suffix.lower() == ".npz"
-    )
-    name = arguments.task or DATA_TASKS[0 if is_text else 1]
+    name = arguments.task or task_for_data(arguments.file).name
     check_known(name, DATA_TASKS, "task that reads files")
-    task = TASKS[name]
+    task = DATA_TASKS[name]
     values: dict[str, Any] = {"data": str(arguments.file)}
     _say_if_large(values["data"])
     for option, text in arguments.options.items():

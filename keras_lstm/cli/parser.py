@@ -12,6 +12,7 @@ from keras_lstm.core.errors import InputError
 from keras_lstm.core.options import Options, declared_options
 from keras_lstm.core.version import __version__
 from keras_lstm.presets import PRESETS
+from keras_lstm.tasks.data_kind import DATA_TASKS
 from keras_lstm.tasks.machine_files import is_machine
 from keras_lstm.tasks.registry import TASKS, get_task
 
@@ -88,9 +89,8 @@ def _add_data(subparsers: Any) -> None:
         metavar="TASK",
         help="the task to read it for (default: the one for such files)",
     )
-    tasks = {name: TASKS[name] for name in commands.DATA_TASKS}
     _add_flags(
-        parser, {f"{name} options": task for name, task in tasks.items()}
+        parser, {f"{name} options": task for name, task in DATA_TASKS.items()}
     )
 
 

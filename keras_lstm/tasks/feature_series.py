@@ -97,6 +97,29 @@ def find_columns(
     return SeriesColumns(features=features, **found)  # type: ignore[arg-type]
 
 
+def is_series(file: RecordFile) -> bool:
+    """Return whether a table looks like time series.
+
+    Its columns name the sequences and the times, and most others are numbers.
+
+    Args:
+        file: the table.
+
+    Raises:
+        InputError: if the file cannot be read.
+    """
+    lower = {name.lower(): name for name in file.columns}
+    named = {
+        argument: [lower[x] for x in usual if x in lower]
+        for argument, usual in _USUAL.items()
+    }
+    if not (named["group"] and named["time"]):
+        return False
+    known = [name for names in named.values() for name in names]
+    left = [name for name in file.columns if name not in known]
+    return 2 * len(_numeric(file, left)) > len(left)
+
+
 def _numeric(file: RecordFile, names: list[str]) -> tuple[str, ...]:
     """Return the columns most of whose first values are numbers.
 

@@ -18,7 +18,8 @@ TARGET_KINDS = (LABEL, PER_TOKEN)
 _NUM_FIRST = 1000
 # Fraction of those whose targets have a token for each token of the input.
 _MOST = 0.9
-_INPUT_NAMES = ("input", "text", "sequence", "tokens", "sentence", "word")
+# Names of columns that need not be given.
+INPUT_NAMES = ("input", "text", "sequence", "tokens", "sentence", "word")
 _TARGET_NAMES = ("target", "label", "class", "category", "tags", "y")
 
 
@@ -198,7 +199,7 @@ def with_columns(source: TokenSource, file: RecordFile) -> TokenSource:
     found = {"input": source.input, "target": source.target}
     taken = [source.part, source.group, *found.values()]
     left = [name for name in file.columns if name not in taken]
-    for argument, usual in (("input", _INPUT_NAMES), ("target", _TARGET_NAMES)):
+    for argument, usual in (("input", INPUT_NAMES), ("target", _TARGET_NAMES)):
         if found[argument] is not None:
             continue
         named = [name for name in left if name.lower() in usual]
