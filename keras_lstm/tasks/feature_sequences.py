@@ -351,9 +351,7 @@ class FeatureSequences(OwnData):
             f"{self.data}: {len(table):,} sequences "
             f"({describe_parts(found.parts)}) of {lengths} steps, "
             f"{table.num_features} features{names}, {self.num_classes} classes",
-            *describe_defects(
-                table.num_bad, found.num_repeated, found.num_leaked
-            ),
+            *describe_defects(found.defects),
         ]
 
     def suggested(self) -> dict[str, str]:

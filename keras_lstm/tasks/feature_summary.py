@@ -30,9 +30,7 @@ def summarize_features(found: FeatureSurvey) -> list[str]:
         f"{len(table):,} sequences: {describe_parts(found.parts)}",
         f"inputs:  {source.source}, {table.num_features:,} features",
     ]
-    lines += describe_defects(
-        table.num_bad, found.num_repeated, found.num_leaked
-    )
+    lines += describe_defects(found.defects)
     if table.num_steps:
         lines.append(f"lengths: {table.num_steps:,} steps each")
     else:

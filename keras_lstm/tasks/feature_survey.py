@@ -14,7 +14,14 @@ from keras_lstm.tasks.feature_arrays import read_arrays
 from keras_lstm.tasks.feature_images import class_folders, read_image_folders
 from keras_lstm.tasks.feature_series import find_columns, read_series
 from keras_lstm.tasks.feature_table import FeatureTable, join_tables
-from keras_lstm.tasks.partition import TEST, TRAIN, VALIDATION, divide
+from keras_lstm.tasks.partition import (
+    TEST,
+    TRAIN,
+    VALIDATION,
+    Defects,
+    divide,
+    find_defects,
+)
 from keras_lstm.tasks.records import RecordFile, is_record_file
 
 ARRAYS, IMAGES, SERIES = "arrays", "images", "series"
@@ -71,16 +78,13 @@ class FeatureSurvey:
         source: the source, with nothing left to find.
         table: the sequences.
         parts: the part of each sequence, `(num_examples,)`.
-        num_repeated: number of sequences that are there before.
-        num_leaked: number of validation and test sequences that are in the
-            training part as well.
+        defects: what may be wrong with them.
     """
 
     source: FeatureSource
     table: FeatureTable
     parts: npt.NDArray[np.uint8]
-    num_repeated: int
-    num_leaked: int
+    defects: Defects
 
     def training_classes(self) -> tuple[str, ...]:
         """Return the classes of the training part.
@@ -199,7 +203,6 @@ def _survey(source: FeatureSource, stamp: Any) -> FeatureSurvey:
     found, table = _load(undivided, stamp)
     keys = table.keys(source.split_seed)
     parts = _parts(source, found.source == ARRAYS, table, keys)
-    is_train = parts == TRAIN
     return FeatureSurvey(
         dataclasses.replace(
             source,
@@ -210,8 +213,7 @@ def _survey(source: FeatureSource, stamp: Any) -> FeatureSurvey:
         ),
         table,
         parts,
-        num_repeated=len(keys) - len(np.unique(keys)),
-        num_leaked=int(np.isin(keys[~is_train], keys[is_train]).sum()),
+        find_defects(keys, table.labels, parts, table.num_bad),
     )
 
 

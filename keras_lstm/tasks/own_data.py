@@ -10,7 +10,7 @@ from keras_lstm.core.console import percent
 from keras_lstm.core.errors import InputError
 from keras_lstm.core.options import option
 from keras_lstm.tasks.labels import parse_names
-from keras_lstm.tasks.partition import PARTS
+from keras_lstm.tasks.partition import PARTS, Defects
 from keras_lstm.tasks.task import Split, Task
 
 _BAR = 40
@@ -146,24 +146,23 @@ def describe_parts(parts: npt.NDArray[np.uint8]) -> str:
     )
 
 
-def describe_defects(
-    num_bad: int, num_repeated: int, num_leaked: int
-) -> list[str]:
+def describe_defects(defects: Defects) -> list[str]:
     """Return what may be wrong with data, a line each.
 
     Args:
-        num_bad: number of rows that were skipped.
-        num_repeated: number of sequences that are there before.
-        num_leaked: number of validation and test sequences that are in the
-            training part as well.
+        defects: the counts.
     """
     return [
         f"{count:,} {text}"
         for count, text in (
-            (num_bad, "bad rows are skipped"),
-            (num_repeated, "sequences repeat an earlier one"),
+            (defects.num_bad, "bad rows are skipped"),
+            (defects.num_repeated, "sequences repeat an earlier one"),
             (
-                num_leaked,
+                defects.num_contradicted,
+                "sequences are there with other targets as well",
+            ),
+            (
+                defects.num_leaked,
                 "validation and test sequences are in the training part as "
                 "well",
             ),

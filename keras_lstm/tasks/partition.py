@@ -1,5 +1,6 @@
 """Rows divided into training, validation and test parts."""
 
+import dataclasses
 import hashlib
 
 import numpy as np
@@ -18,6 +19,55 @@ _PART_NAMES = {
     "dev": VALIDATION,
     "test": TEST,
 }
+
+
+@dataclasses.dataclass(frozen=True)
+class Defects:
+    """What may be wrong with sequences of one's own.
+
+    Args:
+        num_bad: number of rows that were skipped.
+        num_repeated: number of sequences that are there before.
+        num_contradicted: number of sequences that are there with other
+            targets as well.
+        num_leaked: number of validation and test sequences that are in the
+            training part as well.
+    """
+
+    num_bad: int
+    num_repeated: int
+    num_contradicted: int
+    num_leaked: int
+
+
+def find_defects(
+    keys: npt.NDArray[np.uint64],
+    targets: npt.NDArray[np.integer],
+    parts: npt.NDArray[np.uint8],
+    num_bad: int,
+) -> Defects:
+    """Count what may be wrong with sequences.
+
+    Args:
+        keys: a hash of each sequence, `(num_examples,)`.
+        targets: a number or a hash of its targets, likewise.
+        parts: the part that it is in, likewise.
+        num_bad: number of rows that were skipped.
+
+    Returns:
+        The counts.
+    """
+    order = np.lexsort((targets, keys))
+    sorted_keys, sorted_targets = keys[order], targets[order]
+    differs = sorted_keys[1:] == sorted_keys[:-1]
+    differs &= sorted_targets[1:] != sorted_targets[:-1]
+    is_train = parts == TRAIN
+    return Defects(
+        num_bad,
+        len(keys) - len(np.unique(keys)),
+        int(np.isin(keys, sorted_keys[1:][differs]).sum()),
+        int(np.isin(keys[~is_train], keys[is_train]).sum()),
+    )
 
 
 def part_named(name: object) -> int:

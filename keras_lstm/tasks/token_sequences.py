@@ -268,9 +268,7 @@ class TokenSequences(OwnData):
         ):
             if count > 0:
                 lines.append(f"{count:,} {text}")
-        lines += describe_defects(
-            found.num_bad, found.num_repeated, found.num_leaked
-        )
+        lines += describe_defects(found.defects)
         if names.unknown_fraction:
             lines.append(
                 f"{percent(names.unknown_fraction)} of the validation and "

@@ -39,9 +39,7 @@ def summarize(found: Survey, max_vocabulary: int) -> list[str]:
         f"inputs:  column {source.input}, {source.tokens}",
         f"targets: column {source.target}, {kinds}",
     ]
-    lines += describe_defects(
-        found.num_bad, found.num_repeated, found.num_leaked
-    )
+    lines += describe_defects(found.defects)
     if not (found.parts == TEST).any():
         lines.append("no test rows: `test_fraction` must leave some")
     lines += ["", f"{'tokens':>11} {'sequences':>10}"]

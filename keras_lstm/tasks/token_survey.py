@@ -20,7 +20,9 @@ from keras_lstm.tasks.partition import (
     TEST,
     TRAIN,
     VALIDATION,
+    Defects,
     divide,
+    find_defects,
     hash_key,
     part_named,
 )
@@ -47,11 +49,8 @@ class Survey:
     Args:
         source: the source, with nothing left to find.
         parts: the part of each row that can be read, `(num_rows,)`.
-        num_bad: number of rows that were skipped.
+        defects: what may be wrong with them.
         num_cut: number of sequences that `max_length` cuts.
-        num_repeated: number of rows whose input is in an earlier row.
-        num_leaked: number of validation and test rows whose input is in the
-            training part.
         lengths: number of tokens of each row, before any is cut.
         class_counts: number of targets of each class.
         sha256: SHA-256 of `data`.
@@ -59,10 +58,8 @@ class Survey:
 
     source: TokenSource
     parts: npt.NDArray[np.uint8]
-    num_bad: int
+    defects: Defects
     num_cut: int
-    num_repeated: int
-    num_leaked: int
     lengths: npt.NDArray[np.int64]
     class_counts: collections.Counter[str]
     sha256: str
@@ -180,6 +177,7 @@ def _survey(source: TokenSource, stamp: Any) -> Survey:
             raise error
 
     groups, inputs = array.array("Q"), array.array("Q")
+    targets = array.array("Q")
     lengths = array.array("q")
     classes = array.array("i")
     forced = array.array("b")
@@ -200,6 +198,7 @@ def _survey(source: TokenSource, stamp: Any) -> Survey:
         if isinstance(each.target, str):
             number = numbers.setdefault(each.target, len(numbers))
         classes.append(number)
+        targets.append(hash_key("\0".join(each.targets), source.split_seed))
         class_counts.update(each.targets)
         for name in each.targets[: source.max_length]:
             first_rows.setdefault(name, len(lengths) - 1)
@@ -216,17 +215,13 @@ def _survey(source: TokenSource, stamp: Any) -> Survey:
         np.array(forced),
         list(first_rows.values()),
     )
-    keys, counts = np.array(inputs), np.array(lengths, np.int64)
+    counts = np.array(lengths, np.int64)
     most = source.max_length
     return Survey(
         source,
         parts,
-        num_bad,
+        find_defects(np.array(inputs), np.array(targets), parts, num_bad),
         num_cut=0 if most is None else int((counts > most).sum()),
-        num_repeated=len(keys) - len(np.unique(keys)),
-        num_leaked=int(
-            np.isin(keys[parts != TRAIN], keys[parts == TRAIN]).sum()
-        ),
         lengths=counts,
         class_counts=class_counts,
         sha256=_sha256(source),

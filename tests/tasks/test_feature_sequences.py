@@ -97,7 +97,7 @@ def test_arrays_without_parts_are_divided_by_the_seed(tmp_path):
 def test_the_same_sequences_stay_in_one_part(tmp_path):
     x = np.repeat(arrays()["x_train"][:10], 4, 0)
     task = make(tmp_path, whole(x=x, y=np.repeat(np.arange(10) % 2, 4)))
-    assert task.survey().num_repeated == 30
+    assert task.survey().defects.num_repeated == 30
     assert task.survey().num_leaked == 0
     made = arrays()
     made["x_test"][0] = made["x_train"][0]

@@ -62,7 +62,7 @@ def test_what_is_in_two_files_is_found(tmp_path):
     data = write_arrays(tmp_path / "data.npz")
     other = write_arrays(tmp_path / "other.npz", 6, 36.0)
     task = FeatureSequences(data=data, test_data=other, validation_fraction=0.0)
-    assert task.survey().num_leaked == 4
+    assert task.survey().defects.num_leaked == 4
     assert any(
         "4 validation and test sequences are in" in x for x in task.remarks()
     )
