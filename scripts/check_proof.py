@@ -18,7 +18,7 @@ import numpy as np
 
 UNIT, TINY = 1.01 * 2.0**-24, 1.01 * 2.0**-126
 TANH_ERROR, SIGMOID_ERROR, LARGEST = 2.0**-21, 2.0**-22, 2.0**50
-IDLE = ("InputLayer", "Dropout", "GaussianNoise")
+IDLE = ("InputLayer", "Dropout", "GaussianNoise", "StringLookup")
 ACTIVATIONS = {"Embedding": None, "LSTM": "tanh", "Dense": "linear"}
 USUAL = {"recurrent_activation": "sigmoid", "quantization_config": None}
 USUAL |= {"return_sequences": True, "use_bias": True, "mask_zero": False}

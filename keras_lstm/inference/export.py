@@ -178,7 +178,7 @@ def _given(
         )
     if task is not None and inputs:
         return _Given(
-            "text" if _reads_text(model) else task.input_label,
+            model.inputs[0].name if _reads_text(model) else task.input_label,
             tuple(model.input_shape[1:]),
             str(inputs[0].dtype),
             tuple(model.output_shape[1:]),

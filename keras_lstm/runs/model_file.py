@@ -20,7 +20,7 @@ from keras_lstm.config import Config
 from keras_lstm.core.errors import InputError, RunError, shown
 from keras_lstm.core.files import sha256_of
 from keras_lstm.models.build import build_model, count_parameters
-from keras_lstm.models.text_input import with_text_input
+from keras_lstm.models.text_input import TEXT_LAYERS, with_text_input
 from keras_lstm.tasks.task import Task
 
 _DESCRIPTION, _WEIGHTS = "config.json", "model.weights.h5"
@@ -123,12 +123,21 @@ def _read_model(path: pathlib.Path, config: Config) -> keras.Model:
         )
     model = build_model(config.task, config.model)
     whole = with_text_input(model, config.task)
+    if not _reads_text(description):
+        # Models of machines were saved without the names of symbols before.
+        whole = model
     for difference in _differences(description, json.loads(whole.to_json())):
         raise _OtherModelError(difference)
     if sorted(shapes) != sorted(tuple(w.shape) for w in model.weights):
         raise _OtherModelError("weights of other shapes")
     whole.load_weights(path)
     return model
+
+
+def _reads_text(description: Any) -> bool:
+    """Return whether a model's first layer makes numbers of text."""
+    layers = description["config"]["layers"]
+    return any(layer["class_name"] in TEXT_LAYERS for layer in layers)
 
 
 def _read_members(

@@ -7,7 +7,9 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from keras_lstm.core.errors import InputError
 from keras_lstm.core.options import option
+from keras_lstm.tasks.labels import check_text
 from keras_lstm.tasks.machine_table import MachineTable, parse_table
 from keras_lstm.tasks.notation import (
     Described,
@@ -17,6 +19,7 @@ from keras_lstm.tasks.notation import (
     compared,
     refused,
 )
+from keras_lstm.tasks.tokens import SYMBOLS, Vocabulary
 from keras_lstm.tasks.transducer import TransducerTask
 
 # Machines of more are mostly constructed (see `recommended`).
@@ -88,6 +91,21 @@ class FiniteStateMachine(TransducerTask):
     def table(self) -> MachineTable:
         """The machine with its names."""
         return _parsed(self.machine)
+
+    @property
+    def token_kind(self) -> str | None:
+        """Kind of names; None if the stock layer does not take some of them."""
+        return SYMBOLS if len(self.known_tokens) else None
+
+    @property
+    def known_tokens(self) -> Vocabulary:
+        """Names of the symbols, if the stock layer takes them all."""
+        try:
+            for name in self.table.symbols:
+                check_text(name)
+            return Vocabulary(self.table.symbols)
+        except InputError:
+            return Vocabulary(())
 
     def as_written(self, values: Any) -> Any:
         """Return values by time step in the order of reading."""

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from keras_lstm.core.errors import InputError
 from keras_lstm.core.options import Options
 from keras_lstm.tasks.notation import ArrayNotation, Notation, SymbolNotation
-from keras_lstm.tasks.tokens import Vocabulary
+from keras_lstm.tasks.tokens import SYMBOLS, Vocabulary
 
 
 @dataclasses.dataclass(frozen=True)
@@ -320,8 +320,9 @@ class Task(Options, abc.ABC):
     def token_kind(self) -> str | None:
         """What a token of a text is; None (the default) without texts.
 
-        One of `tokens.TOKENS`: a saved model then reads texts or lists of
-        tokens, and knows the tokens in `known_tokens`.
+        One of `tokens.TOKENS`, or "symbols" for names of all symbols: a saved
+        model then reads texts or lists of tokens, and knows the tokens in
+        `known_tokens`.
         """
         return None
 
@@ -417,10 +418,11 @@ class Task(Options, abc.ABC):
             Strings, `(num_texts,)`, or lists of tokens, `(num_texts,
             num_tokens)`.
         """
-        names = np.array([*self.known_tokens.tokens, "\N{SNOWMAN}"], object)
-        tokens = names[rng.integers(len(names), size=(num_texts, num_tokens))]
         kind = self.token_kind
-        if kind == "list":
+        unknown = () if kind == SYMBOLS else ("\N{SNOWMAN}",)
+        names = np.array([*self.known_tokens.tokens, *unknown], object)
+        tokens = names[rng.integers(len(names), size=(num_texts, num_tokens))]
+        if kind in ("list", SYMBOLS):
             return tokens
         between = "" if kind == "characters" else " "
         return np.array([between.join(each) for each in tokens], object)

@@ -15,6 +15,8 @@ from keras_lstm.core.errors import InputError, shown
 from keras_lstm.tasks.labels import check_text
 
 TOKENS = ("characters", "words", "spaces", "list")
+# The kind of token whose numbers start with 0: all of them are known.
+SYMBOLS = "symbols"
 # Numbers below that of the first token: padding, and tokens that are unknown.
 PADDING, UNKNOWN, NUM_RESERVED = 0, 1, 2
 # Names that the stock layers have for these.
