@@ -1,11 +1,11 @@
 """Train the machines of the library, each in its own process, as one table.
 
 Command: python scripts/benchmarks/machines.py [--only NAME ...] [--seeds 0-9]
-    [--random 101-105] [--out DIR] [FLAG VALUE ...]
+    [--random 101-105 [--size 32x22]] [--out DIR] [FLAG VALUE ...]
 
-With `--random`, random machines of 8 to 24 states and 2 to 10 symbols are
-trained instead, one for each of these numbers. All other flags are passed to
-`keras-lstm train`. The table is Markdown, for the docs; `--out` keeps the run
+With `--random`, random machines of 8 to 24 states and 2 to 10 symbols, or of
+`--size`, are trained instead, one for each of these numbers. All other flags
+are passed to `keras-lstm train`. The table is Markdown, for the docs; `--out` keeps the run
 folders.
 """
 
@@ -26,10 +26,12 @@ from keras_lstm.tasks.machine_library import MACHINES
 from keras_lstm.tasks.machine_table import MachineTable, make_table
 
 
-def random_machine(number: int) -> MachineTable:
+def random_machine(number: int, size: str | None = None) -> MachineTable:
     """Return a random machine; all its states can be reached and told apart."""
     rng = np.random.default_rng(number)
     states, symbols = int(rng.integers(8, 25)), int(rng.integers(2, 11))
+    if size is not None:
+        states, symbols = map(int, size.split("x"))
     outputs = int(rng.integers(2, 5))
     while True:
         arrows = [
@@ -74,13 +76,17 @@ def main() -> None:
     )
     parser.add_argument("--only", nargs="+", choices=MACHINES, default=MACHINES)
     parser.add_argument("--random", help="for example 101-105")
+    parser.add_argument("--size", help="states and symbols, such as 32x22")
     parser.add_argument("--seeds", default="0-9", help="for example 0-9 or 3")
     parser.add_argument("--out", type=pathlib.Path)
     arguments, flags = parser.parse_known_args()
     seeds = numbers(arguments.seeds)
     tables = {name: MACHINES[name]() for name in arguments.only}
     if arguments.random is not None:
-        random = [random_machine(each) for each in numbers(arguments.random)]
+        random = [
+            random_machine(each, arguments.size)
+            for each in numbers(arguments.random)
+        ]
         tables = {table.name: table for table in random}
     rows = []
     with tempfile.TemporaryDirectory() as temporary:
