@@ -5,8 +5,8 @@ Command: python scripts/benchmarks/machines.py [--only NAME ...] [--seeds 0-9]
 
 With `--random`, random machines of 8 to 24 states and 2 to 10 symbols, or of
 `--size`, are trained instead, one for each of these numbers. All other flags
-are passed to `keras-lstm train`. The table is Markdown, for the docs; `--out` keeps the run
-folders.
+are passed to `keras-lstm train`. The table is Markdown, for the docs; `--out`
+keeps the run folders.
 """
 
 import argparse
