@@ -37,7 +37,7 @@ def plot_machine(
     Returns:
         The figure.
     """
-    draws_arrows = len(task.next_state) <= _MAX_STATES
+    draws_arrows = has_arrows(task)
     figure = matplotlib.figure.Figure(
         figsize=(12 if draws_arrows else 7, 6), layout="constrained"
     )
@@ -45,6 +45,47 @@ def plot_machine(
     if draws_arrows:
         _draw_arrows(axes[0], task)
     _draw_codes(figure, axes[-1], task, proof, units)
+    return figure
+
+
+def has_arrows(task: TransducerTask) -> bool:
+    """Return whether a machine is small enough to be drawn."""
+    return len(task.next_state) <= _MAX_STATES
+
+
+def plot_arrows(task: TransducerTask) -> matplotlib.figure.Figure:
+    """Plot a machine alone, as `plot_machine` does.
+
+    Args:
+        task: the machine; see `has_arrows`.
+
+    Returns:
+        The figure.
+    """
+    figure = matplotlib.figure.Figure(figsize=(4.6, 4.4))
+    axes: Any = figure.add_axes((0, 0, 1, 1))
+    _draw_arrows(axes, task)
+    axes.set_title("")
+    return figure
+
+
+def plot_codes(
+    task: TransducerTask, proof: Proof, units: int
+) -> matplotlib.figure.Figure:
+    """Plot where a network's states are alone, as `plot_machine` does.
+
+    Args:
+        task: the machine.
+        proof: the proof.
+        units: units of the last LSTM layer.
+
+    Returns:
+        The figure.
+    """
+    figure = matplotlib.figure.Figure(figsize=(5, 3.4), layout="constrained")
+    axes: Any = figure.add_subplot()
+    _draw_codes(figure, axes, task, proof, units)
+    axes.set_title("")
     return figure
 
 

@@ -122,6 +122,17 @@ class Notation(abc.ABC):
         rows = zip(queries, predictions, confidences, strict=True)
         return [_describe_labels(*row, self.class_names) for row in rows]
 
+    def for_script(self) -> dict[str, Any] | None:
+        """Return what a script in a page needs to read and write as this does.
+
+        A subclass that overrides `read` or `describe` must override this, too.
+
+        Returns:
+            A mapping for JSON, whose `reader` names a function in the script;
+            None (the default) if no script reads such inputs.
+        """
+        return None
+
 
 class HasTargets(Protocol):
     """Member of `TransducerTask` that a `MachineNotation` needs."""
@@ -237,6 +248,14 @@ class SymbolNotation(Notation):
                 text,
             )
         return [Query(text, np.array(symbols, np.int32), len(symbols))]
+
+    def for_script(self) -> dict[str, Any] | None:
+        """Return the number of symbols, and of those in an input."""
+        return {
+            "reader": "symbols",
+            "num_symbols": self._num_symbols,
+            "num_steps": self._num_steps,
+        }
 
 
 class ArrayNotation(Notation):
