@@ -17,7 +17,7 @@ from keras_lstm.verification.mistakes import class_labels
 MAX_PARAMETERS = 250_000
 # A page shows the states of all steps.
 MAX_STEPS = 4096
-_MAX_EXAMPLE = 24
+_MAX_EXAMPLE, _NUM_TOKENS = 24, 5
 
 
 class NotLiveError(Exception):
@@ -52,6 +52,8 @@ def live_network(run: Run, first_wrong: str | None = None) -> dict[str, Any]:
     if reads is None:
         raise NotLiveError("it does not read what can be typed")
     network = _network(model)
+    examples = [] if first_wrong is None else [first_wrong]
+    examples += [x for x in example_inputs(run) if x not in examples]
     machine = get_machine(task)
     outputs = list(map(str, class_labels(task)))
     if machine is not None:
@@ -63,7 +65,7 @@ def live_network(run: Run, first_wrong: str | None = None) -> dict[str, Any]:
         "max_steps": MAX_STEPS,
         "outputs": outputs,
         "machine": None if machine is None else _machine(machine),
-        "example": first_wrong or example_input(run),
+        "examples": examples,
     }
 
 
@@ -137,24 +139,24 @@ def _machine(machine: TransducerTask) -> dict[str, Any]:
     }
 
 
-def example_input(run: Run) -> str:
-    """Return an input of a run's task, as people write it.
+def example_inputs(run: Run) -> list[str]:
+    """Return inputs of a run's task, as people write them.
 
     Args:
         run: the run.
 
     Returns:
-        The input; "FILE" if it is a file.
+        The inputs, those of the longest hold first; "FILE" if they are files.
     """
     task = run.config.task
     machine = get_machine(task)
     if not task.notation(run.any_length).reads_lines:
-        return "FILE"
+        return ["FILE"]
     if machine is None:
-        if len(task.known_tokens) >= 5:
-            return "".join(task.sketch(np.arange(5) + NUM_RESERVED))
-        steps = task.input_shape[0] or 5
-        return " ".join(["0"] * steps)
+        if len(task.known_tokens) >= _NUM_TOKENS:
+            tokens = np.arange(_NUM_TOKENS) + NUM_RESERVED
+            return ["".join(task.sketch(tokens))]
+        return [" ".join(["0"] * (task.input_shape[0] or _NUM_TOKENS))]
     steps = machine.num_bits
     if run.any_length:
         steps = min(steps, _MAX_EXAMPLE)
@@ -163,12 +165,14 @@ def example_input(run: Run) -> str:
     symbols = rng.integers(machine.num_symbols, size=shape, dtype=np.int32)
     ends = machine.states(symbols)[:, -1]
     symbols = symbols[machine.in_domain(ends)]
-    if not len(symbols):
-        return ""
-    # One that stays in the start state for some steps shows the most.
     holds = machine.hold_length(symbols)
-    chosen = symbols[int(np.argsort(holds, kind="stable")[-1])]
-    return _as_typed(machine, chosen)
+    symbols = symbols[np.argsort(-holds, kind="stable")]
+    places = {0, len(symbols) // 4, len(symbols) - 1}
+    return [
+        _as_typed(machine, symbols[place])
+        for place in sorted(places)
+        if 0 <= place < len(symbols)
+    ]
 
 
 def _as_typed(machine: TransducerTask, symbols: npt.NDArray[Any]) -> str:

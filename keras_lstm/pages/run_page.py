@@ -9,7 +9,7 @@ from keras_lstm.core.errors import InputError, escaped
 from keras_lstm.core.files import replacing
 from keras_lstm.pages.live_network import (
     NotLiveError,
-    example_input,
+    example_inputs,
     live_network,
 )
 from keras_lstm.pages.render import json_in_html, render_page
@@ -192,7 +192,7 @@ def _with_live_network(
 ) -> str:
     """Return the page, with the network in it if it is small enough."""
     page, reason = "", ""
-    scripts = ("stepper.js", "live.js", "page.js")
+    scripts = ("stepper.js", "readers.js", "live.js", "page.js")
     try:
         live = json_in_html(live_network(run, _first_typed(run, wrong)))
     except NotLiveError as error:
@@ -301,7 +301,7 @@ def _commands(run: Run, wrong: WrongAnswers) -> list[tuple[str, str]]:
     else:
         again = command("evaluate", folder, *custom)
         found.append(("Measure the test split again", again))
-    typed = _first_typed(run, wrong) or example_input(run)
+    typed = _first_typed(run, wrong) or (*example_inputs(run), "INPUT")[0]
     found.append(("Predict", command("predict", folder, typed, *custom)))
     if run.report.stopped_because is StopReason.ALL_EPOCHS:
         more = ["--epochs", str(2 * config.training.epochs)]
