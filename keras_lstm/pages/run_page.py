@@ -22,7 +22,7 @@ from keras_lstm.pages.sections import (
     read_history,
     shortened,
 )
-from keras_lstm.pages.tested import Tested, describe_tested
+from keras_lstm.pages.split_result import SplitResult, describe_split_result
 from keras_lstm.pages.wrong_answers import WrongAnswers, read_wrong_answers
 from keras_lstm.runs.checks import check_kept_proof
 from keras_lstm.runs.report import StopReason
@@ -67,7 +67,7 @@ def write_page_of_result(
     )
     tested = None
     if test is not None and get_machine(config.task) is None:
-        tested = Tested(result.check, test)
+        tested = SplitResult(result.check, test)
     try:
         write_run_page(run, tested, result.proof)
     except OSError as error:
@@ -76,7 +76,7 @@ def write_page_of_result(
 
 
 def write_run_page(
-    run: Run, tested: Tested | None, search: Search | None
+    run: Run, tested: SplitResult | None, search: Search | None
 ) -> None:
     """Write the page of a run into its folder.
 
@@ -122,18 +122,18 @@ def rewrite_run_page(run: Run) -> None:
     write_run_page(run, tested, search)
 
 
-def _test_again(run: Run) -> Tested | None:
+def _test_again(run: Run) -> SplitResult | None:
     """Return the predictions for the test split, if its data is there."""
     task = run.config.task
     try:
         test = require_test(task, make_splits(task, run.config.seed))
     except InputError:
         return None
-    return Tested(evaluate(run.model, test), test)
+    return SplitResult(evaluate(run.model, test), test)
 
 
 def make_run_page(
-    run: Run, tested: Tested | None, search: Search | None
+    run: Run, tested: SplitResult | None, search: Search | None
 ) -> str:
     """Return the page of a run as HTML.
 
@@ -150,6 +150,7 @@ def make_run_page(
     wrong, described = WrongAnswers((), (), 0), None
     if machine is not None:
         described = describe_machine(run, machine, search)
+    of_split = None if tested is None else describe_split_result(run, tested)
     if report.num_wrong:
         wrong = read_wrong_answers(run.folder.failures, task)
     history = read_history(run)
@@ -165,7 +166,7 @@ def make_run_page(
         "curves": draw_curves(run, history),
         "machine": described,
         "groups": describe_groups(run),
-        "tested": None if tested is None else describe_tested(run, tested),
+        "tested": of_split,
         "data_is_missing": machine is None and tested is None,
         "example_label": task.example_label,
         "step_label": task.step_label,

@@ -5,6 +5,8 @@ import io
 import math
 from typing import Any
 
+import numpy as np
+
 from keras_lstm.core.console import percent
 from keras_lstm.core.errors import InputError
 from keras_lstm.core.files import read_small_text
@@ -25,6 +27,8 @@ Search = ProofSearch | EllipsoidSearch
 
 _MAX_HISTORY = 2**24
 _MAX_VALUE = 200
+_MAX_POINTS = 300
+_MAX_NAME = 40
 _MAX_GROUPS = 32
 _NUM_WORST = 20
 # A table of more could not be read.
@@ -84,6 +88,10 @@ def draw_curves(run: Run, history: dict[str, list[float]]) -> list[Any]:
         figure.subplots_adjust(0.15, 0.15, 0.97, 0.9)
         if len(history[name]) == 1:
             figure.axes[0].set_xticks([1])
+        # Each point takes space in the page.
+        step = -(-len(history[name]) // _MAX_POINTS)
+        for line in figure.axes[0].lines:
+            line.set_data(np.asarray(line.get_data())[:, ::step])
         values = "; ".join(
             f"{each.replace('_', ' ')}: first {numbers[0]:.4g}, last "
             f"{numbers[-1]:.4g}"
@@ -108,7 +116,14 @@ def describe_machine(
         The values, by name.
     """
     drawn = codes = None
-    states = list(map(machine.state_name, range(len(machine.next_state))))
+
+    def short(name: str) -> str:
+        return shortened(name, _MAX_NAME)
+
+    states = [
+        short(machine.state_name(state))
+        for state in range(len(machine.next_state))
+    ]
     if has_arrows(machine):
         label = (
             f"The machine: {len(states)} states and an arrow for each symbol; "
@@ -123,7 +138,9 @@ def describe_machine(
             "the box."
         )
         codes = draw(figure, "codes", label)
-    symbols = list(map(machine.symbol_name, range(machine.num_symbols)))
+    symbols = [
+        short(machine.symbol_name(x)) for x in range(machine.num_symbols)
+    ]
     return {
         "drawn": drawn,
         "codes": codes,
@@ -134,7 +151,7 @@ def describe_machine(
             (
                 states[state],
                 [
-                    (machine.output_name(written), states[after])
+                    (short(machine.output_name(written)), states[after])
                     for written, after in list(
                         zip(
                             machine.output[state],

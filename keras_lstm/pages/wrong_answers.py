@@ -2,17 +2,19 @@
 
 import csv
 import dataclasses
+import html
 import pathlib
 from collections.abc import Iterable, Iterator, Sequence
 
 from keras_lstm.core.errors import InputError
+from keras_lstm.pages.render import printable
 from keras_lstm.tasks.task import Task
 from keras_lstm.tasks.transducer import TransducerTask, get_machine
 from keras_lstm.verification.reporting import number_of_text, shortened_text
 
 # What a page shows, so that it stays small and opens at once.
 MAX_ROWS = 1000
-_MAX_CHARACTERS = 300_000
+_MAX_CHARACTERS = 400_000
 # A text in a file of one's own may be long.
 _MAX_FIELD = 2**27
 _MAX_SHORT = 64
@@ -87,18 +89,26 @@ def _read(lines: Iterator[list[str]], task: Task) -> WrongAnswers:
     size = count = 0
     for line in lines:
         count += 1
-        size += sum(map(len, line))
         if len(line) != len(header):
             raise csv.Error(f"line {count + 1} has {len(line)} fields")
-        if len(rows) < MAX_ROWS and (size <= _MAX_CHARACTERS or not rows):
+        if len(rows) < MAX_ROWS and size < _MAX_CHARACTERS:
             fields = dict(zip(header, line, strict=True))
-            rows.append(tuple(_cells(fields, machine)))
+            row = tuple(_cells(fields, machine))
+            size += sum(map(_size, row))
+            if size < _MAX_CHARACTERS or not rows:
+                rows.append(row)
     names = [
         name.replace("_", " ")
         for name in header
         if machine is None or name != "wrong"
     ]
     return WrongAnswers(tuple(names), tuple(rows), count)
+
+
+def _size(cell: Cell) -> int:
+    """Return about how many characters a cell has in HTML."""
+    text = html.escape(printable(cell.text))
+    return 40 + len(text) + len(cell.parts) * len("<mark></mark>")
 
 
 def _cells(

@@ -111,6 +111,9 @@
       }
       return row;
     }));
+    const shownCell = $("tape").querySelector(".now"), region = shownCell
+      .closest(".scroll");
+    region.scrollLeft = shownCell.offsetLeft - region.clientWidth / 2;
   };
 
   const describe = (found, t) => {
@@ -140,7 +143,7 @@
     if (shares.length <= MOST_CLASSES) order.sort((a, b) => a - b);
     $("classes").replaceChildren(...order.map((each) => {
       const row = make("tr", "");
-      const bar = make("td", "", { class: "bar" });
+      const bar = make("td", "", { class: "bar chance" });
       const span = make("span", "");
       span.style.setProperty("--share", shares[each]);
       bar.append(span);

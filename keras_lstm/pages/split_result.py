@@ -10,6 +10,7 @@ import numpy.typing as npt
 import PIL.Image
 
 from keras_lstm.core.console import percent
+from keras_lstm.pages.sections import shortened
 from keras_lstm.runs.run import Run
 from keras_lstm.tasks.task import Split
 from keras_lstm.verification.evaluation import Evaluation
@@ -17,13 +18,15 @@ from keras_lstm.verification.evaluation_details import evaluation_details
 from keras_lstm.verification.mistakes import mistakes
 
 MAX_PICTURES = 100
+_MAX_PICTURE_BYTES = 400_000
+_MAX_NAME = 40
 # Of more classes, a table would have too many columns to read.
 _MAX_MATRIX = 20
 _MAX_CLASSES = 100
 
 
 @dataclasses.dataclass(frozen=True)
-class Tested:
+class SplitResult:
     """A run's test split, and the model's predictions for it.
 
     Args:
@@ -35,7 +38,7 @@ class Tested:
     split: Split
 
 
-def describe_tested(run: Run, tested: Tested) -> dict[str, Any]:
+def describe_split_result(run: Run, tested: SplitResult) -> dict[str, Any]:
     """Return the confusion matrix and the mistakes, for the template.
 
     Args:
@@ -47,7 +50,9 @@ def describe_tested(run: Run, tested: Tested) -> dict[str, Any]:
     """
     task = run.config.task
     details = evaluation_details(tested.result, None, task, tested.split)
-    names = [str(row["class"]) for row in details["by_class"]]
+    names = [
+        shortened(str(row["class"]), _MAX_NAME) for row in details["by_class"]
+    ]
     matrix = np.array(details["confusion"])
     wrong = matrix * ~np.eye(len(matrix), dtype=bool)
     low, high = details["interval_95"]
@@ -57,10 +62,13 @@ def describe_tested(run: Run, tested: Tested) -> dict[str, Any]:
         "by_class": [
             row
             | {
+                "class": name,
                 "precision": percent(row["precision"]),
                 "recall": percent(row["recall"]),
             }
-            for row in details["by_class"][:_MAX_CLASSES]
+            for name, row in list(zip(names, details["by_class"], strict=True))[
+                :_MAX_CLASSES
+            ]
         ],
         "matrix": None,
         "confusions": _largest(matrix, wrong, names),
@@ -95,7 +103,7 @@ def _largest(
     ]
 
 
-def _pictures(run: Run, tested: Tested) -> list[dict[str, str]]:
+def _pictures(run: Run, tested: SplitResult) -> list[dict[str, str]]:
     """Return the most confident mistakes as pictures with a caption."""
     task = run.config.task
     found = mistakes(task, None, tested.result, MAX_PICTURES)
@@ -103,12 +111,16 @@ def _pictures(run: Run, tested: Tested) -> list[dict[str, str]]:
         return []
     indices = np.array([each["index"] for each in found], np.int64)
     images, _ = tested.split.batch(indices)
-    pictures = []
+    pictures: list[dict[str, str]] = []
+    size = 0
     for each, image in zip(found, np.asarray(images), strict=True):
         pixels = np.clip(np.rint(image * 255), 0, 255).astype(np.uint8)
         file = io.BytesIO()
         PIL.Image.fromarray(pixels).save(file, "PNG", optimize=True)
         data = base64.b64encode(file.getvalue()).decode()
+        size += len(data)
+        if size > _MAX_PICTURE_BYTES:
+            break
         confidence = percent(round(each["confidence"], 3))
         pictures.append(
             {
