@@ -7,6 +7,7 @@ and dark; text stays text.
 import html
 import io
 import re
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import markupsafe
@@ -43,7 +44,12 @@ def draw(figure: "Figure", name: str, label: str) -> Any:
         The markup.
     """
     text = io.StringIO()
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
+    with (
+        matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}),
+        warnings.catch_warnings(),
+    ):
+        # A browser has the signs that Matplotlib's own font lacks.
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
         # What the metadata would hold is of no use in a page.
         metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
         figure.savefig(text, format="svg", metadata=metadata)

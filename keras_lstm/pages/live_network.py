@@ -153,9 +153,9 @@ def example_inputs(run: Run) -> list[str]:
     if not task.notation(run.any_length).reads_lines:
         return ["FILE"]
     if machine is None:
-        if len(task.known_tokens) >= _NUM_TOKENS:
-            tokens = np.arange(_NUM_TOKENS) + NUM_RESERVED
-            return ["".join(task.sketch(tokens))]
+        known = min(_NUM_TOKENS, len(task.known_tokens))
+        if known:
+            return ["".join(task.sketch(np.arange(known) + NUM_RESERVED))]
         return [" ".join(["0"] * (task.input_shape[0] or _NUM_TOKENS))]
     steps = machine.num_bits
     if run.any_length:

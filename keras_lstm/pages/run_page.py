@@ -272,10 +272,13 @@ def _sentences(run: Run, search: Search | None) -> list[str]:
 
 def _first_typed(run: Run, wrong: WrongAnswers) -> str | None:
     """Return the first wrong input as people would type it."""
-    machine = get_machine(run.config.task)
-    if machine is None or not wrong.rows:
+    task = run.config.task
+    machine = get_machine(task)
+    if not wrong.rows or (machine is None and task.token_kind is None):
         return None
     text = wrong.rows[0][wrong.columns.index("input")].text
+    if machine is None:
+        return text
     if machine.writes_numbers and machine.num_symbols == 2:
         return f"0b{text}"
     return None if machine.writes_numbers else text

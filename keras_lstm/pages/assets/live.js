@@ -43,6 +43,8 @@
     return machine ? machine.symbols[symbol] : String(symbol);
   };
   const outputOf = (each) => (each < 0 ? "?" : data.outputs[each]);
+  // Rounded down: 100% is only what is exactly that.
+  const percent = (x) => `${(Math.floor(1000 * x) / 10).toFixed(1)}%`;
   const number = (x) => Number(x.toPrecision(4)).toString();
   const make = (tag, text, attributes = {}) => {
     const element = document.createElement(tag);
@@ -66,7 +68,7 @@
     } else if (found.classes.length === 1 && found.classes[0] >= 0) {
       const { logits } = found.steps[found.steps.length - 1];
       const share = stepper.softmax(logits)[found.classes[0]];
-      parts.push(make("span", ` (${(100 * share).toFixed(1)}%)`));
+      parts.push(make("span", ` (${percent(share)})`));
     }
     const unknown = data.reads.reader === "tokens"
       ? found.symbols.filter((x) => x === 1).length : 0;
@@ -149,7 +151,7 @@
       bar.append(span);
       row.append(make("th", outputOf(each), { scope: "row" }),
         make("td", number(logits[each])),
-        make("td", `${(100 * shares[each]).toFixed(1)}%`), bar);
+        make("td", percent(shares[each])), bar);
       return row;
     }));
   };
