@@ -49,8 +49,10 @@ def live_network(run: Run, first_wrong: str | None = None) -> dict[str, Any]:
         )
     notation = task.notation(run.any_length)
     reads = notation.for_script()
+    if not notation.reads_lines:
+        raise NotLiveError("its inputs are files")
     if reads is None:
-        raise NotLiveError("it does not read what can be typed")
+        raise NotLiveError("no script reads its inputs as they are written")
     network = _network(model)
     examples = [] if first_wrong is None else [first_wrong]
     examples += [x for x in example_inputs(run) if x not in examples]
@@ -146,12 +148,13 @@ def example_inputs(run: Run) -> list[str]:
         run: the run.
 
     Returns:
-        The inputs, those of the longest hold first; "FILE" if they are files.
+        The inputs, those of the longest hold first; or a word for one.
     """
     task = run.config.task
     machine = get_machine(task)
-    if not task.notation(run.any_length).reads_lines:
-        return ["FILE"]
+    notation = task.notation(run.any_length)
+    if notation.for_script() is None:
+        return ["INPUT" if notation.reads_lines else "FILE"]
     if machine is None:
         known = min(_NUM_TOKENS, len(task.known_tokens))
         if known:

@@ -144,8 +144,16 @@ def make_run_page(
 
     Returns:
         The page, of at most 2 MB.
+
+    Raises:
+        InputError: if a file of the run is damaged.
     """
     task, report = run.config.task, run.report
+    if not report.num_examples or report.num_wrong > report.num_examples:
+        raise InputError(
+            "`run_dir` must hold a report with as many examples as are wrong. "
+            f"Received: run_dir={run.run_dir}"
+        )
     machine = get_machine(task)
     wrong, described = WrongAnswers((), (), 0), None
     if machine is not None:
@@ -274,7 +282,9 @@ def _first_typed(run: Run, wrong: WrongAnswers) -> str | None:
     """Return the first wrong input as people would type it."""
     task = run.config.task
     machine = get_machine(task)
-    if not wrong.rows or (machine is None and task.token_kind is None):
+    is_read = task.notation(run.any_length).for_script() is not None
+    is_kept = machine is not None or task.token_kind is not None
+    if not (wrong.rows and is_read and is_kept):
         return None
     text = wrong.rows[0][wrong.columns.index("input")].text
     if machine is None:

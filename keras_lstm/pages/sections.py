@@ -182,17 +182,20 @@ def describe_groups(run: Run) -> dict[str, Any] | None:
     if machine is not None and report.by_hold_length:
         label = f"{machine.hold_label} length"
         for each in report.by_hold_length:
-            rows.append((str(each["hold_length"]), each))
+            # Version 0.1 wrote run lengths.
+            length = _count(each, "hold_length", "run_length")
+            rows.append((str(length), each))
     elif report.by_length:
         label = f"{task.step_label}s"
         for each in report.by_length:
-            low, high = each["min_length"], each["max_length"]
+            low = _count(each, "min_length")
+            high = _count(each, "max_length")
             rows.append((f"{low}" if low == high else f"{low} to {high}", each))
     else:
         return None
     shown = rows
     if len(rows) > _MAX_GROUPS:
-        order = sorted(rows, key=lambda row: -row[1]["num_wrong"])
+        order = sorted(rows, key=lambda row: -_count(row[1], "num_wrong"))
         worst = [name for name, _ in order[:_NUM_WORST]]
         shown = [row for row in rows if row[0] in worst]
     return {
@@ -203,8 +206,9 @@ def describe_groups(run: Run) -> dict[str, Any] | None:
 
 
 def _group(name: str, counts: dict[str, int]) -> dict[str, Any]:
-    count, num_wrong = counts["num_examples"], counts["num_wrong"]
-    right = (count - num_wrong) / count
+    count = _count(counts, "num_examples")
+    num_wrong = _count(counts, "num_wrong")
+    right = (count - num_wrong) / max(1, count)
     return {
         "name": name,
         "num_wrong": num_wrong,
@@ -212,6 +216,17 @@ def _group(name: str, counts: dict[str, int]) -> dict[str, Any]:
         "right": percent(right),
         "share": round(right, 4),
     }
+
+
+def _count(counts: dict[str, int], *names: str) -> int:
+    """Return the first of some counts of a report that is there."""
+    for name in names:
+        if name in counts:
+            return counts[name]
+    raise InputError(
+        f"`run_dir` must hold a complete report. Received: counts without "
+        f"{names[0]}"
+    )
 
 
 def describe_changes(run: Run) -> list[tuple[str, str, str]]:

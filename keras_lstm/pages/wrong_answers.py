@@ -3,10 +3,12 @@
 import csv
 import dataclasses
 import html
+import io
 import pathlib
 from collections.abc import Iterable, Iterator, Sequence
 
 from keras_lstm.core.errors import InputError
+from keras_lstm.core.files import open_regular
 from keras_lstm.pages.render import printable
 from keras_lstm.tasks.task import Task
 from keras_lstm.tasks.transducer import TransducerTask, get_machine
@@ -18,6 +20,7 @@ _MAX_CHARACTERS = 400_000
 # A text in a file of one's own may be long.
 _MAX_FIELD = 2**27
 _MAX_SHORT = 64
+_OF_MACHINES = ("input", "target", "prediction", "wrong")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,11 +73,12 @@ def read_wrong_answers(path: pathlib.Path, task: Task) -> WrongAnswers:
     """
     before = csv.field_size_limit(_MAX_FIELD)
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            return _read(csv.reader(file), task)
+        with open_regular(path) as file:
+            lines = io.TextIOWrapper(file, encoding="utf-8", newline="")
+            return _read(csv.reader(lines), task)
     except FileNotFoundError:
         return WrongAnswers((), (), 0)
-    except (csv.Error, UnicodeDecodeError, StopIteration) as error:
+    except (OSError, ValueError, csv.Error, StopIteration) as error:
         raise InputError(
             f"`run_dir` must hold a readable {path.name}. Received: {error}"
         ) from None
@@ -85,6 +89,9 @@ def read_wrong_answers(path: pathlib.Path, task: Task) -> WrongAnswers:
 def _read(lines: Iterator[list[str]], task: Task) -> WrongAnswers:
     header = next(lines)
     machine = get_machine(task)
+    for name in _OF_MACHINES if machine is not None else _OF_MACHINES[:1]:
+        if name not in header:
+            raise csv.Error(f"no column {name}")
     rows: list[tuple[Cell, ...]] = []
     size = count = 0
     for line in lines:
@@ -117,7 +124,7 @@ def _cells(
     for name, text in fields.items():
         if machine is None:
             yield Cell(text, short=_short(text), is_code=name == "input")
-        elif name in ("input", "target", "prediction"):
+        elif name in _OF_MACHINES[:3]:
             number = number_of_text(machine, text)
             parts: Sequence[tuple[str, bool]] = ()
             if name == "prediction" and len(text) <= _MAX_SHORT:

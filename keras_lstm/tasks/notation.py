@@ -21,6 +21,8 @@ from keras_lstm.core.errors import InputError, described, escaped
 from keras_lstm.core.files import open_regular
 
 _MAX_SHOWN = 40
+# What a script does in place of a notation.
+_BY_SCRIPT = ("read", "encode", "describe", "describe_one")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,6 +73,13 @@ class Notation(abc.ABC):
     reads_lines: ClassVar[bool] = True
     keeps_blanks: ClassVar[bool] = False
     class_names: tuple[str, ...] | None = None
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        own = vars(cls)
+        # A script would still read and write as the class above does.
+        if not own.keys().isdisjoint(_BY_SCRIPT) and "for_script" not in own:
+            cls.for_script = Notation.for_script  # type: ignore[method-assign]
 
     @abc.abstractmethod
     def read(self, text: str) -> list[Query]:
@@ -125,7 +134,8 @@ class Notation(abc.ABC):
     def for_script(self) -> dict[str, Any] | None:
         """Return what a script in a page needs to read and write as this does.
 
-        A subclass that overrides `read` or `describe` must override this, too.
+        A subclass that changes how inputs are read or answers are written is
+        read by no script, unless it defines this as well.
 
         Returns:
             A mapping for JSON, whose `reader` names a function in the script;

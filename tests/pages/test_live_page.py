@@ -240,7 +240,12 @@ def open_in_time(open_page, run):
 
 
 def test_a_page_of_100_000_failures_opens_within_2_s(tmp_path, open_page):
-    run = make_run(tmp_path, increment(num_bits=20), num_wrong=100_000)
+    run = make_run(
+        tmp_path,
+        increment(num_bits=20),
+        num_wrong=100_000,
+        num_examples=200_000,
+    )
     write_failures(
         run,
         (
@@ -268,6 +273,7 @@ def test_a_page_of_4_096_bits_opens_within_2_s(tmp_path, open_page):
     run = make_run(
         *(tmp_path, increment(num_bits=4096, units=16)),
         num_wrong=4096,
+        num_examples=8192,
         by_hold_length=[{"hold_length": n, **counts} for n in range(4096)],
     )
     rng = np.random.default_rng(0)

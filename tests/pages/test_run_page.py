@@ -131,7 +131,7 @@ def test_wrong_answers_are_decoded_and_marked(tmp_path):
 
 
 def test_a_page_shows_the_first_of_many_and_says_how_many_there_are(tmp_path):
-    run = make_run(tmp_path, increment(), num_wrong=5000)
+    run = make_run(tmp_path, increment(), num_wrong=5000, num_examples=9000)
     row = ("00000111", "00001000", "00000100", "....^^..", 3, "-2.5")
     write_failures(run, [row] * 3000)
     page = make_run_page(run, None, None)
@@ -266,7 +266,7 @@ def test_images_show_confusions_and_pictures_of_mistakes(tmp_path):
     assert picture["alt"] == said
     assert picture["src"].startswith("data:image/png;base64,")
     assert page.count('class="off"') == 1
-    assert "it does not read what can be typed" in reader.text
+    assert "does not run in this page: its inputs are files." in reader.text
     # Without its data, the rest is there.
     text = Reader(make_run_page(run, None, None)).text
     assert "the data that they are from was not there" in text
@@ -309,6 +309,8 @@ def test_own_data_shows_lines_baselines_and_lengths(tmp_path):
     [
         ("failures.csv", "input,target\n1\n"),
         ("failures.csv", ""),
+        ("failures.csv", "input,target\n1,2\n"),
+        ("failures.csv", "input,target,prediction,wrong\n1,x,1,^\n"),
         ("history.csv", "epoch,loss\n1,x\n"),
     ],
 )
@@ -326,6 +328,27 @@ def test_long_trainings_keep_the_page_small(tmp_path):
     text = "\n".join(["epoch,loss,val_loss", *rows])
     (tmp_path / "history.csv").write_text(text)
     assert len(make_run_page(run, None, None)) < 300_000
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"num_examples": 0}, "as many examples as are wrong"),
+        ({"num_wrong": 101}, "as many examples as are wrong"),
+        ({"by_hold_length": [{"num_wrong": 0}]}, "without hold_length"),
+    ],
+)
+def test_damaged_reports_are_refused(tmp_path, fields, said):
+    run = make_run(tmp_path, increment(), **fields)
+    with pytest.raises(InputError, match=said):
+        make_run_page(run, None, None)
+
+
+def test_losses_that_are_no_numbers_are_drawn_as_gaps(tmp_path):
+    run = make_run(tmp_path, increment())
+    run.folder.history.write_text("epoch,loss\n1,nan\n2,inf\n3,0.5\n4,\n")
+    text = make_run_page(run, None, None)
+    assert "Curve of loss by epoch. loss: first nan, last nan" in text
 
 
 @pytest.fixture
