@@ -20,6 +20,7 @@ def add_run_parsers(subparsers: Any) -> None:
     _add_evaluate(subparsers)
     _add_predict(subparsers)
     _add_export(subparsers)
+    _add_report(subparsers)
 
 
 def _add_verify(subparsers: Any) -> None:
@@ -174,6 +175,20 @@ def _add_export(subparsers: Any) -> None:
         "--overwrite",
         action="store_true",
         help="replace an existing model of the same format",
+    )
+
+
+def _add_report(subparsers: Any) -> None:
+    _add_command_on_run(
+        subparsers,
+        "report",
+        commands.report_command,
+        "write the page of a finished run again",
+        "Write report.html into the folder of a finished run: one page, which "
+        "needs no network, with the result, what is wrong, the network itself "
+        "to try, pictures, the configuration and commands. A proof is checked "
+        "and a test split is measured again, if its data is there.",
+        json_too=False,
     )
 
 

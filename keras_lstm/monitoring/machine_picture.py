@@ -6,6 +6,7 @@ from typing import Any
 import matplotlib.figure
 import matplotlib.patches
 import numpy as np
+import numpy.typing as npt
 
 from keras_lstm.proof.certificate import Proof
 from keras_lstm.tasks.transducer import TransducerTask
@@ -15,6 +16,8 @@ _MAX_STATES = 12
 _MAX_LABELS = 64
 _MAX_LINES = 4
 _NODE = 0.16
+# Space around the states of a machine alone, and inches per unit.
+_SIDE, _TOP, _SCALE = 0.75, 0.65, 1.3
 # Bend of an arrow, and where along it its label is.
 _BEND, _LABEL = 0.18, 0.38
 
@@ -37,7 +40,7 @@ def plot_machine(
     Returns:
         The figure.
     """
-    draws_arrows = len(task.next_state) <= _MAX_STATES
+    draws_arrows = has_arrows(task)
     figure = matplotlib.figure.Figure(
         figsize=(12 if draws_arrows else 7, 6), layout="constrained"
     )
@@ -48,10 +51,62 @@ def plot_machine(
     return figure
 
 
-def _draw_arrows(axes: Any, task: TransducerTask) -> None:
+def has_arrows(task: TransducerTask) -> bool:
+    """Return whether a machine is small enough to be drawn."""
+    return len(task.next_state) <= _MAX_STATES
+
+
+def plot_arrows(task: TransducerTask) -> matplotlib.figure.Figure:
+    """Plot a machine alone, as `plot_machine` does.
+
+    Args:
+        task: the machine; see `has_arrows`.
+
+    Returns:
+        The figure.
+    """
+    low, high = (
+        bound(_places(task), 0) + sign * np.array([_SIDE, _TOP])
+        for bound, sign in ((np.min, -1), (np.max, 1))
+    )
+    figure = matplotlib.figure.Figure(figsize=tuple(_SCALE * (high - low)))
+    axes: Any = figure.add_axes((0, 0, 1, 1))
+    _draw_arrows(axes, task)
+    axes.set_xlim(low[0], high[0])
+    axes.set_ylim(low[1], high[1])
+    axes.set_title("")
+    return figure
+
+
+def _places(task: TransducerTask) -> npt.NDArray[np.float64]:
+    """Return the place of each state, the first at the top."""
     count = len(task.next_state)
     angles = np.pi / 2 - 2 * np.pi * np.arange(count) / count
-    places = np.stack([np.cos(angles), np.sin(angles)], 1)
+    return np.stack([np.cos(angles), np.sin(angles)], 1)
+
+
+def plot_codes(
+    task: TransducerTask, proof: Proof, units: int
+) -> matplotlib.figure.Figure:
+    """Plot where a network's states are alone, as `plot_machine` does.
+
+    Args:
+        task: the machine.
+        proof: the proof.
+        units: units of the last LSTM layer.
+
+    Returns:
+        The figure.
+    """
+    figure = matplotlib.figure.Figure(figsize=(5, 3.4), layout="constrained")
+    axes: Any = figure.add_subplot()
+    _draw_codes(figure, axes, task, proof, units)
+    axes.set_title("")
+    return figure
+
+
+def _draw_arrows(axes: Any, task: TransducerTask) -> None:
+    places = _places(task)
     for start, end, text in _labels(task):
         if start == end:
             # A loop, away from the middle.

@@ -9,6 +9,7 @@ from typing import Any
 from keras_lstm.core.console import ProgressBar
 from keras_lstm.core.errors import InputError
 from keras_lstm.core.files import read_small_text, write_text
+from keras_lstm.proof.certificate import Proof, check_proof
 from keras_lstm.proof.ellipsoid_search import (
     EllipsoidSearch,
     find_ellipsoids,
@@ -121,9 +122,13 @@ def prove_run(
     search: ProofSearch | EllipsoidSearch = boxes
     if boxes.proof is None:
         # A search for ellipsoids takes minutes, so those found once are kept.
-        kept = _check_kept_ellipsoids(run, boxes)
+        kept = _check_kept_ellipsoids(run)
         if kept is not None:
-            search = kept
+            search = dataclasses.replace(
+                kept,
+                rounds=boxes.rounds,
+                seconds=boxes.seconds + kept.seconds,
+            )
         elif ellipsoids:
             search = _find_ellipsoids(run, boxes)
     checks: list[Verification] = []
@@ -204,19 +209,39 @@ def extract_run(
     return found, report
 
 
-def _check_kept_ellipsoids(
-    run: Run, boxes: ProofSearch
-) -> EllipsoidSearch | None:
+def check_kept_proof(run: Run) -> ProofSearch | EllipsoidSearch | None:
+    """Check the proof in a run folder.
+
+    Args:
+        run: the run.
+
+    Returns:
+        The proof, as a search that found it; None if there is none that holds
+        for the run's model.
+    """
+    start = time.perf_counter()
+    try:
+        task = run.machine_to_prove()
+        text = read_small_text(run.folder.proof, _MAX_PROOF)
+        proof = Proof.from_json(text)
+        margin = check_proof(run.model, task, proof)
+    except (OSError, UnicodeDecodeError, InputError):
+        return None
+    except ProofError:
+        return _check_kept_ellipsoids(run)
+    return ProofSearch(proof, margin, "", 0, time.perf_counter() - start)
+
+
+def _check_kept_ellipsoids(run: Run) -> EllipsoidSearch | None:
     """Return the proof by ellipsoids in the folder, if it holds."""
     start = time.perf_counter()
     try:
         text = read_small_text(run.folder.proof, _MAX_PROOF)
         proof = EllipsoidProof.from_json(text)
         margin = check_ellipsoids(run.model, run.machine_to_prove(), proof)
-    except (OSError, UnicodeDecodeError, ProofError):
+    except (OSError, UnicodeDecodeError, InputError, ProofError):
         return None
-    seconds = boxes.seconds + time.perf_counter() - start
-    return EllipsoidSearch(proof, margin, "", boxes.rounds, seconds)
+    return EllipsoidSearch(proof, margin, "", 0, time.perf_counter() - start)
 
 
 def _find_ellipsoids(run: Run, boxes: ProofSearch) -> EllipsoidSearch:

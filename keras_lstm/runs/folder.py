@@ -54,6 +54,7 @@ class RunFolder:
         self.proof = self.path / "proof.json"
         self.repair = self.path / "repair.json"
         self.curves = self.path / "curves.png"
+        self.page = self.path / "report.html"
         self.checkpoints = self.path / "checkpoints"
 
     def verification(self, num_bits: int) -> pathlib.Path:
@@ -284,7 +285,7 @@ class RunFolder:
         """Remove the reports on weights that are about to be replaced."""
         checks = [*self.path.glob("verify-*.json")]
         checks += self.path.glob("failures*.csv")
-        for path in (self.report, self.proof, *checks):
+        for path in (self.report, self.page, self.proof, *checks):
             path.unlink(missing_ok=True)
 
 

@@ -147,19 +147,25 @@ def outcome_text(config: Config, result: TrainResult) -> str:
 
 def result_text(config: Config, result: TrainResult) -> str:
     """Return a finished run's result as text for standard output."""
-    report, seconds = result.report, result.report.seconds
-    distinct = report.distinct_training_examples
-    reason = stop_text(report.stopped_because, config.training.monitor)
+    seconds = result.report.seconds
     return "\n".join(
         [
             outcome_text(config, result),
-            f"Trained on {report.training_examples:,} examples"
-            + (f", {distinct:,} of them distinct" if distinct else "")
-            + f", in {report.optimizer_steps:,} steps; stopped because "
-            f"{reason}.",
+            trained_text(config, result.report),
             f"Seconds: {seconds.import_:.1f} importing, {seconds.build:.1f} "
             f"building, {seconds.train:.1f} training, {seconds.check:.1f} "
             "checking.",
             f"Run folder: {result.run_dir}",
         ]
+    )
+
+
+def trained_text(config: Config, report: Report) -> str:
+    """Return what a run trained on and why it stopped, as a sentence."""
+    distinct = report.distinct_training_examples
+    reason = stop_text(report.stopped_because, config.training.monitor)
+    return (
+        f"Trained on {report.training_examples:,} examples"
+        + (f", {distinct:,} of them distinct" if distinct else "")
+        + f", in {report.optimizer_steps:,} steps; stopped because {reason}."
     )

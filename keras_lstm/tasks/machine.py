@@ -180,3 +180,11 @@ class NameNotation(MachineNotation):
         if wrong.any():
             marks = "".join(np.where(wrong, "^", "."))
         return compared(query, predicted, right, marks, "wrong at")
+
+    def for_script(self) -> dict[str, Any] | None:
+        """Return the names, and the number of symbols in an input."""
+        return {
+            "reader": "names",
+            "names": list(self._symbols),
+            "num_steps": self._num_steps,
+        }

@@ -21,6 +21,8 @@ from keras_lstm.core.errors import InputError, described, escaped
 from keras_lstm.core.files import open_regular
 
 _MAX_SHOWN = 40
+# What a script does in place of a notation.
+_BY_SCRIPT = ("read", "encode", "describe", "describe_one")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,6 +74,13 @@ class Notation(abc.ABC):
     keeps_blanks: ClassVar[bool] = False
     class_names: tuple[str, ...] | None = None
 
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        own = vars(cls)
+        # A script would still read and write as the class above does.
+        if not own.keys().isdisjoint(_BY_SCRIPT) and "for_script" not in own:
+            cls.for_script = Notation.for_script  # type: ignore[method-assign]
+
     @abc.abstractmethod
     def read(self, text: str) -> list[Query]:
         """Parse inputs.
@@ -121,6 +130,18 @@ class Notation(abc.ABC):
         """
         rows = zip(queries, predictions, confidences, strict=True)
         return [_describe_labels(*row, self.class_names) for row in rows]
+
+    def for_script(self) -> dict[str, Any] | None:
+        """Return what a script in a page needs to read and write as this does.
+
+        A subclass that changes how inputs are read or answers are written is
+        read by no script, unless it defines this as well.
+
+        Returns:
+            A mapping for JSON, whose `reader` names a function in the script;
+            None (the default) if no script reads such inputs.
+        """
+        return None
 
 
 class HasTargets(Protocol):
@@ -237,6 +258,14 @@ class SymbolNotation(Notation):
                 text,
             )
         return [Query(text, np.array(symbols, np.int32), len(symbols))]
+
+    def for_script(self) -> dict[str, Any] | None:
+        """Return the number of symbols, and of those in an input."""
+        return {
+            "reader": "symbols",
+            "num_symbols": self._num_symbols,
+            "num_steps": self._num_steps,
+        }
 
 
 class ArrayNotation(Notation):

@@ -91,6 +91,15 @@ class NumberNotation(MachineNotation):
         where = f"{symbols} has wrong"
         return compared(query, predicted, right, marks, where)
 
+    def for_script(self) -> dict[str, Any] | None:
+        """Return the base and the length."""
+        return {
+            "reader": "numbers",
+            "base": self._task.num_symbols,
+            "num_bits": self._task.num_bits,
+            "any_length": self._any_length,
+        }
+
 
 @dataclasses.dataclass(frozen=True)
 class Number:

@@ -64,6 +64,15 @@ class TokenNotation(Notation):
             for query, each in zip(queries, found, strict=True)
         ]
 
+    def for_script(self) -> dict[str, Any] | None:
+        """Return the vocabulary, and how texts are split."""
+        return {
+            "reader": "tokens",
+            "tokens": self._tokens,
+            "vocabulary": list(self._vocabulary.tokens),
+            "max_length": self._max_length,
+        }
+
 
 def _with_unknown(query: Query, described: Described) -> Described:
     num_unknown = int((query.value == UNKNOWN).sum())

@@ -15,6 +15,7 @@ from keras_lstm.core.errors import InputError
 from keras_lstm.models.build import copy_weights
 from keras_lstm.models.metrics import SequenceAccuracy
 from keras_lstm.models.weights import supported_layers
+from keras_lstm.pages.run_page import write_page_of_result
 from keras_lstm.proof.certificate import check_proof
 from keras_lstm.proof.regularization import ProofRegularization
 from keras_lstm.proof.search import ProofSearch, find_proof
@@ -298,6 +299,7 @@ def repair_run(
             folder.repair: json.dumps(report, indent=2, allow_nan=False) + "\n",
         }
         result = write_results(folder, result, run.config.task, texts)
+        write_page_of_result(run.config, result, None)
     return repair, result, report
 
 

@@ -26,6 +26,7 @@ from keras_lstm.distribute.strategies import (
     in_multi_worker_cluster,
 )
 from keras_lstm.models.build import build_model, copy_weights
+from keras_lstm.pages.run_page import write_page_of_result
 from keras_lstm.proof.search import ProofSearch
 from keras_lstm.runs.folder import (
     RunFolder,
@@ -147,6 +148,7 @@ def train(
         )
         others = _suspicious(config, splits, parts, folder, result)
         found = write_results(folder, found, config.task, others)
+        write_page_of_result(config, found, splits.test)
         show_results(parts.board, config, found)
         return found
 

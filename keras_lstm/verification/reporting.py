@@ -105,15 +105,10 @@ def proof_text(
     Returns:
         One or more lines.
     """
-    proof = search.proof
-    if proof is not None:
+    if search.proof is not None:
         return (
-            f"Proved: for every {task.input_name}, of any length, this model "
-            f"answers {task.target_name}.\n"
-            f"{len(proof.states):,} {proof.domain} hold every state that it "
-            "can reach; over all of them the right symbol wins by at least "
-            f"{search.margin:.4g}. Found and checked in {search.seconds:.2f} s."
-            f"\nThe proof is of the model.keras with SHA-256 {model_sha256}."
+            f"{proved_text(task)}\n{states_text(search)} Found and checked in "
+            f"{search.seconds:.2f} s.\n{proof_of_text(model_sha256)}"
         )
     lines = []
     if checks and checks[-1].num_wrong:
@@ -132,6 +127,30 @@ def proof_text(
         for check in checks
     ]
     return "\n".join(lines)
+
+
+def proved_text(task: TransducerTask) -> str:
+    """Return the sentence that a proof stands for."""
+    return (
+        f"Proved: for every {task.input_name}, of any length, this model "
+        f"answers {task.target_name}."
+    )
+
+
+def states_text(search: ProofSearch | EllipsoidSearch) -> str:
+    """Return a proof's size and margin as a sentence; empty without one."""
+    if search.proof is None:
+        return ""
+    return (
+        f"{len(search.proof.states):,} {search.proof.domain} hold every state "
+        "that it can reach; over all of them the right symbol wins by at "
+        f"least {search.margin:.4g}."
+    )
+
+
+def proof_of_text(model_sha256: str) -> str:
+    """Return which file a proof is about, as a sentence."""
+    return f"The proof is of the model.keras with SHA-256 {model_sha256}."
 
 
 def proof_report(search: ProofSearch | EllipsoidSearch) -> dict[str, Any]:
@@ -158,12 +177,7 @@ def evaluation_text(
     Returns:
         One or two lines.
     """
-    right = check.num_examples - check.num_wrong
-    lines = [
-        f"{percent(right / check.num_examples)} of the test "
-        f"{task.example_label}s are right: {check.num_wrong:,} of "
-        f"{check.num_examples:,} are wrong."
-    ]
+    lines = [tested_text(task, check.num_wrong, check.num_examples)]
     if task.output_shape:
         wrong, tokens = check.num_wrong_tokens, check.num_tokens
         lines.append(
@@ -177,6 +191,24 @@ def evaluation_text(
             f"Of the first {examples}: {percent(right / examples)} right."
         )
     return "\n".join(lines)
+
+
+def tested_text(task: Task, num_wrong: int, num_examples: int) -> str:
+    """Return how many test examples are wrong, as a sentence.
+
+    Args:
+        task: the model's task.
+        num_wrong: number of test examples with any output wrong.
+        num_examples: number of test examples.
+
+    Returns:
+        The sentence.
+    """
+    right = percent((num_examples - num_wrong) / num_examples)
+    return (
+        f"{right} of the test {task.example_label}s are right: "
+        f"{num_wrong:,} of {num_examples:,} are wrong."
+    )
 
 
 def baselines_text(task: Task, found: dict[str, float]) -> str:
@@ -208,17 +240,12 @@ def check_text(task: TransducerTask, check: Verification, failures: str) -> str:
     Returns:
         Several lines.
     """
-    if not check.num_wrong:
-        lines = [
-            f"Nothing is wrong: {check.num_examples:,} of "
-            f"{check.num_examples:,} answers are right ({check.checked})."
-        ]
-    else:
-        lines = [*_failure_table(task, check, failures), ""]
-        lines += [
-            f"{check.num_wrong:,} of {check.num_examples:,} answers are wrong "
-            f"({check.checked})."
-        ]
+    lines = []
+    if check.num_wrong:
+        lines += [*_failure_table(task, check, failures), ""]
+    lines.append(
+        checked_text(check.num_wrong, check.num_examples, check.checked)
+    )
     if check.method is Method.PREDICT and check.coverage is Coverage.ALL:
         lines.append(
             "Asked one by one with `predict`: the model is not one that the "
@@ -233,14 +260,49 @@ def check_text(task: TransducerTask, check: Verification, failures: str) -> str:
         lines.append("Some logits are missing, not numbers, or too large.")
     if check.test_num_examples is not None:
         lines.append(
-            f"Held out from training: {check.test_num_wrong:,} of "
-            f"{check.test_num_examples:,} wrong."
+            held_out_text(check.test_num_wrong or 0, check.test_num_examples)
         )
     lines.append(
-        f"Smallest margin: {check.min_margin:.4g}, at input "
-        f"{_short(task.text_of(check.min_margin_input))}."
+        margin_text(check.min_margin, task.text_of(check.min_margin_input))
     )
     return "\n".join(lines)
+
+
+def checked_text(num_wrong: int, num_examples: int, checked: str) -> str:
+    """Return how many checked answers are wrong, as a sentence.
+
+    Args:
+        num_wrong: number of inputs checked with any symbol predicted wrong.
+        num_examples: number of inputs checked.
+        checked: which they are; see `Verification.checked`.
+
+    Returns:
+        The sentence.
+    """
+    if not num_wrong:
+        return (
+            f"Nothing is wrong: {num_examples:,} of {num_examples:,} answers "
+            f"are right ({checked})."
+        )
+    return f"{num_wrong:,} of {num_examples:,} answers are wrong ({checked})."
+
+
+def held_out_text(num_wrong: int, num_examples: int) -> str:
+    """Return how many held-out inputs are wrong, as a sentence."""
+    return f"Held out from training: {num_wrong:,} of {num_examples:,} wrong."
+
+
+def margin_text(margin: float, text: str) -> str:
+    """Return the smallest margin and its input, as a sentence.
+
+    Args:
+        margin: the margin.
+        text: the input as text, most significant symbol first.
+
+    Returns:
+        The sentence.
+    """
+    return f"Smallest margin: {margin:.4g}, at input {shortened_text(text)}."
 
 
 def _failure_table(
@@ -288,13 +350,27 @@ def _failure_table(
 def _numbered(task: TransducerTask, symbols: Any, outputs: bool = False) -> str:
     """Return a sequence as text, and the number it stands for if short."""
     text = task.text_of(symbols, outputs)
+    number = number_of_text(task, text)
+    return shortened_text(text) if number is None else f"{text} ({number:,})"
+
+
+def number_of_text(task: TransducerTask, text: str) -> int | None:
+    """Return the number that a sequence stands for.
+
+    Args:
+        task: the task.
+        text: the sequence as text.
+
+    Returns:
+        The number; None if the sequence is not short and of bits.
+    """
     is_binary = task.num_symbols == task.num_classes == 2
     if not (is_binary and task.writes_numbers) or "?" in text or len(text) > 64:
-        return _short(text)
-    return f"{text} ({int(text, 2):,})"
+        return None
+    return int(text, 2)
 
 
-def _short(text: str) -> str:
+def shortened_text(text: str) -> str:
     """Return a sequence as text, without the middle if it is long."""
     if len(text) <= 64:
         return text

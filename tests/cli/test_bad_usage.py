@@ -119,6 +119,7 @@ OTHERS = [
     ("export finished --format tensorflow", "is no format"),
     ("export finished --format onnx --output x", "must end in .onnx"),
     ("export nowhere --format saved_model", "must hold a finished run"),
+    ("report nowhere", "`run_dir` must hold a finished run"),
 ]
 
 REFUSE = """

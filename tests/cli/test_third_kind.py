@@ -93,6 +93,15 @@ def test_what_needs_a_machine_or_an_image_is_refused(
     assert "majority" in capsys.readouterr().err
 
 
+def test_it_has_a_page(run_dir, capsys):
+    assert main(["report", str(run_dir)]) == 0
+    assert capsys.readouterr().out == f"Page: {run_dir / 'report.html'}\n"
+    text = (run_dir / "report.html").read_text(encoding="utf-8")
+    assert "of the test words are right" in text
+    # The script of the class above it would read other texts than `predict`.
+    assert "no script reads its inputs as they are written" in text
+
+
 def test_it_is_exported(run_dir, tmp_path, capsys):
     output = tmp_path / "model.tflite"
     arguments = ["--format", "litert", "--output", str(output)]

@@ -9,6 +9,7 @@ import pytest
 from keras_lstm.core.errors import InputError, RunError
 from keras_lstm.models.build import build_model
 from keras_lstm.models.metrics import SequenceAccuracy
+from keras_lstm.pages import run_page
 from keras_lstm.presets import get_preset
 from keras_lstm.runs.report import StopReason
 from keras_lstm.tasks.image_rows import ImageRows
@@ -25,6 +26,22 @@ def small(task=Increment, **values):
     return get_preset("increment-noise").replace(task, **(SMALL | values))
 
 
+def test_a_page_that_cannot_be_written_leaves_the_run(
+    tmp_path, monkeypatch, capsys
+):
+    def fail(*arguments):
+        raise OSError(28, "No space left on device", "report.html")
+
+    monkeypatch.setattr(run_page, "write_run_page", fail)
+    result = train(small(), tmp_path / "a run", quiet=True)
+    assert (result.run_dir / "report.json").exists()
+    assert not (result.run_dir / "report.html").exists()
+    assert capsys.readouterr().err == (
+        "[Errno 28] No space left on device: 'report.html'. To write it: "
+        f"keras-lstm report '{result.run_dir}'\n"
+    )
+
+
 def test_a_run_folder_holds_what_it_should(tmp_path):
     result = train(small(), tmp_path / "run", quiet=True, import_seconds=1.5)
     names = {
@@ -36,6 +53,7 @@ def test_a_run_folder_holds_what_it_should(tmp_path):
         *("config.yaml", "model.keras", "history.csv", "report.json"),
         *("failures.csv", "train", "validation", "checkpoints", ".lock"),
         *("curves.png", "projector", "projector_config.pbtxt"),
+        "report.html",
     }
     report = json.loads((result.run_dir / "report.json").read_text())
     assert report == result.report.to_mapping()

@@ -1,0 +1,1 @@
+"""HTML pages about runs, which need no network and no other file."""

@@ -1,0 +1,68 @@
+"""Matplotlib figures as SVG inside of a page.
+
+The colors become those of the page's style sheet, so that a drawing suits light
+and dark; text stays text.
+"""
+
+import html
+import io
+import re
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import markupsafe
+import matplotlib
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# Matplotlib's colors, and the style sheet's for them.
+_COLORS = {
+    "#000000": "var(--ink)",
+    "#ffffff": "var(--paper)",
+    "#b0b0b0": "var(--line)",
+    "#cccccc": "var(--line)",
+    "#1f77b4": "var(--first)",
+    "#ff7f0e": "var(--second)",
+}
+_COLOR = re.compile("|".join(_COLORS))
+_FAMILY = re.compile(r"font-family: [^;\"]*;? ?")
+# Names that nothing refers to, the same in each drawing.
+_NAME = re.compile(r' id="[a-zA-Z0-9.]+_\d+"')
+_POINTS_TO_PIXELS = 4 / 3
+
+
+def draw(figure: "Figure", name: str, label: str) -> Any:
+    """Return a figure as an `svg` element.
+
+    Args:
+        figure: the figure.
+        name: a name that no other drawing of the page has.
+        label: the text that stands for it where it is not seen.
+
+    Returns:
+        The markup.
+    """
+    text = io.StringIO()
+    with (
+        matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}),
+        warnings.catch_warnings(),
+    ):
+        # A browser has the signs that Matplotlib's own font lacks.
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
+        # What the metadata would hold is of no use in a page.
+        metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+        figure.savefig(text, format="svg", metadata=metadata)
+    _, _, drawing = text.getvalue().partition("<svg")
+    attributes, _, content = drawing.partition(">")
+    box = re.search(r'viewBox="[^"]*"', attributes)
+    content = re.sub(r"<style.*?</style>", "", content, flags=re.S)
+    content = _COLOR.sub(lambda match: _COLORS[match[0]], content)
+    content = _NAME.sub("", _FAMILY.sub("", content))
+    width = round(figure.get_figwidth() * 72 * _POINTS_TO_PIXELS * 1.25)
+    return markupsafe.Markup(  # noqa: S704 - Matplotlib has escaped its text
+        f'<svg role="img" aria-label="{html.escape(label)}" '
+        f'{box[0] if box else ""} style="max-width: {width}px" '
+        'xmlns:xlink="http://www.w3.org/1999/xlink" '
+        f'xmlns="http://www.w3.org/2000/svg">{content.strip()}'
+    )

@@ -1,0 +1,91 @@
+"""HTML from templates, with everything from outside escaped."""
+
+import base64
+import functools
+import hashlib
+import json
+import pathlib
+from typing import TYPE_CHECKING, Any
+
+from keras_lstm.core.errors import escaped
+
+if TYPE_CHECKING:
+    import jinja2
+
+_ASSETS = pathlib.Path(__file__).with_name("assets")
+# What would end a script, or a line of one.
+_IN_SCRIPTS = {ord(x): f"\\u{ord(x):04x}" for x in "<>&\u2028\u2029"}
+
+
+def render_page(
+    template: str, style: str, scripts: tuple[str, ...], **content: Any
+) -> str:
+    """Return a template as one HTML page, with its style and scripts inside.
+
+    The page's policy lets a browser run these scripts alone, and load nothing:
+    text that was not escaped would still do no harm.
+
+    Args:
+        template: name of the template, a file beside this module.
+        style: name of the style sheet.
+        scripts: names of the scripts, in their order.
+        **content: the values for the template; text is escaped.
+
+    Returns:
+        The page.
+    """
+    script = "\n".join(_asset(name) for name in scripts)
+    digest = hashlib.sha256(script.encode()).digest()
+    page: str = (
+        _environment()
+        .get_template(template)
+        .render(
+            **content,
+            style=_markup(_asset(style)),
+            script=_markup(script),
+            script_hash=base64.b64encode(digest).decode(),
+        )
+    )
+    return page
+
+
+def json_in_html(content: Any) -> Any:
+    """Return JSON that is safe inside of a `script` element, as markup."""
+    text = json.dumps(content, separators=(",", ":"), allow_nan=False)
+    return _markup(text.translate(_IN_SCRIPTS))
+
+
+def printable(value: Any) -> Any:
+    """Return a value with what does not print escaped, but line breaks."""
+    if type(value) is not str or value.isprintable():
+        return value
+    return "\n".join(map(escaped, value.split("\n")))
+
+
+def _markup(text: str) -> Any:
+    """Return text that is HTML already."""
+    import markupsafe
+
+    return markupsafe.Markup(text)  # noqa: S704 - this package's own files
+
+
+@functools.cache
+def _environment() -> "jinja2.Environment":
+    # Most commands write no page.
+    import jinja2
+
+    found = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_ASSETS),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        finalize=printable,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    found.filters["count"] = "{:,}".format
+    return found
+
+
+@functools.cache
+def _asset(name: str) -> str:
+    return (_ASSETS / name).read_text(encoding="utf-8")

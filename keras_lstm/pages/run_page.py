@@ -1,0 +1,325 @@
+"""The page of a run, `report.html`."""
+
+import shlex
+from typing import Any
+
+from keras_lstm.config import Config
+from keras_lstm.core.console import percent, print_status
+from keras_lstm.core.errors import InputError, escaped
+from keras_lstm.core.files import replacing
+from keras_lstm.pages.live_network import (
+    NotLiveError,
+    example_inputs,
+    live_network,
+)
+from keras_lstm.pages.render import json_in_html, render_page
+from keras_lstm.pages.sections import (
+    Search,
+    describe_changes,
+    describe_groups,
+    describe_machine,
+    draw_curves,
+    read_history,
+    shortened,
+)
+from keras_lstm.pages.split_result import SplitResult, describe_split_result
+from keras_lstm.pages.wrong_answers import WrongAnswers, read_wrong_answers
+from keras_lstm.runs.checks import check_kept_proof
+from keras_lstm.runs.report import StopReason
+from keras_lstm.runs.results import TrainResult, trained_text
+from keras_lstm.runs.run import Run
+from keras_lstm.tasks.make import make_splits
+from keras_lstm.tasks.registry import task_name
+from keras_lstm.tasks.task import Split
+from keras_lstm.tasks.transducer import get_machine
+from keras_lstm.verification.evaluation import evaluate
+from keras_lstm.verification.final_check import require_test
+from keras_lstm.verification.reporting import (
+    checked_text,
+    held_out_text,
+    margin_text,
+    proof_of_text,
+    proved_text,
+    states_text,
+    tested_text,
+)
+
+MAX_BYTES = 2_000_000
+_MAX_CONFIG = 20_000
+
+
+def write_page_of_result(
+    config: Config, result: TrainResult, test: Split | None
+) -> None:
+    """Write the page of a run that has just been written.
+
+    The run is complete without its page, so an error while writing is only
+    reported.
+
+    Args:
+        config: the run's configuration.
+        result: the run.
+        test: its test split; None for a machine.
+    """
+    run = Run(
+        *(result.run_dir, config, result.report, result.model),
+        str(result.report.model_sha256),
+    )
+    tested = None
+    if test is not None and get_machine(config.task) is None:
+        tested = SplitResult(result.check, test)
+    try:
+        write_run_page(run, tested, result.proof)
+    except OSError as error:
+        command = shlex.join(["keras-lstm", "report", str(result.run_dir)])
+        print_status(f"{escaped(str(error))}. To write it: {command}")
+
+
+def write_run_page(
+    run: Run, tested: SplitResult | None, search: Search | None
+) -> None:
+    """Write the page of a run into its folder.
+
+    Args:
+        run: the run, whose other files are there.
+        tested: the predictions for the test split; None for a machine, or if
+            the data is not there.
+        search: the proof, which holds for the run's model; None without one.
+
+    Raises:
+        OSError: if the page cannot be written.
+        InputError: if a file of the run is damaged.
+    """
+    text = make_run_page(run, tested, search)
+    with replacing(run.folder.page) as path:
+        # The name of a folder may hold what is no UTF-8.
+        path.write_bytes(text.encode("utf-8", "backslashreplace"))
+
+
+def rewrite_run_page(run: Run) -> None:
+    """Write the page of a finished run again, from its folder.
+
+    A proof in the folder is checked, and the test split is measured again.
+
+    Args:
+        run: the run.
+
+    Raises:
+        OSError: if the page cannot be written.
+        InputError: if a file of the run is damaged, or the report is about
+            another model.
+    """
+    if run.report.model_sha256 not in (None, run.model_sha256):
+        raise InputError(
+            "`run_dir` must hold the model.keras that its report is about. "
+            f"Received: run_dir={run.run_dir}, with another one"
+        )
+    tested, search = None, None
+    if get_machine(run.config.task) is None:
+        tested = _test_again(run)
+    else:
+        search = check_kept_proof(run)
+    write_run_page(run, tested, search)
+
+
+def _test_again(run: Run) -> SplitResult | None:
+    """Return the predictions for the test split, if its data is there."""
+    task = run.config.task
+    try:
+        test = require_test(task, make_splits(task, run.config.seed))
+    except InputError:
+        return None
+    return SplitResult(evaluate(run.model, test), test)
+
+
+def make_run_page(
+    run: Run, tested: SplitResult | None, search: Search | None
+) -> str:
+    """Return the page of a run as HTML.
+
+    Args:
+        run: see `write_run_page`.
+        tested: likewise.
+        search: likewise.
+
+    Returns:
+        The page, of at most 2 MB.
+
+    Raises:
+        InputError: if a file of the run is damaged.
+    """
+    task, report = run.config.task, run.report
+    if not report.num_examples or report.num_wrong > report.num_examples:
+        raise InputError(
+            "`run_dir` must hold a report with as many examples as are wrong. "
+            f"Received: run_dir={run.run_dir}"
+        )
+    machine = get_machine(task)
+    wrong, described = WrongAnswers((), (), 0), None
+    if machine is not None:
+        described = describe_machine(run, machine, search)
+    of_split = None if tested is None else describe_split_result(run, tested)
+    if report.num_wrong:
+        wrong = read_wrong_answers(run.folder.failures, task)
+    history = read_history(run)
+    content: dict[str, Any] = {
+        "task": task_name(type(task)),
+        "name": run.run_dir.resolve().name,
+        "report": report,
+        "headline": _headline(run, search),
+        "sentences": _sentences(run, search),
+        "is_right": report.num_wrong == 0,
+        "wrong": wrong,
+        "failures_name": run.folder.failures.name,
+        "curves": draw_curves(run, history),
+        "machine": described,
+        "groups": describe_groups(run),
+        "tested": of_split,
+        "data_is_missing": machine is None and tested is None,
+        "example_label": task.example_label,
+        "step_label": task.step_label,
+        "baselines": {
+            name.replace("_", " "): percent(value)
+            for name, value in (report.baselines or {}).items()
+        },
+        "accuracy": percent(
+            report.token_accuracy
+            if task.output_shape
+            else report.sequence_accuracy
+        ),
+        "changes": describe_changes(run),
+        "config": shortened(run.config.to_yaml(), _MAX_CONFIG),
+        "commands": _commands(run, wrong),
+        "model_sha256": run.model_sha256,
+        "seconds": report.seconds.to_mapping(),
+    }
+    return _with_live_network(run, content, wrong)
+
+
+def _with_live_network(
+    run: Run, content: dict[str, Any], wrong: WrongAnswers
+) -> str:
+    """Return the page, with the network in it if it is small enough."""
+    page, reason = "", ""
+    scripts = ("stepper.js", "readers.js", "live.js", "page.js")
+    try:
+        live = json_in_html(live_network(run, _first_typed(run, wrong)))
+    except NotLiveError as error:
+        reason = str(error)
+    else:
+        page = render_page(
+            "run.html.jinja",
+            "page.css",
+            scripts,
+            **content,
+            live=live,
+            why_not_live="",
+        )
+        if len(page.encode("utf-8", "backslashreplace")) > MAX_BYTES:
+            page, reason = "", "the page would have more than 2 MB"
+    if not page:
+        page = render_page(
+            "run.html.jinja",
+            "page.css",
+            ("page.js",),
+            **content,
+            live=None,
+            why_not_live=reason,
+        )
+    return page
+
+
+def _headline(run: Run, search: Search | None) -> str:
+    """Return the result in one sentence, and no more than was checked."""
+    task, report = run.config.task, run.report
+    machine = get_machine(task)
+    if machine is None:
+        return tested_text(task, report.num_wrong, report.num_examples)
+    if search is not None and search.proof is not None:
+        return proved_text(machine)
+    return checked_text(report.num_wrong, report.num_examples, report.checked)
+
+
+def _sentences(run: Run, search: Search | None) -> list[str]:
+    """Return what else there is to say of the result."""
+    task, report = run.config.task, run.report
+    machine, found = get_machine(task), []
+    if report.taught_by == "construction":
+        found.append(
+            "Examples led to no proof: the weights were set from the machine."
+        )
+    if machine is not None:
+        if search is not None and search.proof is not None:
+            counts = (report.num_wrong, report.num_examples)
+            found += [
+                states_text(search),
+                proof_of_text(run.model_sha256),
+                checked_text(*counts, report.checked),
+            ]
+        elif report.proved:
+            found.append(
+                "The report says that this is proved, but the folder holds no "
+                "proof that holds for this model."
+            )
+        if report.test_num_examples is not None:
+            counts = (report.test_num_wrong or 0, report.test_num_examples)
+            found.append(held_out_text(*counts))
+        if report.min_margin_input and report.min_margin is not None:
+            found.append(
+                margin_text(report.min_margin, report.min_margin_input)
+            )
+    if report.test_first_num_examples:
+        examples = report.test_first_num_examples
+        right = examples - (report.test_first_num_wrong or 0)
+        found.append(
+            f"Of the first {examples:,}: {percent(right / examples)} right."
+        )
+    found.append(trained_text(run.config, report))
+    return found
+
+
+def _first_typed(run: Run, wrong: WrongAnswers) -> str | None:
+    """Return the first wrong input as people would type it."""
+    task = run.config.task
+    machine = get_machine(task)
+    is_read = task.notation(run.any_length).for_script() is not None
+    is_kept = machine is not None or task.token_kind is not None
+    if not (wrong.rows and is_read and is_kept):
+        return None
+    text = wrong.rows[0][wrong.columns.index("input")].text
+    if machine is None:
+        return text
+    if machine.writes_numbers and machine.num_symbols == 2:
+        return f"0b{text}"
+    return None if machine.writes_numbers else text
+
+
+def _commands(run: Run, wrong: WrongAnswers) -> list[tuple[str, str]]:
+    """Return what each command is for, and the command, for a shell."""
+    config, name = run.config, task_name(type(run.config.task))
+    folder = str(run.run_dir)
+    # Code that is not installed runs only if it is named.
+    custom = ["--task", name] if ":" in name else []
+
+    def command(*words: str) -> str:
+        return shlex.join(["keras-lstm", *words])
+
+    found = []
+    if get_machine(config.task) is not None:
+        found.append(
+            ("Check every input again", command("verify", folder, *custom))
+        )
+        if run.any_length:
+            prove = command("prove", folder, *custom)
+            found.append(("Search for a proof for every length", prove))
+    else:
+        again = command("evaluate", folder, *custom)
+        found.append(("Measure the test split again", again))
+    typed = _first_typed(run, wrong) or (*example_inputs(run), "INPUT")[0]
+    found.append(("Predict", command("predict", folder, typed, *custom)))
+    if run.report.stopped_because is StopReason.ALL_EPOCHS:
+        more = ["--epochs", str(2 * config.training.epochs)]
+        flags = ("--run-dir", folder, "--resume", *more)
+        found.append(("Train for longer", command("train", name, *flags)))
+    found.append(("Write this page again", command("report", folder, *custom)))
+    return found

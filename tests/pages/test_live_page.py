@@ -1,0 +1,352 @@
+"""The page of a run in a real browser."""
+
+import json
+import shutil
+import time
+
+import numpy as np
+import pytest
+from finished import make_run, write_failures
+
+from keras_lstm.config import ModelConfig
+from keras_lstm.inference.prediction import Line, predict
+from keras_lstm.models.build import build_model
+from keras_lstm.pages.run_page import write_run_page
+from keras_lstm.presets import get_preset
+from keras_lstm.tasks.increment import Add, Increment
+from keras_lstm.tasks.machine import FiniteStateMachine
+from keras_lstm.tasks.token_sequences import TokenSequences
+
+pytestmark = pytest.mark.slow
+sync_api = pytest.importorskip("playwright.sync_api")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+NUM_INPUTS = 1000
+# Each state keeps three symbols apart.
+MACHINE = json.dumps(
+    {
+        "name": "odd",
+        "states": {
+            "one": {"<b>": "one / yes", "&amp;": "two / no", "-x": "one / no"},
+            "two": {"<b>": "one / no", "&amp;": "two / yes", "-x": "two / <i>"},
+        },
+    }
+)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    if CHROMIUM is None:
+        pytest.skip("Chromium is not installed")
+    with sync_api.sync_playwright() as playwright:
+        found = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox"]
+        )
+        yield found
+        found.close()
+
+
+@pytest.fixture
+def open_page(browser):
+    """Return a function that opens a run's page, which must run cleanly."""
+    contexts, problems = [], []
+
+    def open_page(run, **options):
+        write_run_page(run, None, None)
+        assert run.folder.page.stat().st_size < 2_000_000
+        context = browser.new_context(**options)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda message: problems.append(message.text))
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        address = run.folder.page.as_uri()
+        page.on(
+            "request",
+            lambda request: (
+                request.url.startswith(("data:", address))
+                or problems.append(request.url)
+            ),
+        )
+        page.goto(address)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert problems == []
+
+
+def increment(**options):
+    values = {"num_bits": 10, "units": 8}
+    return get_preset("increment").replace(Increment, **values | options)
+
+
+def sequences(**options):
+    values = {
+        "vocabulary": json.dumps(["a", "b", "ä", "<", "Ω", "🙂", "the", "7"]),
+        "classes": json.dumps(["<x>", "y", "z w"]),
+        "target_kind": "label",
+        "head": "last_state",
+        "units": 6,
+    }
+    return get_preset("sequences").replace(TokenSequences, **values | options)
+
+
+def numbers(rng, num_bits, any_length):
+    """Yield numbers as people write them."""
+    for kind in rng.integers(4, size=NUM_INPUTS):
+        longest = 3 * num_bits if any_length else num_bits
+        bits = int(rng.integers(1, longest))
+        value = int(rng.integers(2**bits)) & ~1
+        if kind == 3:
+            value %= 2**num_bits
+        digits = f"{value:0{num_bits}b}"
+        yield (str(value), f"0b{value:b}", f"0x{value:X}", digits)[kind]
+
+
+def texts(rng, words, between):
+    for count in rng.integers(1, 20, size=NUM_INPUTS):
+        yield between.join(rng.choice(words, count))
+
+
+def answers(run, inputs):
+    """Return what `predict` answers, as text."""
+    found = []
+    lines = [[Line(text) for text in inputs]]
+
+    def refuse(line, error):
+        raise AssertionError(f"{line.text}: {error}")
+
+    for batch in predict(
+        run.model,
+        run.config.task,
+        lines,
+        any_length=run.any_length,
+        on_bad_line=refuse,
+    ):
+        for each in batch:
+            fields = each.fields
+            classes = fields.get("classes", [fields.get("class")])
+            found.append(
+                fields.get("prediction") or " ".join(map(str, classes))
+            )
+    return found
+
+
+WORDS = ["a", "b", "ä", "The", "the!", "<", "7", "unknown", "Ω"]
+CASES = {
+    "numbers": (increment(), lambda rng: numbers(rng, 10, True)),
+    "last state": (
+        increment(head="last_state", prove_from_epoch=None),
+        lambda rng: numbers(rng, 10, False),
+    ),
+    "base 4": (
+        get_preset("increment").replace(Add, num_bits=8, units=6),
+        lambda rng: map(str, rng.integers(4**12, size=NUM_INPUTS)),
+    ),
+    "names": (
+        get_preset("machine").replace(
+            FiniteStateMachine, machine=MACHINE, num_bits=9, units=9
+        ),
+        lambda rng: texts(rng, ["<b>", "&amp;", "-x"], " "),
+    ),
+    "characters": (
+        sequences(tokens="characters"),
+        lambda rng: texts(rng, ["a", "b", "ä", "<", "Ω", "🙂", "Z"], ""),
+    ),
+    "words": (
+        sequences(tokens="words", max_length=12),
+        # A text of punctuation alone has no words.
+        lambda rng: (f"{text} The" for text in texts(rng, WORDS, "  ")),
+    ),
+    "list": (
+        sequences(tokens="list", target_kind="per_token", head="per_step"),
+        lambda rng: (
+            json.dumps(text.split()) for text in texts(rng, WORDS, " ")
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_page_answers_as_predict_does(tmp_path, open_page, name):
+    config, make_inputs = CASES[name]
+    run = make_run(tmp_path, config)
+    inputs = list(make_inputs(np.random.default_rng(0)))
+    page = open_page(run)
+    found = page.evaluate("(texts) => texts.map(answerOf)", inputs)
+    assert found == answers(run, inputs)
+    assert len({*found}) > 2
+
+
+def test_what_is_no_input_is_refused_in_words(tmp_path, open_page):
+    page = open_page(make_run(tmp_path, increment(head="last_state")))
+    error = page.locator("#live-error")
+    for text, said in (
+        ("x", "Write a decimal number, 0b… or 0x…."),
+        ("0b12", "After 0b, write 0 and 1 only."),
+        ("1024", "The network reads 10 symbols; this number has 11."),
+        ("1023", "This number is outside of the domain of the task."),
+        ("", "Write a decimal number, 0b… or 0x…."),
+    ):
+        page.fill("#live-input", text)
+        page.press("#live-input", "Enter")
+        sync_api.expect(error).to_have_text(said)
+    page.fill("#live-input", "5")
+    page.press("#live-input", "Enter")
+    sync_api.expect(error).to_be_empty()
+
+
+def test_the_slider_shows_each_step_by_keyboard_alone(tmp_path, open_page):
+    page = open_page(make_run(tmp_path, increment()))
+    page.fill("#live-input", "0b0000000111")
+    page.press("#live-input", "Enter")
+    said = page.locator("#live-said")
+    sync_api.expect(said).to_contain_text("Step 1 of 10 reads “1” in state ca")
+    page.focus("#live-step")
+    for _ in range(4):
+        page.keyboard.press("ArrowRight")
+    sync_api.expect(said).to_contain_text("Step 5 of 10 reads “0” in state do")
+    sync_api.expect(page.locator("#live-tape .now").first).to_have_text("5")
+    page.select_option("#live-part", label="forget gate")
+    name = page.locator("#live-map").get_attribute("aria-label")
+    assert name.startswith("Heat map of the forget gate of 8 units of layer 2")
+    page.locator("summary", has_text="States and gates").click()
+    assert page.locator("#live-values tr").count() == 8
+
+
+def test_the_states_are_those_of_the_network(tmp_path, open_page):
+    run = make_run(tmp_path, increment(num_layers=1))
+    page = open_page(run)
+    symbols = [1, 0, 1, 1, 0, 1, 0, 0, 1, 0]
+    found = page.evaluate(
+        "(symbols) => { const data = JSON.parse(document.getElementById("
+        "'live-data').textContent); return stepper.run(stepper.load(data),"
+        " symbols).map((x) => [...x.logits]); }",
+        symbols,
+    )
+    expected = run.model(np.array([symbols])).numpy()[0]
+    assert np.allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def open_in_time(open_page, run):
+    """Open a page twice, and return it after the second, timed, time."""
+    page = open_page(run)
+    start = time.perf_counter()
+    page.reload()
+    page.locator("#search-wrong").wait_for()
+    seconds = time.perf_counter() - start
+    assert seconds < 2, seconds
+    return page
+
+
+def test_a_page_of_100_000_failures_opens_within_2_s(tmp_path, open_page):
+    run = make_run(
+        tmp_path,
+        increment(num_bits=20),
+        num_wrong=100_000,
+        num_examples=200_000,
+    )
+    write_failures(
+        run,
+        (
+            (f"{n:020b}", f"{n + 1:020b}", f"{n:020b}", "." * 19 + "^", 0, -n)
+            for n in range(100_000)
+        ),
+    )
+    page = open_in_time(open_page, run)
+    rows = page.locator("[data-search] tbody tr")
+    assert rows.count() == 1000
+    page.fill("#search-wrong", "1111111 (127)")
+    sync_api.expect(page.locator("output[for=search-wrong]")).to_have_text(
+        "2 of 1,000"
+    )
+    visible = page.locator("[data-search] tbody tr:not([hidden])")
+    assert visible.count() == 2
+    page.fill("#search-wrong", "nothing like it")
+    sync_api.expect(page.locator("output[for=search-wrong]")).to_have_text(
+        "0 of 1,000"
+    )
+
+
+def test_a_page_of_4_096_bits_opens_within_2_s(tmp_path, open_page):
+    counts = {"num_wrong": 1, "num_examples": 2}
+    run = make_run(
+        *(tmp_path, increment(num_bits=4096, units=16)),
+        num_wrong=4096,
+        num_examples=8192,
+        by_hold_length=[{"hold_length": n, **counts} for n in range(4096)],
+    )
+    rng = np.random.default_rng(0)
+
+    def bits():
+        return "".join(map(str, rng.integers(2, size=4096)))
+
+    write_failures(
+        run,
+        [(bits(), bits(), bits(), ".^" * 2048, 0, -1) for _ in range(400)],
+    )
+    page = open_in_time(open_page, run)
+    page.locator("td details summary").first.click()
+    text = page.locator("td details[open] .whole").first.inner_text()
+    assert len(text) == 4096
+    # The network has read all of it.
+    sync_api.expect(page.locator("#live-said")).to_contain_text("of 4096 reads")
+    assert scroll_width(page) == page.viewport_size["width"]
+
+
+def scroll_width(page):
+    return page.evaluate("document.documentElement.scrollWidth")
+
+
+@pytest.mark.parametrize("color_scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1200, 390])
+def test_axe_finds_nothing_serious(tmp_path, open_page, color_scheme, width):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    run = make_run(
+        *(tmp_path, increment()),
+        num_wrong=2,
+        by_hold_length=[
+            {"hold_length": n, "num_wrong": 1, "num_examples": 2}
+            for n in range(10)
+        ],
+    )
+    row = ("0000000111", "0000001000", "0000000100", "......^^..", 3, -2.5)
+    write_failures(run, [row] * 30)
+    page = open_page(
+        run,
+        color_scheme=color_scheme,
+        viewport={"width": width, "height": 800},
+        # Axe is a script that is not the page's own.
+        bypass_csp=True,
+    )
+    for summary in page.locator("summary").all():
+        summary.click()
+    assert scroll_width(page) == width
+    found = axe.Axe().run(page).response["violations"]
+    assert [
+        (each["id"], [node["html"][:100] for node in each["nodes"]])
+        for each in found
+        if each["impact"] in ("serious", "critical")
+    ] == []
+
+
+def test_a_page_without_scripts_still_says_everything(tmp_path, browser):
+    run = make_run(tmp_path, increment())
+    write_run_page(run, None, None)
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(run.folder.page.as_uri())
+    assert page.locator("h1").inner_text().startswith("Nothing is wrong")
+    said = page.locator("noscript").inner_text()
+    assert said == "The network runs in this page where scripts are allowed."
+    assert not page.locator("#live-app").is_visible()
+    context.close()
+
+
+def test_large_networks_fit(tmp_path, open_page):
+    config = increment(units=120)
+    model = build_model(config.task, ModelConfig(units=120))
+    run = make_run(tmp_path, config, model)
+    assert 170_000 < model.count_params() < 250_000
+    page = open_page(run)
+    sync_api.expect(page.locator("#live-answer")).to_contain_text("Answer:")
