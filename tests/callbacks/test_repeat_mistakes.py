@@ -1,5 +1,7 @@
 """Wrong training examples come up more often."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
@@ -40,10 +42,10 @@ class Parity(keras.layers.Layer):
         return tf.where(is_odd[:, tf.newaxis], [[0.0, 1.0]], [[1.0, 0.0]])
 
 
-def make_callback(**options):
+def make_callback(split=SPLIT, **options):
     inputs = keras.Input((None,), dtype="int32")
     model = keras.Model(inputs, Parity()(inputs))
-    callback = RepeatMistakes(SPLIT, **options)
+    callback = RepeatMistakes(split, **options)
     callback.set_model(model)
     model.steps_per_execution = 1
     return callback
@@ -84,6 +86,20 @@ def test_wrong_examples_replace_others_from_some_steps_on():
             times[number] += 1
     # They all come up, and more often than once in five steps, as usual.
     assert min(times.values()) > 120 / 5
+
+
+def test_without_lengths_any_batch_has_any_mistake():
+    split = dataclasses.replace(SPLIT, lengths=None)
+    callback = make_callback(split)
+    callback.on_epoch_end(0)
+    batches = numbers(callback.dataset(split, 8), 60)[_STEPS_AHEAD:]
+    usual = numbers(make_dataset(split, 8, training=True), 60)[_STEPS_AHEAD:]
+    replaced = [
+        one[one != other] for one, other in zip(batches, usual, strict=True)
+    ]
+    assert set(np.concatenate(replaced).tolist()) == set(WRONG)
+    # Half of each batch, but for those replaced by themselves.
+    assert {len(each) for each in replaced} <= {1, 2, 3, 4}
 
 
 def test_padding_and_targets_go_with_the_examples():

@@ -125,7 +125,6 @@ def test_it_is_tuned(tmp_path, capsys):
     ("flag", "value", "message"),
     [
         ("--prove-from-epoch", "1", "`prove_from_epoch` needs a sequence task"),
-        ("--counterexamples-from-epoch", "1", "needs a sequence task"),
         ("--head", "per_step", "`head` must be last_state"),
         ("--length", "0", "`length` must be an integer from 1 to 100"),
     ],

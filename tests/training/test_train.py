@@ -176,11 +176,13 @@ def test_what_is_wrong_is_fed_back_until_nothing_is(tmp_path, capfd):
     assert last in capfd.readouterr().err
 
 
-def test_counterexamples_need_a_sequence_task():
+def test_mistakes_need_predictions_at_the_end_alone():
     with pytest.raises(
         InputError, match="`counterexamples_from_epoch` needs a"
     ):
-        get_preset("digits").replace(counterexamples_from_epoch=1)
+        get_preset("digits").replace(
+            counterexamples_from_epoch=1, early_prediction=0.3
+        )
 
 
 @pytest.mark.slow
