@@ -24,11 +24,23 @@ BENCHMARKS = pathlib.Path(__file__).parent
 ROOT = BENCHMARKS.parents[1]
 OURS = "keras_lstm"
 # The packages that a peer needs, in an environment of its own.
-PACKAGES = {"torch": ["torch", "numpy"], "jax": ["jax", "optax", "numpy"]}
+PACKAGES = {
+    "torch": ["torch", "numpy"],
+    "jax": ["jax", "optax", "numpy"],
+    "onnx": ["onnxruntime", "onnx", "numpy"],
+}
+# Peers that do not train.
+ONLY_ANSWERING = ("onnx",)
+# Bits that are read one by one, and in one call.
+STREAMED = {"feed": 2_000, "call": 20_000}
 BATCHES = (128, 512, 2048, 8192)
 NUM_BITS = (16, 64, 256, 1024)
 # Examples per measurement: about a second of training.
 EXAMPLES = {"increment": 2**16, "image-rows": 2**13}
+PARTS = (
+    *("shell", "train", "infer", "check", "stream", "input", "memory"),
+    "lengths",
+)
 ENVIRONMENT = os.environ | {
     "CUDA_VISIBLE_DEVICES": "-1",
     "TF_CPP_MIN_LOG_LEVEL": "2",
@@ -163,6 +175,24 @@ def checks(peers: Sequence[Peer], rounds: int) -> Iterator[Row]:
     yield Row("check all 1,048,575 inputs of increment", "s", seconds)
 
 
+def streams(peers: Sequence[Peer], rounds: int) -> Iterator[Row]:
+    """Yield the times of one bit, read by itself or with many others."""
+    labels = {
+        "feed": "one bit after the other",
+        "call": f"one of {STREAMED['call']:,} bits in one call",
+    }
+    for job, label in labels.items():
+        print_status(label)
+        request = (job, "increment", 1, STREAMED[job])
+        measures = {
+            peer.name: functools.partial(peer.step_ms, *request)
+            for peer in peers
+        }
+        found = in_turns(measures, rounds)
+        microseconds = {name: 1000 * ms for name, ms in found.items()}
+        yield Row(f"{label}, 2 x 32 units", "us", microseconds)
+
+
 def pipelines(peers: Sequence[Peer], rounds: int) -> Iterator[Row]:
     """Yield the times of the input pipelines alone."""
     for model, total in EXAMPLES.items():
@@ -275,31 +305,47 @@ def from_the_shell(rounds: int) -> Iterator[Row]:
         )
 
 
-def compare(peers: Sequence[str], rounds: int) -> list[Row]:
+def compare(
+    peers: Sequence[str], rounds: int, only: Sequence[str] = ()
+) -> list[Row]:
     """Measure everything.
 
     Args:
-        peers: any of "torch" and "jax".
+        peers: any of `PACKAGES`.
         rounds: the number of rounds whose median is taken.
+        only: parts of the table, of `PARTS`; empty for all of them.
 
     Returns:
         The rows of the table.
     """
+    only = only or PARTS
     names = [OURS, "stock_keras", *peers]
+    training = [name for name in names if name not in ONLY_ANSWERING]
     for name in peers:
         environment_of(name)
-    rows = list(from_the_shell(rounds))
-    running = [Peer(name) for name in names]
+    rows: list[Row] = []
+    if "shell" in only:
+        rows += from_the_shell(rounds)
+    running = {name: Peer(name) for name in names}
     try:
-        rows += throughput(running, "train", BATCHES, rounds)
-        rows += throughput(running, "infer", (2048,), rounds)
-        rows += checks(running, rounds)
-        rows += pipelines(running, rounds)
+        trained = [running[name] for name in training]
+        if "train" in only:
+            rows += throughput(trained, "train", BATCHES, rounds)
+        if "infer" in only:
+            rows += throughput(trained, "infer", (2048,), rounds)
+        if "check" in only:
+            rows += checks(trained, rounds)
+        if "stream" in only:
+            rows += streams([*running.values()], rounds)
+        if "input" in only:
+            rows += pipelines(trained, rounds)
     finally:
-        for peer in running:
+        for peer in running.values():
             peer.end()
-    rows += memory(names)
-    rows += lengths(rounds)
+    if "memory" in only:
+        rows += memory(training)
+    if "lengths" in only:
+        rows += lengths(rounds)
     return rows
 
 
