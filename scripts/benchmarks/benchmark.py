@@ -420,7 +420,9 @@ def main() -> None:
             )
     peers = chosen["peers"]
     if arguments.case is None:
-        rows = comparison.compare(peers, arguments.rounds, chosen["only"])
+        rows = comparison.compare(
+            peers, arguments.rounds, chosen["only"] or comparison.PARTS
+        )
         if arguments.json:
             print(json.dumps([dataclasses.asdict(row) for row in rows]))
         else:

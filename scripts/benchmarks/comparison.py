@@ -20,6 +20,9 @@ from collections.abc import Callable, Iterator, Sequence
 
 from peers.answering import steps_together
 
+from keras_lstm.core.errors import InputError
+from keras_lstm.presets import get_preset
+
 BENCHMARKS = pathlib.Path(__file__).parent
 ROOT = BENCHMARKS.parents[1]
 OURS = "keras_lstm"
@@ -139,10 +142,15 @@ def in_turns(
 
 
 def throughput(
-    peers: Sequence[Peer], job: str, batches: Sequence[int], rounds: int
+    peers: Sequence[Peer],
+    job: str,
+    models: Sequence[str],
+    batches: Sequence[int],
+    rounds: int,
 ) -> Iterator[Row]:
     """Yield the times of steps, and of the first few, by model and batch."""
-    for model, total in EXAMPLES.items():
+    for model in models:
+        total = EXAMPLES[model]
         for batch_size in batches:
             label = f"{job} {model}, batch {batch_size:,}"
             print_status(label)
@@ -193,9 +201,12 @@ def streams(peers: Sequence[Peer], rounds: int) -> Iterator[Row]:
         yield Row(f"{label}, 2 x 32 units", "us", microseconds)
 
 
-def pipelines(peers: Sequence[Peer], rounds: int) -> Iterator[Row]:
+def pipelines(
+    peers: Sequence[Peer], models: Sequence[str], rounds: int
+) -> Iterator[Row]:
     """Yield the times of the input pipelines alone."""
-    for model, total in EXAMPLES.items():
+    for model in models:
+        total = EXAMPLES[model]
         print_status(f"input {model}")
         measures = {
             peer.name: functools.partial(
@@ -208,9 +219,9 @@ def pipelines(peers: Sequence[Peer], rounds: int) -> Iterator[Row]:
         yield Row(label, "ms a batch", in_turns(measures, rounds))
 
 
-def memory(names: Sequence[str]) -> Iterator[Row]:
+def memory(names: Sequence[str], models: Sequence[str]) -> Iterator[Row]:
     """Yield the peak memory of fresh processes that train a few steps."""
-    for model in EXAMPLES:
+    for model in models:
         print_status(f"memory {model}")
         found = {}
         for name in names:
@@ -305,24 +316,54 @@ def from_the_shell(rounds: int) -> Iterator[Row]:
         )
 
 
-def compare(
-    peers: Sequence[str], rounds: int, only: Sequence[str] = ()
-) -> list[Row]:
-    """Measure everything.
+def what_is_there(
+    peers: Sequence[str], only: Sequence[str]
+) -> tuple[list[str], list[str]]:
+    """Return the peers and models that can be measured; say what cannot.
 
     Args:
         peers: any of `PACKAGES`.
+        only: the parts of the table.
+
+    Returns:
+        The peers whose environments there are, or can be made; and the models
+        whose data are on this machine, or can be downloaded.
+    """
+    found = []
+    for name in peers:
+        try:
+            environment_of(name)
+        except (subprocess.CalledProcessError, OSError) as error:
+            packages = ", ".join(PACKAGES[name])
+            print_status(f"{name} is left out: no {packages} ({error})")
+        else:
+            found.append(name)
+    models = [*EXAMPLES]
+    if {*only} & {"train", "infer", "input", "memory"}:
+        try:
+            get_preset("image-rows-tutorial").task.splits(seed=0)
+        except InputError as error:
+            print_status(f"image-rows is left out: {error}")
+            models.remove("image-rows")
+    return found, models
+
+
+def compare(
+    peers: Sequence[str], rounds: int, only: Sequence[str]
+) -> list[Row]:
+    """Measure everything, or parts of it.
+
+    Args:
+        peers: any of `PACKAGES`; those that cannot be run are left out.
         rounds: the number of rounds whose median is taken.
-        only: parts of the table, of `PARTS`; empty for all of them.
+        only: parts of the table, of `PARTS`.
 
     Returns:
         The rows of the table.
     """
-    only = only or PARTS
+    peers, models = what_is_there(peers, only)
     names = [OURS, "stock_keras", *peers]
     training = [name for name in names if name not in ONLY_ANSWERING]
-    for name in peers:
-        environment_of(name)
     rows: list[Row] = []
     if "shell" in only:
         rows += from_the_shell(rounds)
@@ -330,20 +371,20 @@ def compare(
     try:
         trained = [running[name] for name in training]
         if "train" in only:
-            rows += throughput(trained, "train", BATCHES, rounds)
+            rows += throughput(trained, "train", models, BATCHES, rounds)
         if "infer" in only:
-            rows += throughput(trained, "infer", (2048,), rounds)
+            rows += throughput(trained, "infer", models, (2048,), rounds)
         if "check" in only:
             rows += checks(trained, rounds)
         if "stream" in only:
             rows += streams([*running.values()], rounds)
         if "input" in only:
-            rows += pipelines(trained, rounds)
+            rows += pipelines(trained, models, rounds)
     finally:
         for peer in running.values():
             peer.end()
     if "memory" in only:
-        rows += memory(training)
+        rows += memory(training, models)
     if "lengths" in only:
         rows += lengths(rounds)
     return rows
