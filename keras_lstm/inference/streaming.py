@@ -25,7 +25,8 @@ class Stream:
 
     Args:
         model: a chain of stock layers: LSTM, GRU, SimpleRNN, causal Conv1D,
-            and layers that process each time step on its own.
+            and layers that process each time step on its own. Its weights
+            are read once, here.
         num_streams: number of sequences to read in parallel; None for one
             sequence, whose inputs and predictions have no axis for streams.
 

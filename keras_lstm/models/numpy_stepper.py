@@ -61,7 +61,7 @@ class ChainWeights(NamedTuple):
     def largest(self) -> int:
         """Size of the largest matrix that multiplies the inputs at a step."""
         sizes = [
-            4 * lstm.units * (len(lstm.kernel) + lstm.units)
+            4 * lstm.units * (len(lstm.kernel) + lstm.units + 2)
             for lstm in self.lstms
         ]
         return max(self.kernel.size, *sizes)
