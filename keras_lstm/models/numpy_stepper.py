@@ -300,6 +300,7 @@ class NumpyStepper:
         hs = np.empty((len(rows), *self._columns.last.shape), np.float32)
         states: list[State] = []
         done = 0
+        self._forgets = True
         max_chunks = LARGEST_PRODUCT // self._weights.largest
         while self._is_one and self._forgets:
             left = (len(rows) - done) // CHUNK_STEPS
@@ -330,7 +331,7 @@ class NumpyStepper:
         on the state before them: so the end of each chunk, read from zeros,
         gives the state from which to read the next. Where that state turns
         out to be another, the next chunk is read again, and if too many are,
-        the stepper goes back to one step after the other, for good.
+        the rest of the scan goes one step after the other.
 
         Args:
             rows: the steps, `(chunks * CHUNK_STEPS, features)`.
