@@ -8,6 +8,9 @@ import sys
 
 import pytest
 
+from keras_lstm.core.errors import InputError
+from keras_lstm.tasks.image_rows import ImageRows
+
 ROOT = pathlib.Path(__file__).parents[1]
 SCRIPTS = ROOT / "scripts"
 EXAMPLES = SCRIPTS / "examples"
@@ -269,7 +272,7 @@ def test_the_peers_take_turns(tmp_path):
 
     peers = [comparison.Peer(name) for name in ("keras_lstm", "stock_keras")]
     try:
-        for job in ("train", "infer", "input"):
+        for job in ("train", "infer", "input", "feed", "call"):
             for peer in peers:
                 assert peer.step_ms(job, "increment", 32, 4) > 0
                 assert peer.first_seconds > 0
@@ -277,6 +280,32 @@ def test_the_peers_take_turns(tmp_path):
     finally:
         for peer in peers:
             peer.end()
+
+
+def test_what_cannot_be_measured_is_said_and_left_out(
+    monkeypatch, tmp_path, capsys
+):
+    sys.path.insert(0, str(BENCHMARKS))
+    import comparison
+
+    def environment_of(name):
+        if name == "jax":
+            raise subprocess.CalledProcessError(1, "pip")
+
+    def download(task):
+        raise InputError("`dataset` mnist was not found")
+
+    monkeypatch.setattr(comparison, "environment_of", environment_of)
+    monkeypatch.setattr(ImageRows, "_load", download)
+    found = comparison.what_is_there(["torch", "jax"], comparison.PARTS)
+    assert found == (["torch"], ["increment"])
+    said = capsys.readouterr().err
+    assert "jax is left out: no jax, optax, numpy" in said
+    assert "image-rows is left out: `dataset` mnist was not found" in said
+    # No data are needed for these.
+    found = comparison.what_is_there([], ["stream", "check"])
+    assert found == ([], ["increment", "image-rows"])
+    assert not capsys.readouterr().err
 
 
 def test_the_comparison_is_one_table():

@@ -332,8 +332,12 @@ def predict_command(arguments: argparse.Namespace) -> int:
         on_bad_line=on_bad_line,
         rows=rows,
     ):
-        for each in batch:
-            print(json.dumps(each.fields) if arguments.json else each.text)
+        if batch:
+            texts = (
+                json.dumps(each.fields) if arguments.json else each.text
+                for each in batch
+            )
+            print("\n".join(texts))
         # A program that reads the pipe waits for each prediction.
         sys.stdout.flush()
     return 1 if bad else 0

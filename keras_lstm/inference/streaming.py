@@ -1,19 +1,15 @@
 """Predictions while an input is still arriving."""
 
-from collections.abc import Callable
 from typing import Any
 
 import keras
 import numpy as np
 import numpy.typing as npt
-import tensorflow as tf
 
 from keras_lstm.core.errors import InputError
+from keras_lstm.inference.layer_steps import LayerSteps
+from keras_lstm.inference.quick_steps import make_quick_steps
 from keras_lstm.models.logits import predictions_of
-from keras_lstm.models.pointwise import RECURRENT, why_not_pointwise
-
-# From inputs and state to outputs and the next state.
-_Step = Callable[[Any, Any], tuple[Any, Any]]
 
 
 class Stream:
@@ -22,11 +18,15 @@ class Stream:
     A model with the per_step head predicts after each symbol, in streams of
     any length. A model that predicts an image's class from its last row
     predicts the class so far after each row. Each prediction equals the
-    model's for the whole sequence up to that step.
+    model's for the whole sequence up to that step: small LSTMs are computed by
+    NumPy, which takes microseconds where TensorFlow takes most of a
+    millisecond, and where two classes are as close as rounding, the model
+    itself is asked (see `quick_steps.py`).
 
     Args:
         model: a chain of stock layers: LSTM, GRU, SimpleRNN, causal Conv1D,
-            and layers that process each time step on its own.
+            and layers that process each time step on its own. Its weights
+            are read once, here.
         num_streams: number of sequences to read in parallel; None for one
             sequence, whose inputs and predictions have no axis for streams.
 
@@ -52,47 +52,21 @@ class Stream:
                 "`num_streams` must be at least 1, or None. Received: "
                 f"num_streams={num_streams}"
             )
-        _check_chain(model)
         self._num_streams = num_streams
-        self._num_symbols: int | None = None
-        batch_size = num_streams or 1
-        self._dtype = model.inputs[0].dtype
-        # Without the axes of batch and time.
-        self._step_shape = tuple(model.input_shape[2:])
-        steps: list[_Step] = []
-        self._start: list[Any] = []
-        per_step = True
-        for layer in model.layers:
-            if isinstance(layer, keras.layers.InputLayer):
-                continue
-            if type(layer) is keras.layers.Embedding:
-                self._num_symbols = int(layer.input_dim)
-            step, start = _step_of(layer, batch_size, per_step)
-            if type(layer) in RECURRENT:
-                per_step = per_step and layer.return_sequences
-            steps.append(step)
-            self._start.append(start)
-
-        def advance(inputs: Any, states: Any) -> tuple[Any, Any]:
-            x, following = inputs, []
-            for step, state in zip(steps, states, strict=True):
-                x, state = step(x, state)
-                following.append(state)
-            return x, following
-
-        shape = (batch_size, None, *self._step_shape)
-        specs = tf.nest.map_structure(
-            lambda state: tf.TensorSpec(state.shape, state.dtype), self._start
-        )
-        self._advance = tf.function(
-            advance,
-            input_signature=[tf.TensorSpec(shape, self._dtype), specs],
-        )
+        self._layers = LayerSteps(model, num_streams or 1)
+        self._num_symbols = self._layers.num_symbols
+        self._step_shape = self._layers.step_shape
+        self._quick: Any = make_quick_steps(model, self._layers, num_streams)
+        # Only one stream reads its symbols without arrays.
+        is_quick = self._quick is not None and num_streams is None
+        self._num_quick_symbols = self._num_symbols or 0 if is_quick else 0
         self.reset()
 
     def reset(self) -> None:
         """Reset the state to that before the first time step."""
-        self._states = self._start
+        self._states = self._layers.start
+        if self._quick is not None:
+            self._quick.reset()
 
     def feed(self, inputs: npt.ArrayLike) -> npt.NDArray[np.int32]:
         """Read one or several time steps, and predict after each.
@@ -110,7 +84,13 @@ class Stream:
         Raises:
             InputError: if `inputs` has another shape or unknown symbols.
         """
-        return predictions_of(self.feed_logits(inputs))
+        logits = self.feed_logits(inputs)
+        if logits.ndim > 1:
+            return predictions_of(logits)
+        # The same for one step, by fewer calls. The largest is NaN if any is.
+        best = logits.argmax()
+        unknown = np.isnan(logits[best])
+        return np.array(-1 if unknown else best, np.int32)
 
     def feed_logits(self, inputs: npt.ArrayLike) -> npt.NDArray[np.float32]:
         """Read one or several time steps, and return logits after each.
@@ -125,6 +105,14 @@ class Stream:
         Raises:
             InputError: if `inputs` has another shape or unknown symbols.
         """
+        # To check an array takes longer than to read a symbol.
+        if (
+            type(inputs) is int or isinstance(inputs, np.integer)
+        ) and 0 <= inputs < self._num_quick_symbols:
+            logits = self._quick.read_one(inputs)
+            if not self._quick.is_reliable:
+                self._leave_numpy()
+            return logits
         values = np.asarray(inputs)
         self._check(values)
         several = self._num_streams is not None
@@ -133,13 +121,32 @@ class Stream:
             values = values[np.newaxis]
         if one_step:
             values = values[:, np.newaxis]
-        logits, self._states = self._advance(
-            tf.constant(values, self._dtype), self._states
-        )
-        found: npt.NDArray[np.float32] = logits.numpy()
+        found = self._read(values)
         if one_step:
             found = found[:, 0]
         return found if several else found[0]
+
+    def _read(self, values: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+        """Read steps with axes for streams and time."""
+        if self._quick is None:
+            logits, self._states = self._layers.read(values, self._states)
+            return logits
+        if self._num_symbols is None:
+            values = values.astype(np.float32)
+        if self._num_streams is not None:
+            found = self._quick.read(values.swapaxes(0, 1)).swapaxes(0, 1)
+        elif values.shape[1] == 1:
+            found = self._quick.read_one(values[0, 0])[np.newaxis, np.newaxis]
+        else:
+            found = self._quick.read(values[0])[np.newaxis]
+        if not self._quick.is_reliable:
+            self._leave_numpy()
+        return found
+
+    def _leave_numpy(self) -> None:
+        """Let the model compute everything from here on."""
+        self._states = self._quick.states
+        self._quick, self._num_quick_symbols = None, 0
 
     def _check(self, values: npt.NDArray[Any]) -> None:
         streams = () if self._num_streams is None else (self._num_streams,)
@@ -161,125 +168,3 @@ class Stream:
                 "`inputs` must be symbols from 0 to "
                 f"{self._num_symbols - 1}. Received: inputs={values.tolist()}"
             )
-
-
-def _check_chain(model: keras.Model) -> None:
-    """Check that each layer of a model reads the output of the one before."""
-    # A class of its own may compute anything in `call`.
-    if (
-        not getattr(model, "inputs", None)
-        or not type(model).call.__module__.startswith("keras.")
-        or len(model.inputs) != 1
-    ):
-        raise InputError(
-            "`model` must be a functional or Sequential Keras model with one "
-            f"input, and built. Received: {model.name} "
-            f"({type(model).__name__})"
-        )
-    previous = model.inputs[0]
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.InputLayer):
-            continue
-        # Said first: the next layer then reads the mask, too.
-        masks = isinstance(layer, keras.layers.Masking) or getattr(
-            layer, "mask_zero", False
-        )
-        if masks and (why := why_not_pointwise(layer, per_step=True)):
-            raise _not_streamed(layer, why)
-        # For a layer that is called twice, these are from its first call.
-        if len(layer._inbound_nodes) != 1 or layer.input is not previous:
-            raise _not_streamed(
-                layer, "its input is not the previous layer's output alone"
-            )
-        previous = layer.output
-    if len(model.outputs) != 1 or model.outputs[0] is not previous:
-        raise InputError(
-            "`model` must return the output of its last layer. Received: "
-            f"{model.name}"
-        )
-
-
-def _step_of(
-    layer: keras.layers.Layer, batch_size: int, per_step: bool
-) -> tuple[_Step, Any]:
-    """Return a layer's step function, and its state before the first step."""
-    if type(layer) in RECURRENT:
-        return _recurrent_step(layer, batch_size)
-    if type(layer) is keras.layers.Conv1D:
-        return _convolution_step(layer, batch_size)
-    apply: Any = layer
-    if type(layer) is keras.layers.TimeDistributed:
-        apply = _as_examples(layer.layer)
-    elif not per_step:
-        apply = _as_examples(layer)
-    if why := why_not_pointwise(layer, per_step, apply):
-        raise _not_streamed(layer, why)
-    return lambda x, state: (apply(x, training=False), state), ()
-
-
-def _as_examples(layer: keras.layers.Layer) -> Any:
-    """Return a function that applies a layer to time steps as to examples."""
-
-    def apply(x: Any, training: bool) -> Any:
-        steps = tf.shape(x)[:2]
-        y = layer(tf.reshape(x, [-1, *x.shape[2:]]), training=training)
-        y = tf.reshape(y, tf.concat([steps, tf.shape(y)[1:]], 0))
-        return y
-
-    return apply
-
-
-def _recurrent_step(
-    layer: keras.layers.Layer, batch_size: int
-) -> tuple[_Step, Any]:
-    if layer.go_backwards:
-        raise _not_streamed(layer, "it reads backwards")
-    if layer.return_state:
-        raise _not_streamed(layer, "it returns its state")
-    config = layer.get_config() | {
-        "return_sequences": True,
-        "return_state": True,
-        "stateful": False,
-        "unroll": False,
-    }
-    copy = type(layer).from_config(config)
-    copy.build(layer.input.shape)
-    copy.set_weights(layer.get_weights())
-    zeros = tf.zeros([batch_size, layer.units], layer.compute_dtype)
-    start = [zeros] * (2 if type(layer) is keras.layers.LSTM else 1)
-
-    def step(x: Any, state: Any) -> tuple[Any, Any]:
-        outputs, *state = copy(x, initial_state=state, training=False)
-        return outputs, list(state)
-
-    return step, start
-
-
-def _convolution_step(
-    convolution: keras.layers.Conv1D, batch_size: int
-) -> tuple[_Step, Any]:
-    if convolution.padding != "causal" or convolution.strides != (1,):
-        raise _not_streamed(convolution, "it is not causal with stride 1")
-    config = convolution.get_config() | {"padding": "valid"}
-    copy = keras.layers.Conv1D.from_config(config)
-    copy.build(convolution.input.shape)
-    copy.set_weights(convolution.get_weights())
-    (size,), (dilation,) = convolution.kernel_size, convolution.dilation_rate
-    kept = (size - 1) * dilation
-    features = convolution.input.shape[-1]
-    start = tf.zeros([batch_size, kept, features], convolution.compute_dtype)
-
-    def step(x: Any, state: Any) -> tuple[Any, Any]:
-        x = tf.concat([state, tf.cast(x, state.dtype)], 1)
-        following = x[:, tf.shape(x)[1] - kept :]
-        following = tf.ensure_shape(following, state.shape)
-        return copy(x, training=False), following
-
-    return step, start
-
-
-def _not_streamed(layer: keras.layers.Layer, why: str) -> InputError:
-    return InputError(
-        "`model` must be a chain of layers that can be computed step by step. "
-        f"Received: layer `{layer.name}` ({type(layer).__name__}): {why}"
-    )

@@ -340,7 +340,9 @@ def _chain(model: keras.Model) -> list[keras.layers.Layer]:
             raise _unsupported(
                 after, f"its input is not the output of `{before.name}` alone"
             )
-    layers = [layer for layer in model.layers if not is_idle(layer)]
+    layers = [
+        layer for layer in model.layers if not is_idle_at_inference(layer)
+    ]
     if not layers:
         raise InputError(
             "`model` must have layers with an effect at inference. Received: "
@@ -349,7 +351,7 @@ def _chain(model: keras.Model) -> list[keras.layers.Layer]:
     return layers
 
 
-def is_idle(layer: keras.layers.Layer) -> bool:
+def is_idle_at_inference(layer: keras.layers.Layer) -> bool:
     """Return whether a layer does nothing at inference."""
     return type(layer) in {*_IDLE_AT_INFERENCE, *_identities_at_inference}
 

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from keras_lstm.models.weights import is_idle, why_not_stock_lstm
+from keras_lstm.models.weights import is_idle_at_inference, why_not_stock_lstm
 from keras_lstm.runs.run import Run
 from keras_lstm.tasks.tokens import NUM_RESERVED
 from keras_lstm.tasks.transducer import TransducerTask, get_machine
@@ -77,7 +77,7 @@ def _network(model: keras.Model) -> dict[str, Any]:
     Raises:
         NotLiveError: if the model is another.
     """
-    layers = [x for x in model.layers if not is_idle(x)]
+    layers = [x for x in model.layers if not is_idle_at_inference(x)]
     reshape = None
     if layers and type(layers[-1]) is keras.layers.Reshape:
         reshape = list(layers.pop().target_shape)

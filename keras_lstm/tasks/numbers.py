@@ -1,10 +1,9 @@
 """Notation of numbers, for tasks that a finite-state machine defines."""
 
-import dataclasses
 import re
 import sys
 from collections.abc import Sequence
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -49,6 +48,12 @@ class Machine(HasTargets, Protocol):
     ) -> npt.NDArray[np.int32]:
         """Return the digits of numbers, least significant first."""
 
+    def states(self, symbols: Any) -> npt.NDArray[np.int32]:
+        """Return the state before each symbol, and the final state."""
+
+    def in_domain(self, states: Any) -> Any:
+        """Return whether inputs that end in `states` are in the domain."""
+
 
 class NumberNotation(MachineNotation):
     """Decimal, binary and hexadecimal numbers; outputs are written alike.
@@ -68,9 +73,77 @@ class NumberNotation(MachineNotation):
         number = read_number(text, self._task, self._any_length)
         return [Query(text, number, number.num_bits)]
 
+    def read_plain(self, texts: Sequence[str]) -> list[Query | None]:
+        """Parse the decimal numbers that the model reads unpadded."""
+        found: list[Query | None] = [None] * len(texts)
+        task, num_bits = self._task, self._task.num_bits
+        # A subclass may read a number otherwise.
+        if type(self) is not NumberNotation or not _is_small(
+            task.num_symbols, num_bits
+        ):
+            return found
+        end = task.num_symbols**num_bits
+        # Longer ones are above, or begin with zeros.
+        longest = len(str(end))
+        places, values = [], []
+        for place, text in enumerate(texts):
+            # `num_bits` digits may be symbols.
+            if (
+                text.isdigit()
+                and len(text) <= longest
+                and len(text) != num_bits
+                and text.isascii()
+                and (value := int(text)) < end
+            ):
+                places.append(place)
+                values.append(value)
+        if not values:
+            return found
+        symbols = task.symbols_of(np.array(values), num_bits)
+        inside = task.in_domain(task.states(symbols)[:, -1])
+        for place, value, is_inside in zip(
+            places, values, inside.tolist(), strict=True
+        ):
+            if is_inside:
+                text = texts[place]
+                number = Number(text, "decimal", value, num_bits)
+                found[place] = Query(text, number, num_bits)
+        return found
+
     def encode(self, queries: Sequence[Query]) -> npt.NDArray[Any]:
         """Return the digits, least significant first."""
         return _symbols_of([query.value for query in queries], self._task)
+
+    def describe(
+        self,
+        queries: Sequence[Query],
+        predictions: npt.NDArray[np.int32],
+        confidences: npt.NDArray[np.float32],
+    ) -> list[Described]:
+        """Write predictions: right decimal numbers together, others by one."""
+        if type(self) is not NumberNotation:
+            return super().describe(queries, predictions, confidences)
+        targets = self._task.targets(self.encode(queries))
+        base, num_steps = self._task.num_classes, queries[0].num_steps
+        together = np.all(predictions == targets, -1)
+        values = np.zeros(len(queries), np.int64)
+        if base <= 10 and _is_small(base, num_steps):
+            values = predictions @ (base ** np.arange(num_steps))
+        else:
+            together[:] = False
+        found = []
+        for at, (query, value, is_right) in enumerate(
+            zip(queries, values.tolist(), together.tolist(), strict=True)
+        ):
+            if is_right and query.value.notation == "decimal":
+                text = str(value)
+                described = compared(query, text, text, "", "")
+            else:
+                described = self.describe_one(
+                    query, predictions[at], targets[at]
+                )
+            found.append(described)
+        return found
 
     def describe_one(
         self,
@@ -101,8 +174,7 @@ class NumberNotation(MachineNotation):
         }
 
 
-@dataclasses.dataclass(frozen=True)
-class Number:
+class Number(NamedTuple):
     """A number and its notation.
 
     Args:
@@ -185,7 +257,7 @@ def read_number(text: str, task: Machine, any_length: bool) -> Number:
         raise refused(f"of fewer than {_MAX_BITS:,} bits", text)
     if _in_domain(number, task):
         return number
-    longer = dataclasses.replace(number, num_bits=number.num_bits + 1)
+    longer = number._replace(num_bits=number.num_bits + 1)
     if any_length and _in_domain(longer, task):
         return longer
     raise refused(
@@ -206,7 +278,7 @@ def _symbols_of(numbers: list[Number], task: Machine) -> npt.NDArray[np.int32]:
         `(num_numbers, num_bits)`, least significant first.
     """
     num_bits, base = numbers[0].num_bits, task.num_symbols
-    if _length(base**num_bits - 1, 2) <= _MAX_SMALL_BITS:
+    if _is_small(base, num_bits):
         values = np.array([number.value for number in numbers])
         return task.symbols_of(values, num_bits)
     return np.array(
@@ -254,6 +326,11 @@ def _in_domain(number: Number, task: Machine) -> bool:
     for digit in _digits(number.value, task.num_symbols, number.num_bits):
         state = task.next_state[state][digit]
     return state in task.domain_states
+
+
+def _is_small(base: int, length: int) -> bool:
+    """Return whether numbers of so many digits fit a 64-bit integer."""
+    return _length(base**length - 1, 2) <= _MAX_SMALL_BITS
 
 
 def _all_in(text: str, characters: str) -> bool:

@@ -2,9 +2,9 @@
 
 Command: python scripts/benchmarks/benchmark.py [CASE] [--rounds N] [--json]
 
-Without a case: this project beside stock Keras, and with `--peers torch,jax`
-beside PyTorch and JAX, in environments that are created on first use
-(`comparison.py`).
+Without a case: this project beside stock Keras, and with `--peers
+torch,jax,onnx` beside PyTorch, JAX and ONNX Runtime, in environments that are
+created on first use (`comparison.py`); with `--only stream,check`, parts of it.
 
 A case is a function that prepares the contenders and returns them by name.
 Whatever happens once (building, tracing) happens before the clock starts, in a
@@ -399,21 +399,30 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("case", nargs="?", choices=sorted(CASES))
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--peers", default="", help="torch, jax or torch,jax")
+    parser.add_argument("--peers", default="", help="any of torch,jax,onnx")
+    parser.add_argument("--only", default="", help="parts of the comparison")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     if arguments.rounds < 1:
         parser.error(
             f"--rounds must be at least 1. Received: {arguments.rounds}"
         )
-    peers = [name for name in arguments.peers.split(",") if name]
-    if not set(peers) <= set(comparison.PACKAGES):
-        parser.error(
-            f"--peers must be among {', '.join(comparison.PACKAGES)}. "
-            f"Received: {arguments.peers}"
-        )
+    chosen: dict[str, list[str]] = {}
+    for name, known in (
+        ("peers", comparison.PACKAGES),
+        ("only", comparison.PARTS),
+    ):
+        given = getattr(arguments, name)
+        chosen[name] = [each for each in given.split(",") if each]
+        if not set(chosen[name]) <= set(known):
+            parser.error(
+                f"--{name} must be among {', '.join(known)}. Received: {given}"
+            )
+    peers = chosen["peers"]
     if arguments.case is None:
-        rows = comparison.compare(peers, arguments.rounds)
+        rows = comparison.compare(
+            peers, arguments.rounds, chosen["only"] or comparison.PARTS
+        )
         if arguments.json:
             print(json.dumps([dataclasses.asdict(row) for row in rows]))
         else:

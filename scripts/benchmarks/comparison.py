@@ -20,15 +20,30 @@ from collections.abc import Callable, Iterator, Sequence
 
 from peers.answering import steps_together
 
+from keras_lstm.core.errors import InputError
+from keras_lstm.presets import get_preset
+
 BENCHMARKS = pathlib.Path(__file__).parent
 ROOT = BENCHMARKS.parents[1]
 OURS = "keras_lstm"
 # The packages that a peer needs, in an environment of its own.
-PACKAGES = {"torch": ["torch", "numpy"], "jax": ["jax", "optax", "numpy"]}
+PACKAGES = {
+    "torch": ["torch", "numpy"],
+    "jax": ["jax", "optax", "numpy"],
+    "onnx": ["onnxruntime", "onnx", "numpy"],
+}
+# Peers that do not train.
+ONLY_ANSWERING = ("onnx",)
+# Bits that are read one by one, and in one call.
+STREAMED = {"feed": 2_000, "call": 20_000}
 BATCHES = (128, 512, 2048, 8192)
 NUM_BITS = (16, 64, 256, 1024)
 # Examples per measurement: about a second of training.
 EXAMPLES = {"increment": 2**16, "image-rows": 2**13}
+PARTS = (
+    *("shell", "train", "infer", "check", "stream", "input", "memory"),
+    "lengths",
+)
 ENVIRONMENT = os.environ | {
     "CUDA_VISIBLE_DEVICES": "-1",
     "TF_CPP_MIN_LOG_LEVEL": "2",
@@ -127,10 +142,15 @@ def in_turns(
 
 
 def throughput(
-    peers: Sequence[Peer], job: str, batches: Sequence[int], rounds: int
+    peers: Sequence[Peer],
+    job: str,
+    models: Sequence[str],
+    batches: Sequence[int],
+    rounds: int,
 ) -> Iterator[Row]:
     """Yield the times of steps, and of the first few, by model and batch."""
-    for model, total in EXAMPLES.items():
+    for model in models:
+        total = EXAMPLES[model]
         for batch_size in batches:
             label = f"{job} {model}, batch {batch_size:,}"
             print_status(label)
@@ -163,9 +183,30 @@ def checks(peers: Sequence[Peer], rounds: int) -> Iterator[Row]:
     yield Row("check all 1,048,575 inputs of increment", "s", seconds)
 
 
-def pipelines(peers: Sequence[Peer], rounds: int) -> Iterator[Row]:
+def streams(peers: Sequence[Peer], rounds: int) -> Iterator[Row]:
+    """Yield the times of one bit, read by itself or with many others."""
+    labels = {
+        "feed": "one bit after the other",
+        "call": f"one of {STREAMED['call']:,} bits in one call",
+    }
+    for job, label in labels.items():
+        print_status(label)
+        request = (job, "increment", 1, STREAMED[job])
+        measures = {
+            peer.name: functools.partial(peer.step_ms, *request)
+            for peer in peers
+        }
+        found = in_turns(measures, rounds)
+        microseconds = {name: 1000 * ms for name, ms in found.items()}
+        yield Row(f"{label}, 2 x 32 units", "us", microseconds)
+
+
+def pipelines(
+    peers: Sequence[Peer], models: Sequence[str], rounds: int
+) -> Iterator[Row]:
     """Yield the times of the input pipelines alone."""
-    for model, total in EXAMPLES.items():
+    for model in models:
+        total = EXAMPLES[model]
         print_status(f"input {model}")
         measures = {
             peer.name: functools.partial(
@@ -178,9 +219,9 @@ def pipelines(peers: Sequence[Peer], rounds: int) -> Iterator[Row]:
         yield Row(label, "ms a batch", in_turns(measures, rounds))
 
 
-def memory(names: Sequence[str]) -> Iterator[Row]:
+def memory(names: Sequence[str], models: Sequence[str]) -> Iterator[Row]:
     """Yield the peak memory of fresh processes that train a few steps."""
-    for model in EXAMPLES:
+    for model in models:
         print_status(f"memory {model}")
         found = {}
         for name in names:
@@ -275,31 +316,77 @@ def from_the_shell(rounds: int) -> Iterator[Row]:
         )
 
 
-def compare(peers: Sequence[str], rounds: int) -> list[Row]:
-    """Measure everything.
+def what_is_there(
+    peers: Sequence[str], only: Sequence[str]
+) -> tuple[list[str], list[str]]:
+    """Return the peers and models that can be measured; say what cannot.
 
     Args:
-        peers: any of "torch" and "jax".
+        peers: any of `PACKAGES`.
+        only: the parts of the table.
+
+    Returns:
+        The peers whose environments there are, or can be made; and the models
+        whose data are on this machine, or can be downloaded.
+    """
+    found = []
+    for name in peers:
+        try:
+            environment_of(name)
+        except (subprocess.CalledProcessError, OSError) as error:
+            packages = ", ".join(PACKAGES[name])
+            print_status(f"{name} is left out: no {packages} ({error})")
+        else:
+            found.append(name)
+    models = [*EXAMPLES]
+    if {*only} & {"train", "infer", "input", "memory"}:
+        try:
+            get_preset("image-rows-tutorial").task.splits(seed=0)
+        except InputError as error:
+            print_status(f"image-rows is left out: {error}")
+            models.remove("image-rows")
+    return found, models
+
+
+def compare(
+    peers: Sequence[str], rounds: int, only: Sequence[str]
+) -> list[Row]:
+    """Measure everything, or parts of it.
+
+    Args:
+        peers: any of `PACKAGES`; those that cannot be run are left out.
         rounds: the number of rounds whose median is taken.
+        only: parts of the table, of `PARTS`.
 
     Returns:
         The rows of the table.
     """
+    peers, models = what_is_there(peers, only)
     names = [OURS, "stock_keras", *peers]
-    for name in peers:
-        environment_of(name)
-    rows = list(from_the_shell(rounds))
-    running = [Peer(name) for name in names]
+    training = [name for name in names if name not in ONLY_ANSWERING]
+    rows: list[Row] = []
+    if "shell" in only:
+        rows += from_the_shell(rounds)
+    running = {name: Peer(name) for name in names}
     try:
-        rows += throughput(running, "train", BATCHES, rounds)
-        rows += throughput(running, "infer", (2048,), rounds)
-        rows += checks(running, rounds)
-        rows += pipelines(running, rounds)
+        trained = [running[name] for name in training]
+        if "train" in only:
+            rows += throughput(trained, "train", models, BATCHES, rounds)
+        if "infer" in only:
+            rows += throughput(trained, "infer", models, (2048,), rounds)
+        if "check" in only:
+            rows += checks(trained, rounds)
+        if "stream" in only:
+            rows += streams([*running.values()], rounds)
+        if "input" in only:
+            rows += pipelines(trained, models, rounds)
     finally:
-        for peer in running:
+        for peer in running.values():
             peer.end()
-    rows += memory(names)
-    rows += lengths(rounds)
+    if "memory" in only:
+        rows += memory(training, models)
+    if "lengths" in only:
+        rows += lengths(rounds)
     return rows
 
 

@@ -8,7 +8,13 @@ from hypothesis import strategies as st
 from keras_lstm.core.errors import InputError
 from keras_lstm.tasks import numbers
 from keras_lstm.tasks.increment import Add, Decrement, Increment, Parity
-from keras_lstm.tasks.numbers import Number, _format, _symbols_of, read_number
+from keras_lstm.tasks.numbers import (
+    Number,
+    NumberNotation,
+    _format,
+    _symbols_of,
+    read_number,
+)
 
 TASK = Increment(num_bits=8)
 
@@ -124,3 +130,56 @@ def test_the_domain_is_the_tasks_own(task):
     for value in range(count):
         number = Number(str(value), "decimal", value, 5)
         assert numbers._in_domain(number, made) == inside[value]
+
+
+@pytest.mark.parametrize("task", [Increment, Decrement, Add, Parity])
+@pytest.mark.parametrize("num_bits", [2, 5, 61, 70])
+def test_lines_read_together_are_read_as_by_one(task, num_bits):
+    made = task(num_bits=num_bits)
+    notation = NumberNotation(made, any_length=True)
+    end = made.num_symbols**num_bits
+    values = [0, 1, 2, 6, 9, 10, 31, end - 2, end - 1, end, 3 * end]
+    texts = [str(value) for value in values if value >= 0]
+    texts += ["", "x", "-1", "007", "0b11", "0x1f", "11", "1" * num_bits, "²"]
+    texts += ["0" * num_bits + "1", "1.5", "٣"]
+    together = notation.read_plain(texts)
+    for text, query in zip(texts, together, strict=True):
+        if query is not None:
+            assert [query] == notation.read(text)
+    if num_bits < 70 and task is Increment:
+        assert any(query is not None for query in together)
+
+
+class Rewritten(NumberNotation):
+    """Numbers with another notation of the same."""
+
+    def read(self, text):
+        return super().read(text.removeprefix("no. "))
+
+
+@pytest.mark.parametrize("num_bits", [5, 70])
+def test_lines_described_together_are_described_as_by_one(num_bits):
+    task = Increment(num_bits=num_bits)
+    notation = NumberNotation(task, any_length=True)
+    texts = ["0", "7", "12", "0b111", "0x1f", "0" * num_bits, "19"]
+    queries = [notation.read(text)[0] for text in texts]
+    symbols = notation.encode(queries)
+    targets = task.targets(symbols)
+    predictions = targets.copy()
+    predictions[2, 0] = 1 - predictions[2, 0]
+    predictions[-1, 1] = -1
+    found = notation.describe(queries, predictions, np.ones(targets.shape))
+    rows = zip(queries, predictions, targets, strict=True)
+    assert found == [notation.describe_one(*row) for row in rows]
+    assert [each.fields["right"] for each in found] == [
+        *(True, True, False, True, True, True, False)
+    ]
+
+
+def test_a_notation_of_ones_own_reads_and_writes_each_line():
+    notation = Rewritten(TASK, any_length=True)
+    assert notation.read_plain(["7", "no. 7"]) == [None, None]
+    (query,) = notation.read("no. 7")
+    targets = TASK.targets(notation.encode([query]))
+    (found,) = notation.describe([query], targets, np.ones(targets.shape))
+    assert found.text.endswith("→ 8  right")

@@ -3,7 +3,8 @@
 Each program is a process, some in their own environments, that waits for its
 turn: a line of JSON requests some steps, a line of JSON replies with the
 seconds. Models: "increment" (the tutorial's: 20 bits, 2 × 32 units, all outputs
-from the last state) and "image-rows" (28 rows of 28 pixels, 128 units).
+from the last state; for the jobs "feed" and "call", one output after each bit)
+and "image-rows" (28 rows of 28 pixels, 128 units).
 """
 
 import itertools
@@ -65,6 +66,11 @@ def checking(model: str, batch_size: int, ask: Ask) -> Run:
         print(model, wrong.sum(), "wrong", file=sys.stderr)
 
     return run
+
+
+def symbols(count: int) -> np.ndarray:
+    """Return random bits, to be read one after the other."""
+    return np.random.default_rng(0).integers(2, size=count)
 
 
 def taking(dataset: Iterable[object]) -> Run:

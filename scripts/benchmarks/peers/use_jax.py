@@ -124,5 +124,62 @@ def check(name: str, batch_size: int) -> answering.Run:
     return answering.checking(name, batch_size, ask)
 
 
+def _stepwise() -> tuple[Any, Any]:
+    """Return a compiled function of a state and bits, and the first state."""
+    weights = build("increment")
+    units = weights["dense"].shape[0]
+
+    def cell(of_layer: Any, state: Any, row: Any) -> tuple[Any, Any]:
+        h, c = state
+        gates = jnp.concatenate([row, h]) @ of_layer["kernel"]
+        i, f, g, o = jnp.split(gates + of_layer["bias"], 4)
+        c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
+        h = jax.nn.sigmoid(o) * jnp.tanh(c)
+        return h, (h, c)
+
+    def step(states: Any, bit: Any) -> tuple[Any, Any]:
+        x, following = weights["embedding"][bit], []
+        for of_layer, state in zip(weights["layers"], states, strict=True):
+            x, state = cell(of_layer, state, x)
+            following.append(state)
+        return following, (x @ weights["dense"])[:2].argmax()
+
+    start = [(jnp.zeros(units), jnp.zeros(units)) for _ in weights["layers"]]
+    return step, start
+
+
+def feed(name: str, batch_size: int) -> answering.Run:
+    """Return a run of predictions for one bit after the other."""
+    step, start = _stepwise()
+    step = jax.jit(step)
+
+    def run(steps: int) -> None:
+        states = start
+        for bit in answering.symbols(steps):
+            states, answer = step(states, bit)
+            int(answer)
+
+    return run
+
+
+def call(name: str, batch_size: int) -> answering.Run:
+    """Return a run of predictions for all bits in one call."""
+    step, start = _stepwise()
+    scan = jax.jit(functools.partial(jax.lax.scan, step))
+
+    def run(steps: int) -> None:
+        np.asarray(scan(start, answering.symbols(steps))[1])
+
+    return run
+
+
 if __name__ == "__main__":
-    answering.answer({"train": train, "infer": infer, "check": check})
+    answering.answer(
+        {
+            "train": train,
+            "infer": infer,
+            "check": check,
+            "feed": feed,
+            "call": call,
+        }
+    )

@@ -2,7 +2,14 @@
 
 import answering
 
-from keras_lstm import build_model, get_preset, make_dataset, verify
+from keras_lstm import (
+    ModelConfig,
+    Stream,
+    build_model,
+    get_preset,
+    make_dataset,
+    verify,
+)
 from keras_lstm.config import Config
 from keras_lstm.tasks.image_rows import ImageRows
 from keras_lstm.tasks.increment import Increment
@@ -66,6 +73,23 @@ def check(name: str, batch_size: int) -> answering.Run:
     return lambda steps: verify(model, config.task)
 
 
+def feed(name: str, batch_size: int) -> answering.Run:
+    """Return a run of predictions for one bit after the other."""
+    stream = Stream(build_model(Increment(), ModelConfig()))
+
+    def run(steps: int) -> None:
+        for bit in answering.symbols(steps).tolist():
+            stream.feed(bit)
+
+    return run
+
+
+def call(name: str, batch_size: int) -> answering.Run:
+    """Return a run of predictions for all bits in one call."""
+    stream = Stream(build_model(Increment(), ModelConfig()))
+    return lambda steps: stream.feed(answering.symbols(steps))
+
+
 def input_alone(name: str, batch_size: int) -> answering.Run:
     """Return a run through the project's own dataset."""
     config = config_of(name, batch_size)
@@ -77,5 +101,12 @@ def input_alone(name: str, batch_size: int) -> answering.Run:
 
 if __name__ == "__main__":
     answering.answer(
-        {"train": train, "infer": infer, "check": check, "input": input_alone}
+        {
+            "train": train,
+            "infer": infer,
+            "check": check,
+            "feed": feed,
+            "call": call,
+            "input": input_alone,
+        }
     )

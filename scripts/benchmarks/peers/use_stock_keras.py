@@ -2,6 +2,7 @@
 
 import answering
 import keras
+import numpy as np
 import tensorflow as tf
 
 # Examples in memory: as many as the longest call takes.
@@ -66,6 +67,39 @@ def check(name: str, batch_size: int) -> answering.Run:
     )
 
 
+def _stateful() -> keras.Model:
+    """Build the tutorial's layers so that they keep their state."""
+    options = {"return_sequences": True, "stateful": True}
+    return keras.Sequential(
+        [
+            keras.Input(batch_shape=(1, None)),
+            keras.layers.Embedding(2, 10),
+            keras.layers.LSTM(32, **options),
+            keras.layers.LSTM(32, **options),
+            keras.layers.Dense(2),
+        ]
+    )
+
+
+def feed(name: str, batch_size: int) -> answering.Run:
+    """Return a run of predictions for one bit after the other."""
+    model = _stateful()
+
+    def run(steps: int) -> None:
+        for bit in answering.symbols(steps)[:, np.newaxis, np.newaxis]:
+            model.predict_on_batch(bit).argmax()
+
+    return run
+
+
+def call(name: str, batch_size: int) -> answering.Run:
+    """Return a run of predictions for all bits in one call."""
+    model = _stateful()
+    return lambda steps: model.predict_on_batch(
+        answering.symbols(steps)[np.newaxis]
+    ).argmax(-1)
+
+
 def input_alone(name: str, batch_size: int) -> answering.Run:
     """Return a run through a common tf.data pipeline."""
     arrays = answering.examples(name, EXAMPLES[name])
@@ -81,5 +115,12 @@ def input_alone(name: str, batch_size: int) -> answering.Run:
 
 if __name__ == "__main__":
     answering.answer(
-        {"train": train, "infer": infer, "check": check, "input": input_alone}
+        {
+            "train": train,
+            "infer": infer,
+            "check": check,
+            "feed": feed,
+            "call": call,
+            "input": input_alone,
+        }
     )

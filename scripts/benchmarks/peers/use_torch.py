@@ -81,5 +81,45 @@ def check(name: str, batch_size: int) -> answering.Run:
     return answering.checking(name, batch_size, ask)
 
 
+def feed(name: str, batch_size: int) -> answering.Run:
+    """Return a run of predictions for one bit after the other."""
+    embedding = torch.nn.Embedding(2, 10)
+    first, second = torch.nn.LSTMCell(10, 32), torch.nn.LSTMCell(32, 32)
+    dense = torch.nn.Linear(32, 2)
+
+    def run(steps: int) -> None:
+        bits = torch.from_numpy(answering.symbols(steps)).view(-1, 1)
+        lower = upper = None
+        with torch.inference_mode():
+            for bit in bits:
+                lower = first(embedding(bit), lower)
+                upper = second(lower[0], upper)
+                dense(upper[0]).argmax().item()
+
+    return run
+
+
+def call(name: str, batch_size: int) -> answering.Run:
+    """Return a run of predictions for all bits in one call."""
+    embedding = torch.nn.Embedding(2, 10)
+    lstm = torch.nn.LSTM(10, 32, num_layers=2)
+    dense = torch.nn.Linear(32, 2)
+
+    def run(steps: int) -> None:
+        with torch.inference_mode():
+            bits = torch.from_numpy(answering.symbols(steps))
+            dense(lstm(embedding(bits))[0]).argmax(-1).numpy()
+
+    return run
+
+
 if __name__ == "__main__":
-    answering.answer({"train": train, "infer": infer, "check": check})
+    answering.answer(
+        {
+            "train": train,
+            "infer": infer,
+            "check": check,
+            "feed": feed,
+            "call": call,
+        }
+    )
