@@ -68,6 +68,10 @@ class TransducerTask(SymbolNames, Task):
 
     default_preset: ClassVar[str] = "increment"
     objectives = ("cost", "smallest")
+    training_options = (
+        *("sampling", "carry_fraction"),
+        *("train_examples", "validation_examples"),
+    )
     next_state: ClassVar[tuple[tuple[int, ...], ...]]
     output: ClassVar[tuple[tuple[int, ...], ...]]
     domain_states: ClassVar[frozenset[int] | None] = None
