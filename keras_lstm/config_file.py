@@ -132,6 +132,8 @@ def translate_options(options: Any) -> Any:
     """
     if not isinstance(options, dict):
         return options
+    if _RENAMED.keys().isdisjoint(options):
+        return dict(options)
     for old, new in _RENAMED.items():
         if old in options and new in options:
             raise InputError(

@@ -11,13 +11,11 @@ from keras_lstm.core.errors import InputError
 # A configuration has 2 kB of text and 60 nodes, and may have a vocabulary.
 MAX_TEXT = 500_000
 _MAX_NODES = 10_000
-# One key of a mapping of mappings, and its value, on lines of their own: the
-# name of an inner mapping, or a value and the lines that are indented further.
+# A key of a mapping of mappings, and its value, on lines of their own: the name
+# of an inner mapping, or a value and the lines that are indented further. The
+# groups are all of that, the name, and the indentation of a key of a mapping.
 _KEY = r"[A-Za-z_][A-Za-z0-9_]*:"
-_ENTRY = re.compile(
-    rf"(?P<name>{_KEY}\n)"
-    rf"|(?P<indent>  )?{_KEY} [^\n]*\n(?:   [^\n]*\n|\n)*"
-)
+_ENTRY = re.compile(rf"(({_KEY}\n)|(  )?{_KEY} [^\n]*\n(?:   [^\n]*\n|\n)*)")
 # Numbers that YAML and Python read alike; most entries that are new have one.
 _NUMBER = re.compile(
     r" *(?P<key>[a-z_]+): (?P<whole>-?(?:0|[1-9][0-9]{0,17}))"
@@ -104,30 +102,31 @@ def _parse_by_entry(text: str) -> dict[Any, Any] | None:
     """
     found: dict[Any, Any] = {}
     inner: dict[Any, Any] | None = None
-    end = 0
-    for number, match in enumerate(_ENTRY.finditer(text)):
-        entry = match[0]
-        if match.start() != end or number == _MAX_ENTRIES:
-            return None
-        end = match.end()
+    entries = _ENTRY.findall(text)
+    # Whatever is between entries is none.
+    is_whole = sum(len(entry) for entry, _, _ in entries) == len(text)
+    if not is_whole or not 0 < len(entries) <= _MAX_ENTRIES:
+        return None
+    num_keys = 0
+    for entry, name, indent in entries:
         parse = _parse_long_entry if len(entry) > _LONG else _parse_entry
         values = parse(entry)
         if values is None:
             return None
-        if match["indent"]:
-            if inner is None or not values.keys().isdisjoint(inner):
+        num_keys += len(values)
+        if indent:
+            if inner is None:
                 return None
-            inner |= values
-        elif not values.keys().isdisjoint(found):
-            return None
-        elif match["name"]:
+            inner.update(values)
+        elif name:
             inner = found[next(iter(values))] = {}
         else:
-            found |= values
+            found.update(values)
             inner = None
-    # An inner mapping without entries is None in YAML.
-    complete = end == len(text) and end > 0
-    return found if complete and {} not in found.values() else None
+    mappings = [found, *(x for x in found.values() if type(x) is dict)]
+    # Fewer if a key comes twice. A mapping without entries is None in YAML.
+    is_right = sum(map(len, mappings)) == num_keys and all(mappings)
+    return found if is_right else None
 
 
 def _parse_plain(entry: str) -> dict[Any, Any] | None:

@@ -119,17 +119,22 @@ def _differing(
         The values that differ, by name.
     """
     differing = {}
-    for name, value in given.items():
-        if name in values and _same(value, values[name]):
-            continue
+    # Nearly all are the preset's.
+    others = {
+        name: value
+        for name, value in given.items()
+        if name not in values
+        or value != values[name]
+        or type(value) is not type(values[name])
+    }
+    for name, value in others.items():
         if cls is None:
             _check_plain(name, value)
         else:
             check_known(name, option_kinds(cls), f"option of `{part}`")
             value = check_option(cls, name, to_number(cls, name, value))
-            if name in values and _same(value, values[name]):
-                continue
-        differing[name] = values[name] = value
+        if name not in values or not _same(value, values[name]):
+            differing[name] = values[name] = value
     return differing
 
 

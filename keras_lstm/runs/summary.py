@@ -129,7 +129,8 @@ def find_runs(root: pathlib.Path) -> tuple[list[RunSummary], list[str]]:
         raise InputError(
             f"`dir` must be a folder that holds runs. Received: dir={root}"
         )
-    runs, unread, waiting = [], [], [str(root)]
+    start = str(root)
+    runs, unread, waiting = [], [], [start]
     while waiting:
         path = waiting.pop()
         try:
@@ -138,7 +139,7 @@ def find_runs(root: pathlib.Path) -> tuple[list[RunSummary], list[str]]:
             unread.append(str(error))
             continue
         if is_run(names):
-            name = os.path.relpath(path, root)
+            name = path[len(start) :].lstrip("/") or "."
             runs.append(summarize_run(pathlib.Path(path), name))
         waiting += folders
     return sorted(runs, key=lambda run: run.name), unread
