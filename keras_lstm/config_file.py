@@ -6,7 +6,7 @@ from typing import Any
 
 from keras_lstm.config import ModelConfig, TrainingConfig
 from keras_lstm.core.errors import InputError, shown
-from keras_lstm.core.options import check_keys, check_known, declared_options
+from keras_lstm.core.options import check_keys, check_known, option_kinds
 from keras_lstm.core.yaml_text import parse_yaml
 from keras_lstm.tasks.registry import find_task
 from keras_lstm.tasks.task import Task
@@ -88,7 +88,7 @@ def read_config(
         given = translate_options(mapping.get(key, {}))
         check_keys(cls, given, key)
         values |= {
-            name: _number(cls, name, value) for name, value in given.items()
+            name: to_number(cls, name, value) for name, value in given.items()
         }
     preset = mapping.get("preset")
     if preset is not None and not isinstance(preset, str):
@@ -96,10 +96,20 @@ def read_config(
     return ConfigFile(preset, task, values)
 
 
-def _number(cls: type, name: str, value: Any) -> Any:
-    """Convert a number like 1e-3, which YAML reads as a string, to a float."""
-    kinds = {field.name: kind for field, kind, _ in declared_options(cls)}
-    if kinds[name] is not float or not isinstance(value, str):
+def to_number(cls: type, name: str, value: Any) -> Any:
+    """Convert a number like 1e-3, which YAML reads as a string, to a float.
+
+    Args:
+        cls: a dataclass with options.
+        name: name of one of them.
+        value: its value, as YAML reads it.
+
+    Returns:
+        The number; `value` itself if it is none, or the option is no float.
+    """
+    if not isinstance(value, str):
+        return value
+    if option_kinds(cls)[name] is not float:
         return value
     try:
         return float(value)
@@ -122,6 +132,8 @@ def translate_options(options: Any) -> Any:
     """
     if not isinstance(options, dict):
         return options
+    if _RENAMED.keys().isdisjoint(options):
+        return dict(options)
     for old, new in _RENAMED.items():
         if old in options and new in options:
             raise InputError(

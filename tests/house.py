@@ -72,6 +72,8 @@ LIGHT = (
     *CONFIG_MODULES,
     "distribute.cluster",
     "runs.folder",
+    "runs.table",
+    "runs.compare_text",
     "cli",
 )
 LIGHT_EXCEPT = ("tasks.datasets",)

@@ -117,6 +117,19 @@ def test_the_benchmark_compares_with_stock_keras(tmp_path):
     assert list(seconds) == ["keras_lstm", "stock Keras"]
 
 
+@pytest.mark.slow
+def test_the_listing_of_runs_is_measured(tmp_path):
+    script = BENCHMARKS / "list_runs.py"
+    done = run(
+        *(sys.executable, script, "--runs", "20", "--rounds", "1"),
+        cwd=tmp_path,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = [line.split() for line in done.stdout.splitlines()]
+    assert [line[0] for line in lines] == ["list", "runs", "runs", "runs"]
+    assert all(0 < float(line[-6]) < 60 for line in lines)
+
+
 def test_the_benchmark_measures_in_turns(monkeypatch, capsys):
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     import benchmark

@@ -9,7 +9,9 @@ other state is JSON in the header's metadata; `ExactResume` says what it holds.
 import dataclasses
 import hashlib
 import json
+import os
 import pathlib
+import re
 from typing import Any
 
 import ml_dtypes
@@ -25,6 +27,7 @@ from keras_lstm.core.version import __version__, check_version
 _DIGEST = 32
 _ARRAY, _BFLOAT16 = "$array", "$bfloat16"
 _STEPS = "step-*.ckpt"
+_STEP = re.compile(r"step-([0-9]{9,16})\.ckpt")
 _BEST = "best.ckpt"
 _MAX_STEPS = 2**53
 
@@ -119,6 +122,26 @@ def newest_options(folder: pathlib.Path) -> dict[str, Any]:
             continue
         return options if isinstance(options, dict) else {}
     return {}
+
+
+def newest_step(folder: pathlib.Path) -> int | None:
+    """Return the step of the newest checkpoint, by the names of the files.
+
+    Args:
+        folder: the folder of the checkpoints; it need not exist.
+
+    Returns:
+        The step; None if no file has the name of one.
+
+    Raises:
+        OSError: if the folder cannot be read.
+    """
+    try:
+        names = os.listdir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    steps = [int(found[1]) for found in map(_STEP.fullmatch, names) if found]
+    return max(steps, default=None)
 
 
 class CheckpointFolder:

@@ -1,6 +1,7 @@
-"""Command-line arguments of the subcommands that read a run folder."""
+"""Command-line arguments of the subcommands that read run folders."""
 
 import argparse
+import pathlib
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +10,7 @@ from keras_lstm.cli.resolve import parse_new_path, parse_path
 
 
 def add_run_parsers(subparsers: Any) -> None:
-    """Add the subcommands that read a run folder.
+    """Add the subcommands that read run folders.
 
     Args:
         subparsers: the parsers of subcommands, of `argparse`.
@@ -21,6 +22,8 @@ def add_run_parsers(subparsers: Any) -> None:
     _add_predict(subparsers)
     _add_export(subparsers)
     _add_report(subparsers)
+    _add_runs(subparsers)
+    _add_compare(subparsers)
 
 
 def _add_verify(subparsers: Any) -> None:
@@ -189,6 +192,72 @@ def _add_report(subparsers: Any) -> None:
         "to try, pictures, the configuration and commands. A proof is checked "
         "and a test split is measured again, if its data is there.",
         json_too=False,
+    )
+
+
+def _add_runs(subparsers: Any) -> None:
+    parser = subparsers.add_parser(
+        "runs",
+        help="list the runs in a folder and compare their results",
+        description="List all runs in a folder and the folders within: their "
+        "options that differ from the preset, whether they are running, "
+        "finished or stopped, and their results.",
+        allow_abbrev=False,
+    )
+    parser.set_defaults(run=commands.runs_command)
+    parser.add_argument(
+        "dir",
+        metavar="DIR",
+        nargs="?",
+        type=parse_path,
+        default=pathlib.Path("logs"),
+        help="folder of the runs (default: logs)",
+    )
+    parser.add_argument(
+        "--filter",
+        metavar="CONDITION",
+        action="append",
+        default=[],
+        help="list only runs that meet a condition: a column or an option, one "
+        "of = != < <= > >=, and a value, such as 'units>=32'; may be repeated",
+    )
+    parser.add_argument(
+        "--sort",
+        metavar="NAME",
+        help="column or option to sort by (default: run)",
+    )
+    parser.add_argument(
+        "--descending",
+        action="store_true",
+        help="sort the largest value first",
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="print the runs as JSON"
+    )
+    parser.add_argument(
+        "--csv", action="store_true", help="print the runs as CSV"
+    )
+
+
+def _add_compare(subparsers: Any) -> None:
+    parser = subparsers.add_parser(
+        "compare",
+        help="compare runs: options, results, curves, wrong inputs",
+        description="Compare runs: the options that differ, the results, the "
+        "metrics by epoch, and the inputs that one run gets right and another "
+        "does not. The others are compared with the first.",
+        allow_abbrev=False,
+    )
+    parser.set_defaults(run=commands.compare_command)
+    parser.add_argument(
+        "run_dirs",
+        metavar="RUN_DIR",
+        nargs="+",
+        type=parse_path,
+        help="folders of the runs, two or more",
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="print the comparison as JSON"
     )
 
 

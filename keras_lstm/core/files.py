@@ -10,6 +10,7 @@ import pathlib
 import shutil
 import socket
 import stat
+import time
 from collections.abc import Iterator
 from typing import IO
 
@@ -17,6 +18,8 @@ from keras_lstm.core.errors import InputError
 
 _TEMPORARY = ".part"
 _LOCK = ".lock"
+# Seconds between attempts to lock: `is_locked` holds a lock for an instant.
+_WAITS = (0.01, 0.02, 0.04)
 
 
 @contextlib.contextmanager
@@ -223,7 +226,7 @@ def locked(folder: pathlib.Path) -> Iterator[None]:
     descriptor = os.open(path, flags, 0o666)
     with open(descriptor, "a+", errors="replace") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(file.fileno())
         except BlockingIOError:
             file.seek(0)
             raise InputError(
@@ -246,6 +249,54 @@ def locked(folder: pathlib.Path) -> Iterator[None]:
                 with contextlib.suppress(OSError):
                     for each in made:
                         each.rmdir()
+
+
+def is_locked(folder: pathlib.Path) -> bool:
+    """Return whether a process has locked a folder.
+
+    Nothing is written, and a process that locks the folder at the same moment
+    waits for this function.
+
+    Args:
+        folder: the folder.
+
+    Returns:
+        True if it is locked; false also if that cannot be found out.
+    """
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        descriptor = os.open(os.path.join(folder, _LOCK), flags)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    # A file system without locks.
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def _lock(descriptor: int) -> None:
+    """Lock an open file.
+
+    Args:
+        descriptor: the file.
+
+    Raises:
+        BlockingIOError: if it stays locked.
+    """
+    for seconds in _WAITS:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(seconds)
+        else:
+            return
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _is_at(path: pathlib.Path, descriptor: int) -> bool:

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import difflib
+import functools
 import math
 import types
 import typing
@@ -107,9 +108,10 @@ class Options:
         }
 
 
-def declared_options(
-    cls: type,
-) -> list[tuple[dataclasses.Field[Any], type, bool]]:
+_Declared = tuple[tuple[dataclasses.Field[Any], type, bool], ...]
+
+
+def declared_options(cls: type) -> _Declared:
     """Return the options that a dataclass declares.
 
     Args:
@@ -119,6 +121,12 @@ def declared_options(
         For each field made by `option`: the field, the type of its value
         (`int`, `float`, `bool` or `str`), and whether None is allowed.
     """
+    return _declared_options(cls)
+
+
+# Every instance asks, and resolving hints takes longer than all checks.
+@functools.lru_cache(256)
+def _declared_options(cls: Any) -> _Declared:
     hints = typing.get_type_hints(cls)
     entries = []
     for field in dataclasses.fields(cls):
@@ -128,7 +136,41 @@ def declared_options(
         arms = typing.get_args(hint) or (hint,)
         kind = next(arm for arm in arms if arm is not types.NoneType)
         entries.append((field, kind, types.NoneType in arms))
-    return entries
+    return tuple(entries)
+
+
+@functools.lru_cache(256)
+def option_kinds(cls: type) -> types.MappingProxyType[str, type]:
+    """Return the type of each option's value, by the option's name.
+
+    Args:
+        cls: a dataclass with options.
+    """
+    return types.MappingProxyType(
+        {field.name: kind for field, kind, _ in declared_options(cls)}
+    )
+
+
+def check_option(cls: type, name: str, value: Any) -> Any:
+    """Check the value of one option.
+
+    Args:
+        cls: a dataclass with the option.
+        name: name of the option.
+        value: its value.
+
+    Returns:
+        The value, an integer for a float converted.
+
+    Raises:
+        InputError: if the value breaks the rule of the option.
+    """
+    field, kind, optional = next(
+        entry for entry in declared_options(cls) if entry[0].name == name
+    )
+    if optional and value is None:
+        return None
+    return _check(field, kind, optional, value)
 
 
 def check_keys(cls: type, mapping: Any, where: str) -> None:

@@ -1,5 +1,7 @@
 """YAML: parsing what anyone may have written, and writing it."""
 
+import functools
+import re
 from typing import Any
 
 import yaml
@@ -9,6 +11,19 @@ from keras_lstm.core.errors import InputError
 # A configuration has 2 kB of text and 60 nodes, and may have a vocabulary.
 MAX_TEXT = 500_000
 _MAX_NODES = 10_000
+# A key of a mapping of mappings, and its value, on lines of their own: the name
+# of an inner mapping, or a value and the lines that are indented further. The
+# groups are all of that, the name, and the indentation of a key of a mapping.
+_KEY = r"[A-Za-z_][A-Za-z0-9_]*:"
+_ENTRY = re.compile(rf"(({_KEY}\n)|(  )?{_KEY} [^\n]*\n(?:   [^\n]*\n|\n)*)")
+# Numbers that YAML and Python read alike; most entries that are new have one.
+_NUMBER = re.compile(
+    r" *(?P<key>[a-z_]+): (?P<whole>-?(?:0|[1-9][0-9]{0,17}))"
+    r"(?P<rest>\.[0-9]{1,18}(?:e[-+][0-9]{1,3})?)?\n"
+)
+_SCALARS = (str, int, float, bool, type(None))
+_MAX_ENTRIES = 1000
+_LONG = 1000
 
 
 def parse_yaml(text: str, what: str, as_text: bool = False) -> Any:
@@ -44,6 +59,98 @@ def parse_yaml(text: str, what: str, as_text: bool = False) -> Any:
         raise InputError(
             f"`{what}` must be YAML. Received: {problem}"
         ) from None
+
+
+def parse_repeated_yaml(text: str, what: str) -> Any:
+    """Parse YAML quickly if most of its lines were in texts parsed before.
+
+    Args:
+        text: the YAML, such as one of many configurations.
+        what: name of the text, for error messages.
+
+    Returns:
+        The result of `parse_yaml`.
+
+    Raises:
+        InputError: as `parse_yaml`.
+    """
+    found = None
+    if len(text) <= MAX_TEXT:
+        try:
+            found = _parse_by_entry(text)
+        except InputError:
+            # An entry that is YAML only with those around it, or damaged.
+            found = None
+    return parse_yaml(text, what) if found is None else found
+
+
+def _parse_by_entry(text: str) -> dict[Any, Any] | None:
+    """Parse each entry of a mapping of mappings by itself.
+
+    An entry ends where the next line is indented as far: whatever YAML would
+    continue there, a quoted text or a list, is no YAML without its end.
+
+    Args:
+        text: the YAML.
+
+    Returns:
+        The mapping; None if `text` is not one of `_ENTRY`s with plain values,
+        or has a key twice.
+
+    Raises:
+        InputError: if an entry is not YAML by itself.
+    """
+    found: dict[Any, Any] = {}
+    inner: dict[Any, Any] | None = None
+    entries = _ENTRY.findall(text)
+    # Whatever is between entries is none.
+    is_whole = sum(len(entry) for entry, _, _ in entries) == len(text)
+    if not is_whole or not 0 < len(entries) <= _MAX_ENTRIES:
+        return None
+    num_keys = 0
+    for entry, name, indent in entries:
+        parse = _parse_long_entry if len(entry) > _LONG else _parse_entry
+        values = parse(entry)
+        if values is None:
+            return None
+        num_keys += len(values)
+        if indent:
+            if inner is None:
+                return None
+            inner.update(values)
+        elif name:
+            inner = found[next(iter(values))] = {}
+        else:
+            found.update(values)
+            inner = None
+    mappings = [found, *(x for x in found.values() if type(x) is dict)]
+    # Fewer if a key comes twice. A mapping without entries is None in YAML.
+    is_right = sum(map(len, mappings)) == num_keys and all(mappings)
+    return found if is_right else None
+
+
+def _parse_plain(entry: str) -> dict[Any, Any] | None:
+    if number := _NUMBER.fullmatch(entry):
+        whole, rest = number["whole"], number["rest"]
+        value = float(whole + rest) if rest else int(whole)
+        return {_parse_key(number["key"]): value}
+    found = parse_yaml(entry, "entry")
+    if not isinstance(found, dict):
+        return None
+    # Others could be changed by whoever gets them.
+    is_plain = all(type(value) in _SCALARS for value in found.values())
+    return found if is_plain else None
+
+
+@functools.lru_cache(1024)
+def _parse_key(key: str) -> Any:
+    """Return a key as YAML reads it, which takes `no` for false."""
+    return parse_yaml(key, "entry")
+
+
+_parse_entry = functools.lru_cache(8192)(_parse_plain)
+# A vocabulary may be most of a text.
+_parse_long_entry = functools.lru_cache(32)(_parse_plain)
 
 
 class _Dumper(yaml.SafeDumper):

@@ -8,7 +8,7 @@ import datetime
 import json
 import os
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from typing import Any
 
 from keras_lstm.checkpoint.checkpoints import newest_options
@@ -23,6 +23,13 @@ from keras_lstm.runs.report import Report, StopReason, stop_text
 from keras_lstm.tasks.increment import Increment
 from keras_lstm.tasks.registry import task_name
 
+# What `is_run` asks for; other programs have files of these names as well.
+_SIGNS = frozenset(
+    (
+        *("config.yaml", "model.keras", "report.json", "history.csv"),
+        "checkpoints",
+    )
+)
 # The checkpoint that is written before the configuration.
 _FIRST = "step-000000000.ckpt"
 # A report with the counts of 4,096 lengths has 400 KB.
@@ -287,6 +294,18 @@ class RunFolder:
         checks += self.path.glob("failures*.csv")
         for path in (self.report, self.page, self.proof, *checks):
             path.unlink(missing_ok=True)
+
+
+def is_run(names: Set[str]) -> bool:
+    """Return whether a folder seems to hold a run.
+
+    Args:
+        names: the names of what is in the folder.
+
+    Returns:
+        True if at least two of them are of a run's files.
+    """
+    return len(_SIGNS & names) > 1
 
 
 def _changes(before: dict[str, Any], now: dict[str, Any]) -> dict[str, str]:

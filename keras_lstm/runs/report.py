@@ -2,6 +2,7 @@
 
 import dataclasses
 import enum
+import functools
 import json
 import typing
 from typing import Any, Self
@@ -210,8 +211,7 @@ class Report:
             for field in dataclasses.fields(cls)
             if field.name in mapping or field.default is dataclasses.MISSING
         }
-        seconds, hints = values["seconds"], typing.get_type_hints(cls)
-        hints |= {"seconds": dict[str, float], "stopped_because": str}
+        seconds, hints = values["seconds"], _json_types()
         for name, value in values.items():
             check_type(name, value, hints[name])
         values["seconds"] = Seconds(
@@ -219,6 +219,13 @@ class Report:
         )
         values["stopped_because"] = _stop_reason(values["stopped_because"])
         return cls(**values)
+
+
+@functools.cache
+def _json_types() -> dict[str, Any]:
+    """Return the type of each field in `report.json`."""
+    hints = typing.get_type_hints(Report)
+    return hints | {"seconds": dict[str, float], "stopped_because": str}
 
 
 def stop_text(reason: StopReason, monitor: str | None) -> str:

@@ -58,6 +58,7 @@ class ImageRows(Task):
     name = "image-rows"
     default_preset: ClassVar[str] = "image-rows"
     data_options = ("dataset", "data_dir")
+    training_options = ("test_first", "rotation", "scale", "shear", "shift")
     example_label = "image"
     step_label = "row"
     inputs_are_images = True

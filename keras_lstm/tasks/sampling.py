@@ -13,6 +13,11 @@ import numpy.typing as npt
 
 from keras_lstm.tasks.task import Split
 
+# A machine's options that say which inputs to train and to validate on.
+SAMPLING_OPTIONS = (
+    *("sampling", "carry_fraction"),
+    *("train_examples", "validation_examples"),
+)
 # Maps symbols to their targets and to whether each input is in the domain.
 _Transduce = Callable[[Any], tuple[Any, Any]]
 

@@ -111,6 +111,10 @@ class Task(Options, abc.ABC):
             the default.
         data_options: names of the options that select the data. `evaluate`
             may replace them, and states the value of the first.
+        training_options: names of the options that change neither the inputs
+            that a model is checked on nor their targets. `compare` names the
+            inputs that one run gets right and another does not if their tasks
+            differ in no other option.
         example_label: noun for an example in the results of a check; an "s"
             is appended for the plural.
         step_label: noun for a time step in the results of `evaluate`;
@@ -163,6 +167,7 @@ class Task(Options, abc.ABC):
     default_preset: ClassVar[str]
     objectives: ClassVar[tuple[str, ...]] = ("accuracy",)
     data_options: ClassVar[tuple[str, ...]] = ()
+    training_options: ClassVar[tuple[str, ...]] = ()
     example_label: ClassVar[str] = "example"
     step_label: ClassVar[str] = "step"
     has_baselines: ClassVar[bool] = False

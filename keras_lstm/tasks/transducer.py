@@ -17,6 +17,7 @@ from keras_lstm.core.seeds import derive_seed
 from keras_lstm.tasks.notation import Notation
 from keras_lstm.tasks.numbers import NumberNotation
 from keras_lstm.tasks.sampling import (
+    SAMPLING_OPTIONS,
     draw_holds_of,
     drawn_batch,
     listed_split,
@@ -68,6 +69,7 @@ class TransducerTask(SymbolNames, Task):
 
     default_preset: ClassVar[str] = "increment"
     objectives = ("cost", "smallest")
+    training_options = SAMPLING_OPTIONS
     next_state: ClassVar[tuple[tuple[int, ...], ...]]
     output: ClassVar[tuple[tuple[int, ...], ...]]
     domain_states: ClassVar[frozenset[int] | None] = None
@@ -103,10 +105,7 @@ class TransducerTask(SymbolNames, Task):
         maximum=MAX_LISTED_INPUTS,
     )
     validation_examples: int = option(
-        1024,
-        "inputs to validate on after each epoch",
-        minimum=0,
-        maximum=2**20,
+        1024, "inputs to validate on after each epoch", minimum=0, maximum=2**20
     )
 
     def __init_subclass__(cls) -> None:

@@ -3,11 +3,14 @@ import os
 import resource
 import subprocess
 import sys
+import threading
+import time
 
 import pytest
 
 from keras_lstm.core.errors import InputError
 from keras_lstm.core.files import (
+    is_locked,
     locked,
     remove_temporary,
     replacing,
@@ -102,6 +105,46 @@ def test_a_lock_left_by_a_crash_locks_nothing(tmp_path):
     assert (tmp_path / ".lock").read_text().startswith(f"{process.pid} ")
     with locked(tmp_path):
         assert (tmp_path / ".lock").read_text().startswith(f"{os.getpid()} ")
+
+
+def test_a_lock_is_seen_and_left_alone(tmp_path):
+    assert not is_locked(tmp_path / "none")
+    assert not is_locked(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    with locked(tmp_path):
+        text = (tmp_path / ".lock").read_text()
+        assert is_locked(tmp_path)
+        assert (tmp_path / ".lock").read_text() == text
+        # The lock is held as before.
+        with pytest.raises(InputError, match="in use"), locked(tmp_path):
+            pass
+    assert not is_locked(tmp_path)
+    assert (tmp_path / ".lock").read_text() == text
+
+
+def test_what_is_no_lock_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / ".lock")
+    assert not is_locked(tmp_path)
+    (tmp_path / "linked").mkdir()
+    (tmp_path / "linked" / ".lock").symlink_to(tmp_path / ".lock")
+    assert not is_locked(tmp_path / "linked")
+
+
+def test_who_only_looks_does_not_keep_a_run_from_starting(tmp_path):
+    path = tmp_path / ".lock"
+    path.write_text("")
+    with path.open() as looking:
+        fcntl.flock(looking, fcntl.LOCK_SH)
+
+        def end():
+            time.sleep(0.015)
+            fcntl.flock(looking, fcntl.LOCK_UN)
+
+        thread = threading.Thread(target=end)
+        thread.start()
+        with locked(tmp_path):
+            assert path.read_text().startswith(f"{os.getpid()} ")
+        thread.join()
 
 
 def test_a_newer_version_is_refused(tmp_path):

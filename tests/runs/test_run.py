@@ -75,6 +75,17 @@ def test_json_is_all_that_standard_output_gets(wrong_run, capsys):
         assert printed[key] == report[key]
 
 
+def test_what_a_check_listed_is_compared(exact_run, wrong_run, capsys):
+    report = json.loads((wrong_run / "report.json").read_text())
+    runs = [str(wrong_run), str(wrong_run), str(exact_run)]
+    assert main(["compare", "--json", *runs]) == 0
+    same, other = json.loads(capsys.readouterr().out)["wrong_inputs"]
+    assert same["num_both_wrong"] == report["num_wrong"] > 0
+    assert (same["first_right"], same["other_right"]) == ([], [])
+    assert same["is_complete"]
+    assert other["reason"] == "their options differ: num_bits is 6 and 10"
+
+
 @pytest.mark.parametrize(
     ("num_bits", "checked"),
     [(7, "all inputs"), (14, "all inputs"), (48, "inputs of these kinds")],
