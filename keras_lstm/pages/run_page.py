@@ -5,7 +5,7 @@ from typing import Any
 
 from keras_lstm.config import Config
 from keras_lstm.core.console import percent, print_status
-from keras_lstm.core.errors import InputError, escaped
+from keras_lstm.core.errors import InputError, described, escaped
 from keras_lstm.core.files import replacing
 from keras_lstm.pages.live_network import (
     NotLiveError,
@@ -53,8 +53,8 @@ def write_page_of_result(
 ) -> None:
     """Write the page of a run that has just been written.
 
-    The run is complete without its page, so an error while writing is only
-    reported.
+    The run is complete without its page, so whatever error is raised, also by
+    a custom task, is only reported.
 
     Args:
         config: the run's configuration.
@@ -70,9 +70,11 @@ def write_page_of_result(
         tested = SplitResult(result.check, test)
     try:
         write_run_page(run, tested, result.proof)
-    except OSError as error:
+    except Exception as error:
         command = shlex.join(["keras-lstm", "report", str(result.run_dir)])
-        print_status(f"{escaped(str(error))}. To write it: {command}")
+        print_status(
+            escaped(f"report.html: {described(error)}. To write it: {command}")
+        )
 
 
 def write_run_page(

@@ -26,19 +26,28 @@ def small(task=Increment, **values):
     return get_preset("increment-noise").replace(task, **(SMALL | values))
 
 
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (OSError(28, "No space"), "OSError: [Errno 28] No space"),
+        # A custom task may raise anything.
+        (ZeroDivisionError("in\n\x1bnotation"), "in \\x1bnotation"),
+    ],
+)
 def test_a_page_that_cannot_be_written_leaves_the_run(
-    tmp_path, monkeypatch, capsys
+    tmp_path, monkeypatch, capsys, error, text
 ):
     def fail(*arguments):
-        raise OSError(28, "No space left on device", "report.html")
+        raise error
 
     monkeypatch.setattr(run_page, "write_run_page", fail)
     result = train(small(), tmp_path / "a run", quiet=True)
     assert (result.run_dir / "report.json").exists()
     assert not (result.run_dir / "report.html").exists()
-    assert capsys.readouterr().err == (
-        "[Errno 28] No space left on device: 'report.html'. To write it: "
-        f"keras-lstm report '{result.run_dir}'\n"
+    message = capsys.readouterr().err
+    assert message.startswith("report.html: ")
+    assert message.endswith(
+        f"{text}. To write it: keras-lstm report '{result.run_dir}'\n"
     )
 
 
