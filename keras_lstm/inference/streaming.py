@@ -10,6 +10,7 @@ from keras_lstm.core.errors import InputError
 from keras_lstm.inference.layer_steps import LayerSteps
 from keras_lstm.inference.quick_steps import make_quick_steps
 from keras_lstm.models.logits import predictions_of
+from keras_lstm.models.text_input import check_reads_numbers
 
 
 class Stream:
@@ -52,6 +53,7 @@ class Stream:
                 "`num_streams` must be at least 1, or None. Received: "
                 f"num_streams={num_streams}"
             )
+        check_reads_numbers(model)
         self._num_streams = num_streams
         self._layers = LayerSteps(model, num_streams or 1)
         self._num_symbols = self._layers.num_symbols

@@ -4,3 +4,4 @@ from .early_prediction import build_stepwise_model as build_stepwise_model
 from .gradient_clipping import (
     clip_aggregated_gradients as clip_aggregated_gradients,
 )
+from .text_input import without_symbol_names as without_symbol_names

@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_lstm.core.errors import InputError
 from keras_lstm.tasks.task import Task
 from keras_lstm.tasks.tokens import SYMBOLS
 
@@ -58,14 +59,70 @@ def with_text_input(model: keras.Model, task: Task) -> keras.Model:
 
 def _with_symbol_names(model: keras.Model, task: Task) -> keras.Model:
     """Return a model whose inputs are names of symbols, all of them known."""
-    names = keras.Input(model.input_shape[1:], dtype="string", name="symbols")
-    outputs = keras.layers.StringLookup(
+    names = keras.layers.StringLookup(
         vocabulary=list(task.known_tokens.tokens),
         # Without them, a name that is unknown is an error.
         num_oov_indices=0,
         name="names",
-    )(names)
-    # One layer after the other, so that the file stays a plain chain.
-    for layer in model.layers[1:]:
+    )
+    return _chained(model, "string", [names, *_copies(model.layers[1:])])
+
+
+def _copies(layers: list[keras.Layer]) -> list[keras.Layer]:
+    return [type(layer).from_config(layer.get_config()) for layer in layers]
+
+
+def _chained(
+    model: keras.Model, dtype: str, layers: list[keras.Layer]
+) -> keras.Model:
+    """Return a plain chain of layers with the weights of a model."""
+    outputs = inputs = keras.Input(
+        model.input_shape[1:], dtype=dtype, name="symbols"
+    )
+    for layer in layers:
         outputs = layer(outputs)
-    return keras.Model(names, outputs, name=model.name)
+    chain = keras.Model(inputs, outputs, name=model.name)
+    chain.set_weights(model.get_weights())
+    return chain
+
+
+def without_symbol_names(model: keras.Model) -> keras.Model:
+    """Return a saved model of a machine that reads numbers instead of names.
+
+    `verify`, `find_proof`, `check_proof` and `Stream` take such models.
+
+    Args:
+        model: a model from names of symbols, as in the `model.keras` of a run.
+
+    Returns:
+        A copy from the numbers of symbols, int32, `(batch_size, timesteps)`.
+
+    Raises:
+        InputError: if the model does not read names by a `StringLookup`.
+    """
+    names, *others = model.layers[1:]
+    if not isinstance(names, keras.layers.StringLookup):
+        raise InputError(
+            "`model` must read names of symbols by a StringLookup layer. "
+            f"Received: {model.name}"
+        )
+    return _chained(model, "int32", _copies(others))
+
+
+def check_reads_numbers(model: keras.Model) -> None:
+    """Refuse a model that reads strings.
+
+    Args:
+        model: any model.
+
+    Raises:
+        InputError: if its input is strings.
+    """
+    # A subclassed model has no `inputs`.
+    inputs = getattr(model, "inputs", None) or ()
+    if any(each.dtype == "string" for each in inputs):
+        raise InputError(
+            "`model` must read numbers of symbols, as from "
+            "`keras_lstm.models.without_symbol_names`. Received: "
+            f"{model.name}, which reads strings"
+        )

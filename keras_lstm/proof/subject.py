@@ -12,6 +12,7 @@ import tensorflow as tf
 from keras_lstm.core.errors import InputError
 from keras_lstm.models.logits import margins_of, sample_logits
 from keras_lstm.models.stock_model import check_computes_as_stock
+from keras_lstm.models.text_input import check_reads_numbers
 from keras_lstm.models.weights import LSTMWeights, read_weights
 from keras_lstm.proof.intervals import SIGMOID_ERROR, TANH_ERROR
 from keras_lstm.proof.proof_json import ProofError
@@ -109,6 +110,7 @@ def provable_weights(model: keras.Model, task: TransducerTask) -> LSTMWeights:
             few classes, or weights that are not finite and below 2^50; or if
             TensorFlow's tanh or sigmoid is less accurate than allowed.
     """
+    check_reads_numbers(model)
     check_activations()
     network = read_weights(model, task.num_symbols)
     if not network.per_step:

@@ -131,6 +131,7 @@ def _read_model(path: pathlib.Path, config: Config) -> keras.Model:
     if sorted(shapes) != sorted(tuple(w.shape) for w in model.weights):
         raise _OtherModelError("weights of other shapes")
     whole.load_weights(path)
+    model.set_weights(whole.get_weights())
     return model
 
 

@@ -18,6 +18,7 @@ import tensorflow as tf
 
 from keras_lstm.core.errors import InputError
 from keras_lstm.models.logits import margins_of, predictions_of
+from keras_lstm.models.text_input import check_reads_numbers
 from keras_lstm.tasks.hard_inputs import hard_inputs
 from keras_lstm.tasks.transducer import TransducerTask
 from keras_lstm.verification.agreement import (
@@ -234,6 +235,7 @@ class _Tally:
         task: TransducerTask,
         held_out: npt.NDArray[np.int64] | None,
     ) -> None:
+        check_reads_numbers(model)
         self._model = model
         self._task = task
         self._num_predicted = 0

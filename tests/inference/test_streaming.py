@@ -164,7 +164,7 @@ def test_other_stock_layers_are_streamed(name):
     for step in range(2, 6):
         found = stream.feed_logits(rows[:, step])
     last = expected[:, -1] if expected.ndim == 3 else expected
-    np.testing.assert_allclose(found, last, atol=1e-6)
+    np.testing.assert_allclose(found, last, rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize(

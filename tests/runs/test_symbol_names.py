@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_lstm import Stream, find_proof
 from keras_lstm.core.errors import InputError
+from keras_lstm.models import without_symbol_names
 from keras_lstm.models.build import build_model
 from keras_lstm.presets import get_preset
 from keras_lstm.runs.model_file import read_model, save_model
@@ -44,6 +46,19 @@ def test_a_saved_model_reads_names_as_the_network_reads_numbers(tmp_path, head):
     np.testing.assert_array_equal(
         loaded(tf.constant(TEXTS)), model(tf.constant(NUMBERS))
     )
+
+
+def test_the_network_of_a_saved_model_reads_numbers(tmp_path):
+    config, model = made()
+    loaded = saved(tmp_path / "model.keras", config, model)
+    for use in (Stream, lambda given: find_proof(given, config.task)):
+        with pytest.raises(InputError, match="`model` must read numbers of"):
+            use(loaded)
+    found = without_symbol_names(loaded)
+    logits = [Stream(each).feed_logits(NUMBERS[0]) for each in (found, model)]
+    np.testing.assert_array_equal(*logits)
+    with pytest.raises(InputError, match="must read names of symbols"):
+        without_symbol_names(found)
 
 
 def test_an_unknown_name_is_an_error(tmp_path):

@@ -98,11 +98,11 @@ def test_the_same_sequences_stay_in_one_part(tmp_path):
     x = np.repeat(arrays()["x_train"][:10], 4, 0)
     task = make(tmp_path, whole(x=x, y=np.repeat(np.arange(10) % 2, 4)))
     assert task.survey().defects.num_repeated == 30
-    assert task.survey().num_leaked == 0
+    assert task.survey().defects.num_leaked == 0
     made = arrays()
     made["x_test"][0] = made["x_train"][0]
     task = make(tmp_path, made, validation_fraction=0.0)
-    assert task.survey().num_leaked == 1
+    assert task.survey().defects.num_leaked == 1
     assert "1 validation and test sequences are in" in task.remarks()[-1]
 
 
