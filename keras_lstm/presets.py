@@ -195,10 +195,10 @@ def machine() -> Config:
     Source: this project.
     Command: keras-lstm train machine.dot
     Result: proved for all 17 machines of the library for each of the seeds
-        0-4, 12 of them always by examples
-        (`python scripts/benchmarks/machines.py --seeds 0-4`).
+        0-9, 11 of them always by examples
+        (`python scripts/benchmarks/machines.py --seeds 0-9`).
     Time: 14 to 15 s on 2 cores from the shell for machines of a few states, 20
-        to 75 s on a busy machine.
+        to 119 s on a busy machine.
     """
     return Config(
         preset="machine",
@@ -231,10 +231,10 @@ def sequences() -> Config:
 
     Source: this project; docs/own-data.md has results for three files.
     Command: keras-lstm train sequences --data syllables.csv
-    Result: 95.82% of 11,735 test words have the right number of syllables for
-        seed 0; logistic regression on their letters: 70.50%
+    Result: 96.06% of 11,733 test words have the right number of syllables for
+        seed 0; logistic regression on their letters: 70.38%
         (`python scripts/benchmarks/own_data.py FOLDER` writes the file).
-    Time: 10 minutes on 2 cores that did other work at the same time.
+    Time: 5 minutes on 2 cores that did other work at the same time.
     """
     return Config(
         preset="sequences",
