@@ -197,8 +197,8 @@ def machine() -> Config:
     Result: proved for all 17 machines of the library for each of the seeds
         0-9, 11 of them always by examples
         (`python scripts/benchmarks/machines.py --seeds 0-9`).
-    Time: 14 to 15 s on 2 cores from the shell for machines of a few states, 20
-        to 119 s on a busy machine.
+    Time: 16 to 48 s on 2 cores from the shell (seed 5), 20 to 119 s on a busy
+        machine.
     """
     return Config(
         preset="machine",
