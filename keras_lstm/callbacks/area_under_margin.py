@@ -71,9 +71,7 @@ class AreaUnderMargin(keras.callbacks.Callback):
         """Measure the margins of all examples."""
         if epoch < self._start_from_epoch:
             return
-        margins = np.concatenate(
-            [self._measure(*batch).numpy() for batch in self._dataset]
-        )
+        margins = self._measure(self._dataset)
         before = self._sums if self.num_epochs else 0.0
         self._sums = margins.astype(np.float64) + before
         self.num_epochs += 1

@@ -104,7 +104,6 @@ class Counterexamples(Feedback):
         )
         self.task = task
         self.on_check = on_check
-        self.stopped_epoch: int | None = None
 
     def mix(
         self, dataset: tf.data.Dataset, start_step: int = 0

@@ -32,6 +32,10 @@ class Feedback(keras.callbacks.Callback):
         seed: seed of the rows that are replaced.
         name: what the seed is for.
 
+    Attributes:
+        stopped_epoch: epoch in which the callback stopped training, counted
+            from 0; None if it did not.
+
     Raises:
         InputError: if an argument is out of range.
     """
@@ -68,6 +72,7 @@ class Feedback(keras.callbacks.Callback):
         self.start_from_epoch = start_from_epoch
         self.every_epochs = every_epochs
         self.capacity = capacity
+        self.stopped_epoch: int | None = None
         self._steps_ahead = steps_ahead
         self._seed = derive_seed(seed, name)
         with tf.device("CPU:0"):

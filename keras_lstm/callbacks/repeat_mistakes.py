@@ -86,6 +86,7 @@ class RepeatMistakes(Feedback):
             seed=seed,
             name="mistakes",
         )
+        self._split = split
         lengths = split.lengths
         if lengths is None:
             lengths = np.ones(split.num_examples, np.int64)
@@ -98,7 +99,25 @@ class RepeatMistakes(Feedback):
     def dataset(
         self, split: Split, batch_size: int, seed: int = 0, start_step: int = 0
     ) -> tf.data.Dataset:
-        """Return the training dataset of the split, some examples replaced."""
+        """Return the training dataset of the split, some examples replaced.
+
+        Args:
+            split: that of the callback, whose indices the pool holds.
+            batch_size: examples per batch.
+            seed: see `make_dataset`. Defaults to 0.
+            start_step: see `make_dataset`. Defaults to 0.
+
+        Returns:
+            The dataset to pass to `fit`.
+
+        Raises:
+            InputError: if `split` is another one.
+        """
+        if split is not self._split:
+            raise InputError(
+                "`split` must be the one that the callback was made with. "
+                f"Received: another one, of {split.num_examples} examples"
+            )
         return make_dataset(
             *(split, batch_size),
             training=True,
@@ -118,9 +137,7 @@ class RepeatMistakes(Feedback):
         """Predict all examples, and repeat the wrong ones from now on."""
         if not self._checks(epoch):
             return
-        margins = np.concatenate(
-            [self._measure(*batch).numpy() for batch in self._examples]
-        )
+        margins = self._measure(self._examples)
         # NaN is wrong, too.
         places = np.flatnonzero(~(margins > 0))
         if self.on_check is not None:

@@ -11,7 +11,7 @@ import shutil
 import socket
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import IO
 
 from keras_lstm.core.errors import InputError
@@ -134,6 +134,20 @@ def open_regular(path: pathlib.Path) -> Iterator[io.BufferedReader]:
         raise OSError(errno.EINVAL, "Not a regular file", str(path))
     with open(descriptor, "rb") as file:
         yield file
+
+
+def joined_sha256(digests: Sequence[str]) -> str:
+    """Return the SHA-256 for the data of several files.
+
+    Args:
+        digests: the SHA-256 of each file, empty for one that is not there.
+
+    Returns:
+        The first digest if it is the only one, otherwise that of all.
+    """
+    if not any(digests[1:]):
+        return digests[0]
+    return hashlib.sha256(" ".join(digests).encode()).hexdigest()
 
 
 def sha256_of(path: pathlib.Path) -> str:

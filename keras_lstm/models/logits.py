@@ -35,15 +35,17 @@ def margins_of(logits: Any, targets: Any) -> Any:
     return tf.where(unknown | tf.math.is_nan(margins), least, margins)
 
 
-def make_margin_function(model: keras.Model) -> Callable[[Any, Any], Any]:
-    """Return a compiled function from a batch to its examples' margins.
+def make_margin_function(
+    model: keras.Model,
+) -> Callable[[tf.data.Dataset], npt.NDArray[np.float32]]:
+    """Return a compiled function from a dataset to its examples' margins.
 
     Args:
         model: a model that outputs logits, `(batch_size, ..., num_classes)`.
 
     Returns:
-        A function of inputs and targets. It returns the lowest margin of each
-        example's outputs, padding apart, float32, `(batch_size,)`.
+        A function of batches of inputs and targets. It returns the lowest
+        margin of each example's outputs, padding apart, `(num_examples,)`.
     """
 
     def measure(inputs: Any, targets: Any) -> Any:
@@ -56,7 +58,10 @@ def make_margin_function(model: keras.Model) -> Callable[[Any, Any], Any]:
             margins = tf.where(mask, margins, np.inf)
         return tf.reduce_min(margins, list(range(1, len(margins.shape))))
 
-    return tf.function(measure, reduce_retracing=True, autograph=False)
+    compiled = tf.function(measure, reduce_retracing=True, autograph=False)
+    return lambda dataset: np.concatenate(
+        [compiled(*batch).numpy() for batch in dataset]
+    )
 
 
 def predictions_of(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.int32]:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from keras_lstm.core.errors import InputError, shown
+from keras_lstm.core.files import joined_sha256
 from keras_lstm.tasks.feature_arrays import read_arrays
 from keras_lstm.tasks.feature_images import class_folders, read_image_folders
 from keras_lstm.tasks.feature_series import find_columns, read_series
@@ -255,19 +256,21 @@ def _load(
             f"Received: test_data={shown(source.test_data)}, "
             f"data={shown(source.data)}"
         )
-    tables = [table]
+    tables, digests = [table], [table.sha256]
     for argument, part in (
         ("validation_data", VALIDATION),
         ("test_data", TEST),
     ):
         path = getattr(source, argument)
+        digests.append("")
         if path is not None:
             like_it = dataclasses.replace(found, data=path, part=None)
             _, other = _load_one(like_it, argument)
             _check_alike(found, table, other, argument, path)
             forced = np.full(len(other), part, np.int8)
             tables.append(dataclasses.replace(other, forced=forced))
-    return found, join_tables(tables)
+            digests[-1] = other.sha256
+    return found, join_tables(tables, joined_sha256(digests))
 
 
 def _check_alike(

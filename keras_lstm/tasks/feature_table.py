@@ -206,11 +206,12 @@ class FeatureTable:
                 yield chunk
 
 
-def join_tables(tables: Sequence[FeatureTable]) -> FeatureTable:
+def join_tables(tables: Sequence[FeatureTable], sha256: str) -> FeatureTable:
     """Return the sequences of several tables as one.
 
     Args:
         tables: tables of the same number of features and the same scale.
+        sha256: SHA-256 of the data of all.
 
     Returns:
         The sequences, table after table; the table itself if it is one.
@@ -232,7 +233,6 @@ def join_tables(tables: Sequence[FeatureTable]) -> FeatureTable:
         known = [each for each in arrays if each is not None]
         return np.concatenate(known) if len(known) == len(tables) else None
 
-    digests = " ".join(table.sha256 for table in tables)
     return dataclasses.replace(
         tables[0],
         blocks=tuple(block for table in tables for block in table.blocks),
@@ -249,7 +249,7 @@ def join_tables(tables: Sequence[FeatureTable]) -> FeatureTable:
         names=names,
         forced=joined(table.forced for table in tables),
         place=place,
-        sha256=hashlib.sha256(digests.encode()).hexdigest(),
+        sha256=sha256,
         has_one_unit=all(table.has_one_unit for table in tables),
         groups=tuple(name for table in tables for name in table.groups),
         lines=joined(table.lines for table in tables),

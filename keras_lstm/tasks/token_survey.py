@@ -4,7 +4,6 @@ import array
 import collections
 import dataclasses
 import functools
-import hashlib
 import json
 import os
 import pathlib
@@ -15,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from keras_lstm.core.errors import InputError, shown
-from keras_lstm.core.files import sha256_of
+from keras_lstm.core.files import joined_sha256, sha256_of
 from keras_lstm.tasks.partition import (
     TEST,
     TRAIN,
@@ -231,10 +230,9 @@ def _survey(source: TokenSource, stamp: Any) -> Survey:
 def _sha256(source: TokenSource) -> str:
     """Return the SHA-256 of `data`, or of those of all files if several."""
     paths = (source.data, source.validation_data, source.test_data)
-    found = [sha256_of(pathlib.Path(path)) if path else "" for path in paths]
-    if not any(found[1:]):
-        return found[0]
-    return hashlib.sha256(" ".join(found).encode()).hexdigest()
+    return joined_sha256(
+        [sha256_of(pathlib.Path(path)) if path else "" for path in paths]
+    )
 
 
 def _that_fit(names: list[str]) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ import keras
 from keras_lstm.callbacks.area_under_margin import AreaUnderMargin
 from keras_lstm.callbacks.counterexamples import Counterexamples
 from keras_lstm.callbacks.exact_resume import ExactResume
+from keras_lstm.callbacks.feedback import Feedback
 from keras_lstm.callbacks.history_writer import HistoryWriter
 from keras_lstm.callbacks.progress_logger import ProgressLogger
 from keras_lstm.callbacks.raise_on_non_finite import RaiseOnNonFinite
@@ -78,7 +79,7 @@ class RunCallbacks:
     stop: StopAtFullAccuracy | None
     best: keras.callbacks.EarlyStopping | None
     margins: AreaUnderMargin | None
-    feedback: Counterexamples | RepeatMistakes | None
+    feedback: Feedback | None
     prover: StopAtProof | None
     in_order: list[keras.callbacks.Callback]
 
@@ -96,7 +97,7 @@ class RunCallbacks:
             (self.feedback, StopReason.NOTHING_WRONG),
             (self.stop, StopReason.FULL_ACCURACY),
         ):
-            if getattr(callback, "stopped_epoch", None) is not None:
+            if callback is not None and callback.stopped_epoch is not None:
                 return reason
         if self.best is not None and self.best.stopped_epoch:
             return StopReason.NO_IMPROVEMENT
@@ -243,7 +244,7 @@ def _require_validation(splits: Splits, received: str) -> None:
 
 def _make_feedback(
     config: Config, splits: Splits, quiet: bool
-) -> Counterexamples | RepeatMistakes | None:
+) -> Feedback | None:
     training, machine = config.training, get_machine(config.task)
     if training.counterexamples_from_epoch is None:
         return None

@@ -149,3 +149,9 @@ def test_only_the_worst_are_kept_where_there_are_too_many():
 def test_a_split_without_end_is_refused():
     with pytest.raises(InputError, match="`split` must have a number of"):
         RepeatMistakes(Split(None, batch))
+
+
+def test_another_split_is_refused():
+    other = dataclasses.replace(SPLIT, num_examples=30)
+    with pytest.raises(InputError, match="`split` must be the one that the"):
+        make_callback().dataset(other, 8)

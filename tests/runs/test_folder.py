@@ -1,42 +1,25 @@
 import dataclasses
 import json
 
+import made_runs
 import pytest
 
 from keras_lstm.core.errors import InputError
 from keras_lstm.core.version import __version__
 from keras_lstm.presets import get_preset
 from keras_lstm.runs.folder import RunFolder
-from keras_lstm.runs.report import Report, Seconds, StopReason
+from keras_lstm.runs.report import StopReason
 from keras_lstm.tasks.increment import Decrement, Increment
 
 CONFIG = get_preset("increment").replace(Increment, epochs=3, units=8)
 
 
 SECONDS = ("import", "build", "train", "check")
-REPORT = Report(
-    task="increment",
-    preset="increment",
-    seed=0,
-    checked="all inputs",
+REPORT = dataclasses.replace(
+    made_runs.REPORT,
     num_examples=15,
-    num_wrong=0,
-    sequence_accuracy=1.0,
-    token_accuracy=1.0,
-    min_margin=0.5,
-    test_num_examples=None,
-    test_num_wrong=None,
-    training_examples=384,
-    distinct_training_examples=15,
-    optimizer_steps=3,
     epochs=3,
-    validation_accuracy=1.0,
     stopped_because=StopReason.ALL_EPOCHS,
-    resumed_from_step=None,
-    proved=False,
-    num_parameters=100,
-    seconds=Seconds(1.0, 2.0, 3.0, 4.0),
-    versions={"keras_lstm": __version__},
 )
 
 

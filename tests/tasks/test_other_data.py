@@ -156,3 +156,14 @@ def test_an_archive_with_a_test_part_takes_no_other(tmp_path):
         data=str(path), validation_data=other, classes='["0", "1", "a", "b"]'
     )
     assert splits.splits(0).train.num_examples == 4
+
+
+def test_which_part_other_data_is_changes_the_digest(tmp_path):
+    data = write_arrays(tmp_path / "data.npz")
+    other = write_arrays(tmp_path / "other.npz", 6, 100.0)
+    found = {
+        FeatureSequences(data=data, **{name: other}).data_sha256
+        for name in NAMES
+    }
+    assert len(found) == 2
+    assert FeatureSequences(data=data).data_sha256 not in found
