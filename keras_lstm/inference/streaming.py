@@ -26,8 +26,8 @@ class Stream:
 
     Args:
         model: a chain of stock layers: LSTM, GRU, SimpleRNN, causal Conv1D,
-            and layers that process each time step on its own. Its weights
-            are read once, here.
+            and layers that process each time step on its own. Make another
+            stream after its weights have changed.
         num_streams: number of sequences to read in parallel; None for one
             sequence, whose inputs and predictions have no axis for streams.
 
