@@ -203,10 +203,25 @@ def verify_command(arguments: argparse.Namespace) -> int:
     num_bits = parse_positive(arguments.num_bits, "num_bits")
     read_run_of(arguments.run_dir, arguments.task).machine_to_verify(num_bits)
     with loading_tensorflow():
-        from keras_lstm.runs.checks import failures_path, verify_run
+        from keras_lstm.runs.checks import (
+            failures_path,
+            verify_by_proof,
+            verify_run,
+        )
         from keras_lstm.runs.run import load_run
+        from keras_lstm.verification.proof_reporting import verified_text
         from keras_lstm.verification.reporting import check_text
     run = load_run(arguments.run_dir)
+    proved = None if arguments.walk else verify_by_proof(run, num_bits)
+    if proved is not None:
+        search, report = proved
+        machine = run.machine_to_verify(num_bits)
+        _print_result(
+            arguments,
+            report,
+            lambda: verified_text(machine, search, run.model_sha256),
+        )
+        return 0
     task, result, report = verify_run(run, num_bits)
     failures = failures_path(run, task.num_bits).name
     _print_result(arguments, report, lambda: check_text(task, result, failures))
@@ -225,7 +240,7 @@ def prove_command(arguments: argparse.Namespace) -> int:
     with loading_tensorflow():
         from keras_lstm.runs.checks import prove_run
         from keras_lstm.runs.run import load_run
-        from keras_lstm.verification.reporting import proof_text
+        from keras_lstm.verification.proof_reporting import proof_text
     run = load_run(arguments.run_dir)
     search, checks, report = prove_run(run, arguments.ellipsoids)
     _print_result(
@@ -245,7 +260,7 @@ def _repair(arguments: argparse.Namespace, machine: TransducerTask) -> int:
     with loading_tensorflow():
         from keras_lstm.runs.run import load_run
         from keras_lstm.training.repair import repair_run, repair_text
-        from keras_lstm.verification.reporting import proof_text
+        from keras_lstm.verification.proof_reporting import proof_text
     repair, result, report = repair_run(load_run(arguments.run_dir), folder)
     digest = "" if result is None else str(result.report.model_sha256)
     lines = [proof_text(machine, repair.search, digest)]

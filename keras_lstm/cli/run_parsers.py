@@ -33,8 +33,14 @@ def _add_verify(subparsers: Any) -> None:
         commands.verify_command,
         "check a trained model on every input",
         "Check a trained model on every input of its task or, if these are "
-        "too many, on samples of several kinds, which are named. The exit code "
-        "is 1 if anything is wrong.",
+        "too many, on samples of several kinds, which are named. If the run "
+        "has a proof for every length, check that instead. The exit code is 1 "
+        "if anything is wrong.",
+    )
+    parser.add_argument(
+        "--walk",
+        action="store_true",
+        help="compute the answers even if the run has a proof",
     )
     parser.add_argument(
         "--num-bits",

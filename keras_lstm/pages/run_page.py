@@ -34,13 +34,15 @@ from keras_lstm.tasks.task import Split
 from keras_lstm.tasks.transducer import get_machine
 from keras_lstm.verification.evaluation import evaluate
 from keras_lstm.verification.final_check import require_test
+from keras_lstm.verification.proof_reporting import (
+    proof_of_text,
+    proved_text,
+    states_text,
+)
 from keras_lstm.verification.reporting import (
     checked_text,
     held_out_text,
     margin_text,
-    proof_of_text,
-    proved_text,
-    states_text,
     tested_text,
 )
 

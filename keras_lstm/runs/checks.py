@@ -4,9 +4,10 @@ import dataclasses
 import json
 import pathlib
 import time
+from collections.abc import Sequence
 from typing import Any
 
-from keras_lstm.core.console import ProgressBar
+from keras_lstm.core.console import ProgressBar, print_status
 from keras_lstm.core.errors import InputError
 from keras_lstm.core.files import read_small_text, write_text
 from keras_lstm.proof.certificate import Proof, check_proof
@@ -29,14 +30,15 @@ from keras_lstm.verification.evaluation_details import evaluation_details
 from keras_lstm.verification.extraction import Extraction, extract_machine
 from keras_lstm.verification.final_check import require_test
 from keras_lstm.verification.mistakes import NUM_MISTAKES
-from keras_lstm.verification.reporting import (
-    check_report,
-    failures_csv,
+from keras_lstm.verification.proof_reporting import (
     proof_report,
+    proved_report,
 )
+from keras_lstm.verification.reporting import check_report, failures_csv
 from keras_lstm.verification.verify import (
     DEFAULT_WALKED_INPUTS,
     MAX_WALKED_INPUTS,
+    Failure,
     Verification,
     verify,
 )
@@ -86,11 +88,58 @@ def verify_run(
         **check_report(task, result),
         "seconds": round(result.seconds, 3),
     }
+    _write_verification(run, task, report, result.failures)
+    return task, result, report
+
+
+def verify_by_proof(
+    run: Run, num_bits: int | None = None
+) -> tuple[ProofSearch | EllipsoidSearch, dict[str, Any]] | None:
+    """Check a run's proof, which says that nothing is wrong at any length.
+
+    The result is written as `verify_run` writes it.
+
+    Args:
+        run: the run.
+        num_bits: the length of interest; None for the run's own.
+
+    Returns:
+        The proof, as a search that found it, and the contents of
+        `verify-<num_bits>.json`; None if the folder has no proof that holds
+        for the run's model.
+
+    Raises:
+        InputError: as `verify_run`.
+    """
+    task = run.machine_to_verify(num_bits)
+    search = check_kept_proof(run)
+    if search is None:
+        if run.folder.proof.exists():
+            print_status(
+                f"{run.folder.proof.name} does not hold for this model, so the "
+                "answers are computed"
+            )
+        return None
+    report = {
+        "task": task_name(type(task)),
+        "num_bits": task.num_bits,
+        **proved_report(task, search),
+        "seconds": round(search.seconds, 3),
+    }
+    _write_verification(run, task, report, [])
+    return search, report
+
+
+def _write_verification(
+    run: Run,
+    task: TransducerTask,
+    report: dict[str, Any],
+    failures: Sequence[Failure],
+) -> None:
     text = json.dumps(report, indent=2, allow_nan=False) + "\n"
     write_text(run.folder.verification(task.num_bits), text)
-    text = failures_csv(task, result.failures)
+    text = failures_csv(task, failures)
     write_text(failures_path(run, task.num_bits), text)
-    return task, result, report
 
 
 def prove_run(

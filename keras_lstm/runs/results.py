@@ -23,7 +23,7 @@ from keras_lstm.runs.report import Report, stop_text
 from keras_lstm.tasks.task import Task
 from keras_lstm.tasks.transducer import get_machine
 from keras_lstm.verification.final_check import FinalCheck
-from keras_lstm.verification.reporting import proof_text
+from keras_lstm.verification.proof_reporting import proof_text
 
 
 @dataclasses.dataclass(frozen=True)

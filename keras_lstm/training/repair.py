@@ -27,7 +27,7 @@ from keras_lstm.tasks.datasets import make_dataset
 from keras_lstm.tasks.registry import task_name
 from keras_lstm.tasks.transducer import TransducerTask
 from keras_lstm.verification.final_check import check_model
-from keras_lstm.verification.reporting import proof_report
+from keras_lstm.verification.proof_reporting import proof_report
 from keras_lstm.verification.verify import Verification, verify
 
 _BATCH_SIZE = 128

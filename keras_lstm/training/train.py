@@ -60,7 +60,7 @@ from keras_lstm.verification.final_check import (
     require_checkable,
 )
 from keras_lstm.verification.mistakes import suspicious_csv
-from keras_lstm.verification.reporting import proof_report
+from keras_lstm.verification.proof_reporting import proof_report
 
 # Errors that TensorFlow raises when another worker has died.
 _GONE = (

@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from keras_lstm.core.console import percent
-from keras_lstm.proof.ellipsoid_search import EllipsoidSearch
-from keras_lstm.proof.search import ProofSearch
 from keras_lstm.tasks.task import Task
 from keras_lstm.tasks.transducer import TransducerTask
 from keras_lstm.verification.evaluation import Evaluation
@@ -77,90 +75,14 @@ def failures_markdown(task: TransducerTask, failures: Sequence[Failure]) -> str:
             )
         ).replace("****", "")
         cells = (
-            _numbered(task, failure.symbols),
-            _numbered(task, failure.target, outputs=True),
+            numbered_text(task, failure.symbols),
+            numbered_text(task, failure.target, outputs=True),
             marked,
             str(failure.hold_length),
         )
         cells_text = " | ".join(cell.replace("|", r"\|") for cell in cells)
         rows.append(f"| {cells_text} |")
     return "\n".join(rows)
-
-
-def proof_text(
-    task: TransducerTask,
-    search: ProofSearch | EllipsoidSearch,
-    model_sha256: str,
-    checks: Sequence[Verification] = (),
-) -> str:
-    """Return what was proved, or why no proof was found.
-
-    Args:
-        task: the machine.
-        search: the result of the search for a proof.
-        model_sha256: SHA-256 of `model.keras`, which a proof is about.
-        checks: without a proof, the checks for failures; the last may have
-            found some.
-
-    Returns:
-        One or more lines.
-    """
-    if search.proof is not None:
-        return (
-            f"{proved_text(task)}\n{states_text(search)} Found and checked in "
-            f"{search.seconds:.2f} s.\n{proof_of_text(model_sha256)}"
-        )
-    lines = []
-    if checks and checks[-1].num_wrong:
-        failure = checks[-1].failures[0]
-        lines += [
-            "Wrong, so there is nothing to prove:",
-            f"  input       {_numbered(task, failure.symbols)}",
-            f"  target      {_numbered(task, failure.target)}",
-            f"  prediction  {_numbered(task, failure.prediction)}",
-            "",
-        ]
-    lines.append(f"No proof was found: {search.reason}.")
-    lines += [
-        f"{check.num_wrong:,} of {check.num_examples:,} answers are wrong at "
-        f"{len(check.min_margin_input)} bits ({check.checked})."
-        for check in checks
-    ]
-    return "\n".join(lines)
-
-
-def proved_text(task: TransducerTask) -> str:
-    """Return the sentence that a proof stands for."""
-    return (
-        f"Proved: for every {task.input_name}, of any length, this model "
-        f"answers {task.target_name}."
-    )
-
-
-def states_text(search: ProofSearch | EllipsoidSearch) -> str:
-    """Return a proof's size and margin as a sentence; empty without one."""
-    if search.proof is None:
-        return ""
-    return (
-        f"{len(search.proof.states):,} {search.proof.domain} hold every state "
-        "that it can reach; over all of them the right symbol wins by at "
-        f"least {search.margin:.4g}."
-    )
-
-
-def proof_of_text(model_sha256: str) -> str:
-    """Return which file a proof is about, as a sentence."""
-    return f"The proof is of the model.keras with SHA-256 {model_sha256}."
-
-
-def proof_report(search: ProofSearch | EllipsoidSearch) -> dict[str, Any]:
-    """Return a proof's fields of a report; empty if none was found."""
-    if search.proof is None:
-        return {}
-    return {
-        f"proof_{search.proof.domain}": len(search.proof.states),
-        "proof_margin": search.margin,
-    }
 
 
 def evaluation_text(
@@ -326,9 +248,9 @@ def _failure_table(
     lines.append("")
     rows = [
         (
-            _numbered(task, failure.symbols),
-            _numbered(task, failure.target, outputs=True),
-            _numbered(task, failure.prediction, outputs=True),
+            numbered_text(task, failure.symbols),
+            numbered_text(task, failure.target, outputs=True),
+            numbered_text(task, failure.prediction, outputs=True),
             _marks(task, failure),
         )
         for failure in check.failures[:_NUM_SHOWN]
@@ -347,7 +269,9 @@ def _failure_table(
     return lines
 
 
-def _numbered(task: TransducerTask, symbols: Any, outputs: bool = False) -> str:
+def numbered_text(
+    task: TransducerTask, symbols: Any, outputs: bool = False
+) -> str:
     """Return a sequence as text, and the number it stands for if short."""
     text = task.text_of(symbols, outputs)
     number = number_of_text(task, text)

@@ -65,7 +65,7 @@ def run(
 def check(run_dir: pathlib.Path, num_bits: str) -> str:
     """Return how many inputs of another length are wrong, of how many."""
     command = [sys.executable, "-m", "keras_lstm", "verify", str(run_dir)]
-    command += ["--num-bits", num_bits, "--json"]
+    command += ["--num-bits", num_bits, "--walk", "--json"]
     done = subprocess.run(command, stdout=subprocess.PIPE, check=False)
     # Exit code 1 means that something is wrong, which is a result.
     if done.returncode not in (0, 1):

@@ -23,7 +23,10 @@ from keras_lstm.proof.ellipsoids import (
 )
 from keras_lstm.proof.intervals import Interval
 from keras_lstm.proof.proof_json import ProofError, checksum_of
-from keras_lstm.verification.reporting import proof_report, proof_text
+from keras_lstm.verification.proof_reporting import (
+    proof_report,
+    proof_text,
+)
 from keras_lstm.verification.verify import verify
 
 

@@ -86,6 +86,39 @@ def test_prove_says_it_in_one_sentence(proved_run, capsys):
     assert (proved_run / "report.json").read_text() == before
 
 
+def test_verify_checks_the_proof_instead(proved_run, tmp_path, capsys):
+    copy = shutil.copytree(proved_run, tmp_path / "run")
+    assert main(["verify", str(copy), "--num-bits", "100"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("Proved: for every binary number, of any length, ")
+    assert "So nothing is wrong at 100 bits either; `--walk`" in out
+    report = json.loads((copy / "verify-100.json").read_text())
+    margin = json.loads((copy / "report.json").read_text())["proof_margin"]
+    assert (report["method"], report["num_wrong"]) == ("proof", 0)
+    # 2^100 inputs are more than JSON can count.
+    assert (report["num_examples"], report["min_margin"]) == (None, margin)
+    assert (copy / "failures-100.csv").read_text().count("\n") == 1
+    assert main(["verify", str(copy), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["num_examples"] == 4095
+    assert main(["verify", str(copy), "--walk", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["method"], report["num_wrong"]) == ("prefix tree", 0)
+    assert report["min_margin"] >= margin
+
+
+def test_verify_computes_the_answers_if_the_proof_does_not_hold(
+    proved_run, tmp_path, capsys
+):
+    copy = shutil.copytree(proved_run, tmp_path / "run")
+    proof = Proof.from_json((copy / "proof.json").read_text())
+    wrong = dataclasses.replace(proof, margins=proof.margins + 1)
+    (copy / "proof.json").write_text(wrong.to_json())
+    assert main(["verify", str(copy), "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["method"] == "prefix tree"
+    assert "proof.json does not hold for this model" in err
+
+
 def test_the_claim_names_the_file_that_it_is_about(proved_run, capsys):
     data = (proved_run / "model.keras").read_bytes()
     digest = hashlib.sha256(data).hexdigest()

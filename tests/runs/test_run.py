@@ -45,7 +45,7 @@ def test_a_run_is_read_back(exact_run):
 
 def test_verify_says_that_nothing_is_wrong(exact_run, capsys):
     before = (exact_run / "report.json").read_text()
-    assert main(["verify", str(exact_run)]) == 0
+    assert main(["verify", str(exact_run), "--walk"]) == 0
     out = capsys.readouterr().out
     assert out.startswith(
         "Nothing is wrong: 1,023 of 1,023 answers are right (all inputs)."
@@ -91,7 +91,7 @@ def test_what_a_check_listed_is_compared(exact_run, wrong_run, capsys):
     [(7, "all inputs"), (14, "all inputs"), (48, "inputs of these kinds")],
 )
 def test_other_lengths_are_checked(exact_run, capsys, num_bits, checked):
-    arguments = ["--num-bits", str(num_bits), "--json"]
+    arguments = ["--num-bits", str(num_bits), "--walk", "--json"]
     main(["verify", str(exact_run), *arguments])
     report = json.loads(capsys.readouterr().out)
     assert checked in report["checked"]
