@@ -4,8 +4,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import binomtest
-from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from keras_lstm.core.console import percent
 from keras_lstm.core.errors import escaped
@@ -47,6 +45,13 @@ def evaluation_details(
         (rows are targets); the most confident mistakes; and the accuracy by
         number of steps read, or by length if lengths differ.
     """
+    # scikit-learn and `scipy.stats` take a second to import.
+    from scipy.stats import binomtest
+    from sklearn.metrics import (
+        confusion_matrix,
+        precision_recall_fscore_support,
+    )
+
     right = result.num_examples - result.num_wrong
     interval = binomtest(right, result.num_examples).proportion_ci(
         confidence_level=0.95, method="wilson"

@@ -251,6 +251,29 @@ def test_what_needs_no_tensorflow_imports_none(arguments):
     assert done.returncode == 0, done.stderr
 
 
+def test_a_command_imports_only_what_it_needs(tmp_path):
+    code = (
+        "import sys\n"
+        "from keras_lstm.cli import main\n"
+        "options = '--num-bits 4 --units 4 --epochs 1 --steps-per-epoch 1'\n"
+        "main(['train', 'increment', *options.split(), '--run-dir', "
+        "sys.argv[1], '--quiet'])\n"
+        "names = ('sklearn', 'scipy.stats', 'matplotlib.pyplot')\n"
+        "names += ('pandas', 'keras_tuner', 'tensorboard.program', 'aalpy')\n"
+        "print([name for name in names if name in sys.modules])\n"
+        "import keras, matplotlib.pyplot, sklearn.metrics\n"
+        "print(keras.__name__, sklearn.metrics.accuracy_score([1], [1]))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "run")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-2:] == ["[]", "keras 1.0"]
+
+
 def test_messages_held_back_are_shown_when_loading_fails(monkeypatch, capfd):
     from keras_lstm.cli import startup
 
