@@ -1,5 +1,6 @@
 # Create .venv and keep it up to date. Sourced by scripts/keras-lstm and
-# scripts/test; `ensure_environment GROUP` takes `run`, `dev` or `slow`.
+# scripts/test; `ensure_environment GROUP [EXTRA ...]` takes `run`, `dev` or
+# `slow`, and extras of pyproject.toml.
 
 # Print the first Python of a supported version, or one line that names the
 # supported versions and the candidates.
@@ -18,8 +19,9 @@ find_python() {
 }
 
 ensure_environment() {
-    local group=$1 python stamp wanted
-    stamp="$root/.venv/.installed-$group"
+    local group=$1 extras="${*:2}" python stamp wanted
+    extras="${extras// /,}"
+    stamp="$root/.venv/.installed-$group${extras:+-$extras}"
     wanted="$root $(cat "$root/pyproject.toml" "$root/constraints.txt" | cksum)"
     if [ -x "$root/.venv/bin/python" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ]; then
         return
@@ -29,15 +31,15 @@ ensure_environment() {
     exec 9>"$root/.venv.lock"
     if command -v flock >/dev/null 2>&1; then flock 9; fi
     if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; then
-        install_environment "$python" "$group" || return
+        install_environment "$python" "$group" "$extras" || return
         printf '%s\n' "$wanted" >"$stamp"
     fi
     exec 9>&-
 }
 
 install_environment() {
-    local python=$1 group=$2 extras="[extract,litert,onnx]"
-    if [ "$group" = run ]; then extras=""; fi
+    local python=$1 group=$2 extras=$3 log
+    if [ "$group" != run ]; then extras="extract,litert,onnx${extras:+,$extras}"; fi
     local pip=("$root/.venv/bin/python" -m pip --quiet --disable-pip-version-check)
     echo "keras-lstm: installing into .venv (a few minutes, once)" >&2
     # A .venv that was moved, or whose Python is gone, is created again.
@@ -48,12 +50,14 @@ install_environment() {
         }
     fi
     # Dependency groups need pip 25.1; Python 3.11 comes with an older one.
+    log="$root/.venv/installation.log"
     (
         cd "$root" &&
             "${pip[@]}" install --constraint constraints.txt pip &&
-            "${pip[@]}" install --constraint constraints.txt --editable ".$extras" &&
+            "${pip[@]}" install --constraint constraints.txt --editable ".${extras:+[$extras]}" &&
             if [ "$group" != run ]; then "${pip[@]}" install --constraint constraints.txt --group "$group"; fi
-    ) >&2 || {
+    ) >"$log" 2>&1 || {
+        cat "$log" >&2
         echo "keras-lstm: the installation failed; see the lines above. Run the command again to continue." >&2
         return 1
     }

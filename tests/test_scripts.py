@@ -217,6 +217,43 @@ def test_the_first_use_installs_and_later_ones_do_not(checkout):
     assert (checkout / "calls").read_text() == calls
 
 
+def test_an_extra_is_installed_on_request(checkout):
+    give_python(checkout, "3.12.1", True)
+    (checkout / "pyproject.toml").write_text('[project]\nonnx = ["onnx>=1"]\n')
+    assert start(checkout, "list").stderr.count("installing") == 1
+    with_onnx = ("--with", "onnx", "export")
+    done = start(checkout, *with_onnx)
+    assert done.stdout == "ran export\n"
+    assert "installing into .venv" in done.stderr
+    assert "--editable .[onnx]" in (checkout / "calls").read_text()
+    assert start(checkout, *with_onnx).stderr == ""
+    for wrong in (("--with", "project"), ("--with",), ("--with", ".*")):
+        done = start(checkout, *wrong)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr.startswith("keras-lstm: error: `--with` must be ")
+        assert done.stderr.count("\n") == 1
+
+
+def test_what_pip_prints_is_shown_only_if_it_fails(checkout):
+    give_python(checkout, "3.12.1", True)
+    python = checkout / "bin" / "python3"
+    text = python.read_text().replace(
+        '"-m pip")', '"-m pip") echo "some warning" >&2;'
+    )
+    python.write_text(text)
+    assert "some warning" not in start(checkout, "list").stderr
+    shutil.rmtree(checkout / ".venv")
+    python.write_text(
+        text.replace('echo "some warning" >&2;', 'echo "no network"; exit 1;')
+    )
+    done = start(checkout, "list")
+    assert done.returncode == 1
+    assert "no network" in done.stderr
+    assert done.stderr.splitlines()[-1].startswith(
+        "keras-lstm: the installation failed"
+    )
+
+
 @pytest.mark.parametrize("name", ["pyproject.toml", "constraints.txt"])
 def test_a_changed_file_installs_again(checkout, name):
     give_python(checkout, "3.12.1", True)

@@ -1,6 +1,9 @@
 """Packages that only some commands need."""
 
+import importlib.metadata
 import importlib.util
+import os
+import re
 
 from keras_lstm.core.errors import InputError
 
@@ -16,8 +19,45 @@ def require_package(module: str, extra: str, what: str) -> None:
     Raises:
         InputError: if the module is not there.
     """
-    if importlib.util.find_spec(module) is None:
+    require_packages((module,), extra, what)
+
+
+def require_packages(modules: tuple[str, ...], extra: str, what: str) -> None:
+    """Refuse what needs packages that are not installed.
+
+    Args:
+        modules: names of the modules that are needed.
+        extra: the extra of this package that installs them.
+        what: what needs them, for the message.
+
+    Raises:
+        InputError: if any of the modules is not there. The message tells a
+            command that installs them.
+    """
+    missing = [x for x in modules if importlib.util.find_spec(x) is None]
+    if missing:
+        names = ", ".join(missing).replace("_", "-")
         raise InputError(
-            f"{what} needs the package {module}: pip install "
-            f"'keras-lstm[{extra}]'. Received: no such package"
+            f"{what} needs packages that are not installed, {names}: "
+            f"{_advice(extra)}. Received: no such package"
         )
+
+
+def _advice(extra: str) -> str:
+    """Return a command that installs an extra here.
+
+    The script of a checkout installs it itself. Elsewhere, its packages are
+    named, since this package may have been installed from a file.
+    """
+    script = os.environ.get("KERAS_LSTM_SCRIPT")
+    if script:
+        return f"begin the command with {script} --with {extra}"
+    try:
+        lines = importlib.metadata.requires("keras-lstm") or []
+    except importlib.metadata.PackageNotFoundError:
+        lines = []
+    marked = re.compile(rf"(.*?)\s*;\s*extra == ['\"]{extra}['\"]$")
+    found = [match[1] for match in map(marked.match, lines) if match]
+    if not found:
+        return f"install the packages of the extra {extra} in pyproject.toml"
+    return f"pip install {' '.join(map(repr, found))}"

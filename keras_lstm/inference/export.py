@@ -1,7 +1,6 @@
 """Export of trained models to other formats, checked in their runtimes."""
 
 import dataclasses
-import importlib.util
 import pathlib
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -10,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from keras_lstm.core.errors import InputError, RunError
+from keras_lstm.core.extras import require_packages
 from keras_lstm.core.files import replacing, replacing_folder
 from keras_lstm.core.options import check_known
 from keras_lstm.inference.export_formats import FORMATS, OUTPUT, Array, Infer
@@ -253,14 +253,7 @@ def check_export(
             f"`output` must end in {kind.suffix} for {format_name}. Received: "
             f"output={path}"
         )
-    missing = [x for x in kind.modules if not importlib.util.find_spec(x)]
-    if missing:
-        packages = ", ".join(missing).replace("_", "-")
-        raise InputError(
-            f"`format` {format_name} needs packages that are not installed, "
-            f"{packages}: pip install 'keras-lstm[{format_name}]'. Received: "
-            f"format={format_name}"
-        )
+    require_packages(kind.modules, format_name, f"`format` {format_name}")
     try:
         # None of the formats' packages writes to other paths.
         str(path).encode()
