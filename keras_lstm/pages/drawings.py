@@ -24,6 +24,10 @@ _COLORS = {
     "#cccccc": "var(--line)",
     "#1f77b4": "var(--first)",
     "#ff7f0e": "var(--second)",
+    "#2ca02c": "var(--third)",
+    "#d62728": "var(--fourth)",
+    "#9467bd": "var(--fifth)",
+    "#8c564b": "var(--sixth)",
 }
 _COLOR = re.compile("|".join(_COLORS))
 _FAMILY = re.compile(r"font-family: [^;\"]*;? ?")

@@ -10,6 +10,7 @@ from keras_lstm.core.files import replacing
 from keras_lstm.pages.live_network import (
     NotLiveError,
     example_inputs,
+    is_image,
     live_network,
 )
 from keras_lstm.pages.render import json_in_html, render_page
@@ -24,7 +25,7 @@ from keras_lstm.pages.sections import (
 )
 from keras_lstm.pages.split_result import SplitResult, describe_split_result
 from keras_lstm.pages.wrong_answers import WrongAnswers, read_wrong_answers
-from keras_lstm.runs.checks import check_kept_proof
+from keras_lstm.runs.checks import check_kept_proof, measure_by_step
 from keras_lstm.runs.report import StopReason
 from keras_lstm.runs.results import TrainResult, trained_text
 from keras_lstm.runs.run import Run
@@ -67,10 +68,11 @@ def write_page_of_result(
         *(result.run_dir, config, result.report, result.model),
         str(result.report.model_sha256),
     )
-    tested = None
-    if test is not None and get_machine(config.task) is None:
-        tested = SplitResult(result.check, test)
     try:
+        tested = None
+        if test is not None and get_machine(config.task) is None:
+            by_step = measure_by_step(run, test)
+            tested = SplitResult(result.check, test, by_step)
         write_run_page(run, tested, result.proof)
     except Exception as error:
         command = shlex.join(["keras-lstm", "report", str(result.run_dir)])
@@ -133,7 +135,8 @@ def _test_again(run: Run) -> SplitResult | None:
         test = require_test(task, make_splits(task, run.config.seed))
     except InputError:
         return None
-    return SplitResult(evaluate(run.model, test), test)
+    result = evaluate(run.model, test)
+    return SplitResult(result, test, measure_by_step(run, test))
 
 
 def make_run_page(
@@ -197,26 +200,32 @@ def make_run_page(
         "model_sha256": run.model_sha256,
         "seconds": report.seconds.to_mapping(),
     }
-    return _with_live_network(run, content, wrong)
+    return _with_live_network(run, content, wrong, tested)
 
 
 def _with_live_network(
-    run: Run, content: dict[str, Any], wrong: WrongAnswers
+    run: Run,
+    content: dict[str, Any],
+    wrong: WrongAnswers,
+    tested: SplitResult | None,
 ) -> str:
     """Return the page, with the network in it if it is small enough."""
     page, reason = "", ""
-    scripts = ("stepper.js", "readers.js", "live.js", "page.js")
     try:
-        live = json_in_html(live_network(run, _first_typed(run, wrong)))
+        network = live_network(run, _first_typed(run, wrong), tested)
+        live = json_in_html(network)
     except NotLiveError as error:
         reason = str(error)
     else:
+        draws = is_image(network["reads"])
+        readers = ("pad.js",) if draws else ("readers.js",)
         page = render_page(
             "run.html.jinja",
             "page.css",
-            scripts,
+            ("stepper.js", *readers, "live.js", "page.js"),
             **content,
             live=live,
+            draws=draws,
             why_not_live="",
         )
         if len(page.encode("utf-8", "backslashreplace")) > MAX_BYTES:
@@ -228,6 +237,7 @@ def _with_live_network(
             ("page.js",),
             **content,
             live=None,
+            draws=False,
             why_not_live=reason,
         )
     return page

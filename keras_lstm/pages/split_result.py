@@ -10,9 +10,11 @@ import numpy.typing as npt
 import PIL.Image
 
 from keras_lstm.core.console import percent
+from keras_lstm.pages.drawings import draw
+from keras_lstm.pages.line_chart import plot_lines
 from keras_lstm.pages.sections import shortened
 from keras_lstm.runs.run import Run
-from keras_lstm.tasks.task import Split
+from keras_lstm.tasks.task import Split, Task
 from keras_lstm.verification.evaluation import Evaluation
 from keras_lstm.verification.evaluation_details import evaluation_details
 from keras_lstm.verification.mistakes import mistakes
@@ -23,6 +25,7 @@ _MAX_NAME = 40
 # Of more classes, a table would have too many columns to read.
 _MAX_MATRIX = 20
 _MAX_CLASSES = 100
+_MAX_STEPS = 100
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,10 +35,13 @@ class SplitResult:
     Args:
         result: the predictions.
         split: the examples.
+        by_step: the fraction of them that is right if the model stops after
+            each time step, `(timesteps,)`; None if the model does not.
     """
 
     result: Evaluation
     split: Split
+    by_step: npt.NDArray[np.float64] | None = None
 
 
 def describe_split_result(run: Run, tested: SplitResult) -> dict[str, Any]:
@@ -73,7 +79,10 @@ def describe_split_result(run: Run, tested: SplitResult) -> dict[str, Any]:
         "matrix": None,
         "confusions": _largest(matrix, wrong, names),
         "pictures": [],
+        "by_step": None,
     }
+    if tested.by_step is not None:
+        found["by_step"] = _by_step(tested.by_step, task)
     if len(names) <= _MAX_MATRIX:
         most = max(1, int(wrong.max()))
         found["matrix"] = [
@@ -86,6 +95,30 @@ def describe_split_result(run: Run, tested: SplitResult) -> dict[str, Any]:
     if task.inputs_are_images:
         found["pictures"] = _pictures(run, tested)
     return found
+
+
+def _by_step(accuracies: npt.NDArray[np.float64], task: Task) -> dict[str, Any]:
+    """Return the accuracy by steps read, drawn and as a table."""
+    label, count = f"{task.step_label}s read", len(accuracies)
+    rows = [
+        {"name": str(step), "right": percent(share), "share": round(share, 4)}
+        for step, share in enumerate(accuracies.tolist(), 1)
+    ]
+    chosen = sorted({max(1, round(count * k / 4)) for k in range(5)})
+    said = ", ".join(f"{k}: {rows[k - 1]['right']}" for k in chosen)
+    figure = plot_lines(
+        range(1, count + 1),
+        {"right": (100 * accuracies).tolist()},
+        label,
+        f"% of the test {task.example_label}s right",
+    )
+    alt = f"Curve of the accuracy by {label}. After {said}"
+    return {
+        "label": label,
+        "drawn": draw(figure, "by-step", alt),
+        "rows": rows[:_MAX_STEPS],
+        "num_left": max(0, count - _MAX_STEPS),
+    }
 
 
 def _largest(

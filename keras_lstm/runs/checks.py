@@ -7,6 +7,9 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from keras_lstm.core.console import ProgressBar, print_status
 from keras_lstm.core.errors import InputError
 from keras_lstm.core.files import read_small_text, write_text
@@ -23,7 +26,7 @@ from keras_lstm.runs.saved_run import SavedRun
 from keras_lstm.tasks.machine_dot import machine_to_dot
 from keras_lstm.tasks.make import make_splits
 from keras_lstm.tasks.registry import task_name
-from keras_lstm.tasks.task import Task
+from keras_lstm.tasks.task import Split, Task
 from keras_lstm.tasks.transducer import TransducerTask
 from keras_lstm.verification.evaluation import accuracy_by_step, evaluate
 from keras_lstm.verification.evaluation_details import evaluation_details
@@ -326,14 +329,28 @@ def evaluate_run(
     task = run.task_to_evaluate(**data_options)
     test = require_test(task, make_splits(task, run.config.seed))
     result = evaluate(run.model, test)
-    by_step = None
-    reads_forwards = not run.config.model.bidirectional
-    if not task.output_shape and test.lengths is None and reads_forwards:
-        by_step = accuracy_by_step(run.model, test)
+    by_step = measure_by_step(run, test)
     named = {k: getattr(task, k) for k in task.data_options[:1]}
     details = named | evaluation_details(result, by_step, task, test)
     inputs, _ = test.batch(result.confident_mistakes()[:NUM_MISTAKES])
     return task, details, [task.sketch(one) for one in inputs.numpy()]
+
+
+def measure_by_step(run: Run, test: Split) -> npt.NDArray[np.float64] | None:
+    """Return the accuracy of a run's model after each time step.
+
+    Args:
+        run: the run.
+        test: the examples to measure it on.
+
+    Returns:
+        See `accuracy_by_step`; None for a model with an output at every step
+        or one that reads backwards as well, or if lengths differ.
+    """
+    reads_forwards = not run.config.model.bidirectional
+    if run.config.task.output_shape or test.lengths is not None:
+        return None
+    return accuracy_by_step(run.model, test) if reads_forwards else None
 
 
 def failures_path(run: SavedRun, num_bits: int) -> pathlib.Path:

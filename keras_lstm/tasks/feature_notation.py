@@ -10,7 +10,7 @@ import numpy.typing as npt
 from keras_lstm.core.errors import InputError, shown
 from keras_lstm.tasks.feature_series import SeriesColumns, read_series
 from keras_lstm.tasks.feature_table import MAX_VALUE
-from keras_lstm.tasks.image_files import read_images
+from keras_lstm.tasks.image_files import image_for_script, read_images
 from keras_lstm.tasks.notation import (
     Notation,
     Query,
@@ -69,6 +69,12 @@ class FeatureNotation(Notation):
                 for query, name in zip(queries, table.groups, strict=True)
             ]
         return _queries(text, self._read_array(text))
+
+    def for_script(self) -> dict[str, Any] | None:
+        """Return what a script needs to read images; None for others."""
+        if not self._is_image or self._shape[0] is None:
+            return None
+        return image_for_script(self._shape, 255.0)
 
     def _read_array(self, text: str) -> list[npt.NDArray[np.float32]]:
         steps, features = self._shape

@@ -235,6 +235,11 @@ class FeatureSequences(OwnData):
         found.check_classes(self.class_names)
 
     @property
+    def inputs_are_images(self) -> bool:
+        """True for a folder of pictures."""
+        return self.source == IMAGES
+
+    @property
     def num_symbols(self) -> None:
         """None: the inputs are features."""
         return None

@@ -46,6 +46,28 @@ class ImageNotation(Notation):
             for index, image in enumerate(images)
         ]
 
+    def for_script(self) -> dict[str, Any] | None:
+        """Return the size of an image, and the value of a white pixel."""
+        return image_for_script(self._shape, self._white)
+
+
+def image_for_script(
+    shape: tuple[int | None, ...], white: float
+) -> dict[str, Any]:
+    """Return what a script needs to read images of one size.
+
+    Args:
+        shape: rows and columns.
+        white: value of a white pixel in bytes.
+    """
+    rows, columns = shape
+    return {
+        "reader": "image",
+        "rows": rows,
+        "columns": columns,
+        "white": white,
+    }
+
 
 def read_images(
     path: pathlib.Path,

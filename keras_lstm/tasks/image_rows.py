@@ -61,7 +61,6 @@ class ImageRows(Task):
     training_options = ("test_first", "rotation", "scale", "shear", "shift")
     example_label = "image"
     step_label = "row"
-    inputs_are_images = True
 
     dataset: str = option(
         "mnist",
@@ -105,6 +104,11 @@ class ImageRows(Task):
         minimum=0.0,
         maximum=28.0,
     )
+
+    @property
+    def inputs_are_images(self) -> bool:
+        """True."""
+        return True
 
     @property
     def num_symbols(self) -> None:

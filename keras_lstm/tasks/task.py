@@ -123,8 +123,6 @@ class Task(Options, abc.ABC):
             methods.
         pads: true if inputs of different lengths are padded at the end with
             the symbol 0, which then is masked.
-        inputs_are_images: true if an input is `(rows, columns)` of numbers
-            from 0 to 1, which TensorBoard can show as an image.
 
     Example:
 
@@ -172,7 +170,14 @@ class Task(Options, abc.ABC):
     step_label: ClassVar[str] = "step"
     has_baselines: ClassVar[bool] = False
     pads: ClassVar[bool] = False
-    inputs_are_images: ClassVar[bool] = False
+
+    @property
+    def inputs_are_images(self) -> bool:
+        """True if an input is `(rows, columns)` of numbers from 0 to 1.
+
+        TensorBoard and pages show it as an image. Defaults to false.
+        """
+        return False
 
     # Required. `build_model` derives the layers from the first four.
 

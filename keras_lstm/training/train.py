@@ -116,8 +116,7 @@ def train(
     began = time.perf_counter()
     tf.config.experimental.enable_op_determinism()
     shared = RunFolder(run_dir or default_run_dir(config))
-    cluster = read_cluster(config.training.strategy)
-    is_chief = cluster is None or cluster.is_chief
+    is_chief = _is_chief(config)
     quiet = quiet or not is_chief
     with _failures_in_one_line(), _open(shared, resume, is_chief) as folder:
         strategy = _get_strategy(shared, config, resume)
@@ -148,9 +147,16 @@ def train(
         )
         others = _suspicious(config, splits, parts, folder, result)
         found = write_results(folder, found, config.task, others)
-        write_page_of_result(config, found, splits.test)
+        if is_chief:
+            write_page_of_result(config, found, splits.test)
         show_results(parts.board, config, found)
         return found
+
+
+def _is_chief(config: Config) -> bool:
+    """Return whether this process writes the run folder."""
+    cluster = read_cluster(config.training.strategy)
+    return cluster is None or cluster.is_chief
 
 
 @contextlib.contextmanager

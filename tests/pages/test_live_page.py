@@ -9,13 +9,21 @@ import pytest
 from finished import make_run, write_failures
 
 from keras_lstm.config import ModelConfig
+from keras_lstm.core.console import percent
 from keras_lstm.inference.prediction import Line, predict
 from keras_lstm.models.build import build_model
 from keras_lstm.pages.run_page import write_run_page
+from keras_lstm.pages.split_result import SplitResult
 from keras_lstm.presets import get_preset
+from keras_lstm.runs.checks import measure_by_step
+from keras_lstm.runs.run import load_run
+from keras_lstm.tasks.feature_sequences import FeatureSequences
+from keras_lstm.tasks.image_rows import ImageRows
 from keras_lstm.tasks.increment import Add, Increment
 from keras_lstm.tasks.machine import FiniteStateMachine
 from keras_lstm.tasks.token_sequences import TokenSequences
+from keras_lstm.training.train import train
+from keras_lstm.verification.evaluation import evaluate
 
 pytestmark = pytest.mark.slow
 sync_api = pytest.importorskip("playwright.sync_api")
@@ -50,8 +58,8 @@ def open_page(browser):
     """Return a function that opens a run's page, which must run cleanly."""
     contexts, problems = [], []
 
-    def open_page(run, **options):
-        write_run_page(run, None, None)
+    def open_page(run, tested=None, **options):
+        write_run_page(run, tested, None)
         assert run.folder.page.stat().st_size < 2_000_000
         context = browser.new_context(**options)
         contexts.append(context)
@@ -178,6 +186,148 @@ def test_the_page_answers_as_predict_does(tmp_path, open_page, name):
     assert len({*found}) > 2
 
 
+IMAGES = {
+    # A convolution and two layers, and noise that does nothing here.
+    "image-rows": {"units": 16, "encoder_units": 12, "input_noise": 0.2},
+    "image-rows-tutorial": {},
+    "digits": {},
+}
+
+
+@pytest.mark.parametrize("preset", IMAGES)
+def test_images_are_answered_as_predict_does(tmp_path, open_page, preset):
+    config = get_preset(preset).replace(ImageRows, **IMAGES[preset])
+    run = make_run(tmp_path, config)
+    rng = np.random.default_rng(0)
+    shape = (NUM_INPUTS, *config.task.input_shape)
+    images = rng.integers(int(config.task.white) + 1, size=shape)
+    # Not all as full as noise.
+    images[::2] *= rng.random(images[::2].shape) < 0.1
+    np.save(tmp_path / "images.npy", images.astype(np.uint8))
+    page = open_page(run)
+    found = page.evaluate(
+        "([images, white]) => images.map((image) => answerOf(image.map("
+        "(row) => row.map((x) => Math.fround(x / white)))))",
+        [images.tolist(), config.task.white],
+    )
+    assert found == answers(run, [str(tmp_path / "images.npy")])
+    assert len({*found}) > 2
+
+
+def test_standardized_images_are_answered_as_predict_does(tmp_path, open_page):
+    config = get_preset("rows").replace(
+        FeatureSequences,
+        **{"source": "images", "num_steps": 6, "num_features": 5},
+        **{"classes": '["<b>", "y", "z"]', "standardize": "each"},
+        mean="[0.1, 0.2, 0.3, 0.4, 0.5]",
+        variance="[0.01, 0.2, 0.3, 0.04, 0.5]",
+        units=9,
+    )
+    run = make_run(tmp_path, config)
+    images = np.random.default_rng(0).random((NUM_INPUTS, 6, 5), np.float32)
+    np.save(tmp_path / "images.npy", images)
+    page = open_page(run)
+    found = page.evaluate("(x) => x.map(answerOf)", images.tolist())
+    assert found == answers(run, [str(tmp_path / "images.npy")])
+    assert {*found} == {"<b>", "y", "z"}
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory):
+    """Return a run that has learned some, and its test images."""
+    config = get_preset("digits").replace(ImageRows, epochs=12, units=64)
+    result = train(config, tmp_path_factory.mktemp("digits") / "a", quiet=True)
+    run = load_run(result.run_dir)
+    test = config.task.splits(0).test
+    by_step = measure_by_step(run, test)
+    return run, SplitResult(evaluate(run.model, test), test, by_step)
+
+
+# A seven and a one, as fractions of the pad's sides.
+SEVEN = [(0.25, 0.2), (0.75, 0.2), (0.45, 0.8)]
+ONE = [(0.5, 0.2), (0.5, 0.8)]
+
+
+def draw(page, points):
+    """Draw a line with the mouse."""
+    page.locator("#live-pad").scroll_into_view_if_needed()
+    box = page.locator("#live-pad").bounding_box()
+    places = [
+        (box["x"] + x * box["width"], box["y"] + y * box["height"])
+        for x, y in points
+    ]
+    page.mouse.move(*places[0])
+    page.mouse.down()
+    for place in places[1:]:
+        page.mouse.move(*place, steps=8)
+    page.mouse.up()
+
+
+def test_a_drawn_digit_is_read_row_by_row(digits, open_page):
+    page = open_page(*digits)
+    answer, said = page.locator("#live-answer"), page.locator("#live-said")
+    for points, name in ((SEVEN, "7"), (ONE, "1")):
+        page.click("#live-clear")
+        draw(page, points)
+        sync_api.expect(answer).to_contain_text(f"Answer: {name} (")
+        sync_api.expect(said).to_contain_text("After row 8 of 8, the network")
+    page.fill("#live-step", "2")
+    sync_api.expect(said).to_contain_text("After row 2 of 8, the network")
+    sync_api.expect(page.locator("#live-tape .now").first).to_have_text("2")
+    page.locator("#live-read").click(position={"x": 20, "y": 5})
+    sync_api.expect(said).to_contain_text("After row 1 of 8, the network")
+    # What is drawn is not at the place of the data's digits.
+    page.uncheck("#live-fit")
+    sync_api.expect(said).to_contain_text("After row 8 of 8, the network")
+
+
+def test_a_digit_is_drawn_with_keys(digits, open_page):
+    page = open_page(*digits)
+    page.click("#live-clear")
+    page.focus("#live-pad")
+    for _ in range(3):
+        page.keyboard.press("ArrowUp")
+    page.keyboard.press(" ")
+    for _ in range(6):
+        page.keyboard.press("ArrowDown")
+    page.keyboard.press(" ")
+    page.keyboard.press("ArrowLeft")
+    answer = page.locator("#live-answer")
+    sync_api.expect(answer).to_contain_text("Answer: 1 (")
+    assert page.locator("#live-read").get_attribute("aria-label") == (
+        "The image of 8 rows; the network has read row 8"
+    )
+
+
+def test_a_test_image_is_right_or_wrong(digits, open_page):
+    run, tested = digits
+    page = open_page(run, tested)
+    index = int(tested.result.confident_mistakes()[0])
+    target, said = (
+        int(each[index])
+        for each in (tested.result.targets, tested.result.predictions)
+    )
+    name = f"test image {index:,}, a {target}"
+    answer = page.locator("#live-answer")
+    chosen = page.get_by_role("button", name=name, exact=True)
+    sync_api.expect(chosen).to_have_attribute("aria-pressed", "true")
+    sync_api.expect(answer).to_contain_text(f"Answer: {said} (")
+    sync_api.expect(answer).to_contain_text(f"wrong: {target} is right")
+    others = page.locator("#live-examples button")
+    assert 20 <= others.count() <= 24
+    others.last.click()
+    sync_api.expect(others.last).to_have_attribute("aria-pressed", "true")
+    sync_api.expect(answer).to_contain_text("Answer: 9 (")
+    # It is another image once something is drawn over it.
+    draw(page, ONE)
+    sync_api.expect(answer).not_to_contain_text("right")
+    drawn = page.locator("#accuracy ~ .drawings svg").first
+    alt = drawn.get_attribute("aria-label")
+    right = 1 - tested.result.num_wrong / 360
+    assert alt.startswith("Curve of the accuracy by rows read. After 1: ")
+    assert alt.endswith(f", 8: {percent(right)}")
+
+
 def test_what_is_no_input_is_refused_in_words(tmp_path, open_page):
     page = open_page(make_run(tmp_path, increment(head="last_state")))
     error = page.locator("#live-error")
@@ -211,7 +361,7 @@ def test_the_slider_shows_each_step_by_keyboard_alone(tmp_path, open_page):
     name = page.locator("#live-map").get_attribute("aria-label")
     assert name.startswith("Heat map of the forget gate of 8 units of layer 2")
     page.locator("summary", has_text="States and gates").click()
-    assert page.locator("#live-values tr").count() == 8
+    sync_api.expect(page.locator("#live-values tr")).to_have_count(8)
 
 
 def test_the_states_are_those_of_the_network(tmp_path, open_page):
@@ -298,10 +448,42 @@ def scroll_width(page):
     return page.evaluate("document.documentElement.scrollWidth")
 
 
-@pytest.mark.parametrize("color_scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1200, 390])
-def test_axe_finds_nothing_serious(tmp_path, open_page, color_scheme, width):
+LOOKS = [
+    pytest.param(
+        {
+            "color_scheme": color_scheme,
+            "viewport": {"width": width, "height": 800},
+            # Axe is a script that is not the page's own.
+            "bypass_csp": True,
+        },
+        id=f"{color_scheme} {width}",
+    )
+    for color_scheme in ("light", "dark")
+    for width in (1200, 390)
+]
+
+
+def check_with_axe(page):
+    """Open what is closed, and refuse serious problems and wide pages."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    for summary in page.locator("summary").all():
+        summary.click()
+    assert scroll_width(page) == page.viewport_size["width"]
+    found = axe.Axe().run(page).response["violations"]
+    assert [
+        (each["id"], [node["html"][:100] for node in each["nodes"]])
+        for each in found
+        if each["impact"] in ("serious", "critical")
+    ] == []
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_axe_finds_nothing_serious_with_images(digits, open_page, look):
+    check_with_axe(open_page(*digits, **look))
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_axe_finds_nothing_serious(tmp_path, open_page, look):
     run = make_run(
         *(tmp_path, increment()),
         num_wrong=2,
@@ -312,22 +494,7 @@ def test_axe_finds_nothing_serious(tmp_path, open_page, color_scheme, width):
     )
     row = ("0000000111", "0000001000", "0000000100", "......^^..", 3, -2.5)
     write_failures(run, [row] * 30)
-    page = open_page(
-        run,
-        color_scheme=color_scheme,
-        viewport={"width": width, "height": 800},
-        # Axe is a script that is not the page's own.
-        bypass_csp=True,
-    )
-    for summary in page.locator("summary").all():
-        summary.click()
-    assert scroll_width(page) == width
-    found = axe.Axe().run(page).response["violations"]
-    assert [
-        (each["id"], [node["html"][:100] for node in each["nodes"]])
-        for each in found
-        if each["impact"] in ("serious", "critical")
-    ] == []
+    check_with_axe(open_page(run, **look))
 
 
 def test_a_page_without_scripts_still_says_everything(tmp_path, browser):
@@ -347,6 +514,6 @@ def test_large_networks_fit(tmp_path, open_page):
     config = increment(units=120)
     model = build_model(config.task, ModelConfig(units=120))
     run = make_run(tmp_path, config, model)
-    assert 170_000 < model.count_params() < 250_000
+    assert 170_000 < model.count_params() < 280_000
     page = open_page(run)
     sync_api.expect(page.locator("#live-answer")).to_contain_text("Answer:")

@@ -15,15 +15,18 @@ from handmade import make_network
 
 from keras_lstm.cli import main
 from keras_lstm.core.errors import InputError
+from keras_lstm.pages.live_images import describe_images
 from keras_lstm.pages.run_page import make_run_page, rewrite_run_page
 from keras_lstm.pages.split_result import SplitResult
 from keras_lstm.presets import get_preset
 from keras_lstm.proof.search import find_proof
 from keras_lstm.runs.model_file import save_model
 from keras_lstm.runs.run import load_run
+from keras_lstm.tasks.feature_sequences import FeatureSequences
 from keras_lstm.tasks.image_rows import ImageRows
 from keras_lstm.tasks.increment import Increment
 from keras_lstm.tasks.machine import FiniteStateMachine
+from keras_lstm.tasks.task import Split
 from keras_lstm.tasks.token_sequences import TokenSequences
 from keras_lstm.verification.evaluation import Evaluation
 
@@ -226,10 +229,10 @@ def test_commands_are_quoted_for_a_shell(tmp_path):
 
 
 def test_a_network_that_is_too_large_is_left_out_with_the_reason(tmp_path):
-    run = make_run(tmp_path, increment(units=260))
+    run = make_run(tmp_path, increment(units=270))
     page = make_run_page(run, None, None)
     assert live_data(page) is None
-    assert "only up to 250,000 fit into the page" in Reader(page).text
+    assert "only up to 280,000 fit into the page" in Reader(page).text
 
 
 def test_the_live_network_has_the_weights(tmp_path):
@@ -249,7 +252,9 @@ def test_images_show_confusions_and_pictures_of_mistakes(tmp_path):
     _, targets = test.batch(np.arange(test.num_examples))
     logits = 5.0 * np.eye(10, dtype=np.float32)[np.asarray(targets)]
     logits[3] = np.roll(logits[3], 1)
-    tested = SplitResult(Evaluation.of(np.asarray(targets), logits), test)
+    by_step = np.array([0.125, 0.5, 0.5, 0.5, 0.5, 0.75, 1.0, 0.99999])
+    result = Evaluation.of(np.asarray(targets), logits)
+    tested = SplitResult(result, test, by_step)
     run = make_run(
         *(tmp_path, config),
         num_examples=360,
@@ -266,10 +271,52 @@ def test_images_show_confusions_and_pictures_of_mistakes(tmp_path):
     assert picture["alt"] == said
     assert picture["src"].startswith("data:image/png;base64,")
     assert page.count('class="off"') == 1
-    assert "does not run in this page: its inputs are files." in reader.text
+    (alt,) = [
+        each["aria-label"]
+        for each in reader.all("svg")
+        if "rows read" in each["aria-label"]
+    ]
+    said = "After 1: 12.5%, 2: 50%, 4: 50%, 6: 75%, 8: 99.999%"
+    assert alt == f"Curve of the accuracy by rows read. {said}"
+    assert "rows read right 1 12.5% 2 50% 3 50%" in reader.text
+    # The mistake is the first of the images to choose from.
+    reads = live_data(page)["reads"]
+    first = reads["images"][0]
+    assert (first["name"], first["target"]) == ("test image 3", right)
+    pixels = np.frombuffer(base64.b64decode(first["pixels"]), np.uint8)
+    image = test.batch([3])[0][0]
+    assert np.array_equal(pixels.reshape(8, 8) / np.float32(16), image)
+    names = {each["name"] for each in reads["images"]}
+    assert len(names) == len(reads["images"]) == 20
+    assert (reads["box"], reads["is_light"]) == (1.0, False)
     # Without its data, the rest is there.
-    text = Reader(make_run_page(run, None, None)).text
+    page = make_run_page(run, None, None)
+    text = Reader(page).text
+    assert live_data(page)["reads"]["images"] == []
     assert "the data that they are from was not there" in text
+
+
+def test_sequences_of_features_are_not_live(tmp_path):
+    config = get_preset("rows").replace(
+        FeatureSequences, num_steps=3, num_features=2, classes='["x", "y"]'
+    )
+    text = Reader(make_run_page(make_run(tmp_path, config), None, None)).text
+    assert "does not run in this page: its inputs are files." in text
+
+
+def test_images_on_white_are_drawn_in_black():
+    images = np.ones((12, 9, 6), np.float32)
+    images[:, 2:7, 2:4] = 0.0
+    images[:6, 2, 2] = 1.0
+    targets = np.arange(12) % 3
+    split = Split(12, lambda x: (images[x], targets[x]))
+    result = Evaluation.of(targets, np.eye(3, dtype=np.float32)[targets])
+    found = describe_images(SplitResult(result, split), 255.0)
+    assert found["is_light"]
+    assert found["box"] == round(5 / 6, 3)
+    names = [each["name"] for each in found["images"]]
+    # The first of each class, then the second.
+    assert names == [f"test image {n}" for n in range(6)]
 
 
 def test_own_data_shows_lines_baselines_and_lengths(tmp_path):

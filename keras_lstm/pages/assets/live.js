@@ -5,6 +5,10 @@
   const data = JSON.parse(document.getElementById("live-data").textContent);
   const network = stepper.load(data);
   const { machine } = data;
+  const isImage = data.reads.reader === "image";
+  const reader = isImage ? pad.read : readers;
+  const STEP = isImage ? "row" : "step", PAUSE = isImage ? 150 : 400;
+  let drawing = null;
   const $ = (name) => document.getElementById(`live-${name}`);
   const MOST_COLUMNS = 24, MOST_CLASSES = 12;
   const PARTS = {
@@ -17,7 +21,7 @@
 
   // Returns everything there is to say of an input.
   const compute = (text) => {
-    const input = readers(data, text);
+    const input = reader(data, text);
     const steps = stepper.run(network, input.symbols);
     const classes = stepper.predict(network, steps);
     const states = [0], right = [];
@@ -70,6 +74,13 @@
       const share = stepper.softmax(logits)[found.classes[0]];
       parts.push(make("span", ` (${percent(share)})`));
     }
+    const target = drawing?.target() ?? null;
+    if (target !== null) {
+      const isRight = target === found.classes[0];
+      parts.push(make("strong",
+        isRight ? " right" : ` wrong: ${outputOf(target)} is right`,
+        { class: isRight ? "is-right" : "is-wrong" }));
+    }
     const unknown = data.reads.reader === "tokens"
       ? found.symbols.filter((x) => x === 1).length : 0;
     if (unknown) {
@@ -86,7 +97,8 @@
       count - MOST_COLUMNS));
     const shown = [...Array(Math.min(count, MOST_COLUMNS)).keys()]
       .map((k) => first + k);
-    const rows = [["step", (k) => k + 1], ["reads", (k) => nameOf(found, k)]];
+    const rows = [[STEP, (k) => k + 1]];
+    if (!isImage) rows.push(["reads", (k) => nameOf(found, k)]);
     if (machine) {
       rows.push(["in state", (k) => machine.states[found.states[k]]]);
       rows.push(["right", (k) => outputOf(found.right[k])]);
@@ -96,13 +108,15 @@
     } else {
       rows.push(["answer so far", (k) =>
         outputOf(stepper.largest(found.steps[k].logits))]);
+      rows.push(["probability", (k) =>
+        percent(Math.max(...stepper.softmax(found.steps[k].logits)))]);
     }
     $("tape").replaceChildren(...rows.map(([label, at]) => {
       const row = make("tr", "");
       row.append(make("th", label, { scope: "row" }));
       for (const k of shown) {
-        const cell = make(label === "step" ? "th" : "td", at(k));
-        if (label === "step") cell.scope = "col";
+        const cell = make(label === STEP ? "th" : "td", at(k));
+        if (label === STEP) cell.scope = "col";
         if (k === t) cell.classList.add("now");
         if (label === "answers" && machine &&
             found.right[k] !== found.classes[k]) {
@@ -113,13 +127,38 @@
       }
       return row;
     }));
-    const shownCell = $("tape").querySelector(".now"), region = shownCell
-      .closest(".scroll");
-    region.scrollLeft = shownCell.offsetLeft - region.clientWidth / 2;
+    keepWhatFits(1 + t - first);
+  };
+
+  // Removes the columns of the tape for which there is no room, the furthest
+  // from a column first, so that no text is cut.
+  const keepWhatFits = (column) => {
+    const tape = $("tape"), cells = [...tape.rows[0].cells];
+    const widths = cells.map((cell) => cell.getBoundingClientRect().width);
+    let room = tape.closest(".scroll").clientWidth - widths[0] - widths[column];
+    let low = column, high = column;
+    for (let fits = true; fits;) {
+      fits = false;
+      for (const next of [low - 1, high + 1]) {
+        if (next < 1 || next >= cells.length || widths[next] > room) continue;
+        room -= widths[next];
+        [low, high, fits] = [Math.min(low, next), Math.max(high, next), true];
+      }
+    }
+    for (const row of tape.rows) {
+      [...row.cells].forEach((cell, k) => {
+        if (k && (k < low || k > high)) cell.remove();
+      });
+    }
   };
 
   const describe = (found, t) => {
     const { logits } = found.steps[t];
+    if (isImage) {
+      const share = Math.max(...stepper.softmax(logits));
+      return `After row ${t + 1} of ${found.steps.length}, the network would ` +
+        `answer “${outputOf(stepper.largest(logits))}” (${percent(share)}).`;
+    }
     let text = `Step ${t + 1} of ${found.steps.length} reads ` +
       `“${nameOf(found, t)}”`;
     if (machine) text += ` in state ${machine.states[found.states[t]]}`;
@@ -207,11 +246,11 @@
     context.strokeRect(t * width, 1, Math.max(width, 2), canvas.height - 2);
     const name = PARTS[part];
     canvas.setAttribute("aria-label", `Heat map of the ${name} of ${units} ` +
-      `units of layer ${index + 1} at ${count} steps`);
+      `units of layer ${index + 1} at ${count} ${STEP}s`);
     $("legend").textContent = SIGNED.includes(part)
-      ? `A row for each unit, a column for each step. Blue: +${number(most)}, ` +
-        `orange: −${number(most)}.`
-      : "A row for each unit, a column for each step. Blue: 1, blank: 0.";
+      ? `A line for each unit, a column for each ${STEP}. Blue: ` +
+        `+${number(most)}, orange: −${number(most)}.`
+      : `A line for each unit, a column for each ${STEP}. Blue: 1, blank: 0.`;
   };
 
   const select = (t) => {
@@ -224,11 +263,20 @@
     const t = Number($("step").value) - 1;
     $("said").textContent = describe(now, t);
     $("step").setAttribute("aria-valuetext",
-      `step ${t + 1} of ${now.steps.length}`);
+      `${STEP} ${t + 1} of ${now.steps.length}`);
+    drawing?.show(now.symbols, t);
     showTape(now, t);
     showClasses(now, t);
     showMap(now, t);
     showValues(now, t);
+  };
+
+  const readDrawing = () => {
+    stop();
+    now = compute(drawing.rowsOf());
+    $("step").max = now.steps.length;
+    showAnswer(now);
+    select(now.steps.length - 1);
   };
 
   const read = () => {
@@ -262,35 +310,53 @@
     timer = setInterval(() => {
       if (Number($("step").value) >= now.steps.length) stop();
       else select(Number($("step").value));
-    }, 400);
+    }, PAUSE);
   };
 
-  const LABELS = {
-    numbers: data.reads.base === 2
-      ? "Number (decimal, 0b… or 0x…)" : "Number (decimal)",
-    names: "Symbols, separated by spaces",
-    symbols: "Symbols, as numbers separated by spaces",
-    tokens: "Text",
+  const startText = () => {
+    const LABELS = {
+      numbers: data.reads.base === 2
+        ? "Number (decimal, 0b… or 0x…)" : "Number (decimal)",
+      names: "Symbols, separated by spaces",
+      symbols: "Symbols, as numbers separated by spaces",
+      tokens: "Text",
+    };
+    $("label").textContent = LABELS[data.reads.reader];
+    $("examples").append(...data.examples.map((text) => {
+      const short = text.length > 28 ? `${text.slice(0, 26)}…` : text;
+      const button = make("button", short, { type: "button" });
+      button.addEventListener("click", () => {
+        $("input").value = text;
+        read();
+      });
+      return button;
+    }));
+    $("input").value = data.examples[0] ?? "";
+    $("form").addEventListener("submit", (event) => {
+      event.preventDefault();
+      read();
+    });
+    if ($("input").value) read();
   };
-  $("label").textContent = LABELS[data.reads.reader];
+  const startImage = () => {
+    $("read").addEventListener("click", (event) => {
+      const share = event.offsetY / $("read").clientHeight;
+      stop();
+      select(Math.min(now.steps.length - 1,
+        Math.floor(share * now.steps.length)));
+    });
+    drawing = pad(data, readDrawing);
+    drawing.start();
+  };
+
   network.lstms.forEach((_, index) =>
     $("layer").append(new Option(`layer ${index + 1}`, index)));
   $("layer").value = network.lstms.length - 1;
   for (const [part, name] of Object.entries(PARTS)) {
     $("part").append(new Option(name, part));
   }
-  $("examples").append(...data.examples.map((text) => {
-    const short = text.length > 28 ? `${text.slice(0, 26)}…` : text;
-    const button = make("button", short, { type: "button" });
-    button.addEventListener("click", () => { $("input").value = text; read(); });
-    return button;
-  }));
-  $("examples-part").hidden = !data.examples.length;
-  $("input").value = data.examples[0] ?? "";
-  $("form").addEventListener("submit", (event) => {
-    event.preventDefault();
-    read();
-  });
+  $("examples-part").hidden =
+    !(isImage ? data.reads.images : data.examples).length;
   $("step").addEventListener("input", () => { stop(); show(); });
   $("play").addEventListener("click", play);
   for (const name of ["layer", "part"]) $(name).addEventListener("change", show);
@@ -304,5 +370,6 @@
   addEventListener("resize", show);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", show);
   $("app").hidden = false;
-  if ($("input").value) read();
+  if (isImage) startImage();
+  else startText();
 })();

@@ -1,5 +1,6 @@
-// The trained network, one time step at a time: an Embedding, LSTM layers and a
-// Dense layer, with the equations of models/stepper.py.
+// The trained network, one time step at a time: an Embedding, Normalization and
+// causal Conv1D layer, as far as it has them, LSTM layers and a Dense layer, with
+// the equations of models/stepper.py.
 "use strict";
 const stepper = (() => {
   // Reads an array as pages/live_network.py packs it.
@@ -9,8 +10,25 @@ const stepper = (() => {
     return { columns: shape[shape.length - 1], values };
   };
 
+  // Returns the bias, and a matrix for each of the steps that are read at once.
+  const loadEncoder = ({ kernel, bias }) => {
+    const [steps, features, columns] = kernel.shape;
+    const size = features * columns, { values } = unpack(kernel);
+    return {
+      bias: unpack(bias).values,
+      kernels: Array.from({ length: steps }, (_, k) => ({
+        columns, values: values.subarray(k * size, (k + 1) * size),
+      })),
+    };
+  };
+
   const load = (data) => ({
-    embedding: unpack(data.embedding),
+    embedding: data.embedding && unpack(data.embedding),
+    normalization: data.normalization && {
+      mean: unpack(data.normalization.mean).values,
+      deviation: unpack(data.normalization.deviation).values,
+    },
+    encoder: data.encoder && loadEncoder(data.encoder),
     lstms: data.lstms.map((lstm) => ({
       kernel: unpack(lstm.kernel),
       recurrent: unpack(lstm.recurrent),
@@ -55,21 +73,48 @@ const stepper = (() => {
     return sum;
   };
 
-  // Returns what there is after each symbol: the layers, and the logits that
-  // the network would put out if the sequence ended there.
-  const run = (network, symbols) => {
+  // Returns what the first LSTM layer reads.
+  const encode = ({ embedding, normalization, encoder }, inputs) => {
+    let rows = inputs;
+    if (embedding) {
+      const { columns, values } = embedding;
+      rows = rows.map((symbol) =>
+        values.subarray(symbol * columns, (symbol + 1) * columns));
+    }
+    if (normalization) {
+      // As many as features, or one for all.
+      const at = (values, k) => values[values.length > 1 ? k : 0];
+      const { mean, deviation } = normalization;
+      rows = rows.map((row) => Float64Array.from(row, (x, k) =>
+        (x - at(mean, k)) / at(deviation, k)));
+    }
+    if (!encoder) return rows;
+    const { bias, kernels } = encoder;
+    return rows.map((_, t) => {
+      const sum = Float64Array.from(bias);
+      kernels.forEach((kernel, k) => {
+        const row = rows[t - kernels.length + 1 + k];
+        if (row) addProduct(sum, row, kernel);
+      });
+      return sum.map((x) => Math.max(0, x));
+    });
+  };
+
+  // Returns what there is after each input, a symbol or a row of numbers: the
+  // layers, and the logits that the network would put out if the sequence ended
+  // there.
+  const run = (network, inputs) => {
     let layers = network.lstms.map(({ units }) => ({
       h: new Float64Array(units), c: new Float64Array(units),
     }));
-    return symbols.map((symbol) => {
-      const { columns, values } = network.embedding;
-      let x = values.subarray(symbol * columns, (symbol + 1) * columns);
+    return encode(network, inputs).map((row) => {
+      let x = row;
       layers = network.lstms.map((lstm, index) => {
         const after = cell(lstm, layers[index], x);
         x = after.h;
         return after;
       });
-      return { symbol, layers, logits: logitsOf(network, x) };
+      return { layers, logits: logitsOf(network, x) };
     });
   };
 
