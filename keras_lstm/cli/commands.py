@@ -320,54 +320,6 @@ def _print_result(
     print(json.dumps(report, indent=2) if arguments.json else text())
 
 
-def runs_command(arguments: argparse.Namespace) -> int:
-    """Run `keras-lstm runs`; return the exit code."""
-    # Other commands need none of this.
-    from keras_lstm.runs.summary import find_runs
-    from keras_lstm.runs.table import (
-        runs_csv,
-        runs_json,
-        runs_text,
-        select_runs,
-    )
-
-    if arguments.json and arguments.csv:
-        raise InputError("`json` must not be given with `csv`")
-    found, unread = find_runs(arguments.dir)
-    chosen = select_runs(
-        found, arguments.filter, arguments.sort, arguments.descending
-    )
-    for run in found:
-        if run.problem is not None:
-            print_status(escaped(f"{run.name} is damaged: {run.problem}"))
-    for problem in unread:
-        print_status(escaped(f"cannot be read: {problem}"))
-    if arguments.json:
-        print(json.dumps(runs_json(chosen), indent=2))
-    elif arguments.csv:
-        print(runs_csv(chosen), end="")
-    elif chosen:
-        print(runs_text(chosen))
-    else:
-        no_run = (
-            "no run meets the filters in" if found else "there is no run in"
-        )
-        print_status(escaped(f"{no_run} {arguments.dir}"))
-    return 0
-
-
-def compare_command(arguments: argparse.Namespace) -> int:
-    """Run `keras-lstm compare`; return the exit code."""
-    from keras_lstm.runs.compare import compare_runs
-    from keras_lstm.runs.compare_text import comparison_text
-
-    comparison = compare_runs(arguments.run_dirs)
-    _print_result(
-        arguments, comparison.to_mapping(), lambda: comparison_text(comparison)
-    )
-    return 0
-
-
 def predict_command(arguments: argparse.Namespace) -> int:
     """Run `keras-lstm predict`; return the exit code."""
     rows = parse_positive(arguments.rows, "rows")

@@ -238,6 +238,31 @@ def parse_path(text: str) -> pathlib.Path:
     return pathlib.Path(text)
 
 
+def parse_page_path(text: str) -> pathlib.Path:
+    """Convert an argument to the path of a page to write, likewise.
+
+    Args:
+        text: the argument.
+
+    Returns:
+        The path.
+
+    Raises:
+        argparse.ArgumentTypeError: if it does not end in .html, or is that of
+            a folder, or of no file in a folder that exists.
+    """
+    path = parse_path(text)
+    if path.suffix not in (".html", ".htm") or path.is_dir():
+        raise argparse.ArgumentTypeError(
+            f"must be a file that ends in .html. Received: {shown(text)}"
+        )
+    if not path.parent.is_dir():
+        raise argparse.ArgumentTypeError(
+            f"must be in a folder that exists. Received: {shown(text)}"
+        )
+    return path
+
+
 def parse_new_path(text: str) -> pathlib.Path:
     """Convert an argument to a path to write to, as a `type` of `argparse`.
 

@@ -5,8 +5,12 @@ import pathlib
 from collections.abc import Callable
 from typing import Any
 
-from keras_lstm.cli import commands
-from keras_lstm.cli.resolve import parse_new_path, parse_path
+from keras_lstm.cli import commands, table_commands
+from keras_lstm.cli.resolve import (
+    parse_new_path,
+    parse_page_path,
+    parse_path,
+)
 
 
 def add_run_parsers(subparsers: Any) -> None:
@@ -210,7 +214,7 @@ def _add_runs(subparsers: Any) -> None:
         "finished or stopped, and their results.",
         allow_abbrev=False,
     )
-    parser.set_defaults(run=commands.runs_command)
+    parser.set_defaults(run=table_commands.runs_command)
     parser.add_argument(
         "dir",
         metavar="DIR",
@@ -243,6 +247,16 @@ def _add_runs(subparsers: Any) -> None:
     parser.add_argument(
         "--csv", action="store_true", help="print the runs as CSV"
     )
+    parser.add_argument(
+        "--html",
+        metavar="FILE",
+        nargs="?",
+        type=parse_page_path,
+        # Found once the folder is known.
+        const=pathlib.Path(),
+        help="write a page that lists the runs and links their pages (default: "
+        "index.html in DIR)",
+    )
 
 
 def _add_compare(subparsers: Any) -> None:
@@ -254,7 +268,7 @@ def _add_compare(subparsers: Any) -> None:
         "does not. The others are compared with the first.",
         allow_abbrev=False,
     )
-    parser.set_defaults(run=commands.compare_command)
+    parser.set_defaults(run=table_commands.compare_command)
     parser.add_argument(
         "run_dirs",
         metavar="RUN_DIR",
@@ -264,6 +278,12 @@ def _add_compare(subparsers: Any) -> None:
     )
     parser.add_argument(
         "--json", action="store_true", help="print the comparison as JSON"
+    )
+    parser.add_argument(
+        "--html",
+        metavar="FILE",
+        type=parse_page_path,
+        help="write a page that compares the runs, with all curves",
     )
 
 

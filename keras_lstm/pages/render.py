@@ -4,10 +4,13 @@ import base64
 import functools
 import hashlib
 import json
+import os
 import pathlib
+import urllib.parse
 from typing import TYPE_CHECKING, Any
 
 from keras_lstm.core.errors import escaped
+from keras_lstm.core.files import replacing
 
 if TYPE_CHECKING:
     import jinja2
@@ -47,6 +50,37 @@ def render_page(
         )
     )
     return page
+
+
+def write_page(path: pathlib.Path, page: str) -> None:
+    """Write a page into a file, all of it or nothing.
+
+    Args:
+        path: the file.
+        page: the page.
+
+    Raises:
+        OSError: if it cannot be written.
+    """
+    with replacing(path) as temporary:
+        # The name of a folder may hold what is no UTF-8.
+        temporary.write_bytes(page.encode("utf-8", "backslashreplace"))
+
+
+def link_to(target: pathlib.Path, page: pathlib.Path) -> str | None:
+    """Return a relative address, for a page that links another.
+
+    Args:
+        target: the page to link.
+        page: the page that links it.
+
+    Returns:
+        The address; None if there is no such page.
+    """
+    if not target.is_file():
+        return None
+    path = os.path.relpath(target, page.parent)
+    return urllib.parse.quote(os.fsencode(path))
 
 
 def json_in_html(content: Any) -> Any:

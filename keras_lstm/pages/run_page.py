@@ -6,14 +6,13 @@ from typing import Any
 from keras_lstm.config import Config
 from keras_lstm.core.console import percent, print_status
 from keras_lstm.core.errors import InputError, described, escaped
-from keras_lstm.core.files import replacing
 from keras_lstm.pages.live_network import (
     NotLiveError,
     example_inputs,
     is_image,
     live_network,
 )
-from keras_lstm.pages.render import json_in_html, render_page
+from keras_lstm.pages.render import json_in_html, render_page, write_page
 from keras_lstm.pages.sections import (
     Search,
     describe_changes,
@@ -96,10 +95,7 @@ def write_run_page(
         OSError: if the page cannot be written.
         InputError: if a file of the run is damaged.
     """
-    text = make_run_page(run, tested, search)
-    with replacing(run.folder.page) as path:
-        # The name of a folder may hold what is no UTF-8.
-        path.write_bytes(text.encode("utf-8", "backslashreplace"))
+    write_page(run.folder.page, make_run_page(run, tested, search))
 
 
 def rewrite_run_page(run: Run) -> None:

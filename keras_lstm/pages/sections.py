@@ -5,8 +5,6 @@ import io
 import math
 from typing import Any
 
-import numpy as np
-
 from keras_lstm.core.console import percent
 from keras_lstm.core.errors import InputError
 from keras_lstm.core.files import read_small_text
@@ -15,8 +13,8 @@ from keras_lstm.monitoring.machine_picture import (
     plot_arrows,
     plot_codes,
 )
-from keras_lstm.monitoring.pictures import plot_curves
 from keras_lstm.pages.drawings import draw
+from keras_lstm.pages.line_chart import plot_lines
 from keras_lstm.presets import get_preset
 from keras_lstm.proof.ellipsoid_search import EllipsoidSearch
 from keras_lstm.proof.search import ProofSearch
@@ -27,7 +25,6 @@ Search = ProofSearch | EllipsoidSearch
 
 _MAX_HISTORY = 2**24
 _MAX_VALUE = 200
-_MAX_POINTS = 300
 _MAX_NAME = 40
 _MAX_GROUPS = 32
 _NUM_WORST = 20
@@ -83,21 +80,16 @@ def draw_curves(run: Run, history: dict[str, list[float]]) -> list[Any]:
         if name == "token_accuracy" and not run.config.task.output_shape:
             continue
         both = {n: history[n] for n in (name, f"val_{name}") if n in history}
-        figure = plot_curves(both)
-        figure.set_size_inches(4, 3)
-        figure.subplots_adjust(0.15, 0.15, 0.97, 0.9)
-        if len(history[name]) == 1:
-            figure.axes[0].set_xticks([1])
-        # Each point takes space in the page.
-        step = -(-len(history[name]) // _MAX_POINTS)
-        for line in figure.axes[0].lines:
-            line.set_data(np.asarray(line.get_data())[:, ::step])
+        named = zip(("training", "validation"), both.values(), strict=False)
+        epochs = range(1, len(history[name]) + 1)
+        title = name.replace("_", " ")
+        figure = plot_lines(epochs, dict(named), "epoch", title)
         values = "; ".join(
             f"{each.replace('_', ' ')}: first {numbers[0]:.4g}, last "
             f"{numbers[-1]:.4g}"
             for each, numbers in both.items()
         )
-        label = f"Curve of {name.replace('_', ' ')} by epoch. {values}"
+        label = f"Curve of {title} by epoch. {values}"
         found.append(draw(figure, f"curve-{name}", label))
     return found
 

@@ -34,6 +34,9 @@ _SIGNS = frozenset(
 _FIRST = "step-000000000.ckpt"
 # A report with the counts of 4,096 lengths has 400 KB.
 _MAX_REPORT = 2**24
+# A search folder's settings, and its folder of trials, each a run.
+SEARCH_SETTINGS = "search.yaml"
+TRIALS = "trials"
 # Options that do not affect a run's result.
 _FREE = (
     *("checkpoint_every_steps", "checkpoint_every_seconds"),

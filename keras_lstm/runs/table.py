@@ -35,7 +35,7 @@ _COLUMNS: dict[str, type] = {
     **{name: kind for name, (kind, _) in _REPORTED.items()},
     "problem": str,
 }
-_SHOWN = (
+SHOWN_COLUMNS = (
     *("run", "task", "preset", "state", "result", "wrong", "proved"),
     *("examples", "seconds", "differs"),
 )
@@ -187,20 +187,30 @@ def runs_text(runs: Sequence[RunSummary]) -> str:
         A header and a line for each run; the options that differ from the
         preset come last.
     """
-    rows = [list(_SHOWN), *([escaped(x) for x in _cells(run)] for run in runs)]
+    lines_of_runs = ([escaped(x) for x in cells_of(run)] for run in runs)
+    rows = [list(SHOWN_COLUMNS), *lines_of_runs]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
     for row in rows:
         cells = [
             cell.ljust(width) if name in _TO_THE_LEFT else cell.rjust(width)
-            for cell, width, name in zip(row, widths, _SHOWN, strict=True)
+            for cell, width, name in zip(
+                row, widths, SHOWN_COLUMNS, strict=True
+            )
         ]
         lines.append("  ".join(cells).rstrip())
     return "\n".join(lines)
 
 
-def _cells(run: RunSummary) -> list[str]:
-    """Return the texts of a run's line."""
+def cells_of(run: RunSummary) -> list[str]:
+    """Return the texts of a run's line in a table.
+
+    Args:
+        run: the run.
+
+    Returns:
+        A text for each of `SHOWN_COLUMNS`.
+    """
     values = columns_of(run)
     report = run.report
     named = [values[name] or "-" for name in ("run", "task", "preset")]

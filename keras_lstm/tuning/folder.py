@@ -11,7 +11,7 @@ from keras_lstm.core.errors import InputError
 from keras_lstm.core.files import read_small_text
 from keras_lstm.core.json_types import check_type
 from keras_lstm.core.yaml_text import MAX_TEXT, parse_yaml
-from keras_lstm.runs.folder import RunFolder
+from keras_lstm.runs.folder import SEARCH_SETTINGS, TRIALS, RunFolder
 from keras_lstm.tuning.settings import SPACE, Search
 
 PROJECT = "keras_tuner"
@@ -41,17 +41,16 @@ _STATE_TYPES: dict[str, dict[str, Any]] = {
     },
 }
 _MAX_STATE = 2**26
-_SETTINGS = "search.yaml"
 
 
 def settings_path(folder: pathlib.Path) -> pathlib.Path:
     """Return the path of a search's settings."""
-    return folder / _SETTINGS
+    return folder / SEARCH_SETTINGS
 
 
 def trial_dir(folder: pathlib.Path, trial_id: str) -> pathlib.Path:
     """Return the run folder of a trial."""
-    return folder / "trials" / trial_id
+    return folder / TRIALS / trial_id
 
 
 def check_folder(
@@ -275,7 +274,7 @@ def _check_trial(state: dict[str, Any], path: pathlib.Path) -> None:
 
 def remove_search(folder: pathlib.Path) -> None:
     """Remove a search's files, except the folder's lock."""
-    for name in (_SETTINGS, "trials.csv", "best.yaml"):
+    for name in (SEARCH_SETTINGS, "trials.csv", "best.yaml"):
         (folder / name).unlink(missing_ok=True)
-    for name in (PROJECT, "trials", "hparams"):
+    for name in (PROJECT, TRIALS, "hparams"):
         shutil.rmtree(folder / name, ignore_errors=True)

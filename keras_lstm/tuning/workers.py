@@ -11,7 +11,7 @@ from typing import Literal
 from keras_lstm.checkpoint.preemption import PreemptionHandler
 from keras_lstm.core.console import print_status
 from keras_lstm.core.errors import InputError, RunError
-from keras_lstm.runs.folder import RunFolder
+from keras_lstm.runs.folder import TRIALS, RunFolder
 
 # A worker that ends this often, with no trial done in between, is not
 # restarted: it would end again.
@@ -165,7 +165,7 @@ def _watch(
         while (code := processes.chief.poll()) is None:
             preemption.check()
             before = done
-            trials = map(RunFolder, (folder / "trials").glob("*"))
+            trials = map(RunFolder, (folder / TRIALS).glob("*"))
             done = sum(trial.report.exists() for trial in trials)
             if done > before:
                 processes.forget_deaths()
