@@ -53,10 +53,24 @@ def make_compare_page(comparison: Comparison, page: pathlib.Path) -> str:
         ],
         options=option_rows(comparison) if comparison.options else None,
         results=result_rows(comparison),
-        curves=[_curve(name, comparison) for name in comparison.curves],
+        curves=[_curve(name, comparison) for name in _curve_names(comparison)],
         pairs=_pairs(comparison),
         problems=comparison.problems,
     )
+
+
+def _curve_names(comparison: Comparison) -> list[str]:
+    """Return the metrics to show, none of them twice.
+
+    With one output per example, the token accuracy is the sequence accuracy.
+    """
+    curves = comparison.curves
+    return [
+        name
+        for name in curves
+        if "token" not in name
+        or curves[name] != curves.get(name.replace("token", "sequence"))
+    ]
 
 
 def _curve(name: str, comparison: Comparison) -> dict[str, Any]:

@@ -1,12 +1,13 @@
 """The page that lists runs and links theirs; it needs no TensorFlow."""
 
+import collections
 import pathlib
 from collections.abc import Sequence
 from typing import Any
 
 from keras_lstm.pages.render import link_to, render_page
 from keras_lstm.runs.folder import SEARCH_SETTINGS, TRIALS, RunFolder
-from keras_lstm.runs.summary import RunSummary
+from keras_lstm.runs.summary import RunState, RunSummary
 from keras_lstm.runs.table import SHOWN_COLUMNS, cells_of, columns_of
 
 _CODES = ("differs",)
@@ -30,16 +31,14 @@ def make_runs_page(
     Returns:
         The page as HTML.
     """
-    states: dict[str, int] = {}
-    for run in runs:
-        states[run.state.value] = states.get(run.state.value, 0) + 1
+    counts = collections.Counter(run.state for run in runs)
     return render_page(
         "runs.html.jinja",
         "page.css",
         ("page.js", "sort.js"),
         root=str(root),
         num_runs=len(runs),
-        states=states,
+        states={x.value: counts[x] for x in RunState if counts[x]},
         filters=filters,
         searches=_searches(root, runs, page),
         columns=SHOWN_COLUMNS,
@@ -67,11 +66,8 @@ def _searches(
     root: pathlib.Path, runs: Sequence[RunSummary], page: pathlib.Path
 ) -> list[dict[str, Any]]:
     """Return the searches whose trials are among the runs."""
-    counts: dict[pathlib.Path, int] = {}
-    for run in runs:
-        trials = run.run_dir.parent
-        if trials.name == TRIALS:
-            counts[trials.parent] = counts.get(trials.parent, 0) + 1
+    parents = [run.run_dir.parent for run in runs]
+    counts = collections.Counter(x.parent for x in parents if x.name == TRIALS)
     return [
         {
             "name": str(folder.relative_to(root)),

@@ -125,7 +125,8 @@ def test_bad_usage_gets_one_line(logs, capsys, arguments, message):
     assert err.count("\n") == 1
 
 
-def test_runs_of_version_0_1_are_listed_without_tensorflow():
+def test_runs_of_version_0_1_are_listed_without_tensorflow(tmp_path):
+    page = tmp_path / "page.html"
     code = (
         "import sys\n"
         "from keras_lstm.cli import main\n"
@@ -135,9 +136,14 @@ def test_runs_of_version_0_1_are_listed_without_tensorflow():
         "assert main(['compare', *runs]) == 0\n"
         "heavy = {'tensorflow', 'keras', 'sklearn', 'scipy', 'matplotlib'}\n"
         "print('imported:', sorted(heavy & set(sys.modules)))\n"
+        "page = sys.argv[2]\n"
+        "assert main(['runs', root, '--html', page]) == 0\n"
+        "assert main(['compare', *runs, '--html', page]) == 0\n"
+        "heavy = {'tensorflow', 'keras', 'sklearn', 'scipy'}\n"
+        "print('imported:', sorted(heavy & set(sys.modules)))\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, str(DATA)],
+        [sys.executable, "-c", code, str(DATA), str(page)],
         capture_output=True,
         text=True,
         timeout=60,
@@ -152,5 +158,6 @@ def test_runs_of_version_0_1_are_listed_without_tensorflow():
         "run-0.1.0-finished  increment  increment  finished"
     )
     assert "val_loss by epoch" in {line[:17] for line in lines}
-    assert lines[-1] == "imported: []"
+    pages = [f"Page: {page}"] * 2
+    assert lines[-4:] == ["imported: []", *pages, "imported: []"]
     assert done.stderr == ""

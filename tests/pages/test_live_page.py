@@ -1,11 +1,11 @@
 """The page of a run in a real browser."""
 
 import json
-import shutil
 import time
 
 import numpy as np
 import pytest
+from browsing import LOOKS, check_with_axe, scroll_width
 from finished import make_run, write_failures
 
 from keras_lstm.config import ModelConfig
@@ -27,7 +27,6 @@ from keras_lstm.verification.evaluation import evaluate
 
 pytestmark = pytest.mark.slow
 sync_api = pytest.importorskip("playwright.sync_api")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 NUM_INPUTS = 1000
 # Each state keeps three symbols apart.
 MACHINE = json.dumps(
@@ -41,46 +40,16 @@ MACHINE = json.dumps(
 )
 
 
-@pytest.fixture(scope="module")
-def browser():
-    if CHROMIUM is None:
-        pytest.skip("Chromium is not installed")
-    with sync_api.sync_playwright() as playwright:
-        found = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox"]
-        )
-        yield found
-        found.close()
-
-
 @pytest.fixture
-def open_page(browser):
+def open_page(open_file):
     """Return a function that opens a run's page, which must run cleanly."""
-    contexts, problems = [], []
 
     def open_page(run, tested=None, **options):
         write_run_page(run, tested, None)
         assert run.folder.page.stat().st_size < 2_000_000
-        context = browser.new_context(**options)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("console", lambda message: problems.append(message.text))
-        page.on("pageerror", lambda error: problems.append(str(error)))
-        address = run.folder.page.as_uri()
-        page.on(
-            "request",
-            lambda request: (
-                request.url.startswith(("data:", address))
-                or problems.append(request.url)
-            ),
-        )
-        page.goto(address)
-        return page
+        return open_file(run.folder.page, **options)
 
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert problems == []
+    return open_page
 
 
 def increment(**options):
@@ -442,39 +411,6 @@ def test_a_page_of_4_096_bits_opens_within_2_s(tmp_path, open_page):
     # The network has read all of it.
     sync_api.expect(page.locator("#live-said")).to_contain_text("of 4096 reads")
     assert scroll_width(page) == page.viewport_size["width"]
-
-
-def scroll_width(page):
-    return page.evaluate("document.documentElement.scrollWidth")
-
-
-LOOKS = [
-    pytest.param(
-        {
-            "color_scheme": color_scheme,
-            "viewport": {"width": width, "height": 800},
-            # Axe is a script that is not the page's own.
-            "bypass_csp": True,
-        },
-        id=f"{color_scheme} {width}",
-    )
-    for color_scheme in ("light", "dark")
-    for width in (1200, 390)
-]
-
-
-def check_with_axe(page):
-    """Open what is closed, and refuse serious problems and wide pages."""
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
-    for summary in page.locator("summary").all():
-        summary.click()
-    assert scroll_width(page) == page.viewport_size["width"]
-    found = axe.Axe().run(page).response["violations"]
-    assert [
-        (each["id"], [node["html"][:100] for node in each["nodes"]])
-        for each in found
-        if each["impact"] in ("serious", "critical")
-    ] == []
 
 
 @pytest.mark.parametrize("look", LOOKS)

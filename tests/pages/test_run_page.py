@@ -3,7 +3,6 @@
 import base64
 import dataclasses
 import hashlib
-import html.parser
 import itertools
 import json
 import re
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 from finished import make_run, write_failures
 from handmade import make_network
+from page_reader import Reader
 
 from keras_lstm.cli import main
 from keras_lstm.core.errors import InputError
@@ -40,36 +40,6 @@ ODD_MACHINE = json.dumps(
         },
     }
 )
-
-
-class Reader(html.parser.HTMLParser):
-    """Reads the elements and the text of a page."""
-
-    def __init__(self, page):
-        super().__init__()
-        self.elements, self.texts, self.ids = [], [], []
-        self._in = []
-        self.feed(page)
-
-    def handle_starttag(self, tag, attributes):
-        self.elements.append((tag, dict(attributes)))
-        self._in.append(tag)
-        self.ids += [value for name, value in attributes if name == "id"]
-
-    def handle_endtag(self, tag):
-        while self._in and self._in.pop() != tag:
-            pass
-
-    def handle_data(self, data):
-        if not {"script", "style"} & {*self._in}:
-            self.texts.append(data)
-
-    @property
-    def text(self):
-        return " ".join(" ".join(self.texts).split())
-
-    def all(self, tag):
-        return [x for name, x in self.elements if name == tag]
 
 
 def increment(num_bits=8, **options):
