@@ -38,6 +38,7 @@ def main() -> None:
             ["runs", name],
             ["runs", name, "--filter", "units>=32", "--sort", "seconds"],
             ["runs", name, "--json"],
+            ["runs", name, "--html"],
         ):
             taken = [measure(words) for _ in range(arguments.rounds)]
             wall, processor = (min(each) for each in zip(*taken, strict=True))

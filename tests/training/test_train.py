@@ -117,6 +117,18 @@ def test_the_same_configuration_gives_the_same_weights(tmp_path):
     assert histories[0] == histories[1] != histories[2]
 
 
+def test_a_worker_but_the_chief_writes_no_page(tmp_path, monkeypatch):
+    pages = []
+    monkeypatch.setattr(
+        run_page, "write_run_page", lambda run, *_: pages.append(run.run_dir)
+    )
+    path = f"{train.__module__}._is_chief"
+    monkeypatch.setattr(path, lambda config: False)
+    result = train(small(epochs=1), tmp_path / "run", quiet=True)
+    assert pages == []
+    assert result.run_dir != tmp_path / "run"
+
+
 def test_the_saved_model_is_stock_and_uncompiled(tmp_path):
     result = train(small(), tmp_path / "run", quiet=True)
     model = keras.saving.load_model(result.run_dir / "model.keras")
