@@ -96,8 +96,7 @@ def write_results(
         path_of_report = place(folder.report)
         for path, text in (texts or {}).items():
             write(path, text)
-        if result.final.failures is not None:
-            write(folder.failures, result.final.failures)
+        write(folder.failures, result.final.failures)
         figure = plot_curves(result.history)
         figure.savefig(place(folder.curves), format="png")
         digest = save_model(result.model, place(folder.model), task)

@@ -3,7 +3,7 @@
 `failures.csv` lists the wrong inputs of the last check: that of the training,
 or a later `verify` at the same length. It lists no more than 100,000, and fewer
 if sequences are long, so its number of lines is compared with the count of that
-check. Tasks whose examples are from no lines of a file have no such list.
+check. Images and arrays are named by their place in the test split.
 """
 
 import csv

@@ -35,13 +35,13 @@ class FinalCheck:
         result: the result itself.
         fields: the result's fields of `report.json`.
         text: the result as text for people.
-        failures: the wrong predictions as CSV; None for a test split.
+        failures: the wrong predictions as CSV.
     """
 
     result: Verification | Evaluation
     fields: dict[str, Any]
     text: str
-    failures: str | None
+    failures: str
 
 
 def require_checkable(task: Task, splits: Splits) -> None:
@@ -148,15 +148,14 @@ def _evaluated(
             "test_first_num_wrong": result.num_wrong_of_first(first),
         }
     text = evaluation_text(task, result, first)
-    failures = None
     test = require_test(task, splits)
     if task.has_baselines:
         fields["baselines"] = baselines(task, splits)
         text = f"{text}\n{baselines_text(task, fields['baselines'])}"
     if test.lengths is not None:
         fields["by_length"] = count_by_length(result, test.lengths)
+    failures = mistakes_csv(task, test, result)
     if test.lines is not None:
-        failures = mistakes_csv(task, test, result)
         shown = mistakes_text(task, test, result)
         text = "\n".join([*shown, *([""] * bool(shown)), text])
         if result.num_wrong:

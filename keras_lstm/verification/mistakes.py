@@ -69,26 +69,28 @@ def mistakes_csv(task: Task, split: Split, result: Evaluation) -> str:
 
     Args:
         task: the model's task.
-        split: the examples, from lines of a file.
+        split: the examples.
         result: the model's predictions.
 
     Returns:
         A header, and for each mistake, up to 100,000, a line with the line in
-        the file, the input, the target, the prediction and the confidence.
+        the file, the input, the target, the prediction and the confidence. Of
+        examples from no lines of a file, the input is their place in the
+        split, such as "image 7", and there are no lines.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["line", "input", "target", "prediction", "confidence"])
+    columns = ["line", "input", "target", "prediction", "confidence"]
+    writer.writerow(columns[split.lines is None :])
     found = mistakes(task, split, result, _MAX_LISTED)
     for first in range(0, len(found), _BATCH):
         part = found[first : first + _BATCH]
-        for mistake, sketch in zip(
-            part, _sketches(task, split, part), strict=True
+        for mistake, cells in zip(
+            part, _inputs(task, split, part), strict=True
         ):
             writer.writerow(
                 [
-                    mistake["line"],
-                    "\n".join(sketch),
+                    *cells,
                     *map(_text, (mistake["class"], mistake["prediction"])),
                     f"{mistake['confidence']:.6g}",
                 ]
@@ -163,6 +165,19 @@ def mistakes_text(task: Task, split: Split, result: Evaluation) -> list[str]:
     if not found:
         return []
     return mistake_lines(found, _sketches(task, split, found))[:-1]
+
+
+def _inputs(
+    task: Task, split: Split, found: list[dict[str, Any]]
+) -> list[list[Any]]:
+    """Return the line and the input of each mistake, or else its place."""
+    if split.lines is None:
+        return [[f"{task.example_label} {each['index']}"] for each in found]
+    sketches = _sketches(task, split, found)
+    return [
+        [each["line"], "\n".join(sketch)]
+        for each, sketch in zip(found, sketches, strict=True)
+    ]
 
 
 def _sketches(

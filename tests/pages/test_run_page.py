@@ -29,6 +29,7 @@ from keras_lstm.tasks.machine import FiniteStateMachine
 from keras_lstm.tasks.task import Split
 from keras_lstm.tasks.token_sequences import TokenSequences
 from keras_lstm.verification.evaluation import Evaluation
+from keras_lstm.verification.mistakes import mistakes_csv
 
 ODD = "<script>alert(1)</script>"
 ODD_MACHINE = json.dumps(
@@ -263,6 +264,15 @@ def test_images_show_confusions_and_pictures_of_mistakes(tmp_path):
     page = make_run_page(run, None, None)
     text = Reader(page).text
     assert live_data(page)["reads"]["images"] == []
+    # What is wrong is listed all the same, by runs of this version.
+    run.folder.failures.write_text(
+        mistakes_csv(config.task, test, tested.result)
+    )
+    text = Reader(make_run_page(run, None, None)).text
+    assert f"image 3 {right} {(right + 1) % 10} 0.94" in text
+    assert len(Reader(make_run_page(run, tested, None)).all("img")) == 1
+    run.folder.failures.unlink()
+    text = Reader(page).text
     assert "the data that they are from was not there" in text
 
 

@@ -12,6 +12,7 @@ from keras_lstm.models.metrics import SequenceAccuracy
 from keras_lstm.pages import run_page
 from keras_lstm.presets import get_preset
 from keras_lstm.runs.report import StopReason
+from keras_lstm.runs.run import load_run
 from keras_lstm.tasks.image_rows import ImageRows
 from keras_lstm.tasks.increment import Decrement, Increment, Parity
 from keras_lstm.training import train as training
@@ -271,7 +272,16 @@ def test_every_test_image_is_measured(tmp_path):
     assert report.num_examples == report.test_num_examples == 360
     assert report.sequence_accuracy == (360 - report.num_wrong) / 360
     assert report.test_first_num_examples == 100
-    assert not (tmp_path / "run" / "failures.csv").exists()
+    lines = (tmp_path / "run" / "failures.csv").read_text().splitlines()
+    assert lines[0] == "input,target,prediction,confidence"
+    assert len(lines) == 1 + report.num_wrong
+    # The most confident mistake is named by its place in the test split.
+    place, target, said, _ = lines[1].split(",")
+    index = int(place.removeprefix("image "))
+    image, label = config.task.splits(0).test.batch([index])
+    assert int(target) == int(label[0])
+    logits = load_run(tmp_path / "run").model(image).numpy()
+    assert int(said) == logits.argmax() != int(target)
 
 
 def test_a_run_starts_from_another_ones_weights(tmp_path):
