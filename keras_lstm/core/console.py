@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import os
 import sys
 import time
 from types import TracebackType
@@ -34,14 +35,9 @@ class ProgressBar:
         self._quiet = quiet
         self._started = self._last_line = time.monotonic()
         self._bar: Progress | None = None
-        if not quiet and sys.stderr.isatty():
+        if not quiet and on_terminal():
             self._bar = _make_bar()
             self._task = self._bar.add_task(label, total=None, note="")
-
-    @property
-    def on_terminal(self) -> bool:
-        """True if a bar is shown; otherwise only lines are printed."""
-        return self._bar is not None
 
     def __enter__(self) -> Self:
         if self._bar is not None:
@@ -108,6 +104,12 @@ def _make_bar() -> "Progress":
         console=Console(stderr=True),
         transient=True,
     )
+
+
+def on_terminal() -> bool:
+    """Return whether standard error is a terminal that can move its cursor."""
+    kind = os.environ.get("TERM", "").lower()
+    return sys.stderr.isatty() and kind not in ("dumb", "unknown")
 
 
 def print_status(text: str) -> None:

@@ -20,7 +20,6 @@ from keras_lstm.callbacks.stop_at_proof import StopAtProof
 from keras_lstm.callbacks.tensorboard import TensorBoard
 from keras_lstm.checkpoint.preemption import PreemptionHandler
 from keras_lstm.config import Config
-from keras_lstm.core.console import print_status
 from keras_lstm.core.errors import InputError
 from keras_lstm.core.files import write_text
 from keras_lstm.monitoring.diagnostics import make_diagnostics
@@ -31,6 +30,7 @@ from keras_lstm.runs.report import StopReason
 from keras_lstm.tasks.datasets import make_dataset
 from keras_lstm.tasks.task import Splits
 from keras_lstm.tasks.transducer import get_machine
+from keras_lstm.verification.reporting import numbered_text
 from keras_lstm.verification.verify import Verification
 
 # Longer values, such as a vocabulary, are no columns of a table.
@@ -136,9 +136,14 @@ def make_callbacks(
     margins = None
     if training.suspicious:
         margins = AreaUnderMargin(make_dataset(splits.train, _MEASURED))
-    feedback = _make_feedback(config, splits, progress.quiet)
-    prover = _make_prover(config, progress.quiet)
-    logger = ProgressLogger(progress.log_every_steps, progress.quiet)
+    validation = splits.validation
+    logger = ProgressLogger(
+        progress.log_every_steps,
+        progress.quiet,
+        None if validation is None else validation.num_examples,
+    )
+    feedback = _make_feedback(config, splits, logger)
+    prover = _make_prover(config, logger)
     board = TensorBoard(
         folder.path,
         make_diagnostics(config.task, splits.validation, config.seed),
@@ -243,21 +248,32 @@ def _require_validation(splits: Splits, received: str) -> None:
 
 
 def _make_feedback(
-    config: Config, splits: Splits, quiet: bool
+    config: Config, splits: Splits, logger: ProgressLogger
 ) -> Feedback | None:
     training, machine = config.training, get_machine(config.task)
     if training.counterexamples_from_epoch is None:
         return None
 
-    def show(epoch: int, num_wrong: int, num_examples: int, name: str) -> None:
-        if not quiet:
-            print_status(
-                f"epoch {epoch + 1}: {num_wrong:,} of {num_examples:,}{name} "
-                "are wrong"
-            )
+    def show(
+        epoch: int,
+        num_wrong: int,
+        num_examples: int,
+        name: str,
+        more: str = "",
+    ) -> None:
+        logger.note(
+            "wrong",
+            f"epoch {epoch + 1}: {num_wrong:,} of {num_examples:,}{name} "
+            "are wrong",
+            more,
+        )
 
     def on_check(epoch: int, result: Verification) -> None:
-        show(epoch, result.num_wrong, result.num_examples, "")
+        worst = ""
+        if machine is not None and result.failures:
+            worst = numbered_text(machine, result.failures[0].symbols)
+            worst = f"the worst: {worst}"
+        show(epoch, result.num_wrong, result.num_examples, "", worst)
 
     def on_mistakes(epoch: int, num_wrong: int) -> None:
         num_examples = splits.train.num_examples or 0
@@ -276,15 +292,14 @@ def _make_feedback(
     )
 
 
-def _make_prover(config: Config, quiet: bool) -> StopAtProof | None:
+def _make_prover(config: Config, logger: ProgressLogger) -> StopAtProof | None:
     training, machine = config.training, get_machine(config.task)
     if training.prove_from_epoch is None or machine is None:
         return None
 
     def on_search(epoch: int, search: ProofSearch) -> None:
-        if not quiet:
-            proved = search.proof is not None
-            found = "proved" if proved else f"no proof: {search.reason}"
-            print_status(f"epoch {epoch + 1}: {found}")
+        proved = search.proof is not None
+        found = "proved" if proved else f"no proof: {search.reason}"
+        logger.note("proof", f"epoch {epoch + 1}: {found}")
 
     return StopAtProof(machine, training.prove_from_epoch, on_search=on_search)
