@@ -358,18 +358,6 @@ def predict_command(arguments: argparse.Namespace) -> int:
     return 1 if bad else 0
 
 
-def report_command(arguments: argparse.Namespace) -> int:
-    """Run `keras-lstm report`; return the exit code."""
-    read_run_of(arguments.run_dir, arguments.task)
-    with loading_tensorflow():
-        from keras_lstm.pages.run_page import rewrite_run_page
-        from keras_lstm.runs.run import load_run
-    run = load_run(arguments.run_dir)
-    rewrite_run_page(run)
-    print(f"Page: {escaped(str(run.folder.page))}")
-    return 0
-
-
 def export_command(arguments: argparse.Namespace) -> int:
     """Run `keras-lstm export`; return the exit code."""
     from keras_lstm.inference.export import check_export, export_model

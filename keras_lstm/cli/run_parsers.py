@@ -5,7 +5,7 @@ import pathlib
 from collections.abc import Callable
 from typing import Any
 
-from keras_lstm.cli import commands, table_commands
+from keras_lstm.cli import commands, report_commands, table_commands
 from keras_lstm.cli.resolve import (
     parse_new_path,
     parse_page_path,
@@ -195,12 +195,13 @@ def _add_report(subparsers: Any) -> None:
     _add_command_on_run(
         subparsers,
         "report",
-        commands.report_command,
-        "write the page of a finished run again",
+        report_commands.report_command,
+        "write the page of a finished run, or of a search, again",
         "Write report.html into the folder of a finished run: one page, which "
         "needs no network, with the result, what is wrong, the network itself "
         "to try, pictures, the configuration and commands. A proof is checked "
-        "and a test split is measured again, if its data is there.",
+        "and a test split is measured again, if its data is there. For the folder "
+        "of a search: its trials, what matters, and the best for their size.",
         json_too=False,
     )
 

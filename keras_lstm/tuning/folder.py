@@ -5,13 +5,17 @@ import pathlib
 import shutil
 from typing import Any
 
+import yaml
+
 from keras_lstm.config import Config
-from keras_lstm.config_file import translate_options
-from keras_lstm.core.errors import InputError
+from keras_lstm.config_file import read_config, translate_options
+from keras_lstm.core.errors import InputError, described
 from keras_lstm.core.files import read_small_text
 from keras_lstm.core.json_types import check_type
 from keras_lstm.core.yaml_text import MAX_TEXT, parse_yaml
+from keras_lstm.presets import get_preset
 from keras_lstm.runs.folder import SEARCH_SETTINGS, TRIALS, RunFolder
+from keras_lstm.tasks.increment import Increment
 from keras_lstm.tuning.settings import SPACE, Search
 
 PROJECT = "keras_tuner"
@@ -89,6 +93,43 @@ def check_folder(
     if not overwrite:
         check_same_search(folder, search)
         _check_states(folder, search)
+
+
+def read_search(folder: pathlib.Path) -> Search:
+    """Read the settings of a search.
+
+    Args:
+        folder: the search folder.
+
+    Returns:
+        The search, without `max_trials`, which may differ when it is resumed.
+
+    Raises:
+        InputError: if the settings cannot be read, or name a task whose module
+            is neither installed nor imported.
+    """
+    path = settings_path(folder)
+    try:
+        settings = parse_yaml(read_small_text(path, MAX_TEXT), "search")
+        check_type("search", settings, dict[str, Any])
+        check_type("search", settings["search"], list[str])
+        for name in ("objective", "algorithm"):
+            check_type(name, settings[name], str)
+        check_type("seed", settings["seed"], int)
+        text = yaml.safe_dump(settings["config"])
+        file = read_config(text, Increment, folder)
+        if file.preset is None or file.task is None:
+            raise ValueError("no whole configuration")
+        preset = get_preset(file.preset, file.task)
+        return Search(
+            preset.replace(file.task, **file.values),
+            tuple(settings["search"]),
+            settings["objective"],
+            settings["algorithm"],
+            seed=settings["seed"],
+        )
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: {described(error)}") from None
 
 
 def check_same_search(folder: pathlib.Path, search: Search) -> None:
@@ -274,7 +315,7 @@ def _check_trial(state: dict[str, Any], path: pathlib.Path) -> None:
 
 def remove_search(folder: pathlib.Path) -> None:
     """Remove a search's files, except the folder's lock."""
-    for name in (SEARCH_SETTINGS, "trials.csv", "best.yaml"):
+    for name in (SEARCH_SETTINGS, "trials.csv", "best.yaml", "report.html"):
         (folder / name).unlink(missing_ok=True)
     for name in (PROJECT, TRIALS, "hparams"):
         shutil.rmtree(folder / name, ignore_errors=True)

@@ -16,6 +16,7 @@ from keras_lstm.tuning.folder import (
     settings_path,
 )
 from keras_lstm.tuning.results import Trial, read_trials, write_results
+from keras_lstm.tuning.search_page import write_page_of_search
 from keras_lstm.tuning.settings import Search
 from keras_lstm.tuning.tuners import make_tuner
 
@@ -57,6 +58,7 @@ def run(
         preemption.check()
         trials = read_trials(folder, search)
         write_results(folder, search, trials)
+        write_page_of_search(folder, search, trials)
     return trials
 
 
