@@ -183,7 +183,7 @@ def tune_command(arguments: argparse.Namespace) -> int:
         # Start the chief and the workers with the same command.
         command = [sys.executable, "-m", "keras_lstm", *arguments.argv]
         command += ["--run-dir", str(folder)]
-        run_processes(folder, command, workers)
+        run_processes(folder, search, command, workers)
         return 0
     with loading_tensorflow():
         from keras_lstm.tuning.search import run, run_trials

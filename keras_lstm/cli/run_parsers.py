@@ -200,8 +200,9 @@ def _add_report(subparsers: Any) -> None:
         "Write report.html into the folder of a finished run: one page, which "
         "needs no network, with the result, what is wrong, the network itself "
         "to try, pictures, the configuration and commands. A proof is checked "
-        "and a test split is measured again, if its data is there. For the folder "
-        "of a search: its trials, what matters, and the best for their size.",
+        "and a test split is measured again, if its data is there. For "
+        "the folder of a search: its trials, which options matter, and the "
+        "best for their size.",
         json_too=False,
     )
 

@@ -109,7 +109,11 @@ def _make_bar() -> "Progress":
 def on_terminal() -> bool:
     """Return whether standard error is a terminal that can move its cursor."""
     kind = os.environ.get("TERM", "").lower()
-    return sys.stderr.isatty() and kind not in ("dumb", "unknown")
+    # A notebook's `!command` has a terminal that only adds lines.
+    in_cell = "JPY_PARENT_PID" in os.environ
+    return (
+        sys.stderr.isatty() and kind not in ("dumb", "unknown") and not in_cell
+    )
 
 
 def print_status(text: str) -> None:

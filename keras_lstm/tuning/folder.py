@@ -119,7 +119,7 @@ def read_search(folder: pathlib.Path) -> Search:
         text = yaml.safe_dump(settings["config"])
         file = read_config(text, Increment, folder)
         if file.preset is None or file.task is None:
-            raise ValueError("no whole configuration")
+            raise InputError("`config` must name a preset and a task")
         preset = get_preset(file.preset, file.task)
         return Search(
             preset.replace(file.task, **file.values),

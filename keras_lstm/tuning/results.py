@@ -52,22 +52,31 @@ def read_trials(folder: pathlib.Path, search: Search) -> list[Trial]:
     """Read all trials of a search: best first, unfinished ones last."""
     trials = []
     for path in sorted((folder / PROJECT).glob("trial_*/trial.json")):
-        state = read_state(path)
-        config = trial_config(search, state)
-        chosen = state["hyperparameters"]["values"]
-        trials.append(
-            Trial(
-                state["trial_id"],
-                {name: chosen[name] for name in search.names},
-                state["score"],
-                RunFolder(trial_dir(folder, state["trial_id"])).read_report(),
-                config,
-            )
-        )
-    return sorted(trials, key=lambda trial: _order(trial, search))
+        trials.append(trial_from_state(folder, search, read_state(path)))
+    return sorted(trials, key=lambda trial: order_of(trial, search))
 
 
-def _order(trial: Trial, search: Search) -> tuple[float, ...]:
+def trial_from_state(
+    folder: pathlib.Path, search: Search, state: dict[str, Any]
+) -> Trial:
+    """Return a trial and its result.
+
+    Args:
+        folder: the search folder.
+        search: the search.
+        state: the parsed `trial.json`, from `read_state`.
+    """
+    chosen = state["hyperparameters"]["values"]
+    return Trial(
+        state["trial_id"],
+        {name: chosen[name] for name in search.names},
+        state["score"],
+        RunFolder(trial_dir(folder, state["trial_id"])).read_report(),
+        trial_config(search, state),
+    )
+
+
+def order_of(trial: Trial, search: Search) -> tuple[float, ...]:
     """Return the sort key of a trial; at the same cost, size decides."""
     if trial.score is None or trial.report is None:
         return (1, float(trial.score is None))

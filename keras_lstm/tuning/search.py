@@ -19,6 +19,7 @@ from keras_lstm.tuning.results import Trial, read_trials, write_results
 from keras_lstm.tuning.search_page import write_page_of_search
 from keras_lstm.tuning.settings import Search
 from keras_lstm.tuning.tuners import make_tuner
+from keras_lstm.tuning.watch import watching
 
 
 def run(
@@ -54,7 +55,8 @@ def run(
             remove_search(folder)
         remove_temporary(folder)
         write_text(settings_path(folder), search.to_yaml())
-        run_trials(folder, search)
+        with watching(folder, search):
+            run_trials(folder, search)
         preemption.check()
         trials = read_trials(folder, search)
         write_results(folder, search, trials)

@@ -10,7 +10,7 @@ import matplotlib.ticker
 from keras_lstm.pages.drawings import draw
 from keras_lstm.tuning.results import Trial
 from keras_lstm.tuning.scores import rank
-from keras_lstm.tuning.settings import SPACE, LogRange
+from keras_lstm.tuning.settings import SPACE, Search
 
 # Of parallel coordinates, in the units of the drawing.
 _TOP, _BOTTOM, _LEFT, _RIGHT, _BETWEEN = 40.0, 330.0, 50.0, 60.0, 130.0
@@ -50,11 +50,12 @@ def find_front(
     Returns:
         The trials of the front, the smallest first.
     """
-    costs = {x.name: cost(x) for x in trials if x.report is not None}
-    known = [x for x in trials if costs.get(x.name) is not None]
+    known = [(size_of(x), c, x) for x in trials if (c := cost(x)) is not None]
     found: list[Trial] = []
-    for trial in sorted(known, key=lambda x: (size_of(x), costs[x.name])):
-        if not found or costs[trial.name] < costs[found[-1].name]:  # type: ignore[operator]
+    lowest = math.inf
+    for _, value, trial in sorted(known, key=lambda each: each[:2]):
+        if value < lowest:
+            lowest = value
             found.append(trial)
     return found
 
@@ -168,19 +169,20 @@ def _set_scale(axis: Any, values: Sequence[float]) -> None:
 
 
 def parallel_coordinates(
-    trials: Sequence[Trial], names: Sequence[str]
+    trials: Sequence[Trial], search: Search
 ) -> dict[str, Any]:
     """Return lines and axes of parallel coordinates, for the template.
 
     Args:
         trials: the finished trials, best first.
-        names: the searched options.
+        search: the search.
 
     Returns:
         "width"; "axes", with a name, a position, ticks and the values to
         choose from; "lines", with the trial, its points, whether something is
         wrong, and its values.
     """
+    names, is_exact = search.names, search.objective != "accuracy"
     columns: dict[str, list[float]] = {
         name: [float(x.values[name]) for x in trials] for name in names
     }
@@ -196,9 +198,9 @@ def parallel_coordinates(
             {
                 "name": name,
                 "x": _LEFT + i * _BETWEEN,
-                "ticks": [(round(height(x), 1), f"{x:,.4g}") for x in ticks],
-                "choices": [f"{x:g}" for x in choices] if len(ticks) else [],
-                "is_choice": 1 < len(choices) <= 12 and name in names,
+                "ticks": [(round(height(x), 1), _number(x)) for x in ticks],
+                "choices": [f"{x:g}" for x in choices],
+                "is_choice": len(choices) > 1 and _is_listed(name),
             }
         )
     lines = [
@@ -208,7 +210,7 @@ def parallel_coordinates(
                 f"{axis['x']:g},{column[row]:.1f}"
                 for axis, column in zip(axes, heights, strict=True)
             ),
-            "is_wrong": bool(trial.report is None or trial.report.num_wrong),
+            "is_wrong": is_exact and trial.metrics["num_wrong"] > 0,
             "values": {n: f"{trial.values[n]:g}" for n in names},
         }
         for row, trial in enumerate(trials)
@@ -224,26 +226,31 @@ def parallel_coordinates(
     }
 
 
+def _is_listed(name: str) -> bool:
+    """Return whether an axis is of an option with listed values."""
+    return isinstance(SPACE.get(name), tuple)
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
+
+
 def _axis(
     name: str, values: Sequence[float]
 ) -> tuple[Callable[[float], float], list[float]]:
     """Return the height of each value on an axis, and the values to mark."""
     low, high = min(values), max(values)
-    marks = sorted(set(values))
-    is_listed = not isinstance(SPACE.get(name, LogRange(0, 0)), LogRange)
-    if is_listed:
-        scale: Callable[[float], float] = marks.index  # type: ignore[assignment]
+    marks = sorted({low, high})
+    scale: Callable[[float], float] = math.log if low > 0 else float
+    if _is_listed(name):
+        marks = sorted({*values})
+        places = {value: float(i) for i, value in enumerate(marks)}
+        scale = places.__getitem__
     elif name == "place":
         # The best is on top.
-        def scale(value: float) -> float:
-            return -value
-
-        marks = [low, high]
-    else:
-        scale = math.log if low > 0 else float
-        marks = [low, high]
-        if low > 0 and high > low:
-            marks.insert(1, math.sqrt(low * high))
+        scale = float.__neg__
+    elif high > low > 0:
+        marks.insert(1, math.sqrt(low * high))
     bottom, top = sorted((scale(low), scale(high)))
 
     def height(value: float) -> float:
@@ -252,6 +259,4 @@ def _axis(
         share = (scale(value) - bottom) / (top - bottom)
         return _BOTTOM - share * (_BOTTOM - _TOP)
 
-    return height, sorted(
-        {float(f"{x:.3g}") for x in marks} if not is_listed else marks
-    )
+    return height, marks

@@ -121,7 +121,7 @@ def make_search_page(
         is_ranked_by_wrong=search.objective != "accuracy",
         options=search.names,
         parallel=(
-            parallel_coordinates(done[:_MAX_TRIALS], search.names)
+            parallel_coordinates(done[:_MAX_TRIALS], search)
             if len(done) > 1
             else None
         ),
@@ -154,7 +154,7 @@ def _headline(search: Search, trials: Sequence[Trial]) -> str:
 
 
 def _values(trial: Trial) -> str:
-    return ", ".join(f"{n} {value:g}" for n, value in trial.values.items())
+    return ", ".join(f"{n} {value:.3g}" for n, value in trial.values.items())
 
 
 def _sentences(search: Search, trials: Sequence[Trial]) -> list[str]:
@@ -175,9 +175,9 @@ def _sentences(search: Search, trials: Sequence[Trial]) -> list[str]:
     if wrong and search.objective != "accuracy":
         found.append(f"In {len(wrong):,} of {len(done):,}, something is wrong.")
     if failed:
-        found.append(f"The numbers of {len(failed):,} went wrong.")
+        found.append(f"Loss or weights not finite: {len(failed):,}.")
     if len(done) < len(trials):
-        found.append(f"{len(trials) - len(done):,} are not done.")
+        found.append(f"Not done: {len(trials) - len(done):,}.")
     return found
 
 
@@ -267,7 +267,7 @@ def _row(
         "trial": trial.name,
         "link": link_to(RunFolder(trial_dir(folder, trial.name)).page, page),
         "has_line": bool(metrics) and trial.score is not None,
-        "values": [(f"{value:g}", value) for value in trial.values.values()],
+        "values": [(f"{value:.4g}", value) for value in trial.values.values()],
         "result": result,
         "score": trial.score,
         "numbers": [

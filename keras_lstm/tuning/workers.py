@@ -4,14 +4,17 @@ import os
 import pathlib
 import socket
 import subprocess
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from keras_lstm.checkpoint.preemption import PreemptionHandler
 from keras_lstm.core.console import print_status
 from keras_lstm.core.errors import InputError, RunError
 from keras_lstm.runs.folder import TRIALS, RunFolder
+from keras_lstm.tuning.settings import Search
+from keras_lstm.tuning.watch import watching
 
 # A worker that ends this often, with no trial done in between, is not
 # restarted: it would end again.
@@ -62,7 +65,10 @@ def part_in_search() -> Literal["chief", "worker"] | None:
 
 
 def run_processes(
-    folder: pathlib.Path, command: Sequence[str], workers: int
+    folder: pathlib.Path,
+    search: Search,
+    command: Sequence[str],
+    workers: int,
 ) -> None:
     """Run a search as KerasTuner's chief and its workers on this machine.
 
@@ -70,6 +76,7 @@ def run_processes(
 
     Args:
         folder: the search folder.
+        search: the search, whose trials are shown while they run.
         command: the command that starts each process; KerasTuner's variables
             tell a process its part.
         workers: the number of processes that run trials, which share the
@@ -79,15 +86,29 @@ def run_processes(
         RunError: if the chief dies, or a worker ends too often.
         TrainingInterrupted: if SIGTERM or SIGINT is received.
     """
-    with PreemptionHandler() as preemption:
-        _watch(_Processes(command, workers), preemption, folder)
+    with PreemptionHandler() as preemption, watching(folder, search) as shown:
+        processes = _Processes(command, workers, shown)
+        _watch(processes, preemption, folder)
+    print(processes.output(), end="")
 
 
 class _Processes:
-    """KerasTuner's chief and its workers, on this machine."""
+    """KerasTuner's chief and its workers, on this machine.
 
-    def __init__(self, command: Sequence[str], workers: int) -> None:
+    Args:
+        command: the command that starts each process.
+        workers: the number of processes that run trials.
+        shown: whether this process has the terminal for its display: what the
+            others print is then printed above it, and the result in the end.
+    """
+
+    def __init__(
+        self, command: Sequence[str], workers: int, shown: bool
+    ) -> None:
         self._command = list(command)
+        self._shown = shown
+        self._output: list[bytes] = []
+        self._readers: list[threading.Thread] = []
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self._port = free.getsockname()[1]
@@ -114,8 +135,27 @@ class _Processes:
         }
         if name != "chief":
             environment |= self._threads
-        # Standard output is inherited: the chief prints the result.
-        return subprocess.Popen(self._command, env=environment)
+        if not self._shown:
+            # Standard output is inherited: the chief prints the result.
+            return subprocess.Popen(self._command, env=environment)
+        pipe = subprocess.PIPE
+        process = subprocess.Popen(
+            self._command, env=environment, stdout=pipe, stderr=pipe
+        )
+        for read, stream in (
+            (self._output.extend, process.stdout),
+            (_print_lines, process.stderr),
+        ):
+            reader = threading.Thread(target=read, args=(stream,), daemon=True)
+            reader.start()
+            self._readers.append(reader)
+        return process
+
+    def output(self) -> str:
+        """Return the result that the chief has printed, if it was read."""
+        for reader in self._readers:
+            reader.join()
+        return b"".join(self._output).decode(errors="replace")
 
     def forget_deaths(self) -> None:
         """Reset the counts of starts.
@@ -154,6 +194,11 @@ class _Processes:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+
+def _print_lines(lines: Iterable[bytes]) -> None:
+    for line in lines:
+        print_status(line.decode(errors="replace").rstrip("\n"))
 
 
 def _watch(
