@@ -9,6 +9,9 @@ from keras_lstm.tuning.results import Trial
 
 # With fewer, what a forest finds is mostly noise.
 MIN_TRIALS = 20
+# Of 50 searches with places drawn at random, the forest's error was never below
+# 0.85 of that of a guess.
+_MAX_ERROR = 0.8
 _FOLDS = 5
 _TREES = 50
 _SHUFFLES = 10
@@ -34,8 +37,8 @@ class Importance:
 
     @property
     def is_found(self) -> bool:
-        """True if the predictions are better than a guess."""
-        return self.error < self.error_without
+        """True if the predictions are better than a guess, not by chance."""
+        return self.error <= _MAX_ERROR * self.error_without
 
 
 def measure_importance(

@@ -243,7 +243,7 @@ def _importance_text(
     if not importance.is_found:
         return (
             "Not shown: a random forest predicts the place of a held-out trial "
-            f"no better than a guess ({errors})."
+            f"little or no better than a guess ({errors})."
         )
     return (
         f"A random forest, fitted to {importance.num_trials:,} trials, "

@@ -93,7 +93,9 @@ class SearchProgress:
         count = f"{done:,} trials done"
         share = None
         if total is not None and total >= done:
-            count = f"{done:,} of {total:,} trials  {self._left()}"
+            count = f"{done:,} of {total:,} trials"
+            if done < total:
+                count = f"{count}  {self._left()}"
             share = done / max(1, total)
         lines = [*self._best(), *map(self._line, self._running)]
         return Block("searching", share, count, lines)

@@ -1,12 +1,12 @@
-import concurrent.futures
-import os
-import pty
-import sys
+import io
 import types
 
 import pytest
+from rich.console import Console
 
+from keras_lstm.callbacks import progress_logger
 from keras_lstm.callbacks.progress_logger import ProgressLogger
+from keras_lstm.core.display import Display
 
 
 def drive(logger, epochs=2, steps=3, per_call=1):
@@ -48,35 +48,142 @@ def test_several_steps_in_one_call_are_counted(capfd):
     ]
 
 
-def read_to_the_end(terminal):
-    """Return all text written to a terminal until its other end closes."""
-    parts = []
-    while True:
-        try:
-            part = os.read(terminal, 65536)
-        # On Linux, reading fails once the other end is closed.
-        except OSError:
-            part = b""
-        if not part:
-            return b"".join(parts).decode()
-        parts.append(part)
+class Recorder(Display):
+    """Keeps the text of each block that is shown."""
+
+    is_due = True
+
+    def __init__(self):
+        super().__init__()
+        self.blocks, self.lines, self.is_closed = [], [], False
+
+    def _show(self, block):
+        console = Console(file=io.StringIO(), width=90)
+        console.print(block)
+        self.blocks.append(console.file.getvalue())
+
+    def line(self, text):
+        self.lines.append(text)
+
+    def close(self):
+        self.is_closed = True
 
 
-def test_a_terminal_gets_a_bar(monkeypatch):
-    reader, writer = pty.openpty()
-    with (
-        concurrent.futures.ThreadPoolExecutor() as pool,
-        os.fdopen(writer, "w") as terminal,
-    ):
-        reading = pool.submit(read_to_the_end, reader)
-        monkeypatch.setenv("TERM", "xterm")
-        monkeypatch.setattr(sys, "stderr", terminal)
-        drive(ProgressLogger())
-    shown = reading.result()
-    os.close(reader)
-    assert "training" in shown
-    assert "epoch 2/2  loss 0.5" in shown
-    assert "epoch 1/2  loss 0.25" in shown
+@pytest.fixture
+def recorder(monkeypatch):
+    found = Recorder()
+    monkeypatch.setattr(progress_logger, "open_display", lambda: found)
+    return found
+
+
+def texts(recorder):
+    """Return the lines of each block, with single spaces."""
+    return [
+        [" ".join(line.split()) for line in block.splitlines()]
+        for block in recorder.blocks
+    ]
+
+
+def test_a_block_instead_of_lines(recorder, capfd):
+    drive(ProgressLogger())
+    assert capfd.readouterr() == ("", "")
+    assert recorder.lines == []
+    assert recorder.is_closed
+    found = texts(recorder)
+    # A block for each of six steps, for two epochs, and the last.
+    assert len(found) == 9
+    assert found[0][0].endswith(" 16%")
+    assert found[0][1].startswith("epoch 1/2 step 1 at most ")
+    assert found[0][2] == "loss 0.5"
+    assert found[-1][0].endswith("100%")
+    assert found[-1][1].startswith("epoch 2/2 step 6 ended after ")
+    assert found[-1][2:] == [
+        "loss 0.25 ▁▁",
+        "val_sequence_accuracy 100% ▁▁",
+    ]
+
+
+def test_what_is_wrong_in_validation_is_counted(recorder):
+    logger = ProgressLogger(num_validation=1000)
+    drive(logger, epochs=1)
+    last = "epoch 1: 0 of 1,000 validation examples are wrong"
+    assert texts(recorder)[-1][-1] == last
+    # None is said only of an accuracy of exactly 1.
+    logger.on_train_begin()
+    logger.on_epoch_begin(0)
+    logger.on_epoch_end(0, {"val_sequence_accuracy": 0.9999999})
+    assert "epoch 1: 1 of 1,000" in texts(recorder)[-1][-1]
+
+
+def test_sentences_stay_in_the_block_and_are_lines_in_a_log(recorder, capfd):
+    logger = ProgressLogger()
+    logger.set_params({"epochs": 1, "steps": 1})
+    logger.set_model(types.SimpleNamespace(steps_per_execution=1))
+    logger.on_train_begin()
+    logger.note("wrong", "7 are wrong", "the worst: 01")
+    logger.note("wrong", "5 are wrong", "the worst: 11")
+    logger.note("proof", "no proof")
+    found = texts(recorder)[-1][-2:]
+    assert found == ["5 are wrong the worst: 11", "no proof"]
+    assert capfd.readouterr().err == ""
+    logger.close()
+    logger.note("wrong", "3 are wrong", "the worst: 01")
+    assert capfd.readouterr().err == "3 are wrong\n"
+
+
+def test_lines_by_steps_go_above_the_block(recorder):
+    drive(ProgressLogger(log_every_steps=3))
+    assert recorder.lines == ["step 3  loss 0.5", "step 6  loss 0.5"]
+
+
+def test_the_steps_of_an_epoch_may_be_known_only_after_it(recorder):
+    logger = ProgressLogger()
+    logger.set_params({"epochs": 2, "steps": None})
+    logger.set_model(types.SimpleNamespace(steps_per_execution=1))
+    logger.on_train_begin()
+    logger.on_epoch_begin(0)
+    logger.on_train_batch_end(0, {"loss": 0.5})
+    assert texts(recorder)[-1][0] == (
+        "training epoch 1/2 step 1 time left unknown"
+    )
+    logger.on_train_batch_end(1, {"loss": 0.5})
+    logger.on_epoch_end(0, {"loss": 0.5})
+    assert texts(recorder)[-1][0].endswith(" 50%")
+
+
+def test_time_is_of_the_steps_since_the_resumption(recorder, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(progress_logger.time, "monotonic", lambda: now[0])
+    logger = ProgressLogger()
+    logger.set_params({"epochs": 10, "steps": 10})
+    logger.set_model(types.SimpleNamespace(steps_per_execution=1))
+    logger.on_train_begin()
+    logger.set_state({"epoch": 9, "steps": 90})
+    logger.on_epoch_begin(9)
+    now[0] += 3.0
+    logger.on_train_batch_end(0, {"loss": 0.5})
+    first = texts(recorder)[-1]
+    assert first[0].endswith(" 91%")
+    assert first[1] == "epoch 10/10 step 91 at most 27 s left"
+
+
+def test_only_the_chief_has_a_block(recorder, monkeypatch):
+    monkeypatch.setattr(progress_logger, "is_chief", lambda strategy: False)
+    logger = ProgressLogger()
+    logger.set_params({"epochs": 1, "steps": 1})
+    logger.set_model(types.SimpleNamespace(distribute_strategy=object()))
+    logger.on_train_begin()
+    assert logger._display is None
+
+
+def test_a_second_fit_closes_the_display_of_one_that_failed(recorder):
+    logger = ProgressLogger()
+    logger.set_params({"epochs": 1, "steps": 1})
+    logger.set_model(types.SimpleNamespace(steps_per_execution=1))
+    logger.on_train_begin()
+    assert not recorder.is_closed
+    logger.on_train_begin()
+    assert recorder.is_closed
 
 
 @pytest.mark.parametrize(
