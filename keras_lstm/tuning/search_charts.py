@@ -78,7 +78,7 @@ def draw_front(
         The drawing.
     """
     figure = matplotlib.figure.Figure(figsize=(4.5, 3.4))
-    figure.subplots_adjust(0.2, 0.16, 0.96, 0.9)
+    figure.subplots_adjust(0.2, 0.16, 0.93, 0.9)
     axes: Any = figure.add_subplot()
     shown = [x for x in trials if x.report is not None and cost(x) is not None]
     axes.scatter(
@@ -127,7 +127,7 @@ def draw_best(trials: Sequence[Trial], objective: str) -> Any:
     if not points or len(trials) < 2:
         return None
     figure = matplotlib.figure.Figure(figsize=(4.5, 3.4))
-    figure.subplots_adjust(0.2, 0.16, 0.96, 0.9)
+    figure.subplots_adjust(0.2, 0.16, 0.93, 0.9)
     axes: Any = figure.add_subplot()
     axes.step(*zip(*points, strict=True), where="post", color="C0", marker=".")
     label = "parameters" if objective == "smallest" else COST_LABELS[objective]
