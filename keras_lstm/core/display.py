@@ -59,8 +59,9 @@ class Block:
             space = width - len(self.label) - 7
             bar = min(_MAX_BAR, space)
             if bar >= 4:
+                share = min(1.0, max(0.0, self.share))
                 head.append(
-                    ProgressBar(1.0, min(1.0, max(0.0, self.share)), width=bar)
+                    ProgressBar(1.0, share, width=bar, complete_style="green")
                 )
             # 100% is for what is done.
             head.append(f"{int(100 * self.share):>3}%")

@@ -161,7 +161,7 @@ def test_lines_are_chosen_and_rows_are_sorted(folder, open_file):
     page = open_file(folder / "report.html")
     page.get_by_label("units", exact=True).select_option("8")
     said = page.locator("#parallel-said")
-    sync_api.expect(said).to_have_text("3 of 24, best: trial 16")
+    sync_api.expect(said).to_have_text("3 of 24, best: trial 08")
     faded = page.locator("#parallel-lines .faded")
     sync_api.expect(faded).to_have_count(21)
     page.get_by_label("units", exact=True).select_option("all")
@@ -172,7 +172,7 @@ def test_lines_are_chosen_and_rows_are_sorted(folder, open_file):
     sync_api.expect(marked).to_have_attribute("data-trial", "07")
     page.get_by_role("button", name="parameters").click()
     first = page.locator("#trials-table tbody th").first
-    sync_api.expect(first).to_have_text("00")
+    sync_api.expect(first).to_have_text("08")
     page.fill("#search-trials", "wrong")
     shown = page.locator("#trials-table tbody tr:not([hidden])")
     sync_api.expect(shown).to_have_count(3)
