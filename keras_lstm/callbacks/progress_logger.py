@@ -97,7 +97,7 @@ class ProgressLogger(keras.callbacks.Callback):
         self._steps += self.model.steps_per_execution
         if self._display is not None and self._display.is_due:
             self._logs |= logs or {}
-            self._display.update(self._block(self._left()))
+            self._update()
         every = self.log_every_steps
         if every and self._steps // every > before // every:
             self._line(f"step {self._steps:,}  {_values(logs)}")
@@ -130,7 +130,7 @@ class ProgressLogger(keras.callbacks.Callback):
             self._line(text)
         else:
             self._notes[name] = [text, more] if more else [text]
-            self._display.update(self._block(self._left()))
+            self._update()
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
         """Leave the display as it is in the end."""
@@ -169,7 +169,11 @@ class ProgressLogger(keras.callbacks.Callback):
                 f"epoch {self._epoch}: {num_wrong:,} of {count:,} validation "
                 "examples are wrong"
             ]
-        if self._display is not None:
+        self._update()
+
+    def _update(self) -> None:
+        """Update the display, unless it was a moment ago."""
+        if self._display is not None and self._display.is_due:
             self._display.update(self._block(self._left()))
 
     def _left(self) -> str:

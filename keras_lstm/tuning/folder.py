@@ -315,7 +315,8 @@ def _check_trial(state: dict[str, Any], path: pathlib.Path) -> None:
 
 def remove_search(folder: pathlib.Path) -> None:
     """Remove a search's files, except the folder's lock."""
-    for name in (SEARCH_SETTINGS, "trials.csv", "best.yaml", "report.html"):
+    for name in (SEARCH_SETTINGS, "trials.csv", "best.yaml"):
         (folder / name).unlink(missing_ok=True)
+    RunFolder(folder).page.unlink(missing_ok=True)
     for name in (PROJECT, TRIALS, "hparams"):
         shutil.rmtree(folder / name, ignore_errors=True)
