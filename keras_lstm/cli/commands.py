@@ -362,8 +362,11 @@ def export_command(arguments: argparse.Namespace) -> int:
     """Run `keras-lstm export`; return the exit code."""
     from keras_lstm.inference.export import check_export, export_model
     from keras_lstm.inference.export_formats import FORMATS
+    from keras_lstm.inference.folder_export import FOLDER_FORMAT
 
-    check_known(arguments.format, FORMATS, "format")
+    check_known(arguments.format, [*FORMATS, FOLDER_FORMAT], "format")
+    if arguments.format == FOLDER_FORMAT:
+        return _export_folder(arguments)
     default = arguments.run_dir / FORMATS[arguments.format].file_name
     output = arguments.output or default
     check_export(arguments.format, output, arguments.overwrite)
@@ -385,4 +388,27 @@ def export_command(arguments: argparse.Namespace) -> int:
             bar.update,
         )
     print(exported)
+    return 0
+
+
+def _export_folder(arguments: argparse.Namespace) -> int:
+    """Run `keras-lstm export --format folder`; return the exit code."""
+    from keras_lstm.inference.folder_export import (
+        DEFAULT_NAME,
+        check_folder_export,
+        export_folder,
+    )
+
+    output = arguments.output or arguments.run_dir / DEFAULT_NAME
+    check_folder_export(output, arguments.overwrite)
+    read_run_of(arguments.run_dir, arguments.task)
+    with loading_tensorflow():
+        from keras_lstm.pages.model_card import make_card
+        from keras_lstm.runs.checks import check_kept_proof
+        from keras_lstm.runs.run import load_run
+    run = load_run(arguments.run_dir)
+    proof = check_kept_proof(run)
+    card = make_card(run, proof)
+    names = export_folder(run.run_dir, card, output, proof is not None)
+    print(f"Packed {', '.join(names)} into {escaped(str(output))}.")
     return 0

@@ -175,14 +175,15 @@ def _add_export(subparsers: Any) -> None:
         "--format",
         metavar="FORMAT",
         required=True,
-        help="saved_model, litert or onnx",
+        help="saved_model, litert, onnx, or folder: model card, model, proof, "
+        "configuration and report, for publishing",
     )
     parser.add_argument(
         "--output",
         metavar="PATH",
         type=parse_new_path,
-        help="file or folder to write (default: saved_model, model.tflite or "
-        "model.onnx in the run folder)",
+        help="file or folder to write (default: saved_model, model.tflite, "
+        "model.onnx or published in the run folder)",
     )
     parser.add_argument(
         "--overwrite",

@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import urllib.parse
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from keras_lstm.core.errors import escaped
@@ -81,6 +82,26 @@ def link_to(target: pathlib.Path, page: pathlib.Path) -> str | None:
         return None
     path = os.path.relpath(target, page.parent)
     return urllib.parse.quote(os.fsencode(path))
+
+
+def render_text(
+    template: str, filters: dict[str, Callable[[Any], str]], **content: Any
+) -> str:
+    """Return a template as text that is not HTML.
+
+    Args:
+        template: name of the template, whose values are to be escaped by one
+            of the filters.
+        filters: filters for the template, by name.
+        **content: the values for the template.
+
+    Returns:
+        The text.
+    """
+    environment = _environment().overlay(autoescape=False)
+    environment.filters = environment.filters | filters
+    text: str = environment.get_template(template).render(**content)
+    return text
 
 
 def json_in_html(content: Any) -> Any:

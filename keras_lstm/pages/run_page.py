@@ -12,7 +12,13 @@ from keras_lstm.pages.live_network import (
     is_image,
     live_network,
 )
+from keras_lstm.pages.model_card import write_card
 from keras_lstm.pages.render import json_in_html, render_page, write_page
+from keras_lstm.pages.result_sentences import (
+    first_typed,
+    headline,
+    sentences,
+)
 from keras_lstm.pages.sections import (
     Search,
     describe_changes,
@@ -26,7 +32,7 @@ from keras_lstm.pages.split_result import SplitResult, describe_split_result
 from keras_lstm.pages.wrong_answers import WrongAnswers, read_wrong_answers
 from keras_lstm.runs.checks import check_kept_proof, measure_by_step
 from keras_lstm.runs.report import StopReason
-from keras_lstm.runs.results import TrainResult, trained_text
+from keras_lstm.runs.results import TrainResult
 from keras_lstm.runs.run import Run
 from keras_lstm.tasks.make import make_splits
 from keras_lstm.tasks.registry import task_name
@@ -34,17 +40,6 @@ from keras_lstm.tasks.task import Split
 from keras_lstm.tasks.transducer import get_machine
 from keras_lstm.verification.evaluation import evaluate
 from keras_lstm.verification.final_check import require_test
-from keras_lstm.verification.proof_reporting import (
-    proof_of_text,
-    proved_text,
-    states_text,
-)
-from keras_lstm.verification.reporting import (
-    checked_text,
-    held_out_text,
-    margin_text,
-    tested_text,
-)
 
 MAX_BYTES = 2_000_000
 _MAX_CONFIG = 20_000
@@ -53,9 +48,9 @@ _MAX_CONFIG = 20_000
 def write_page_of_result(
     config: Config, result: TrainResult, test: Split | None
 ) -> None:
-    """Write the page of a run that has just been written.
+    """Write the page and the model card of a run that has just been written.
 
-    The run is complete without its page, so whatever error is raised, also by
+    The run is complete without them, so whatever error is raised, also by
     a custom task, is only reported.
 
     Args:
@@ -73,10 +68,14 @@ def write_page_of_result(
             by_step = measure_by_step(run, test)
             tested = SplitResult(result.check, test, by_step)
         write_run_page(run, tested, result.proof)
+        write_card(run, result.proof)
     except Exception as error:
         command = shlex.join(["keras-lstm", "report", str(result.run_dir)])
         print_status(
-            escaped(f"report.html: {described(error)}. To write it: {command}")
+            escaped(
+                f"report.html, README.md: {described(error)}. To write them: "
+                f"{command}"
+            )
         )
 
 
@@ -99,7 +98,7 @@ def write_run_page(
 
 
 def rewrite_run_page(run: Run) -> None:
-    """Write the page of a finished run again, from its folder.
+    """Write the page and the model card of a finished run again.
 
     A proof in the folder is checked, and the test split is measured again.
 
@@ -122,6 +121,7 @@ def rewrite_run_page(run: Run) -> None:
     else:
         search = check_kept_proof(run)
     write_run_page(run, tested, search)
+    write_card(run, search)
 
 
 def _test_again(run: Run) -> SplitResult | None:
@@ -169,8 +169,8 @@ def make_run_page(
         "task": task_name(type(task)),
         "name": run.run_dir.resolve().name,
         "report": report,
-        "headline": _headline(run, search),
-        "sentences": _sentences(run, search),
+        "headline": headline(run, search),
+        "sentences": sentences(run, search),
         "is_right": report.num_wrong == 0,
         "wrong": wrong,
         "failures_name": run.folder.failures.name,
@@ -208,7 +208,7 @@ def _with_live_network(
     """Return the page, with the network in it if it is small enough."""
     page, reason = "", ""
     try:
-        network = live_network(run, _first_typed(run, wrong), tested)
+        network = live_network(run, first_typed(run, wrong), tested)
         live = json_in_html(network)
     except NotLiveError as error:
         reason = str(error)
@@ -239,71 +239,6 @@ def _with_live_network(
     return page
 
 
-def _headline(run: Run, search: Search | None) -> str:
-    """Return the result in one sentence, and no more than was checked."""
-    task, report = run.config.task, run.report
-    machine = get_machine(task)
-    if machine is None:
-        return tested_text(task, report.num_wrong, report.num_examples)
-    if search is not None and search.proof is not None:
-        return proved_text(machine)
-    return checked_text(report.num_wrong, report.num_examples, report.checked)
-
-
-def _sentences(run: Run, search: Search | None) -> list[str]:
-    """Return what else there is to say of the result."""
-    task, report = run.config.task, run.report
-    machine, found = get_machine(task), []
-    if report.taught_by == "construction":
-        found.append(
-            "Examples led to no proof: the weights were set from the machine."
-        )
-    if machine is not None:
-        if search is not None and search.proof is not None:
-            counts = (report.num_wrong, report.num_examples)
-            found += [
-                states_text(search),
-                proof_of_text(run.model_sha256),
-                checked_text(*counts, report.checked),
-            ]
-        elif report.proved:
-            found.append(
-                "The report says that this is proved, but the folder holds no "
-                "proof that holds for this model."
-            )
-        if report.test_num_examples is not None:
-            counts = (report.test_num_wrong or 0, report.test_num_examples)
-            found.append(held_out_text(*counts))
-        if report.min_margin_input and report.min_margin is not None:
-            found.append(
-                margin_text(report.min_margin, report.min_margin_input)
-            )
-    if report.test_first_num_examples:
-        examples = report.test_first_num_examples
-        right = examples - (report.test_first_num_wrong or 0)
-        found.append(
-            f"Of the first {examples:,}: {percent(right / examples)} right."
-        )
-    found.append(trained_text(run.config, report))
-    return found
-
-
-def _first_typed(run: Run, wrong: WrongAnswers) -> str | None:
-    """Return the first wrong input as people would type it."""
-    task = run.config.task
-    machine = get_machine(task)
-    is_read = task.notation(run.any_length).for_script() is not None
-    is_kept = machine is not None or task.token_kind is not None
-    if not (wrong.rows and is_read and is_kept):
-        return None
-    text = wrong.rows[0][wrong.columns.index("input")].text
-    if machine is None:
-        return text
-    if machine.writes_numbers and machine.num_symbols == 2:
-        return f"0b{text}"
-    return None if machine.writes_numbers else text
-
-
 def _commands(run: Run, wrong: WrongAnswers) -> list[tuple[str, str]]:
     """Return what each command is for, and the command, for a shell."""
     config, name = run.config, task_name(type(run.config.task))
@@ -325,7 +260,7 @@ def _commands(run: Run, wrong: WrongAnswers) -> list[tuple[str, str]]:
     else:
         again = command("evaluate", folder, *custom)
         found.append(("Measure the test split again", again))
-    typed = _first_typed(run, wrong) or (*example_inputs(run), "INPUT")[0]
+    typed = first_typed(run, wrong) or (*example_inputs(run), "INPUT")[0]
     found.append(("Predict", command("predict", folder, typed, *custom)))
     if run.report.stopped_because is StopReason.ALL_EPOCHS:
         more = ["--epochs", str(2 * config.training.epochs)]

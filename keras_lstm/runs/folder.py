@@ -65,6 +65,7 @@ class RunFolder:
         self.repair = self.path / "repair.json"
         self.curves = self.path / "curves.png"
         self.page = self.path / "report.html"
+        self.card = self.path / "README.md"
         self.checkpoints = self.path / "checkpoints"
 
     def verification(self, num_bits: int) -> pathlib.Path:

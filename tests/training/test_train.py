@@ -48,7 +48,7 @@ def test_a_page_that_cannot_be_written_leaves_the_run(
     message = capsys.readouterr().err
     assert message.startswith("report.html: ")
     assert message.endswith(
-        f"{text}. To write it: keras-lstm report '{result.run_dir}'\n"
+        f"{text}. To write them: keras-lstm report '{result.run_dir}'\n"
     )
 
 
@@ -63,7 +63,7 @@ def test_a_run_folder_holds_what_it_should(tmp_path):
         *("config.yaml", "model.keras", "history.csv", "report.json"),
         *("failures.csv", "train", "validation", "checkpoints", ".lock"),
         *("curves.png", "projector", "projector_config.pbtxt"),
-        "report.html",
+        *("report.html", "README.md"),
     }
     report = json.loads((result.run_dir / "report.json").read_text())
     assert report == result.report.to_mapping()
