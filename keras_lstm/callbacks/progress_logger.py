@@ -65,6 +65,12 @@ class ProgressLogger(keras.callbacks.Callback):
         self._started = time.monotonic()
         self._first_step: int | None = None
         self._steps_per_epoch: int | None = self.params["steps"]
+        if self._steps_per_epoch is not None:
+            # The last call of an epoch counts as a whole one.
+            together = self.model.steps_per_execution
+            calls = -(-self._steps_per_epoch // together)
+            self._steps_per_epoch = calls * together
+        self._is_partial = False
         self._logs: dict[str, float] = {}
         self._curves: dict[str, list[float]] = {}
         self._notes: dict[str, list[str]] = {}
@@ -86,6 +92,7 @@ class ProgressLogger(keras.callbacks.Callback):
     def set_state(self, state: dict[str, Any]) -> None:
         """Restore the state that `get_state` returned."""
         self._epoch, self._steps = state["epoch"], state["steps"]
+        self._is_partial = True
 
     def on_train_batch_end(
         self, batch: int, logs: dict[str, float] | None = None
@@ -156,9 +163,11 @@ class ProgressLogger(keras.callbacks.Callback):
         self._logs |= logs
         for name, value in logs.items():
             self._curves.setdefault(name, []).append(value)
-        # The length of a dataset may be known only after its end.
-        if self._steps_per_epoch is None and self._first_step is not None:
+        # The length of a dataset may be known only after its end. A resumed
+        # epoch may be the rest of one.
+        if not (self._is_partial or self._steps_per_epoch):
             self._steps_per_epoch = self._steps - self._epoch_began
+        self._is_partial = False
         accuracy = logs.get("val_sequence_accuracy")
         if accuracy is not None and self.num_validation:
             count = self.num_validation

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _SECONDS_BETWEEN_UPDATES = 0.25
 _MAX_BAR = 40
 _NOTEBOOK_WIDTH = 88
+# The display that was opened last, until the next is opened.
+_open: list["Display"] = []
 _LEVELS = "▁▂▃▄▅▆▇█"
 _ASCII_LEVELS = "_.-~=*%#"
 _HTML = (
@@ -56,15 +58,15 @@ class Block:
         head: list[Any] = [self.label]
         beside = [self.beside] if self.beside else []
         if self.share is not None:
+            share = min(1.0, max(0.0, self.share))
             space = width - len(self.label) - 7
             bar = min(_MAX_BAR, space)
             if bar >= 4:
-                share = min(1.0, max(0.0, self.share))
                 head.append(
                     ProgressBar(1.0, share, width=bar, complete_style="green")
                 )
             # 100% is for what is done.
-            head.append(f"{int(100 * self.share):>3}%")
+            head.append(f"{int(100 * share):>3}%")
             if beside and len(self.beside) + 2 + bar <= space:
                 head += beside
                 beside = []
@@ -238,11 +240,17 @@ def _in_notebook() -> bool:
 def open_display() -> Display | None:
     """Start a display where there is a place for one.
 
+    One that was left open, since `fit` raised an exception, is closed.
+
     Returns:
         The display, to be closed; None in a log.
     """
+    while _open:
+        _open.pop().close()
     if on_terminal():
         from rich.console import Console
 
-        return TerminalDisplay(Console(stderr=True))
-    return NotebookDisplay() if _in_notebook() else None
+        _open.append(TerminalDisplay(Console(stderr=True)))
+    elif _in_notebook():
+        _open.append(NotebookDisplay())
+    return _open[0] if _open else None

@@ -8,6 +8,7 @@ import pathlib
 import threading
 import time
 from collections.abc import Iterator
+from typing import cast
 
 from keras_lstm.core.console import duration, percent
 from keras_lstm.core.display import Block, Display, open_display, sparkline
@@ -135,7 +136,8 @@ class SearchProgress:
         lines = [[f"best: trial {best.name}", _values(best), outcome]]
         lowest, curve = math.inf, []
         for trial in scored:
-            lowest = min(lowest, math.inf if not trial.score else trial.score)
+            # Those without a score were left out.
+            lowest = min(lowest, cast(float, trial.score))
             curve.append(lowest)
         if len(curve) > 1:
             lines.append([f"best so far, by trial: {sparkline(curve)}"])

@@ -167,11 +167,45 @@ def test_time_is_of_the_steps_since_the_resumption(recorder, monkeypatch):
     assert first[1] == "epoch 10/10 step 91 at most 27 s left"
 
 
+def test_the_rest_of_an_epoch_tells_no_length(recorder):
+    logger = ProgressLogger()
+    logger.set_params({"epochs": 4, "steps": None})
+    logger.set_model(types.SimpleNamespace(steps_per_execution=1))
+    logger.on_train_begin()
+    logger.on_epoch_begin(0)
+    logger.set_state({"epoch": 1, "steps": 1})
+    logger.on_train_batch_end(1, {"loss": 0.5})
+    logger.on_epoch_end(0, {"loss": 0.5})
+    assert "time left unknown" in texts(recorder)[-1][0]
+    logger.on_epoch_begin(1)
+    for batch in range(2):
+        logger.on_train_batch_end(batch, {"loss": 0.5})
+    logger.on_epoch_end(1, {"loss": 0.5})
+    assert texts(recorder)[-1][0].endswith(" 50%")
+
+
+def test_the_last_call_of_an_epoch_counts_as_a_whole_one(recorder):
+    logger = ProgressLogger()
+    logger.set_params({"epochs": 1, "steps": 10})
+    logger.set_model(types.SimpleNamespace(steps_per_execution=8))
+    logger.on_train_begin()
+    logger.on_epoch_begin(0)
+    shares = []
+    for batch in (7, 9):
+        logger.on_train_batch_end(batch, {"loss": 0.5})
+        shares.append(texts(recorder)[-1][0].split()[-1])
+    assert shares == ["50%", "100%"]
+
+
 def test_only_the_chief_has_a_block(recorder, monkeypatch):
     monkeypatch.setattr(progress_logger, "is_chief", lambda strategy: False)
     logger = ProgressLogger()
     logger.set_params({"epochs": 1, "steps": 1})
-    logger.set_model(types.SimpleNamespace(distribute_strategy=object()))
+    logger.set_model(
+        types.SimpleNamespace(
+            distribute_strategy=object(), steps_per_execution=1
+        )
+    )
     logger.on_train_begin()
     assert logger._display is None
 

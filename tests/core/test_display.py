@@ -50,7 +50,7 @@ def test_100_percent_is_for_what_is_done():
     def first(share):
         return shown(Block("x", share), 60)[0].split()[-1]
 
-    assert [first(x) for x in (0.999, 1.0, 1.7)] == ["99%", "100%", "170%"]
+    assert [first(x) for x in (0.999, 1.0, 1.7)] == ["99%", "100%", "100%"]
     assert shown(Block("searching", None, "3 trials"), 60) == [
         "searching 3 trials"
     ]
@@ -174,3 +174,21 @@ def test_only_a_terminal_that_moves_its_cursor_has_a_block(
 
 def test_a_log_has_no_block():
     assert display.open_display() is None
+
+
+def test_a_display_that_was_left_open_is_closed_by_the_next(monkeypatch):
+    closed = []
+
+    class Silent(display.Display):
+        def close(self):
+            closed.append(self)
+
+    monkeypatch.setattr(display, "on_terminal", lambda: False)
+    monkeypatch.setattr(display, "_in_notebook", lambda: True)
+    monkeypatch.setattr(display, "NotebookDisplay", Silent)
+    first = display.open_display()
+    second = display.open_display()
+    assert closed == [first]
+    monkeypatch.setattr(display, "_in_notebook", lambda: False)
+    assert display.open_display() is None
+    assert closed == [first, second]

@@ -1,4 +1,5 @@
 import io
+import json
 
 import pytest
 from made_searches import make_search
@@ -101,3 +102,13 @@ def test_a_log_shows_nothing_and_a_display_is_closed(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         search_that_fails()
     assert seen[-2:] == ["2 of 99 trials  time left unknown", "closed"]
+
+
+def test_a_perfect_score_counts(tmp_path):
+    search = make_search(tmp_path / "s", 4, num_wrong=0)
+    for name, score in (("00", 0.5), ("01", 0.0), ("02", 0.25), ("03", 0.1)):
+        path = tmp_path / "s" / "keras_tuner" / f"trial_{name}" / "trial.json"
+        state = json.loads(path.read_text())
+        path.write_text(json.dumps(state | {"score": score}))
+    found = lines(SearchProgress(tmp_path / "s", search))
+    assert "best so far, by trial: █▁▁▁" in found
