@@ -84,6 +84,7 @@ RUN_FILES = (
     "model.keras",
     "report.json",
     "report.html",
+    "README.md",
     "history.csv",
     "failures.csv",
     "suspicious.csv",

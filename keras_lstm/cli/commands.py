@@ -403,12 +403,7 @@ def _export_folder(arguments: argparse.Namespace) -> int:
     check_folder_export(output, arguments.overwrite)
     read_run_of(arguments.run_dir, arguments.task)
     with loading_tensorflow():
-        from keras_lstm.pages.model_card import make_card
-        from keras_lstm.runs.checks import check_kept_proof
         from keras_lstm.runs.run import load_run
-    run = load_run(arguments.run_dir)
-    proof = check_kept_proof(run)
-    card = make_card(run, proof)
-    names = export_folder(run.run_dir, card, output, proof is not None)
+    names = export_folder(load_run(arguments.run_dir), output)
     print(f"Packed {', '.join(names)} into {escaped(str(output))}.")
     return 0

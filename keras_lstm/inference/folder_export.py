@@ -3,16 +3,24 @@
 This module needs no TensorFlow: a bad target is refused before that is loaded.
 """
 
+import dataclasses
+import json
 import pathlib
 import shutil
+from typing import TYPE_CHECKING
 
 from keras_lstm.core.errors import InputError
-from keras_lstm.core.files import replacing_folder, sha256_of, write_text
+from keras_lstm.core.files import replacing_folder, sha256_of
 from keras_lstm.runs.folder import RunFolder
-from keras_lstm.runs.saved_run import read_run
+from keras_lstm.runs.public_config import public_yaml
+from keras_lstm.tasks.tokens import NUM_RESERVED
+
+if TYPE_CHECKING:
+    from keras_lstm.runs.run import Run
 
 FOLDER_FORMAT = "folder"
 DEFAULT_NAME = "published"
+_VOCABULARY = "vocabulary.json"
 
 
 def check_folder_export(output: pathlib.Path, overwrite: bool = False) -> None:
@@ -45,54 +53,72 @@ def check_folder_export(output: pathlib.Path, overwrite: bool = False) -> None:
         )
 
 
-def export_folder(
-    run_dir: pathlib.Path,
-    card: str,
-    output: pathlib.Path,
-    with_proof: bool = False,
-) -> list[str]:
+def export_folder(run: "Run", output: pathlib.Path) -> list[str]:
     """Pack what others need of a run into a folder of its own.
 
-    The folder holds the model card, `model.keras`, the configuration, the
-    report and the proof. It can be read like a run folder.
+    It is a run folder, which all commands on finished runs read, with the model
+    card, `model.keras`, the proof if it holds, the configuration, the report,
+    and the vocabulary if there is one. Of the files that were trained on, it
+    has names without paths.
 
     Args:
-        run_dir: the run folder.
-        card: the model card, as Markdown.
+        run: the run.
         output: the folder to write; see `check_folder_export`.
-        with_proof: whether `proof.json` holds for the model.
 
     Returns:
         The names of the files.
 
     Raises:
-        InputError: if `run_dir` holds no finished run, or another model than
-            its report is about.
+        InputError: if the report is about another model.
         OSError: if the folder cannot be written.
     """
-    run = read_run(run_dir)
+    from keras_lstm.pages.model_card import make_card
+    from keras_lstm.runs.checks import check_kept_proof
+
+    if run.report.model_sha256 not in (None, run.model_sha256):
+        raise InputError(
+            "`run_dir` must hold the model.keras that its report is about. "
+            f"Received: run_dir={run.run_dir}, with another one"
+        )
+    search, task = check_kept_proof(run), run.config.task
+    other = run.report.repaired_from
+    report = dataclasses.replace(
+        run.report, repaired_from=other and pathlib.PurePath(other).name
+    )
     target = output.resolve()
     target.parent.mkdir(parents=True, exist_ok=True)
     with replacing_folder(target) as temporary:
         temporary.mkdir()
         packed = RunFolder(temporary)
-        write_text(packed.card, card)
-        for source, path in zip(
-            _files(run.folder)[1:], _files(packed)[1:], strict=True
-        ):
-            if path != packed.proof or with_proof:
-                shutil.copyfile(source, path)
-        digest = sha256_of(packed.model)
-        if digest != (run.report.model_sha256 or digest):
+        shutil.copyfile(run.folder.model, packed.model)
+        if sha256_of(packed.model) != run.model_sha256:
             raise InputError(
-                "`run_dir` must hold the model.keras that its report is "
-                f"about. Received: run_dir={run_dir}, with another one"
+                "`run_dir` must not be trained while it is read. Received: "
+                f"run_dir={run.run_dir}"
             )
+        texts = {
+            packed.card: make_card(run, search),
+            packed.config: public_yaml(run.config),
+            packed.report: report.to_json(),
+        }
+        if search is not None and search.proof is not None:
+            texts[packed.proof] = search.proof.to_json()
+        if tokens := task.known_tokens.tokens:
+            vocabulary = {
+                "first_number": NUM_RESERVED,
+                "tokens": tokens,
+                "classes": task.class_names,
+            }
+            text = json.dumps(vocabulary, ensure_ascii=False, indent=2)
+            texts[temporary / _VOCABULARY] = text
+        for path, text in texts.items():
+            # The name of a folder may hold what is no UTF-8.
+            path.write_bytes(text.encode("utf-8", "backslashreplace"))
     return sorted(path.name for path in target.iterdir())
 
 
 def _files(folder: RunFolder) -> list[pathlib.Path]:
     return [
         *(folder.card, folder.model, folder.config, folder.report),
-        folder.proof,
+        *(folder.proof, folder.path / _VOCABULARY),
     ]

@@ -17,6 +17,7 @@ from keras_lstm.pages.model_card import is_card, make_card, write_card
 from keras_lstm.presets import get_preset
 from keras_lstm.proof.search import find_proof
 from keras_lstm.runs.model_file import save_model
+from keras_lstm.runs.public_config import public_yaml
 from keras_lstm.runs.run import load_run
 from keras_lstm.tasks.image_rows import ImageRows
 from keras_lstm.tasks.increment import Increment
@@ -118,6 +119,9 @@ def test_what_comes_from_outside_is_text(tmp_path):
     config = get_preset("sequences").replace(
         TokenSequences, data=str(data), units=4
     )
+    assert "private" in config.to_yaml()
+    assert "private" not in public_yaml(config)
+    assert "my | <b>.csv" in public_yaml(config)
     card = make_card(make_run(tmp_path / ODD.replace("/", ""), config), None)
     metadata = metadata_of(card)
     assert metadata["pipeline_tag"] == "text-classification"
