@@ -73,7 +73,7 @@ def write_page_of_result(
         command = shlex.join(["keras-lstm", "report", str(result.run_dir)])
         print_status(
             escaped(
-                f"report.html, README.md: {described(error)}. To write them: "
+                f"page and model card: {described(error)}. To write them: "
                 f"{command}"
             )
         )

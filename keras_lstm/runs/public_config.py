@@ -33,5 +33,5 @@ def public_yaml(config: Config) -> str:
         config: the run's configuration.
     """
     # Made here, from a configuration that was read: it is not too long.
-    parts = parse_yaml(config.to_yaml(), "config.yaml")
+    parts = parse_yaml(config.to_yaml(), "the configuration")
     return write_yaml(parts | {"task": public_options(parts["task"])})

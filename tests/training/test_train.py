@@ -46,7 +46,7 @@ def test_a_page_that_cannot_be_written_leaves_the_run(
     assert (result.run_dir / "report.json").exists()
     assert not (result.run_dir / "report.html").exists()
     message = capsys.readouterr().err
-    assert message.startswith("report.html, README.md: ")
+    assert message.startswith("page and model card: ")
     assert message.endswith(
         f"{text}. To write them: keras-lstm report '{result.run_dir}'\n"
     )
