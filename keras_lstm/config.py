@@ -7,6 +7,7 @@ from typing import Any, Self
 from keras_lstm.config_rules import (
     Rule,
     may_prove,
+    rules_of_any,
     rules_of_best,
     rules_of_construction,
     rules_of_counterexamples,
@@ -238,6 +239,12 @@ class TrainingConfig(Options):
     checkpoint_every_seconds: float | None = option(
         30.0, "seconds between checkpoints (none: by steps)", above=0.0
     )
+    track: str | None = option(
+        None,
+        "send metrics, options and files of the run to this tracker, as its "
+        "own settings say where (none: to no tracker)",
+        choices=("mlflow", "trackio", "wandb"),
+    )
     strategy: str = option(
         "auto",
         "train on all workers in TF_CONFIG (multi_worker), all GPUs of this "
@@ -293,59 +300,14 @@ class Config(Options):
     def __post_init__(self) -> None:
         super().__post_init__()
         # Rules across options, as far as they need no data.
-        for rules in (self._rules(), self._rules_by_kind()):
-            for is_kept, rule, received in rules:
-                if not is_kept:
-                    raise InputError(f"{rule}. Received: {received}")
+        for is_kept, rule, received in self._rules():
+            if not is_kept:
+                raise InputError(f"{rule}. Received: {received}")
 
     def _rules(self) -> Iterator[Rule]:
         task, model, training = self.task, self.model, self.training
-        per_step = model.head == "per_step"
-        num_examples = task.num_training_examples
-        yield (
-            not per_step or task.output_shape == task.input_shape[:1],
-            "`head` must be last_state for a task without one target per time "
-            "step",
-            f"head={model.head}",
-        )
-        yield (
-            per_step or None not in task.output_shape,
-            "`head` must be per_step for a task of targets of any length",
-            f"head={model.head}",
-        )
-        yield (
-            num_examples is None or training.batch_size <= num_examples,
-            f"`batch_size` must be at most the {num_examples} training "
-            "examples",
-            f"batch_size={training.batch_size}",
-        )
-        yield (
-            training.steps_per_epoch is not None or not task.draws_without_end,
-            "`steps_per_epoch` must be given if training inputs are drawn "
-            "without end",
-            "steps_per_epoch=None",
-        )
-        steps = training.steps_per_epoch
-        yield (
-            steps is None or steps % training.steps_per_execution == 0,
-            f"`steps_per_execution` must divide the {steps} steps of an epoch",
-            f"steps_per_execution={training.steps_per_execution}",
-        )
-        yield (
-            not training.warmup_fraction or training.schedule == "cosine",
-            "`warmup_fraction` needs the schedule cosine",
-            f"warmup_fraction={training.warmup_fraction}, "
-            f"schedule={training.schedule}",
-        )
-        yield (
-            training.monitor != "val_sequence_accuracy" or task.has_validation,
-            "`monitor` needs a validation part, which this task lacks",
-            f"monitor={training.monitor}",
-        )
-
-    def _rules_by_kind(self) -> Iterator[Rule]:
-        task, model, training = self.task, self.model, self.training
         options = model.to_mapping() | training.to_mapping()
+        yield from rules_of_any(task, options)
         yield from rules_of_counterexamples(task, options)
         yield from rules_of_lengths(task, options)
         yield from rules_of_construction(task, options)

@@ -1,4 +1,4 @@
-"""Rules between options that only some runs use."""
+"""Rules between options, as far as they need no data."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -14,6 +14,58 @@ Rule = tuple[bool, str, str]
 _MAX_BOXED_STEPS = 2**12
 # Checking this many inputs after each epoch takes a second or two.
 MAX_FED_BACK_INPUTS = 2**24
+
+
+def rules_of_any(task: Task, options: Mapping[str, Any]) -> Iterator[Rule]:
+    """Yield the rules of all runs.
+
+    Args:
+        task: the task to learn.
+        options: options of the model and the training, by name.
+
+    Yields:
+        Each rule: whether it is kept, its text, and the values received.
+    """
+    head, schedule = options["head"], options["schedule"]
+    per_step = head == "per_step"
+    num_examples = task.num_training_examples
+    yield (
+        not per_step or task.output_shape == task.input_shape[:1],
+        "`head` must be last_state for a task without one target per time step",
+        f"head={head}",
+    )
+    yield (
+        per_step or None not in task.output_shape,
+        "`head` must be per_step for a task of targets of any length",
+        f"head={head}",
+    )
+    yield (
+        num_examples is None or options["batch_size"] <= num_examples,
+        f"`batch_size` must be at most the {num_examples} training examples",
+        f"batch_size={options['batch_size']}",
+    )
+    yield (
+        options["steps_per_epoch"] is not None or not task.draws_without_end,
+        "`steps_per_epoch` must be given if training inputs are drawn "
+        "without end",
+        "steps_per_epoch=None",
+    )
+    steps = options["steps_per_epoch"]
+    yield (
+        steps is None or steps % options["steps_per_execution"] == 0,
+        f"`steps_per_execution` must divide the {steps} steps of an epoch",
+        f"steps_per_execution={options['steps_per_execution']}",
+    )
+    yield (
+        not options["warmup_fraction"] or schedule == "cosine",
+        "`warmup_fraction` needs the schedule cosine",
+        f"warmup_fraction={options['warmup_fraction']}, schedule={schedule}",
+    )
+    yield (
+        options["monitor"] != "val_sequence_accuracy" or task.has_validation,
+        "`monitor` needs a validation part, which this task lacks",
+        f"monitor={options['monitor']}",
+    )
 
 
 def rules_of_counterexamples(

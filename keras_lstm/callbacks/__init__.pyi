@@ -2,6 +2,7 @@ from .area_under_margin import AreaUnderMargin as AreaUnderMargin
 from .counterexamples import Counterexamples as Counterexamples
 from .exact_resume import ExactResume as ExactResume
 from .history_writer import HistoryWriter as HistoryWriter
+from .mlflow_tracker import MLflowTracker as MLflowTracker
 from .progress_logger import ProgressLogger as ProgressLogger
 from .raise_on_non_finite import RaiseOnNonFinite as RaiseOnNonFinite
 from .repeat_mistakes import RepeatMistakes as RepeatMistakes
@@ -9,3 +10,5 @@ from .resumable import resumable as resumable
 from .stop_at_full_accuracy import StopAtFullAccuracy as StopAtFullAccuracy
 from .stop_at_proof import StopAtProof as StopAtProof
 from .tensorboard import TensorBoard as TensorBoard
+from .trackio_tracker import TrackioTracker as TrackioTracker
+from .wandb_tracker import WandbTracker as WandbTracker

@@ -108,7 +108,8 @@ def match_states(
         The states; None for a callback that was not there.
 
     Raises:
-        InputError: if a state that is not empty belongs to no callback.
+        InputError: if a state that is not empty belongs to no callback, and
+            does not say `optional`, as that of a callback that only looks on.
     """
     left = [(each[0], each[1], (*each[2:], None)[0]) for each in saved]
     found: list[dict[str, Any] | None] = [None] * len(callbacks)
@@ -123,7 +124,9 @@ def match_states(
                 ):
                     found[index] = state
                     left = [other for other in left if other is not each]
-    missing = [kind for kind, state, _ in left if state]
+    missing = [
+        kind for kind, state, _ in left if state and not _may_lack(state)
+    ]
     if missing:
         raise InputError(
             "`callbacks` must be of the types saved in the checkpoint: "
@@ -131,6 +134,10 @@ def match_states(
             f"{[_type(each) for each in callbacks]}"
         )
     return found
+
+
+def _may_lack(state: Any) -> bool:
+    return isinstance(state, dict) and state.get("optional") is True
 
 
 def _type(callback: keras.callbacks.Callback) -> str:

@@ -18,7 +18,7 @@ from keras_lstm.cli.resolve import (
 from keras_lstm.cli.startup import loading_tensorflow
 from keras_lstm.core.console import ProgressBar, print_status
 from keras_lstm.core.errors import InputError, RunError, escaped
-from keras_lstm.core.extras import require_package
+from keras_lstm.core.extras import require_package, require_tracker
 from keras_lstm.core.options import check_known, declared_options
 from keras_lstm.distribute.cluster import read_cluster
 from keras_lstm.inference.prediction import Line, check_rows, read_arguments
@@ -105,6 +105,7 @@ def train_command(arguments: argparse.Namespace) -> int:
         arguments.log_every_steps, "log_every_steps"
     )
     profile_steps = parse_steps(arguments.profile_steps)
+    require_tracker(config.training.track)
     cluster = read_cluster(config.training.strategy)
     chief = cluster is None or cluster.is_chief
     if arguments.init_from is not None:
@@ -160,6 +161,11 @@ def tune_command(arguments: argparse.Namespace) -> int:
     if arguments.run_dir is None and arguments.resume_search:
         raise InputError("`resume` needs `run_dir`. Received: run_dir=None")
     config = resolve_config(arguments)
+    if config.training.track is not None:
+        raise InputError(
+            "`track` is for `train`: trials are not tracked. Received: "
+            f"track={config.training.track}"
+        )
     folder = (
         default_run_dir(config, "tune")
         if arguments.run_dir is None

@@ -43,6 +43,20 @@ def require_packages(modules: tuple[str, ...], extra: str, what: str) -> None:
         )
 
 
+def require_tracker(track: str | None) -> None:
+    """Refuse a tracker whose package is not installed.
+
+    Args:
+        track: name of the tracker's package, and of the extra that installs
+            it; None for no tracker.
+
+    Raises:
+        InputError: if the package is not there.
+    """
+    if track is not None:
+        require_package(track, track, f"`track` {track}")
+
+
 def _advice(extra: str) -> str:
     """Return a command that installs an extra here.
 

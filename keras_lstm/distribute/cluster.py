@@ -177,3 +177,16 @@ def _read_slurm() -> Cluster | None:
 def _is_address(text: str) -> bool:
     found = _ADDRESS.fullmatch(text)
     return found is not None and 0 < int(found[1]) < 2**16
+
+
+def leads_cluster(strategy: str) -> bool:
+    """Return whether this process is the chief, or the only one.
+
+    Args:
+        strategy: as for `read_cluster`.
+
+    Raises:
+        InputError: see `read_cluster`.
+    """
+    cluster = read_cluster(strategy)
+    return cluster is None or cluster.is_chief

@@ -40,7 +40,7 @@ TRIALS = "trials"
 # Options that do not affect a run's result.
 _FREE = (
     *("checkpoint_every_steps", "checkpoint_every_seconds"),
-    "worker_timeout",
+    *("track", "worker_timeout"),
 )
 # Options that may change when a run is resumed.
 _MAY_CHANGE = (*_FREE, "strategy")

@@ -1,7 +1,10 @@
 """The callbacks of a run, made from its configuration."""
 
+import contextlib
 import dataclasses
 import pathlib
+import shutil
+import tempfile
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,21 +15,26 @@ from keras_lstm.callbacks.counterexamples import Counterexamples
 from keras_lstm.callbacks.exact_resume import ExactResume
 from keras_lstm.callbacks.feedback import Feedback
 from keras_lstm.callbacks.history_writer import HistoryWriter
+from keras_lstm.callbacks.mlflow_tracker import MLflowTracker
 from keras_lstm.callbacks.progress_logger import ProgressLogger
 from keras_lstm.callbacks.raise_on_non_finite import RaiseOnNonFinite
 from keras_lstm.callbacks.repeat_mistakes import RepeatMistakes
 from keras_lstm.callbacks.stop_at_full_accuracy import StopAtFullAccuracy
 from keras_lstm.callbacks.stop_at_proof import StopAtProof
 from keras_lstm.callbacks.tensorboard import TensorBoard
+from keras_lstm.callbacks.tracker import Tracker
+from keras_lstm.callbacks.trackio_tracker import TrackioTracker
+from keras_lstm.callbacks.wandb_tracker import WandbTracker
 from keras_lstm.checkpoint.preemption import PreemptionHandler
 from keras_lstm.config import Config
 from keras_lstm.core.errors import InputError
 from keras_lstm.core.files import write_text
+from keras_lstm.distribute.cluster import leads_cluster
 from keras_lstm.monitoring.diagnostics import make_diagnostics
 from keras_lstm.presets import get_preset
 from keras_lstm.proof.search import ProofSearch
 from keras_lstm.runs.folder import RunFolder
-from keras_lstm.runs.report import StopReason
+from keras_lstm.runs.report import Report, StopReason
 from keras_lstm.tasks.datasets import make_dataset
 from keras_lstm.tasks.task import Splits
 from keras_lstm.tasks.transducer import get_machine
@@ -37,6 +45,11 @@ from keras_lstm.verification.verify import Verification
 _MAX_HPARAM = 200
 # Training examples of which to measure the margins at once.
 _MEASURED = 1024
+_TRACKERS: dict[str, type[Tracker]] = {
+    "mlflow": MLflowTracker,
+    "trackio": TrackioTracker,
+    "wandb": WandbTracker,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,6 +83,7 @@ class RunCallbacks:
             configured.
         feedback: feeds back what is wrong; None if not configured.
         prover: stops at a proof; None if not configured.
+        tracker: sends the run to a tracker; None if not configured.
         in_order: all callbacks, in the order in which `fit` gets them.
     """
 
@@ -81,7 +95,12 @@ class RunCallbacks:
     margins: AreaUnderMargin | None
     feedback: Feedback | None
     prover: StopAtProof | None
+    tracker: Tracker | None
     in_order: list[keras.callbacks.Callback]
+
+    def tracking(self) -> contextlib.AbstractContextManager[Any]:
+        """Return a block at whose end the tracked run ends."""
+        return self.tracker or contextlib.nullcontext()
 
     def stop_reason(self, all_epochs: bool, proved: bool) -> StopReason:
         """Return the reason why training stopped.
@@ -160,7 +179,9 @@ def make_callbacks(
         if callback is not None
     ]
     history = HistoryWriter(folder.history)
-    stateful = [*core_callbacks, history, logger, board, *callbacks]
+    tracker = _make_tracker(config, folder, progress.quiet)
+    tracked = [] if tracker is None else [tracker]
+    stateful = [*core_callbacks, history, logger, board, *tracked, *callbacks]
     resume = ExactResume(
         checkpoints,
         stateful,
@@ -173,7 +194,8 @@ def make_callbacks(
     writer = _config_writer(folder, config)
     in_order = [RaiseOnNonFinite(), resume, writer, *stateful]
     return RunCallbacks(
-        resume, board, logger, stop, best, margins, feedback, prover, in_order
+        *(resume, board, logger, stop, best, margins, feedback, prover),
+        *(tracker, in_order),
     )
 
 
@@ -303,3 +325,66 @@ def _make_prover(config: Config, logger: ProgressLogger) -> StopAtProof | None:
         logger.note("proof", f"epoch {epoch + 1}: {found}")
 
     return StopAtProof(machine, training.prove_from_epoch, on_search=on_search)
+
+
+def _make_tracker(
+    config: Config, folder: RunFolder, quiet: bool
+) -> Tracker | None:
+    """Make the tracker of the chief; other workers have none."""
+    track = config.training.track
+    if track is None or not leads_cluster(config.training.strategy):
+        return None
+    options = {
+        name: value
+        for name, value in config.to_flat().items()
+        if len(str(value)) <= _MAX_HPARAM
+    }
+    names = _names_of_paths(config, folder)
+    options = {k: names.get(str(v), v) for k, v in options.items()}
+    return _TRACKERS[track](
+        name=folder.path.resolve().name,
+        options=options,
+        verbose=0 if quiet else 1,
+    )
+
+
+def _names_of_paths(config: Config, folder: RunFolder) -> dict[str, str]:
+    """Return the absolute paths that a run's files state, with their names."""
+    options = config.task.to_mapping()
+    paths = [folder.path, *map(options.get, config.task.data_options)]
+    found = [pathlib.PurePath(path) for path in paths if path is not None]
+    return {str(path): path.name for path in found if path.is_absolute()}
+
+
+def track_result(
+    tracker: Tracker | None, config: Config, folder: RunFolder, report: Report
+) -> None:
+    """Send the result of a run and its files to its tracker.
+
+    The files that are sent have the names of folders of this machine only where
+    the run's own files have relative paths.
+
+    Args:
+        tracker: the tracker; None if the run is not tracked.
+        config: the run's configuration.
+        folder: the run folder, with all files.
+        report: the run's report.
+    """
+    if tracker is None:
+        return
+    values = {
+        name: value
+        for name, value in report.to_mapping().items()
+        if isinstance(value, bool | int | float | str)
+        and name not in ("task", "preset", "seed", "repaired_from")
+    }
+    with tempfile.TemporaryDirectory() as name:
+        files = [pathlib.Path(name, folder.model.name)]
+        shutil.copyfile(folder.model, files[0])
+        for path in (folder.report, folder.page, folder.config):
+            text = path.read_text("utf-8")
+            for whole, short in _names_of_paths(config, folder).items():
+                text = text.replace(whole, short)
+            files.append(pathlib.Path(name, path.name))
+            files[-1].write_text(text, "utf-8")
+        tracker.add_result(values, files)

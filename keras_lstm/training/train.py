@@ -18,7 +18,7 @@ from keras_lstm.checkpoint.preemption import (
 from keras_lstm.config import Config
 from keras_lstm.core.console import ProgressBar, print_status
 from keras_lstm.core.errors import InputError, RunError
-from keras_lstm.distribute.cluster import read_cluster
+from keras_lstm.distribute.cluster import leads_cluster
 from keras_lstm.distribute.strategies import (
     assert_same_on_all_workers,
     check_batch_size,
@@ -53,6 +53,7 @@ from keras_lstm.training.run_callbacks import (
     ProgressOptions,
     RunCallbacks,
     make_callbacks,
+    track_result,
 )
 from keras_lstm.verification.final_check import (
     FinalCheck,
@@ -116,9 +117,9 @@ def train(
     began = time.perf_counter()
     tf.config.experimental.enable_op_determinism()
     shared = RunFolder(run_dir or default_run_dir(config))
-    is_chief = _is_chief(config)
+    is_chief = leads_cluster(config.training.strategy)
     quiet = quiet or not is_chief
-    with _failures_in_one_line(), _open(shared, resume, is_chief) as folder:
+    with _opened(shared, resume, is_chief) as (folder, stack):
         strategy = _get_strategy(shared, config, resume)
         splits = _get_splits(config)
         fitted = _model_to_fit(config, splits, model)
@@ -128,14 +129,13 @@ def train(
             given = (shared.checkpoints, callbacks, preemption, progress)
             parts = make_callbacks(config, splits, folder, *given)
             dataset = _make_dataset(config, splits, parts, strategy)
+            stack.enter_context(parts.tracking())
             built = time.perf_counter()
-            _fit(fitted, dataset, config, splits, parts)
-            preemption.check()
+            _fit(fitted, dataset, config, splits, parts, preemption)
             trained = time.perf_counter()
             result = _without_training_layers(fitted, config)
             taught_by, proof = _prove(result, config, parts, quiet, preemption)
             final = _check(result, config, splits, quiet, preemption, folder)
-            preemption.check()
         # Training before a resumption counts as well.
         seconds = Seconds(
             *(import_seconds, built - began, parts.resume.seconds),
@@ -150,13 +150,8 @@ def train(
         if is_chief:
             write_page_of_result(config, found, splits.test)
         show_results(parts.board, config, found)
+        track_result(parts.tracker, config, folder, found.report)
         return found
-
-
-def _is_chief(config: Config) -> bool:
-    """Return whether this process writes the run folder."""
-    cluster = read_cluster(config.training.strategy)
-    return cluster is None or cluster.is_chief
 
 
 @contextlib.contextmanager
@@ -174,6 +169,19 @@ def _failures_in_one_line() -> Iterator[None]:
             f"another worker is gone ({type(error).__name__}): see its "
             "last lines, and restart all workers with --resume"
         ) from None
+
+
+@contextlib.contextmanager
+def _opened(
+    folder: RunFolder, resume: bool, is_chief: bool
+) -> Iterator[tuple[RunFolder, contextlib.ExitStack]]:
+    """Yield the folder to write to, and a stack that ends before it closes."""
+    with (
+        _failures_in_one_line(),
+        _open(folder, resume, is_chief) as opened,
+        contextlib.ExitStack() as stack,
+    ):
+        yield opened, stack
 
 
 @contextlib.contextmanager
@@ -286,6 +294,7 @@ def _fit(
     config: Config,
     splits: Splits,
     parts: RunCallbacks,
+    preemption: PreemptionHandler,
 ) -> None:
     validation, training = None, config.training
     if splits.validation is not None:
@@ -310,6 +319,7 @@ def _fit(
         ) from None
     finally:
         parts.logger.close()
+    preemption.check()
 
 
 def _without_training_layers(
@@ -355,7 +365,7 @@ def _check(
     folder: RunFolder,
 ) -> FinalCheck:
     with ProgressBar("checking", quiet) as bar:
-        return check_model(
+        final = check_model(
             model,
             config.task,
             splits,
@@ -364,6 +374,8 @@ def _check(
             progress=_progress(bar, preemption),
             forecast=bar.forecast,
         )
+    preemption.check()
+    return final
 
 
 def _suspicious(

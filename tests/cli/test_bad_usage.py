@@ -66,6 +66,8 @@ TRAIN = [
     ("--run-dir finished", "must not hold a run yet"),
     ("--run-dir finished --resume --seed 3", "only `epochs` may grow"),
     ("--preset digits", "`preset` digits is for image-rows"),
+    ("--track paper", "`track` must be one of mlflow, "),
+    ("--track mlflow", "`track` mlflow needs packages that are not installed"),
     ("--config nowhere.yaml", "`config` must be a readable file"),
     ("--colour red", "unrecognized arguments: --colour"),
     ("--units=--", "`units` must have a value"),
@@ -119,12 +121,15 @@ OTHERS = [
     ("export finished --format tensorflow", "is no format"),
     ("export finished --format onnx --output x", "must end in .onnx"),
     ("export nowhere --format saved_model", "must hold a finished run"),
+    ("tune increment --track mlflow", "`track` is for `train`"),
     ("report nowhere", "`run_dir` must hold a finished run"),
 ]
 
 REFUSE = """
 import contextlib, io, json, sys, time
 from keras_lstm.cli import main
+# As if it were not installed.
+sys.modules["mlflow"] = None
 startup = time.process_time()
 found = []
 for argv in json.load(sys.stdin):

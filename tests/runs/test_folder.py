@@ -86,6 +86,7 @@ def test_a_changed_option_is_named(run_dir, task, values, message):
         {"epochs": 4},
         {"checkpoint_every_steps": 7},
         {"checkpoint_every_seconds": None},
+        {"track": "mlflow"},
     ],
 )
 def test_what_does_not_change_the_run_may_change(run_dir, values):
