@@ -123,7 +123,7 @@ def test_a_worker_but_the_chief_writes_no_page(tmp_path, monkeypatch):
     monkeypatch.setattr(
         run_page, "write_run_page", lambda run, *_: pages.append(run.run_dir)
     )
-    path = f"{train.__module__}._is_chief"
+    path = f"{train.__module__}.leads_cluster"
     monkeypatch.setattr(path, lambda config: False)
     result = train(small(epochs=1), tmp_path / "run", quiet=True)
     assert pages == []
