@@ -5,6 +5,7 @@ import re
 from typing import Any, NoReturn
 
 from keras_lstm.cli import commands
+from keras_lstm.cli.bug_report import add_bug_report
 from keras_lstm.cli.resolve import parse_new_path, parse_path
 from keras_lstm.cli.run_parsers import add_run_parsers
 from keras_lstm.config import Config, ModelConfig, TrainingConfig, option_owners
@@ -63,6 +64,7 @@ def parse_arguments(argv: list[str]) -> argparse.Namespace:
     _add_train(subparsers, argv)
     _add_tune(subparsers, argv)
     add_run_parsers(subparsers)
+    add_bug_report(subparsers)
     for text in argv:
         # The argument parser of Python takes -- for the end of the flags.
         if match := re.fullmatch(r"--([^=]+)=--", text):
