@@ -106,3 +106,9 @@ def _api_page(namespace, path):
                 place = f"{namespace}.{each.name}" if own else namespace
                 lines += [f"::: {place}.{each.name}", ""]
     return "\n".join(lines)
+
+
+def on_post_page(output, page, config):
+    """Name the dialog of the search, which the theme leaves without a name."""
+    dialog = 'data-md-component="search" role="dialog"'
+    return output.replace(dialog, f'{dialog} aria-label="Search"')

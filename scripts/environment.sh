@@ -1,6 +1,6 @@
 # Create .venv and keep it up to date. Sourced by scripts/keras-lstm and
-# scripts/test; `ensure_environment GROUP [EXTRA ...]` takes `run`, `dev` or
-# `slow`, and extras of pyproject.toml.
+# scripts/test; `ensure_environment GROUP [EXTRA ...]` takes `run`, `dev`,
+# `slow`, `docs` or `release`, and extras of pyproject.toml.
 
 # Print the first Python of a supported version, or one line that names the
 # supported versions and the candidates.
@@ -39,7 +39,7 @@ ensure_environment() {
 
 install_environment() {
     local python=$1 group=$2 extras=$3 log
-    if [ "$group" != run ]; then extras="extract,litert,onnx${extras:+,$extras}"; fi
+    if [ "$group" = dev ] || [ "$group" = slow ]; then extras="extract,litert,onnx${extras:+,$extras}"; fi
     local pip=("$root/.venv/bin/python" -m pip --quiet --disable-pip-version-check)
     echo "keras-lstm: installing into .venv (a few minutes, once)" >&2
     # A .venv that was moved, or whose Python is gone, is created again.
