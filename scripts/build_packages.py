@@ -1,6 +1,6 @@
 """Build the sdist and the wheel, the same bytes from the same commit.
 
-    python scripts/build_packages.py FOLDER
+python scripts/build_packages.py FOLDER
 """
 
 import gzip

@@ -94,7 +94,9 @@ def without_names(text: str) -> str:
     except (KeyError, OSError, ImportError):
         user = ""
     if user:
-        text = re.sub(rf"(?<=[/\\]){re.escape(user)}(?![\w.-])", "USER", text)
+        name = re.escape(user)
+        folder = rf"(?<![\w.-]){name}(?=[/\\])|(?<=[/\\]){name}(?![\w.-])"
+        text = re.sub(folder, "USER", text)
     return escaped(text)
 
 
