@@ -3,6 +3,7 @@
 import pathlib
 import re
 import subprocess
+import sys
 import tomllib
 
 import pytest
@@ -185,3 +186,21 @@ def test_a_release_is_refused(
     (line,) = done.stderr.splitlines()
     assert line.startswith("release: error: ")
     assert problem in line
+
+
+@pytest.mark.slow
+def test_packages_are_built_with_the_same_bytes(tmp_path):
+    pytest.importorskip("build")
+    built = []
+    for name in ("once", "again"):
+        script = ROOT / "scripts" / "build_packages.py"
+        command = [sys.executable, script, tmp_path / name]
+        subprocess.run(command, check=True, capture_output=True)
+        files = sorted((tmp_path / name).iterdir())
+        built.append({path.name: path.read_bytes() for path in files})
+    version = keras_lstm.__version__
+    assert list(built[0]) == [
+        f"keras_lstm-{version}-py3-none-any.whl",
+        f"keras_lstm-{version}.tar.gz",
+    ]
+    assert built[0] == built[1]

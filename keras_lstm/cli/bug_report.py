@@ -60,7 +60,7 @@ def add_bug_report(subparsers: Any) -> None:
 def bug_report_command(arguments: argparse.Namespace) -> int:
     """Run `keras-lstm bug-report`; return the exit code."""
     root = pathlib.Path("logs") if arguments.dir is None else arguments.dir
-    found = []
+    found: list[RunSummary] = []
     # Without DIR, there may be no run yet.
     if arguments.dir is not None or root.is_dir():
         found, _ = find_runs(root)
