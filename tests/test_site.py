@@ -106,10 +106,8 @@ def test_the_search_finds_a_name(open_page):
     box = page.locator("input.md-search__input")
     box.click()
     box.press_sequentially("StopAtFullAccuracy")
-    result = page.locator(".md-search-result__link").first
-    result.wait_for()
-    assert "StopAtFullAccuracy" in result.inner_text()
-    result.click()
+    results = page.locator(".md-search-result__link")
+    results.filter(has_text="StopAtFullAccuracy").first.click()
     page.wait_for_url("**/api/callbacks.html*")
     heading = page.locator("h2[id='keras_lstm.callbacks.StopAtFullAccuracy']")
     assert heading.is_visible()
