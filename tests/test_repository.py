@@ -204,3 +204,26 @@ def test_packages_are_built_with_the_same_bytes(tmp_path):
         f"keras_lstm-{version}.tar.gz",
     ]
     assert built[0] == built[1]
+
+
+def test_an_audit_counts_what_it_did_not_ask(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    from audit import summarize
+
+    fine = {"name": "a", "version": "1", "vulns": []}
+    skipped = {"name": "b", "skip_reason": "not found"}
+    flaw = {"id": "X-1", "fix_versions": ["2.1"]}
+    bad = {"name": "c", "version": "2", "vulns": [flaw]}
+    assert summarize([fine]) == (
+        0,
+        ["pip-audit: 0 known vulnerabilities in 1 of 1 packages"],
+    )
+    # A package that was not asked hides no vulnerability of another.
+    assert summarize([skipped, bad]) == (
+        1,
+        [
+            "c 2: X-1, fixed in 2.1",
+            "pip-audit: 1 known vulnerabilities in 1 of 2 packages",
+            "NOT CHECKED (offline?): b",
+        ],
+    )
