@@ -34,13 +34,19 @@ def require_packages(modules: tuple[str, ...], extra: str, what: str) -> None:
         InputError: if any of the modules is not there. The message tells a
             command that installs them.
     """
-    missing = [x for x in modules if importlib.util.find_spec(x) is None]
+    missing = [x for x in modules if not _is_installed(x)]
     if missing:
         names = ", ".join(missing).replace("_", "-")
         raise InputError(
             f"{what} needs packages that are not installed, {names}: "
             f"{_advice(extra)}. Received: no such package"
         )
+
+
+def _is_installed(module: str) -> bool:
+    # A folder of this name in the current one is found, too, but has no file.
+    found = importlib.util.find_spec(module)
+    return found is not None and found.origin is not None
 
 
 def require_tracker(track: str | None) -> None:

@@ -48,3 +48,10 @@ def test_the_metadata_of_this_package_has_the_extras(monkeypatch):
     monkeypatch.delenv("KERAS_LSTM_SCRIPT", raising=False)
     with pytest.raises(InputError, match=r"pip install 'aalpy.*'\. Received"):
         require_package("not_there", "extract", "`extract`")
+
+
+def test_a_folder_of_the_same_name_is_no_package(tmp_path, monkeypatch):
+    (tmp_path / "some_folder").mkdir()
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(InputError, match="not installed, some-folder: "):
+        require_package("some_folder", "extract", "`extract`")
