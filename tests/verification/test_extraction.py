@@ -167,7 +167,7 @@ def test_shortest_difference_is_shortest():
 
 def test_what_is_missing_is_named(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(InputError, match="needs the package aalpy"):
+    with pytest.raises(InputError, match="needs packages that are not installed, aalpy"):
         extract_machine(network_of(Parity()), Parity())
 
 
