@@ -157,7 +157,7 @@ def test_the_page_answers_as_predict_does(tmp_path, open_page, name):
 
 IMAGES = {
     # A convolution and two layers, and noise that does nothing here.
-    "image-rows": {"units": 16, "encoder_units": 12, "input_noise": 0.2},
+    "image-rows": {},
     "image-rows-tutorial": {},
     "digits": {},
 }
