@@ -4,7 +4,9 @@ import pathlib
 import re
 import subprocess
 import sys
+import tarfile
 import tomllib
+import zipfile
 
 import pytest
 import yaml
@@ -204,6 +206,25 @@ def test_packages_are_built_with_the_same_bytes(tmp_path):
         f"keras_lstm-{version}.tar.gz",
     ]
     assert built[0] == built[1]
+    wheel, archive = sorted((tmp_path / "once").iterdir())
+    with zipfile.ZipFile(wheel) as file:
+        names = set(file.namelist())
+    with tarfile.open(archive) as file:
+        names_of_archive = {
+            name.partition("/")[2] for name in file.getnames()
+        } - {""}
+    package = ROOT / "keras_lstm"
+    data = {
+        str(path.relative_to(ROOT))
+        for path in (
+            *(package / "pages" / "assets").iterdir(),
+            *package.rglob("*.pyi"),
+            package / "py.typed",
+        )
+    }
+    for found in (names, names_of_archive):
+        assert data <= found
+        assert not [name for name in found if name.startswith("tests")]
 
 
 def test_an_audit_counts_what_it_did_not_ask(monkeypatch):

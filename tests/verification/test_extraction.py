@@ -167,7 +167,9 @@ def test_shortest_difference_is_shortest():
 
 def test_what_is_missing_is_named(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(InputError, match="needs packages that are not installed, aalpy"):
+    with pytest.raises(
+        InputError, match="needs packages that are not installed, aalpy"
+    ):
         extract_machine(network_of(Parity()), Parity())
 
 
