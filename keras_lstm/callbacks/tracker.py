@@ -110,8 +110,12 @@ class Tracker(keras.callbacks.Callback, abc.ABC):
         """
         # A resumed training may have had no epochs left.
         self._send({})
-        paths = [path for path in files if path.exists()]
-        self._attempt(lambda: self._add(values, paths))
+
+        def add() -> None:
+            # Files may be made as they are asked for.
+            self._add(values, [path for path in files if path.exists()])
+
+        self._attempt(add)
 
     def __enter__(self) -> Self:
         self._in_block = True

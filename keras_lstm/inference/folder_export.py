@@ -3,7 +3,6 @@
 This module needs no TensorFlow: a bad target is refused before that is loaded.
 """
 
-import dataclasses
 import json
 import pathlib
 import shutil
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING
 from keras_lstm.core.errors import InputError
 from keras_lstm.core.files import replacing_folder, sha256_of
 from keras_lstm.runs.folder import RunFolder
-from keras_lstm.runs.public_config import public_yaml
+from keras_lstm.runs.public_config import public_report, public_yaml
 from keras_lstm.tasks.tokens import NUM_RESERVED
 
 if TYPE_CHECKING:
@@ -81,10 +80,6 @@ def export_folder(run: "Run", output: pathlib.Path) -> list[str]:
             f"Received: run_dir={run.run_dir}, with another one"
         )
     search, task = check_kept_proof(run), run.config.task
-    other = run.report.repaired_from
-    report = dataclasses.replace(
-        run.report, repaired_from=other and pathlib.PurePath(other).name
-    )
     target = output.resolve()
     target.parent.mkdir(parents=True, exist_ok=True)
     with replacing_folder(target) as temporary:
@@ -99,7 +94,7 @@ def export_folder(run: "Run", output: pathlib.Path) -> list[str]:
         texts = {
             packed.card: make_card(run, search),
             packed.config: public_yaml(run.config),
-            packed.report: report.to_json(),
+            packed.report: public_report(run.report).to_json(),
         }
         if search is not None and search.proof is not None:
             texts[packed.proof] = search.proof.to_json()

@@ -5,7 +5,7 @@ import dataclasses
 import pathlib
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
@@ -34,6 +34,12 @@ from keras_lstm.monitoring.diagnostics import make_diagnostics
 from keras_lstm.presets import get_preset
 from keras_lstm.proof.search import ProofSearch
 from keras_lstm.runs.folder import RunFolder
+from keras_lstm.runs.public_config import (
+    public_options,
+    public_report,
+    public_text,
+    public_yaml,
+)
 from keras_lstm.runs.report import Report, StopReason
 from keras_lstm.tasks.datasets import make_dataset
 from keras_lstm.tasks.task import Splits
@@ -339,21 +345,11 @@ def _make_tracker(
         for name, value in config.to_flat().items()
         if len(str(value)) <= _MAX_HPARAM
     }
-    names = _names_of_paths(config, folder)
-    options = {k: names.get(str(v), v) for k, v in options.items()}
     return _TRACKERS[track](
         name=folder.path.resolve().name,
-        options=options,
+        options=public_options(options),
         verbose=0 if quiet else 1,
     )
-
-
-def _names_of_paths(config: Config, folder: RunFolder) -> dict[str, str]:
-    """Return the absolute paths that a run's files state, with their names."""
-    options = config.task.to_mapping()
-    paths = [folder.path, *map(options.get, config.task.data_options)]
-    found = [pathlib.PurePath(path) for path in paths if path is not None]
-    return {str(path): path.name for path in found if path.is_absolute()}
 
 
 def track_result(
@@ -361,8 +357,7 @@ def track_result(
 ) -> None:
     """Send the result of a run and its files to its tracker.
 
-    The files that are sent have the names of folders of this machine only where
-    the run's own files have relative paths.
+    Of the files that the run reads, they have names without absolute paths.
 
     Args:
         tracker: the tracker; None if the run is not tracked.
@@ -379,12 +374,25 @@ def track_result(
         and name not in ("task", "preset", "seed", "repaired_from")
     }
     with tempfile.TemporaryDirectory() as name:
-        files = [pathlib.Path(name, folder.model.name)]
-        shutil.copyfile(folder.model, files[0])
-        for path in (folder.report, folder.page, folder.config):
-            text = path.read_text("utf-8")
-            for whole, short in _names_of_paths(config, folder).items():
-                text = text.replace(whole, short)
-            files.append(pathlib.Path(name, path.name))
-            files[-1].write_text(text, "utf-8")
+        files = _public_copies(config, folder, report, pathlib.Path(name))
         tracker.add_result(values, files)
+
+
+def _public_copies(
+    config: Config, folder: RunFolder, report: Report, target: pathlib.Path
+) -> Iterator[pathlib.Path]:
+    """Make copies of a run's files for others, and yield their paths."""
+    copies = RunFolder(target)
+    shutil.copyfile(folder.model, copies.model)
+    yield copies.model
+    texts = {
+        copies.report: public_report(report).to_json(),
+        copies.config: public_yaml(config),
+    }
+    # A run is complete without its page.
+    if folder.page.exists():
+        page = folder.page.read_text("utf-8")
+        texts[copies.page] = public_text(page, config, folder.path)
+    for path, text in texts.items():
+        write_text(path, text)
+        yield path

@@ -1,7 +1,6 @@
 """MLflow itself: a server with SQLite, which the tests start."""
 
 import contextlib
-import csv
 import os
 import signal
 import socket
@@ -12,8 +11,8 @@ import urllib.request
 
 import pytest
 from stopping import Stop, StopError
+from tracked_runs import losses, small
 
-from keras_lstm import Increment, get_preset
 from keras_lstm.training.train import train
 
 mlflow = pytest.importorskip("mlflow")
@@ -83,20 +82,6 @@ def server(module_server, monkeypatch, request):
     return module_server
 
 
-def small(**options):
-    return get_preset("increment").replace(
-        Increment,
-        num_bits=6,
-        units=4,
-        num_layers=1,
-        epochs=4,
-        steps_per_epoch=3,
-        counterexamples_from_epoch=None,
-        prove_from_epoch=None,
-        **options,
-    )
-
-
 def the_run(name):
     """Return the only run of an experiment, and its client."""
     client = mlflow.MlflowClient()
@@ -108,14 +93,6 @@ def the_run(name):
 def points(client, run, name):
     found = client.get_metric_history(run.info.run_id, name)
     return sorted((point.step, point.value) for point in found)
-
-
-def losses(folder, name="loss"):
-    with (folder / "history.csv").open() as file:
-        return [
-            (int(row["epoch"]), float(row[name]))
-            for row in csv.DictReader(file)
-        ]
 
 
 def test_a_run_killed_and_resumed_is_one_run(server, tmp_path, request):

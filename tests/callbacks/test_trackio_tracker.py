@@ -1,6 +1,5 @@
 """Trackio's own package, and what it has written to its SQLite file."""
 
-import csv
 import importlib
 import importlib.util
 import pathlib
@@ -8,8 +7,8 @@ import sys
 
 import pytest
 from stopping import Stop, StopError
+from tracked_runs import losses, small
 
-from keras_lstm import Increment, get_preset
 from keras_lstm.training.train import train
 
 pytestmark = [
@@ -33,28 +32,6 @@ def storage(tmp_path, monkeypatch):
     for name in [x for x in sys.modules if x.partition(".")[0] == "trackio"]:
         monkeypatch.delitem(sys.modules, name)
     return importlib.import_module("trackio.sqlite_storage").SQLiteStorage
-
-
-def small(**options):
-    return get_preset("increment").replace(
-        Increment,
-        num_bits=6,
-        units=4,
-        num_layers=1,
-        epochs=4,
-        steps_per_epoch=3,
-        counterexamples_from_epoch=None,
-        prove_from_epoch=None,
-        **options,
-    )
-
-
-def losses(folder):
-    with (folder / "history.csv").open() as file:
-        return [
-            (int(row["epoch"]), float(row["loss"]))
-            for row in csv.DictReader(file)
-        ]
 
 
 def test_a_run_stopped_and_resumed_is_one_run(storage, tmp_path, capfd):

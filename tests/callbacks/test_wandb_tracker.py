@@ -1,6 +1,5 @@
 """W&B's own package, offline, and what it has written to its folder."""
 
-import csv
 import json
 import logging
 import pathlib
@@ -8,8 +7,8 @@ import struct
 
 import pytest
 from stopping import Stop, StopError
+from tracked_runs import losses, small
 
-from keras_lstm import Increment, get_preset
 from keras_lstm.callbacks.wandb_tracker import WandbTracker
 from keras_lstm.training.train import train
 
@@ -73,28 +72,6 @@ def kinds(records, kind):
         for each in records
         if each.WhichOneof("record_type") == kind
     ]
-
-
-def small(**options):
-    return get_preset("increment").replace(
-        Increment,
-        num_bits=6,
-        units=4,
-        num_layers=1,
-        epochs=4,
-        steps_per_epoch=3,
-        counterexamples_from_epoch=None,
-        prove_from_epoch=None,
-        **options,
-    )
-
-
-def losses(folder):
-    with (folder / "history.csv").open() as file:
-        return [
-            (int(row["epoch"]), float(row["loss"]))
-            for row in csv.DictReader(file)
-        ]
 
 
 def sent_losses(records):
