@@ -39,6 +39,9 @@ _MAX_CORRECTIONS = 2
 _SAME = 2.0**-19
 _ONE = np.array(1, np.float32)
 _HALF = np.array(0.5, np.float32)
+# OpenBLAS may report an invalid operation on finite numbers (numpy#24067). Here
+# they are: weights and rows are bounded, and so are states.
+_WITHOUT_FALSE_ALARMS = np.errstate(invalid="ignore")
 
 
 class ChainWeights(NamedTuple):
@@ -273,6 +276,7 @@ class NumpyStepper:
     def state(self, state: State) -> None:
         self._columns.set_state(state)
 
+    @_WITHOUT_FALSE_ALARMS
     def step(self, row: Array) -> Array:
         """Read one time step.
 
@@ -287,6 +291,7 @@ class NumpyStepper:
         columns.step()
         return np.dot(self._head, columns.last, self._logits)
 
+    @_WITHOUT_FALSE_ALARMS
     def scan(self, rows: Array) -> tuple[Array, list[State]]:
         """Read several time steps.
 
