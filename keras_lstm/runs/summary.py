@@ -113,7 +113,7 @@ def _goes_on(config: StatedConfig | None, report: Report) -> bool:
 def find_runs(root: pathlib.Path) -> tuple[list[RunSummary], list[str]]:
     """Summarize all runs in a folder and the folders within.
 
-    Links to folders are not followed.
+    Links to folders are not followed, and below `root` no folders in runs.
 
     Args:
         root: the folder.
@@ -141,6 +141,9 @@ def find_runs(root: pathlib.Path) -> tuple[list[RunSummary], list[str]]:
         if is_run(names):
             name = path[len(start) :].lstrip("/") or "."
             runs.append(summarize_run(pathlib.Path(path), name))
+            # What a run folder holds, such as a packed copy, is no other run.
+            if path != start:
+                continue
         waiting += folders
     return sorted(runs, key=lambda run: run.name), unread
 

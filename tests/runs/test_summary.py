@@ -197,6 +197,15 @@ def test_other_folders_are_no_runs(tmp_path):
     assert [run.name for run in find_runs(tmp_path / "d/e/run")[0]] == ["."]
 
 
+def test_a_copy_in_a_run_is_no_other_run(tmp_path):
+    make_run(tmp_path / "run")
+    make_run(tmp_path / "run" / "published")
+    assert [run.name for run in find_runs(tmp_path)[0]] == ["run"]
+    # Whoever asks for a run's own folder sees what it holds.
+    found = find_runs(tmp_path / "run")[0]
+    assert [run.name for run in found] == [".", "published"]
+
+
 def test_names_of_checkpoints_may_be_anything(tmp_path):
     folder = make_run(tmp_path / "run", report=None, steps=(5,))
     for name in ("step-9.ckpt", "step-000000009.ckpt.x", "best.ckpt", "é"):
