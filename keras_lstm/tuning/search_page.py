@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from keras_lstm.core.console import print_status
-from keras_lstm.core.errors import described, escaped
+from keras_lstm.core.errors import InputError, described, escaped
 from keras_lstm.pages.render import link_to, render_page, write_page
 from keras_lstm.runs.folder import RunFolder
 from keras_lstm.tasks.registry import task_name
@@ -89,7 +89,17 @@ def rewrite_search_page(folder: pathlib.Path) -> pathlib.Path:
         OSError: if the page cannot be written.
     """
     search = read_search(folder)
-    return write_search_page(folder, search, read_trials(folder, search))
+    try:
+        trials = read_trials(folder, search)
+    except InputError:
+        raise
+    # As `read_state` does for a file that is damaged or lacks a value.
+    except (ValueError, KeyError) as error:
+        raise InputError(
+            "`run_dir` must hold whole files of trials. Received: "
+            f"run_dir={folder}, {described(error)}"
+        ) from None
+    return write_search_page(folder, search, trials)
 
 
 def make_search_page(

@@ -139,6 +139,18 @@ def test_damaged_settings_are_one_line(tmp_path, capsys, text):
     assert "search.yaml" in err
 
 
+@pytest.mark.parametrize(
+    "text", ["", "{", '{"trial_id": 5}', '{"trial_id": "00"}', "[]"]
+)
+def test_a_damaged_trial_is_one_line(tmp_path, capsys, text):
+    make_search(tmp_path / "s", 2)
+    path = tmp_path / "s" / "keras_tuner" / "trial_00" / "trial.json"
+    path.write_text(text)
+    assert main(["report", str(tmp_path / "s")]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "`run_dir` must hold whole files of trials. Received: " in line
+
+
 def test_names_from_outside_are_text(tmp_path):
     odd = "<script>alert(1)<"
     search = make_search(tmp_path / odd, 2)
