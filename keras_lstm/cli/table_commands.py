@@ -78,7 +78,12 @@ def _check_one_format(arguments: argparse.Namespace, *names: str) -> None:
 
 
 def _write_page(path: pathlib.Path, text: str) -> None:
-    from keras_lstm.pages.render import write_page
+    from keras_lstm.pages.render import is_page, write_page
 
+    if path.exists() and not is_page(path):
+        raise InputError(
+            "`html` must not be a file that is no page of keras-lstm. "
+            f"Received: html={path}"
+        )
     write_page(path, text)
     print(f"Page: {escaped(str(path))}")

@@ -5,7 +5,7 @@ from typing import Any
 
 from keras_lstm.pages.drawings import draw
 from keras_lstm.pages.line_chart import plot_lines
-from keras_lstm.pages.render import link_to, render_page
+from keras_lstm.pages.render import link_to, render_page, shortened
 from keras_lstm.runs.compare import Comparison
 from keras_lstm.runs.compare_text import (
     OneWay,
@@ -151,7 +151,7 @@ def _table(each: OneWay, room: _Room) -> dict[str, Any]:
         "head": head,
         "rows": [
             [
-                *([(_shortened(cell), False)] for cell in row[:-1]),
+                *([(shortened(cell, _MAX_TEXT), False)] for cell in row[:-1]),
                 _marked(row[-2], row[-1]),
             ]
             for row in rows
@@ -162,7 +162,7 @@ def _table(each: OneWay, room: _Room) -> dict[str, Any]:
 def _marked(target: str, prediction: str) -> Parts:
     """Return a prediction in parts, and which of them are wrong."""
     if len(target) != len(prediction) or len(target) > _MAX_TEXT:
-        return [(_shortened(prediction), False)]
+        return [(shortened(prediction, _MAX_TEXT), False)]
     parts: Parts = []
     for right, said in zip(target, prediction, strict=True):
         is_wrong = right != said
@@ -170,9 +170,3 @@ def _marked(target: str, prediction: str) -> Parts:
             said = parts.pop()[0] + said
         parts.append((said, is_wrong))
     return parts
-
-
-def _shortened(text: str) -> str:
-    if len(text) <= _MAX_TEXT:
-        return text
-    return f"{text[:_MAX_TEXT]}... ({len(text):,} characters)"

@@ -13,9 +13,10 @@ from keras_lstm.core.errors import escaped
 from keras_lstm.core.files import read_small_text, write_text
 from keras_lstm.models.text_input import with_text_input
 from keras_lstm.pages.live_network import example_inputs
-from keras_lstm.pages.render import render_text
+from keras_lstm.pages.render import render_text, shortened
 from keras_lstm.pages.result_sentences import headline, sentences
-from keras_lstm.pages.sections import Search, shortened
+from keras_lstm.pages.sections import Search
+from keras_lstm.runs.public_config import public_options
 from keras_lstm.runs.report import Report
 from keras_lstm.runs.results import trained_text
 from keras_lstm.runs.run import Run
@@ -183,12 +184,12 @@ def _facts(run: Run, model: keras.Model) -> list[tuple[str, str]]:
         ("logits", _shape_text(model.output_shape)),
         ("parameters", f"{report.num_parameters:,}"),
     ]
-    for option in task.data_options:
-        value = getattr(task, option)
-        if value is not None:
-            # A path may tell more than its owner wants to publish.
-            value = pathlib.PurePath(str(value)).name
-            found.append((option.replace("_", " "), value))
+    options = public_options(task.to_mapping())
+    found += [
+        (option.replace("_", " "), str(options[option]))
+        for option in task.data_options
+        if options[option] is not None
+    ]
     names = task.class_names
     if names is not None:
         found.append(("classes", shortened(", ".join(names), _MAX_NAMES)))

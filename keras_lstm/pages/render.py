@@ -11,11 +11,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from keras_lstm.core.errors import escaped
-from keras_lstm.core.files import replacing
+from keras_lstm.core.files import open_regular, replacing
 
 if TYPE_CHECKING:
     import jinja2
 
+# In the first bytes of each page, by base.html.jinja.
+_GENERATOR, _HEAD = b'<meta name="generator" content="keras-lstm">', 1000
 _ASSETS = pathlib.Path(__file__).with_name("assets")
 # What would end a script, or a line of one.
 _IN_SCRIPTS = {ord(x): f"\\u{ord(x):04x}" for x in "<>&\u2028\u2029"}
@@ -68,6 +70,19 @@ def write_page(path: pathlib.Path, page: str) -> None:
         temporary.write_bytes(page.encode("utf-8", "backslashreplace"))
 
 
+def is_page(path: pathlib.Path) -> bool:
+    """Return whether a file is a page that was made here.
+
+    Args:
+        path: the file.
+    """
+    try:
+        with open_regular(path) as file:
+            return _GENERATOR in file.read(_HEAD)
+    except OSError:
+        return False
+
+
 def link_to(target: pathlib.Path, page: pathlib.Path) -> str | None:
     """Return a relative address, for a page that links another.
 
@@ -108,6 +123,13 @@ def json_in_html(content: Any) -> Any:
     """Return JSON that is safe inside of a `script` element, as markup."""
     text = json.dumps(content, separators=(",", ":"), allow_nan=False)
     return _markup(text.translate(_IN_SCRIPTS))
+
+
+def shortened(text: str, limit: int) -> str:
+    """Return the start of a text, and its length if that is not all."""
+    if len(text) <= limit:
+        return text
+    return f"{text[:limit]}... ({len(text):,} characters)"
 
 
 def printable(value: Any) -> Any:

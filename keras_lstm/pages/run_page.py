@@ -13,7 +13,12 @@ from keras_lstm.pages.live_network import (
     live_network,
 )
 from keras_lstm.pages.model_card import write_card
-from keras_lstm.pages.render import json_in_html, render_page, write_page
+from keras_lstm.pages.render import (
+    json_in_html,
+    render_page,
+    shortened,
+    write_page,
+)
 from keras_lstm.pages.result_sentences import (
     first_typed,
     headline,
@@ -26,7 +31,6 @@ from keras_lstm.pages.sections import (
     describe_machine,
     draw_curves,
     read_history,
-    shortened,
 )
 from keras_lstm.pages.split_result import SplitResult, describe_split_result
 from keras_lstm.pages.wrong_answers import WrongAnswers, read_wrong_answers

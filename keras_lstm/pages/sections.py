@@ -15,6 +15,7 @@ from keras_lstm.monitoring.machine_picture import (
 )
 from keras_lstm.pages.drawings import draw
 from keras_lstm.pages.line_chart import plot_lines
+from keras_lstm.pages.render import shortened
 from keras_lstm.presets import get_preset
 from keras_lstm.proof.ellipsoid_search import EllipsoidSearch
 from keras_lstm.proof.search import ProofSearch
@@ -241,10 +242,3 @@ def describe_changes(run: Run) -> list[tuple[str, str, str]]:
 
 def _value(value: Any) -> str:
     return "none" if value is None else shortened(str(value), _MAX_VALUE)
-
-
-def shortened(text: str, limit: int) -> str:
-    """Return the start of a text, and its length if that is not all."""
-    if len(text) <= limit:
-        return text
-    return f"{text[:limit]}... ({len(text):,} characters)"

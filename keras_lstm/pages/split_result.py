@@ -12,7 +12,7 @@ import PIL.Image
 from keras_lstm.core.console import percent
 from keras_lstm.pages.drawings import draw
 from keras_lstm.pages.line_chart import plot_lines
-from keras_lstm.pages.sections import shortened
+from keras_lstm.pages.render import shortened
 from keras_lstm.runs.run import Run
 from keras_lstm.tasks.task import Split, Task
 from keras_lstm.verification.evaluation import Evaluation

@@ -249,3 +249,17 @@ def test_an_index_of_1_000_runs_opens_within_2_s(tmp_path, capsys, open_file):
     assert names(page)[:3] == ["seed0", "seed1", "seed2"]
     page.fill("#search-runs", "seed=999")
     assert names(page) == ["seed999"]
+
+
+def test_a_file_of_another_origin_is_kept(logs, capsys):
+    index = logs / "index.html"
+    assert main(["runs", "--html"]) == 0
+    # A page that was made here is made again.
+    assert main(["runs", "--html"]) == 0
+    index.write_text("<title>my notes</title>")
+    capsys.readouterr()
+    assert main(["runs", "--html"]) == 2
+    assert "`html` must not be a file that is no page of keras-lstm" in (
+        capsys.readouterr().err
+    )
+    assert index.read_text() == "<title>my notes</title>"
