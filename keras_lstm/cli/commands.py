@@ -220,12 +220,11 @@ def verify_command(arguments: argparse.Namespace) -> int:
     run = load_run(arguments.run_dir)
     proved = None if arguments.walk else verify_by_proof(run, num_bits)
     if proved is not None:
-        search, report = proved
-        machine = run.machine_to_verify(num_bits)
+        task, search, report = proved
         _print_result(
             arguments,
             report,
-            lambda: verified_text(machine, search, run.model_sha256),
+            lambda: verified_text(task, search, run.model_sha256),
         )
         return 0
     task, result, report = verify_run(run, num_bits)

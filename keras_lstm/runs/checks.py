@@ -97,7 +97,9 @@ def verify_run(
 
 def verify_by_proof(
     run: Run, num_bits: int | None = None
-) -> tuple[ProofSearch | EllipsoidSearch, dict[str, Any]] | None:
+) -> (
+    tuple[TransducerTask, ProofSearch | EllipsoidSearch, dict[str, Any]] | None
+):
     """Check a run's proof, which says that nothing is wrong at any length.
 
     The result is written as `verify_run` writes it.
@@ -107,9 +109,9 @@ def verify_by_proof(
         num_bits: the length of interest; None for the run's own.
 
     Returns:
-        The proof, as a search that found it, and the contents of
-        `verify-<num_bits>.json`; None if the folder has no proof that holds
-        for the run's model.
+        The task at that length; the proof, as a search that found it; and the
+        contents of `verify-<num_bits>.json`. None if the folder has no proof
+        that holds for the run's model.
 
     Raises:
         InputError: as `verify_run`.
@@ -130,7 +132,7 @@ def verify_by_proof(
         "seconds": round(search.seconds, 3),
     }
     _write_verification(run, task, report, [])
-    return search, report
+    return task, search, report
 
 
 def _write_verification(
