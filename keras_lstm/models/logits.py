@@ -35,6 +35,34 @@ def margins_of(logits: Any, targets: Any) -> Any:
     return tf.where(unknown | tf.math.is_nan(margins), least, margins)
 
 
+def numpy_margins(
+    logits: npt.NDArray[np.float32], targets: npt.NDArray[np.integer[Any]]
+) -> npt.NDArray[np.float32]:
+    """Return the same as `margins_of`, by NumPy and with the classes first.
+
+    Args:
+        logits: logits, `(num_classes, ...)`.
+        targets: class numbers, `(...)`.
+
+    Returns:
+        The margins, `(...)`.
+    """
+    with np.errstate(invalid="ignore"):
+        if len(logits) == 2:
+            difference = logits[1] - logits[0]
+            margins = difference * (2 * targets - 1).astype(np.float32)
+            unknown = np.isnan(margins) | (targets > 1)
+        else:
+            classes = np.arange(len(logits)).reshape(-1, *[1] * targets.ndim)
+            chosen = targets == classes
+            right = np.where(chosen, logits, np.float32(-np.inf)).max(0)
+            others = np.where(chosen, np.float32(-np.inf), logits).max(0)
+            margins = right - others
+            unknown = np.isnan(margins) | np.isnan(logits).any(0)
+    margins[unknown] = -np.inf
+    return margins
+
+
 def make_margin_function(
     model: keras.Model,
 ) -> Callable[[tf.data.Dataset], npt.NDArray[np.float32]]:

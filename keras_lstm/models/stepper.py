@@ -4,17 +4,23 @@ Checking a tree of prefixes, or very long sequences, needs the state between two
 steps, which `model.predict` does not return.
 """
 
-import functools
-import itertools
-import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import tensorflow as tf
 
-from keras_lstm.models.logits import margins_of
-from keras_lstm.models.weights import LSTMWeights
+from keras_lstm.models.cells import WIDTH, Array, Cells, joined
+from keras_lstm.models.logits import numpy_margins
+from keras_lstm.models.weights import LayerWeights, LSTMWeights
+
+# OpenBLAS multiplies up to this size, rows times columns times what is summed,
+# in the thread that asks.
+LARGEST_PRODUCT = 2**18
+# Numbers in the gates of the nodes that take a step together: they stay in a
+# core's own cache.
+_GATES_AT_ONCE = 2**17
+_ONE = np.array(1, np.float32)
+_HALF = np.array(0.5, np.float32)
 
 
 def lstm_cell(z: Any, c: Any, *, split: Any, sigmoid: Any, tanh: Any) -> Any:
@@ -45,16 +51,48 @@ def lstm_cell(z: Any, c: Any, *, split: Any, sigmoid: Any, tanh: Any) -> Any:
     return i, f, g, o, c, h
 
 
+class _Layer(NamedTuple):
+    """Weights of one LSTM layer, as `LSTMStepper` uses them.
+
+    The first axis holds the output, input and forget gates, then the candidate.
+
+    Args:
+        units: size of h and of c.
+        kernel: weights of the layer below, `(4, 1, parts, rows, units_below)`;
+            None for the first layer.
+        recurrent_kernel: weights of h, `(4, 1, parts, rows, units)`.
+        added: for the first layer the products of each embedding, with the
+            bias, `(num_symbols, 4, units)`; for others the bias,
+            `(1, 4, units)`.
+    """
+
+    units: int
+    kernel: Array | None
+    recurrent_kernel: Array
+    added: Array
+
+
+class Children(NamedTuple):
+    """Nodes extended by one symbol.
+
+    Args:
+        cells: their cells; None if they were not kept.
+        logits: their logits, `(num_chunks, num_outputs, width)`; None for the
+            last_state head.
+    """
+
+    cells: Cells | None
+    logits: Array | None
+
+
 class LSTMStepper:
     """A model's weights, applied one time step at a time.
 
-    The operations and their order are those of Keras's LSTM (keras/src/layers/
-    rnn/lstm.py, `implementation=2`), so that most results agree to the bit.
-
-    A node is a prefix of symbols. The
-    state of the network at several nodes, called cells here, is a list: h and c
-    of the first LSTM layer, then of the second, and so on, each
-    `(nodes, units)`.
+    A node is a prefix of symbols. These are the equations of `lstm_cell`, with
+    `(1 + tanh(z / 2)) / 2` for the sigmoid, so that one tanh computes all
+    gates. The halves are in the weights and in a doubled h (`Cells`), and
+    multiplying by powers of two is exact. Several threads may take steps at the
+    same time.
 
     Args:
         network: the weights of the model.
@@ -68,50 +106,80 @@ class LSTMStepper:
     def __init__(self, network: LSTMWeights) -> None:
         self.network = network
         self.per_step = network.per_step
-        self._units = tuple(lstm.units for lstm in network.lstms)
-        first = network.lstms[0]
-        # The first layer reads one of few embeddings, so their products with
-        # its kernel are computed only once.
-        table = tf.matmul(network.embedding, first.kernel).numpy()
-        stacked = itertools.chain.from_iterable(network.lstms[1:])
-        flat = [table, first.recurrent_kernel, first.bias, *stacked]
-        flat += [network.kernel, network.bias]
-        self.num_weights = sum(array.size for array in flat)
-        self._weights = [tf.constant(array) for array in flat]
-        self._functions = _traced(
-            self._units, len(table), network.output_shape, self.per_step
-        )
+        below = len(network.embedding)
+        self._layers: list[_Layer] = []
+        self.num_weights = network.kernel.size + network.bias.size
+        for lstm in network.lstms:
+            first = None if self._layers else network.embedding
+            self._layers.append(_packed(lstm, first))
+            self.num_weights += (below + lstm.units + 1) * 4 * lstm.units
+            below = lstm.units
+        self._head = np.ascontiguousarray(network.kernel.T) * _HALF
+        self._head_bias = network.bias[:, np.newaxis]
+        gates = 4 * max(lstm.units for lstm in network.lstms)
+        self._chunks_at_once = max(1, _GATES_AT_ONCE // (gates * WIDTH))
+        self._unused: dict[tuple[int, ...], list[Array]] = {}
 
-    def step(self, cells: list[Any], targets: Any) -> tuple[list[Any], Any]:
+    def start(self) -> Cells:
+        """Return the cells before the first symbol, of one node."""
+        sizes = [layer.units for layer in self._layers for _ in "hc"]
+        return Cells(tuple(np.zeros((1, n, 1), np.float32) for n in sizes))
+
+    def step(self, cells: Cells, *, keep: bool = True) -> list[Children]:
         """Extend each node by every symbol.
 
         Args:
-            cells: cells of the nodes, each `(nodes, units)`.
-            targets: target at each child, `(num_symbols * nodes,)`, ordered
-                by symbol, then as the nodes.
+            cells: cells of the nodes.
+            keep: whether to return the cells of the children. Defaults to
+                True.
 
         Returns:
-            The cells of the children, each `(num_symbols * nodes, units)`, in
-            the same order, and for the per_step head their margins,
-            `(num_symbols * nodes,)`.
+            For each symbol the children, in the order of the nodes.
         """
-        return self._functions["step"](self._weights, cells, targets)
+        num_chunks, _, width = cells.arrays[0].shape
+        shapes = [array.shape for array in cells.arrays]
+        outputs = (num_chunks, len(self._head), width)
+        children = [
+            Children(
+                Cells(tuple(map(self._array, shapes))) if keep else None,
+                np.empty(outputs, np.float32) if self.per_step else None,
+            )
+            for _ in self.network.embedding
+        ]
+        at_once = min(num_chunks, self._chunks_at_once)
+        scratch = _Scratch(self._layers, len(children), at_once, width)
+        with np.errstate(over="ignore", invalid="ignore"):
+            for first in range(0, num_chunks, at_once):
+                part = slice(first, first + at_once)
+                before = [array[part] for array in cells.arrays]
+                after = [
+                    [array[part] for array in child.cells.arrays]
+                    for child in children
+                    if child.cells is not None
+                ]
+                hs = scratch.step(before, after or None)
+                for child, h in zip(children, hs, strict=True):
+                    if child.logits is not None:
+                        self._apply_head(h, child.logits[part])
+        return children
 
-    def leaf_margins(self, cells: list[Any], targets: Any) -> Any:
+    def leaf_margins(self, cells: Cells, targets: Any) -> Array:
         """Return the margins of whole sequences, for the last_state head.
 
         Args:
-            cells: cells after the last symbol, each `(nodes, units)`.
+            cells: cells after the last symbol.
             targets: targets, `(nodes, num_bits)`.
 
         Returns:
             The margins, `(nodes, num_bits)`.
         """
-        return self._functions["leaf_margins"](self._weights, cells, targets)
-
-    def start(self) -> list[Any]:
-        """Return the cells before the first symbol, each `(1, units)`."""
-        return [tf.zeros([1, u]) for u in self._units for _ in range(2)]
+        h = cells.arrays[-2]
+        logits = np.empty((len(h), len(self._head), h.shape[-1]), np.float32)
+        with np.errstate(over="ignore", invalid="ignore"):
+            self._apply_head(h, logits)
+        by_node = logits.transpose(1, 0, 2)
+        by_class = by_node.reshape(*self.network.output_shape, -1)
+        return numpy_margins(by_class.transpose(1, 2, 0), targets)
 
     def follow(self, symbols: Any, targets: Any) -> npt.NDArray[np.float32]:
         """Read given sequences, one symbol at a time.
@@ -124,82 +192,144 @@ class LSTMStepper:
             The margins, `(num_examples, timesteps)`.
         """
         nodes = np.arange(len(symbols))
-        cells = [tf.repeat(cell, len(symbols), 0) for cell in self.start()]
+        cells = self.start().chosen(np.zeros(len(symbols), np.int64))
         margins = []
         for symbol, target in zip(symbols.T, targets.T, strict=True):
-            of_children = np.tile(target, len(self.network.embedding))
-            after, found = self.step(cells, of_children)
-            children = symbol * len(nodes) + nodes
-            cells = [tf.gather(cell, children) for cell in after]
+            chosen = symbol * len(nodes) + nodes
+            children = self.step(cells)
+            kept = [x.cells for x in children if x.cells is not None]
+            cells = joined(kept).chosen(chosen)
             if self.per_step:
-                margins.append(tf.gather(found, children))
+                logits = [x.logits for x in children if x.logits is not None]
+                (found,) = np.concatenate(logits, 2)
+                margins.append(numpy_margins(found[:, chosen], target))
         if not self.per_step:
-            return self.leaf_margins(cells, targets).numpy()
+            return self.leaf_margins(cells, targets)
         return np.stack(margins, 1)
 
+    def reuse(self, cells: Cells) -> None:
+        """Take back cells that nobody needs any more, for later steps.
 
-def _advance(weights: Any, cells: Any) -> list[Any]:
-    """Return the cells after each symbol, `(num_symbols, nodes, units)`.
+        New memory costs the system some time, page by page.
+        """
+        for array in cells.arrays:
+            self._unused.setdefault(array.shape, []).append(array)
 
-    The product of the nodes' state is computed once for all symbols.
-    """
-    following: list[Any] = []
-    x = None
-    for layer in range(len(cells) // 2):
-        h, c = cells[2 * layer], cells[2 * layer + 1]
-        kernel, recurrent, bias = weights[3 * layer : 3 * layer + 3]
-        # For the first layer, `kernel` holds the products of the embeddings.
-        z = kernel[:, tf.newaxis] if x is None else tf.tensordot(x, kernel, 1)
-        z = (z + h @ recurrent) + bias
-        *_, c, x = lstm_cell(
-            z, c, split=tf.split, sigmoid=tf.sigmoid, tanh=tf.tanh
-        )
-        following += [x, c]
-    return following
+    def _array(self, shape: tuple[int, ...]) -> Array:
+        try:
+            return self._unused[shape].pop()
+        # Another thread may have taken the last.
+        except (KeyError, IndexError):
+            return np.empty(shape, np.float32)
+
+    def _apply_head(self, h: Array, logits: Array) -> None:
+        np.matmul(self._head, h, logits)
+        np.add(logits, self._head_bias, logits)
 
 
-@functools.lru_cache(maxsize=16)
-def _traced(
-    units: tuple[int, ...],
-    num_symbols: int,
-    output_shape: tuple[int, ...],
-    per_step: bool,
-) -> dict[str, Any]:
-    """Return the TensorFlow functions shared by all networks of one shape."""
+class _Scratch:
+    """Arrays for the gates of some chunks, which steps use again and again."""
 
-    def step(weights: Any, cells: Any, targets: Any) -> Any:
-        cells = _advance(weights, cells)
-        cells = [tf.reshape(cell, [-1, cell.shape[-1]]) for cell in cells]
-        if not per_step:
-            return cells, ()
-        logits = cells[-2] @ weights[-2] + weights[-1]
-        return cells, margins_of(logits, targets)
-
-    def leaf_margins(weights: Any, cells: Any, targets: Any) -> Any:
-        logits = cells[-2] @ weights[-2] + weights[-1]
-        return margins_of(tf.reshape(logits, [-1, *output_shape]), targets)
-
-    def floats(*shape: int | None) -> tf.TensorSpec:
-        return tf.TensorSpec(shape, tf.float32)
-
-    weights, last = [], units[-1]
-    for below, size in itertools.pairwise([num_symbols, *units]):
-        weights += [
-            floats(below, 4 * size),
-            floats(size, 4 * size),
-            floats(4 * size),
+    def __init__(
+        self,
+        layers: list[_Layer],
+        num_symbols: int,
+        num_chunks: int,
+        width: int,
+    ) -> None:
+        self._layers = layers
+        shapes = [(num_chunks, layer.units, width) for layer in layers]
+        self._from_h = [np.empty((4, *shape), np.float32) for shape in shapes]
+        self._gates = [np.empty((4, *shape), np.float32) for shape in shapes]
+        # NumPy adds arrays of the same shape twice as fast as columns.
+        self._added = [
+            np.empty((len(layer.added), 4, *shape), np.float32)
+            for layer, shape in zip(layers, shapes, strict=True)
         ]
-    num_outputs = math.prod(output_shape)
-    weights += [floats(last, num_outputs), floats(num_outputs)]
-    cells = [floats(None, size) for size in units for _ in "hc"]
-    nodes = tf.TensorSpec([None], tf.int32)
-    rows = tf.TensorSpec([None, None], tf.int32)
-    signatures = {
-        step: [weights, cells, nodes],
-        leaf_margins: [weights, cells, rows],
-    }
-    # AutoGraph would take time, and there is no Python control flow to convert.
-    return {
-        function.__name__: tf.function(function, signature, autograph=False)
-        for function, signature in signatures.items()
-    }
+        for layer, added in zip(layers, self._added, strict=True):
+            added[...] = layer.added[:, :, np.newaxis, :, np.newaxis]
+        self._states = [
+            [np.empty(shape, np.float32) for shape in shapes for _ in "hc"]
+            for _ in range(num_symbols)
+        ]
+
+    def step(
+        self, before: list[Array], after: list[list[Array]] | None
+    ) -> list[Array]:
+        """Read every symbol.
+
+        Args:
+            before: 2 h and c of each layer.
+            after: for each symbol arrays for 2 h and c of each layer; None for
+                arrays that the next call uses again.
+
+        Returns:
+            2 h of the last layer after each symbol.
+        """
+        count = len(before[0])
+        if after is None:
+            after = [[a[:count] for a in arrays] for arrays in self._states]
+        for number, layer in enumerate(self._layers):
+            h, c = before[2 * number : 2 * number + 2]
+            from_h = self._from_h[number][:, :count]
+            z = self._gates[number][:, :count]
+            added = self._added[number][:, :, :count]
+            _multiply(layer.recurrent_kernel, h, from_h)
+            if layer.kernel is not None:
+                np.add(from_h, added[0], from_h)
+            for symbol, arrays in enumerate(after):
+                if layer.kernel is None:
+                    np.add(from_h, added[symbol], z)
+                else:
+                    _multiply(layer.kernel, arrays[2 * number - 2], z)
+                    np.add(z, from_h, z)
+                _apply_gates(z, c, *arrays[2 * number : 2 * number + 2])
+        return [arrays[-2] for arrays in after]
+
+
+def _apply_gates(z: Array, c: Array, h_after: Array, c_after: Array) -> None:
+    """Compute 2 h and c after a step from half the gates' sums."""
+    np.tanh(z, z)
+    np.add(z[:3], _ONE, z[:3])
+    o, i, f, g = z
+    np.multiply(i, g, g)
+    np.multiply(f, c, f)
+    np.add(f, g, c_after)
+    np.multiply(c_after, _HALF, c_after)
+    np.tanh(c_after, h_after)
+    np.multiply(h_after, o, h_after)
+
+
+def _multiply(weights: Array, x: Array, found: Array) -> None:
+    """Multiply columns by weights, in parts that OpenBLAS takes at once."""
+    parts = weights.shape[2:4]
+    by_part = found.reshape(*found.shape[:2], *parts, found.shape[-1])
+    np.matmul(weights, x[:, np.newaxis], by_part)
+
+
+def _packed(lstm: LayerWeights, embedding: Array | None) -> _Layer:
+    """Return a layer's weights, with the halves that `LSTMStepper` needs."""
+
+    def by_gate(columns: Array) -> Array:
+        i, f, g, o = np.split(columns, 4, -1)
+        gates = [o * _HALF, i * _HALF, f * _HALF, g]
+        return np.stack([gate.T for gate in gates])
+
+    def in_parts(weights: Array) -> Array:
+        _, rows, terms = weights.shape
+        most = max(1, LARGEST_PRODUCT // (WIDTH * terms))
+        size = max(n for n in range(1, rows + 1) if n <= most and not rows % n)
+        return weights.reshape(4, 1, -1, size, terms)
+
+    kernel, recurrent_kernel, bias = lstm
+    from_below, added = None, bias[np.newaxis]
+    if embedding is None:
+        from_below = in_parts(by_gate(kernel * _HALF))
+    else:
+        added = embedding @ kernel + bias
+    return _Layer(
+        lstm.units,
+        from_below,
+        in_parts(by_gate(recurrent_kernel * _HALF)),
+        by_gate(added).transpose(2, 0, 1),
+    )

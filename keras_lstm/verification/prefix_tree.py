@@ -14,19 +14,29 @@ the network, and leaves all those inputs to `predict`.
 import dataclasses
 import time
 from collections.abc import Iterator
+from concurrent import futures
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import tensorflow as tf
 
-from keras_lstm.models.stepper import LSTMStepper
+from keras_lstm.core.cores import num_cores
+from keras_lstm.models.cells import WIDTH, Cells, joined, packed_order
+from keras_lstm.models.logits import numpy_margins
+from keras_lstm.models.stepper import Children, LSTMStepper
 from keras_lstm.tasks.transducer import TransducerTask
-from keras_lstm.verification.rounding_bounds import DifferenceBounds, Groups
+from keras_lstm.verification.rounding_bounds import (
+    DifferenceBounds,
+    Groups,
+    joined_groups,
+)
 
-# Nodes in a block: they fit a processor's cache and still keep it busy.
-_BLOCK_NODES = 2**15
-_NODES_TO_CUT_BY_STATE = 2**10
+# Nodes in a block, enough that bounds for all of them take little of the time;
+# and numbers in their states, which bounds the memory.
+_BLOCK_NODES = 2**16
+_BLOCK_NUMBERS = 2**23
+# Nodes of a block that is cut by state, and put in chunks: few only fill one.
+_NODES_TO_PACK = 2**10
 _MAX_STATES_TO_CUT_BY = 32
 _FORECAST_ROUNDS = 3
 
@@ -36,6 +46,8 @@ class CheckedInputs:
     """Inputs, with the errors and margins of a network's predictions.
 
     Args:
+        num_visited: number of sequences visited, of which the inputs are those
+            in the domain.
         inputs: numbers, `(num_examples,)`, int64; or, for a sample of a
             domain, symbols, `(num_examples, num_bits)`, of a smaller type.
         hold_lengths: hold length of each input, `(num_examples,)`; see
@@ -49,6 +61,7 @@ class CheckedInputs:
             and its margin say nothing.
     """
 
+    num_visited: int
     inputs: npt.NDArray[np.integer[Any]]
     hold_lengths: npt.NDArray[np.int16]
     wrong_tokens: npt.NDArray[np.int16]
@@ -58,100 +71,32 @@ class CheckedInputs:
 
 @dataclasses.dataclass(frozen=True)
 class _Block:
-    """Prefixes of the same length, with the network's and machine's states."""
+    """Prefixes of the same length, with the network's and machine's states.
+
+    All arrays are in the order of the nodes of `cells`.
+    """
 
     length: int
     by_state: bool
     """Whether the nodes descend from nodes of one state of the machine."""
-    cells: list[Any]
-    """h and c of each LSTM layer, each `(nodes, units)`."""
+    cells: Cells | None
     groups: Groups | None
     """Bounds on the difference of `predict`; None if nothing can be said."""
+    span: int
+    """Number of chunks in a set of nodes of `groups`."""
     states: npt.NDArray[np.int32]
     numbers: npt.NDArray[np.int64]
     hold_lengths: npt.NDArray[np.int16]
     wrong_tokens: npt.NDArray[np.int16]
     margins: npt.NDArray[np.float32]
-    tolerance: npt.NDArray[np.float32]
-    """Magnitude up to which a margin may have the other sign."""
     close: npt.NDArray[np.bool_]
+    counted: npt.NDArray[np.bool_]
+    """False for a node that only fills a chunk, a copy of another."""
 
-    def parts(self) -> Iterator["_Block"]:
-        """Yield the blocks to continue with.
-
-        The first time that a block is large, it is cut by the machine's state:
-        adjacent nodes then have nearly the same states of the network as well,
-        and bounds for them together say more. Later blocks that descend from
-        one state are cut in order.
-        """
-        count = len(self.numbers)
-        if not self.by_state and count >= _NODES_TO_CUT_BY_STATE:
-            present = np.unique(self.states)
-            if len(present) <= _MAX_STATES_TO_CUT_BY:
-                for state in present:
-                    yield self._part(np.flatnonzero(self.states == state))
-                return
-        for first in range(0, count, _BLOCK_NODES):
-            yield self._part(slice(first, first + _BLOCK_NODES))
-
-    def _part(self, nodes: slice | npt.NDArray[np.int64]) -> "_Block":
-        by_state = self.by_state or not isinstance(nodes, slice)
-        cells = [
-            cell[nodes] if isinstance(nodes, slice) else tf.gather(cell, nodes)
-            for cell in self.cells
-        ]
-        groups = self.groups
-        if groups is not None:
-            groups = groups.part(np.arange(len(self.numbers))[nodes])
-        arrays = {
-            field.name: getattr(self, field.name)[nodes]
-            for field in dataclasses.fields(self)
-            if isinstance(getattr(self, field.name), np.ndarray)
-        }
-        return _Block(self.length, by_state, cells, groups, **arrays)
-
-
-def walk(
-    network: LSTMStepper, bounds: DifferenceBounds, task: TransducerTask
-) -> Iterator[tuple[int, CheckedInputs]]:
-    """Visit every prefix once, and check whole sequences block by block.
-
-    Args:
-        network: the network to check.
-        bounds: bounds for the same network.
-        task: the task that defines the targets.
-
-    Yields:
-        The number of sequences in a block, and the check of those that are in
-        the domain.
-    """
-    stack = [_root(network, bounds)]
-    while stack:
-        block = _grow(network, bounds, task, stack.pop())
-        if block.length == task.num_bits:
-            yield len(block.numbers), _leaves(network, task, block)
-        else:
-            stack.extend(block.parts())
-
-
-def forecast_seconds(
-    network: LSTMStepper, bounds: DifferenceBounds, task: TransducerTask
-) -> float:
-    """Estimate the seconds that a walk takes, by growing one full block."""
-    block = _root(network, bounds)
-    while len(block.numbers) < _BLOCK_NODES and block.length < task.num_bits:
-        block = _grow(network, bounds, task, block)
-    length = min(block.length, task.num_bits - 1)
-    block = dataclasses.replace(block, length=length)
-    start = time.perf_counter()
-    for _ in range(_FORECAST_ROUNDS):
-        _grow(network, bounds, task, block)
-    seconds = (time.perf_counter() - start) / _FORECAST_ROUNDS
-    # The sum of all levels, a geometric series: with two symbols, the levels
-    # above the last have about as many nodes as the last.
-    last_level = task.num_symbols**task.num_bits
-    nodes = last_level * task.num_symbols / (task.num_symbols - 1)
-    return seconds * nodes / (len(block.numbers) * task.num_symbols)
+    @property
+    def num_sets(self) -> int:
+        """Number of sets of nodes that may be grouped."""
+        return len(self.numbers) // self.span
 
 
 def _root(network: LSTMStepper, bounds: DifferenceBounds) -> _Block:
@@ -161,83 +106,285 @@ def _root(network: LSTMStepper, bounds: DifferenceBounds) -> _Block:
         by_state=False,
         cells=network.start(),
         groups=bounds.start(),
+        span=1,
         states=np.zeros(1, np.int32),
         numbers=np.zeros(1, np.int64),
         hold_lengths=np.zeros(1, np.int16),
         wrong_tokens=np.zeros(1, np.int16),
         margins=np.full(1, np.inf, np.float32),
-        tolerance=np.zeros(1, np.float32),
         close=np.zeros(1, np.bool_),
+        counted=np.ones(1, np.bool_),
     )
 
 
-def _grow(
-    network: LSTMStepper,
-    bounds: DifferenceBounds,
-    task: TransducerTask,
-    block: _Block,
-) -> _Block:
-    """Return each prefix extended by each symbol, ordered by symbol."""
-    next_state = np.asarray(task.next_state, np.int32)
-    output = np.asarray(task.output, np.int32)
-    position = block.length
+def _arrays(block: _Block) -> dict[str, Any]:
+    """Return the arrays of a block that have an item for each node."""
+    names = [field.name for field in dataclasses.fields(block)]
+    values = {name: getattr(block, name) for name in names}
+    return {k: v for k, v in values.items() if isinstance(v, np.ndarray)}
 
-    def tile(values: Any) -> Any:
-        return np.tile(values, task.num_symbols)
 
-    outputs = output[block.states].T.reshape(-1)
-    states = next_state[block.states].T.reshape(-1)
-    symbols = np.repeat(np.arange(task.num_symbols), len(block.numbers))
-    hold_lengths = tile(block.hold_lengths)
-    hold_lengths = hold_lengths + ((hold_lengths == position) & (states == 0))
-    cells: list[Any] = []
-    groups = None
-    wrong_tokens, least = tile(block.wrong_tokens), tile(block.margins)
-    tolerance, close = tile(block.tolerance), tile(block.close)
-    if block.groups is None:
-        close[:] = True
-    else:
-        # The last level is as large as all others; bounds need it once only.
-        measure = position + 1 < task.num_bits
-        groups, tolerance = bounds.extend(block.groups, block.cells, measure)
-        cells, margins = network.step(block.cells, outputs)
-        if network.per_step:
-            margins = margins.numpy()
-            wrong_tokens = wrong_tokens + (margins < 0)
-            least = np.minimum(least, margins)
-            close |= np.abs(margins) <= tolerance
+def _in_chunks(block: _Block) -> list[_Block]:
+    """Return the blocks to continue with, large ones in chunks.
+
+    When a block becomes large, it is cut by the machine's state: adjacent nodes
+    then have nearly the same states of the network as well, and bounds for them
+    together say more.
+    """
+    count = len(block.numbers)
+    if block.span > 1 or count < _NODES_TO_PACK:
+        return [block]
+    parts = [np.arange(count)]
+    if not block.by_state:
+        present = np.unique(block.states)
+        if len(present) <= _MAX_STATES_TO_CUT_BY:
+            parts = [np.flatnonzero(block.states == x) for x in present]
+    return [_packed(block, nodes) for nodes in parts]
+
+
+def _packed(block: _Block, nodes: npt.NDArray[np.int64]) -> _Block:
+    """Return some nodes of a block, in chunks if they are many."""
+    span, filling = 1, 0
+    cells, groups = block.cells, block.groups
+    if len(nodes) >= _NODES_TO_PACK:
+        filling = -len(nodes) % WIDTH
+        nodes = np.pad(nodes, (0, filling), mode="edge")
+        span = len(nodes) // WIDTH
+    if groups is not None:
+        groups = groups.part(nodes)
+    if cells is not None:
+        cells = cells.chosen(nodes)
+    counted = np.arange(len(nodes)) < len(nodes) - filling
+    arrays = {name: each[nodes] for name, each in _arrays(block).items()}
+    arrays["counted"] &= counted
+    if span > 1:
+        order = packed_order(len(nodes))
+        arrays = {name: each[order] for name, each in arrays.items()}
+        groups = None if groups is None else groups.coarser(span)
+        cells = None if cells is None else cells.packed()
+    return _Block(block.length, True, cells, groups, span, **arrays)
+
+
+def _joined(parts: list[_Block]) -> _Block:
+    """Return the nodes of blocks that descend from the same nodes."""
+    first, cells, groups = parts[0], None, None
+    if first.groups is not None:
+        cells = joined([x.cells for x in parts if x.cells is not None])
+        of_parts = [x.groups for x in parts if x.groups is not None]
+        groups = joined_groups(of_parts, first.num_sets)
+    arrays = {
+        name: np.concatenate([getattr(part, name) for part in parts])
+        for name in _arrays(first)
+    }
     return _Block(
-        length=position + 1,
-        by_state=block.by_state,
-        cells=cells,
-        groups=groups,
-        states=states,
-        numbers=tile(block.numbers) + symbols * task.num_symbols**position,
-        hold_lengths=hold_lengths.astype(np.int16),
-        wrong_tokens=wrong_tokens.astype(np.int16),
-        margins=least,
-        tolerance=tolerance,
-        close=close,
+        first.length, first.by_state, cells, groups, first.span, **arrays
     )
 
 
-def _leaves(
-    network: LSTMStepper, task: TransducerTask, block: _Block
-) -> CheckedInputs:
-    """Return the check of a block's sequences that are in the domain."""
-    wrong_tokens, margins = block.wrong_tokens, block.margins
-    close = block.close
-    if not network.per_step and block.cells:
-        targets = task.targets(task.symbols_of(block.numbers))
-        each = network.leaf_margins(block.cells, targets).numpy()
-        wrong_tokens = (each < 0).sum(-1, dtype=np.int16)
-        margins = each.min(-1)
-        close = (np.abs(each) <= block.tolerance[:, np.newaxis]).any(-1)
-    inside = task.in_domain(block.states)
-    return CheckedInputs(
-        block.numbers[inside],
-        block.hold_lengths[inside],
-        wrong_tokens[inside],
-        margins[inside],
-        close[inside],
-    )
+class _Walk:
+    """The steps of a walk."""
+
+    def __init__(
+        self,
+        network: LSTMStepper,
+        bounds: DifferenceBounds,
+        task: TransducerTask,
+    ) -> None:
+        self._network = network
+        self._bounds = bounds
+        self._task = task
+        # A row for each symbol, by state of the machine.
+        self._next_state = np.ascontiguousarray(
+            np.asarray(task.next_state, np.int32).T
+        )
+        self._output = np.ascontiguousarray(np.asarray(task.output, np.int32).T)
+        self._in_domain = task.in_domain(np.arange(self._output.shape[1]))
+        numbers = sum(array.shape[1] for array in network.start().arrays)
+        self.block_nodes = min(_BLOCK_NODES, _BLOCK_NUMBERS // numbers)
+
+    def advance(self, block: _Block) -> list[_Block | CheckedInputs]:
+        """Extend prefixes by a symbol; whole inputs are checked."""
+        found: list[_Block | CheckedInputs] = []
+        for grown in self.grow(block):
+            if grown.length < self._task.num_bits:
+                found += _in_chunks(grown)
+            else:
+                found.append(self._leaves(grown))
+        if block.span > 1 and block.cells is not None:
+            self._network.reuse(block.cells)
+        return found
+
+    def grow(self, block: _Block) -> list[_Block]:
+        """Return each prefix extended by each symbol."""
+        is_last = block.length + 1 == self._task.num_bits
+        symbols = range(len(self._output))
+        if block.cells is None or block.groups is None:
+            return [
+                self._child(block, symbol, None, None) for symbol in symbols
+            ]
+        # The last level is as large as all others; bounds need it once only.
+        groups = self._bounds.extend(
+            block.groups, block.cells, block.span, measure=not is_last
+        )
+        keep = not is_last or not self._network.per_step
+        children = self._network.step(block.cells, keep=keep)
+        grown = [
+            self._child(block, symbol, child, group)
+            for symbol, child, group in zip(
+                symbols, children, groups, strict=True
+            )
+        ]
+        if is_last or len(symbols) * len(block.numbers) > self.block_nodes:
+            return grown
+        kinds = (
+            [each for each in grown if each.groups is not None],
+            [each for each in grown if each.groups is None],
+        )
+        return [_joined(kind) for kind in kinds if kind]
+
+    def _child(
+        self,
+        block: _Block,
+        symbol: int,
+        child: Children | None,
+        groups: Groups | None,
+    ) -> _Block:
+        """Return the prefixes extended by one symbol."""
+        position = block.length
+        states = self._next_state[symbol].take(block.states)
+        hold_lengths = block.hold_lengths
+        hold_lengths = hold_lengths + (
+            (hold_lengths == position) & (states == 0)
+        )
+        grown = dataclasses.replace(
+            block,
+            length=position + 1,
+            cells=None if child is None or groups is None else child.cells,
+            groups=groups,
+            states=states,
+            numbers=block.numbers + symbol * len(self._output) ** position,
+            hold_lengths=hold_lengths,
+        )
+        if groups is None or child is None:
+            return dataclasses.replace(
+                grown, close=np.ones(len(states), np.bool_)
+            )
+        if child.logits is None:
+            return grown
+        targets = self._output[symbol].take(block.states)
+        by_class = child.logits.transpose(1, 0, 2)
+        margins = numpy_margins(by_class, targets.reshape(by_class.shape[1:]))
+        return self._with_margins(grown, groups, margins.reshape(-1))
+
+    def _with_margins(
+        self,
+        block: _Block,
+        groups: Groups,
+        margins: npt.NDArray[np.float32],
+    ) -> _Block:
+        """Return a block with the margins of the last symbol taken in."""
+        wrong_tokens, close = block.wrong_tokens, block.close
+        if margins.min() < 0:
+            wrong_tokens = wrong_tokens + (margins < 0)
+        magnitude = np.abs(margins)
+        tolerance = self._bounds.tolerances(groups, block.num_sets)
+        # So that a tolerance of NaN allows nothing.
+        if not magnitude.min() > tolerance.max():
+            close = close | ~(magnitude > _by_node(tolerance, block))
+        return dataclasses.replace(
+            block,
+            wrong_tokens=wrong_tokens,
+            margins=np.minimum(block.margins, margins),
+            close=close,
+        )
+
+    def _leaves(self, block: _Block) -> CheckedInputs:
+        """Return the check of a block's sequences that are in the domain."""
+        wrong_tokens, margins = block.wrong_tokens, block.margins
+        close = block.close
+        if block.cells is not None and block.groups is not None:
+            targets = self._task.targets(self._task.symbols_of(block.numbers))
+            each = self._network.leaf_margins(block.cells, targets)
+            wrong_tokens = (each < 0).sum(-1, dtype=np.int16)
+            margins = each.min(-1)
+            tolerance = self._bounds.tolerances(block.groups, block.num_sets)
+            allowed = _by_node(tolerance, block)[:, np.newaxis]
+            close = np.any(~(np.abs(each) > allowed), axis=-1)
+        inside = self._in_domain.take(block.states) & block.counted
+        arrays = (
+            block.numbers,
+            block.hold_lengths,
+            wrong_tokens,
+            margins,
+            close,
+        )
+        if not inside.all():
+            arrays = tuple(each[inside] for each in arrays)
+        return CheckedInputs(int(block.counted.sum()), *arrays)
+
+
+def _by_node(
+    tolerance: npt.NDArray[np.float32], block: _Block
+) -> npt.NDArray[np.float32]:
+    """Return the tolerance of each node from those of the sets."""
+    if block.span == 1:
+        return tolerance
+    by_set = tolerance.reshape(-1, 1, WIDTH)
+    return np.repeat(by_set, block.span, 1).reshape(-1)
+
+
+def walk(
+    network: LSTMStepper, bounds: DifferenceBounds, task: TransducerTask
+) -> Iterator[CheckedInputs]:
+    """Visit every prefix once, and check whole sequences block by block.
+
+    Each core takes a block of its own, the longest prefixes first.
+
+    Args:
+        network: the network to check.
+        bounds: bounds for the same network.
+        task: the task that defines the targets.
+
+    Yields:
+        The checks of the sequences, in any order.
+    """
+    steps = _Walk(network, bounds, task)
+    waiting: list[_Block] = [_root(network, bounds)]
+    running: set[futures.Future[list[_Block | CheckedInputs]]] = set()
+    # One more waits in line while the results of another are counted.
+    most = num_cores() + 1
+    with futures.ThreadPoolExecutor(num_cores()) as threads:
+        while waiting or running:
+            while waiting and len(running) < most:
+                running.add(threads.submit(steps.advance, waiting.pop()))
+            done, running = futures.wait(
+                running, return_when=futures.FIRST_COMPLETED
+            )
+            for each in done:
+                for found in each.result():
+                    if isinstance(found, CheckedInputs):
+                        yield found
+                    else:
+                        waiting.append(found)
+
+
+def forecast_seconds(
+    network: LSTMStepper, bounds: DifferenceBounds, task: TransducerTask
+) -> float:
+    """Estimate the seconds that a walk takes, by growing one full block."""
+    steps = _Walk(network, bounds, task)
+    block = _root(network, bounds)
+    while (
+        len(block.numbers) * task.num_symbols <= steps.block_nodes
+        and block.length + 1 < task.num_bits
+    ):
+        *_, block = _in_chunks(steps.grow(block)[-1])
+    start = time.perf_counter()
+    for _ in range(_FORECAST_ROUNDS):
+        steps.grow(block)
+    seconds = (time.perf_counter() - start) / _FORECAST_ROUNDS / num_cores()
+    # The sum of all levels, a geometric series: with two symbols, the levels
+    # above the last have about as many nodes as the last.
+    last_level = task.num_symbols**task.num_bits
+    nodes = last_level * task.num_symbols / (task.num_symbols - 1)
+    return seconds * nodes / (len(block.numbers) * task.num_symbols)

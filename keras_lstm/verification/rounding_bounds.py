@@ -21,6 +21,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from keras_lstm.core.errors import InputError
+from keras_lstm.models.cells import Cells
 from keras_lstm.models.weights import LSTMWeights
 from keras_lstm.proof.intervals import (
     MAX_TERMS,
@@ -47,20 +48,22 @@ _WIDTH_OF_C = 0.2
 # Groups that are never merged, and groups to which a block is merged.
 _FEW_GROUPS = 32
 _MANY_GROUPS = 512
-# Ranges are taken over at most this many chunks of a block's nodes.
-_MAX_CHUNKS = 1024
 # Sums of products of numbers below this stay far from float32's maximum.
 _LARGEST = 2.0**100
 # Covers the float64 rounding of the bounds themselves.
 _UP = 1 + 2.0**-30
+# Sizes of what is tried out: matrices, and numbers of each kind.
 _MATMUL_SIZE = 64
+_SAMPLE = 2**17
 
 
 class Groups(NamedTuple):
-    """Groups of adjacent nodes, with a bound on the difference in each.
+    """Groups of nodes, with a bound on the difference in each.
+
+    What is grouped are sets of nodes in order, see `Cells.ranges`.
 
     Args:
-        starts: first node of each group, in order, `(groups,)`.
+        starts: first set of each group, in order, `(groups,)`.
         errors: bounds on the difference of each h and c,
             `(groups, 2 * units of all layers)`.
         ranges: bounds on each h and c of the walk, of the same shape.
@@ -70,33 +73,61 @@ class Groups(NamedTuple):
     errors: Array
     ranges: Interval
 
-    def part(self, nodes: npt.NDArray[np.int64]) -> "Groups":
-        """Return the groups of some nodes, which are in order."""
-        group = np.searchsorted(self.starts, nodes, "right") - 1
+    def part(self, sets: npt.NDArray[np.int64]) -> "Groups":
+        """Return the groups of some sets, which are in order."""
+        group = np.searchsorted(self.starts, sets, "right") - 1
         starts = np.flatnonzero(np.diff(group, prepend=-1))
         chosen = group[starts]
         ranges = Interval(*(bound[chosen] for bound in self.ranges))
         return Groups(starts, self.errors[chosen], ranges)
 
-    def measured(self, cells: list[tf.Tensor]) -> "Groups":
-        """Return the groups with the exact ranges of the nodes' h and c.
-
-        Ranges are taken over chunks of nodes, so groups begin with a chunk.
-        """
-        size = -(-len(cells[0]) // _MAX_CHUNKS)
-        chunks = self.starts // size
-        first = np.flatnonzero(np.diff(chunks, prepend=-1))
-        errors = np.maximum.reduceat(self.errors, first, axis=0)
-        # The nodes before the first start in a chunk are in the group before.
+    def coarser(self, size: int) -> "Groups":
+        """Return the groups of larger sets, each of `size` adjacent sets."""
+        larger = self.starts // size
+        first = np.flatnonzero(np.diff(larger, prepend=-1))
+        # The sets before the first start in a larger set are in the group
+        # before.
         split = first[self.starts[first] % size > 0]
         places = np.searchsorted(first, split)
-        errors[places] = np.maximum(errors[places], self.errors[split - 1])
-        low, high = _ranges(cells, size)
+
+        def merged(values: Array, larger_of: np.ufunc) -> Array:
+            found: Array = larger_of.reduceat(values, first, axis=0)
+            found[places] = larger_of(found[places], values[split - 1])
+            return found
+
+        low, high = self.ranges
+        ranges = Interval(merged(low, np.minimum), merged(high, np.maximum))
+        return Groups(larger[first], merged(self.errors, np.maximum), ranges)
+
+    def measured(self, cells: Cells, span: int) -> "Groups":
+        """Return the groups with the exact ranges of the nodes' h and c."""
+        low, high = cells.ranges(span)
         ranges = Interval(
-            np.minimum.reduceat(low, chunks[first], axis=0),
-            np.maximum.reduceat(high, chunks[first], axis=0),
+            np.minimum.reduceat(low, self.starts, axis=0),
+            np.maximum.reduceat(high, self.starts, axis=0),
         )
-        return Groups(chunks[first] * size, errors, ranges)
+        return self._replace(ranges=ranges)
+
+
+def joined_groups(parts: list[Groups], num_sets: int) -> Groups:
+    """Return the groups of several nodes together.
+
+    Args:
+        parts: groups of the same number of sets each.
+        num_sets: this number.
+
+    Returns:
+        All groups, those of the first part first.
+    """
+    starts = [part.starts + at * num_sets for at, part in enumerate(parts)]
+    low, high = (
+        np.concatenate([part.ranges[at] for part in parts]) for at in range(2)
+    )
+    return Groups(
+        np.concatenate(starts),
+        np.concatenate([part.errors for part in parts]),
+        Interval(low, high),
+    )
 
 
 class DifferenceBounds:
@@ -137,43 +168,53 @@ class DifferenceBounds:
         return Groups(np.zeros(1, np.int64), zeros, Interval(zeros, zeros))
 
     def extend(
-        self, groups: Groups, cells: list[tf.Tensor], measure: bool
-    ) -> tuple[Groups | None, npt.NDArray[np.float32]]:
-        """Return the groups after each symbol, and how close is too close.
+        self, groups: Groups, cells: Cells, span: int, measure: bool
+    ) -> list[Groups | None]:
+        """Return the groups after each symbol.
 
         Args:
             groups: groups of the nodes.
-            cells: h and c of each layer at the nodes, each `(nodes, units)`.
-            measure: whether to measure their ranges, which takes longer than
-                to rely on those in `groups`, and is tighter.
+            cells: the nodes.
+            span: number of chunks in a set, see `Cells.ranges`.
+            measure: whether to measure the ranges of h and c, which takes
+                longer than to rely on those in `groups`, and is tighter.
 
         Returns:
-            The groups of the children, which are ordered by symbol, then as
-            the nodes; None if nothing can be said about any of them. And for
-            each child the tolerance, `(num_symbols * nodes,)`: a margin of
-            greater magnitude has the same sign in `predict`.
+            For each symbol the groups of the children, which are in the order
+            of the nodes; None if nothing can be said about any of them.
         """
         if measure:
-            groups = groups.measured(cells)
-        starts, errors, ranges = self._merged(groups)
-        num_nodes, num_symbols = len(cells[0]), len(self._embedding)
-        after = [
-            self._after(ranges, errors, symbol) for symbol in range(num_symbols)
-        ]
-        symbols = np.arange(num_symbols)[:, np.newaxis]
-        starts = (symbols * num_nodes + starts).reshape(-1)
-        low, high, errors = (
-            np.concatenate(each) for each in zip(*after, strict=True)
-        )
-        tolerance = self._tolerance(errors)
-        sizes = np.diff(starts, append=num_symbols * num_nodes)
-        nothing_known = bool(np.all(tolerance > self._largest_margin))
-        return (
-            None
-            if nothing_known
-            else Groups(starts, errors, Interval(low, high)),
-            np.repeat(tolerance, sizes).astype(np.float32),
-        )
+            groups = groups.measured(cells, span)
+        groups = self._merged(groups)
+        num_symbols, count = len(self._embedding), len(groups.starts)
+        low, high, errors = self._after(groups.ranges, groups.errors)
+        found: list[Groups | None] = []
+        for symbol in range(num_symbols):
+            rows = slice(symbol * count, (symbol + 1) * count)
+            ranges = Interval(low[rows], high[rows])
+            after = Groups(groups.starts, errors[rows], ranges)
+            known = np.any(
+                self._tolerance(after.errors) <= self._largest_margin
+            )
+            found.append(after if known else None)
+        return found
+
+    def tolerances(
+        self, groups: Groups, num_sets: int
+    ) -> npt.NDArray[np.float32]:
+        """Return how close to zero a margin may have the other sign.
+
+        Args:
+            groups: groups of nodes.
+            num_sets: number of sets that are grouped.
+
+        Returns:
+            The tolerance of each set, `(num_sets,)`: a margin of greater
+            magnitude has the same sign in `predict`.
+        """
+        sizes = np.diff(groups.starts, append=num_sets)
+        tolerance = self._tolerance(groups.errors).astype(np.float32)
+        return np.repeat(tolerance, sizes)
 
     def _sums(self) -> Array:
         """Return bounds on the magnitudes of all sums; NaN if one is NaN."""
@@ -225,22 +266,24 @@ class DifferenceBounds:
         return Groups(starts, errors, Interval(low, high))
 
     def _after(
-        self, ranges: Interval, errors: Array, symbol: int
+        self, ranges: Interval, errors: Array
     ) -> tuple[Array, Array, Array]:
-        """Return bounds on the states and the difference after a symbol.
+        """Return bounds on the states and the difference after each symbol.
 
         Args:
             ranges: ranges of the h and c of the walk in each group.
             errors: bounds on their difference.
-            symbol: the symbol.
 
         Returns:
             Lower and upper bounds on the h and c of the walk, and bounds on
-            their difference, of the shape of `errors`.
+            their difference, `(num_symbols * groups, 2 * units of all layers)`,
+            ordered by symbol.
         """
-        rows = len(errors)
-        x = exactly(np.repeat(self._embedding[[symbol]], rows, 0))
+        num_symbols, rows = len(self._embedding), len(errors)
+        x = exactly(np.repeat(self._embedding, rows, 0))
         x_error = np.zeros_like(x.low)
+        ranges = Interval(*(np.tile(b, (num_symbols, 1)) for b in ranges))
+        errors = np.tile(errors, (num_symbols, 1))
         after: list[tuple[Array, Array, Array]] = []
         first = 0
         for kernel, recurrent_kernel, bias in self._lstms:
@@ -338,26 +381,11 @@ def _slope(x: Interval, by: Array, scale: float) -> Array:
     return 1 / np.cosh(np.minimum(scale * nearest, 300)) ** 2
 
 
-def _ranges(cells: list[tf.Tensor], chunk: int) -> Interval:
-    """Return the ranges of h and c over each chunk of nodes."""
-    bounds: tuple[list[Array], list[Array]] = ([], [])
-    for values in cells:
-        pad = -len(values) % chunk
-        if pad:
-            values = tf.concat([values, tf.repeat(values[-1:], pad, 0)], 0)
-        chunks = tf.reshape(values, [-1, chunk, values.shape[-1]])
-        for reduce, found in zip(
-            (tf.reduce_min, tf.reduce_max), bounds, strict=True
-        ):
-            found.append(reduce(chunks, 1).numpy().astype(np.float64))
-    return Interval(*(np.concatenate(found, 1) for found in bounds))
-
-
 def bounds_hold_here() -> bool:
-    """Return whether `predict` computes as the bounds assume.
+    """Return whether `predict` and a walk compute as the bounds assume.
 
     They are about float32 on a CPU, not compiled by XLA, with tanh, sigmoid and
-    matrix products of the usual accuracy.
+    matrix products of the usual accuracy, of TensorFlow and of NumPy.
     """
     # XLA can be turned on at any time.
     return not tf.config.optimizer.get_jit() and _is_accurate_here()
@@ -371,8 +399,33 @@ def _is_accurate_here() -> bool:
         check_activations()
     except InputError:
         return False
+    return _numpy_is_accurate() and _products_are_accurate()
+
+
+def _numpy_is_accurate() -> bool:
+    """Return whether NumPy's tanh is, as `LSTMStepper` uses it."""
+    patterns = np.random.default_rng(0).integers(2**32, size=_SAMPLE)
+    x = patterns.astype(np.uint32).view(np.float32)
+    near = np.linspace(-20, 20, _SAMPLE).astype(np.float32)
+    x = np.concatenate([x[np.isfinite(x)], near])
+    exact = np.tanh(x.astype(np.float64))
+    half = 0.5 + 0.5 * np.tanh(0.5 * x.astype(np.float64))
+    tanh_of_half = np.tanh(x * np.float32(0.5))
+    found = (np.tanh(x) - exact, (1 + tanh_of_half) / 2 - half)
+    return (
+        bool(np.max(np.abs(found[0])) <= TANH_ERROR)
+        and bool(np.max(np.abs(found[1])) <= SIGMOID_ERROR)
+        and bool(np.all(np.abs(tanh_of_half) <= 1))
+    )
+
+
+def _products_are_accurate() -> bool:
+    """Return whether TensorFlow's and NumPy's matrix products are."""
     rng = np.random.default_rng(0)
     a, b = rng.normal(size=(2, _MATMUL_SIZE, _MATMUL_SIZE)).astype(np.float32)
     exact = a.astype(np.float64) @ b
     allowed = rounding([(exactly(a), b.astype(np.float64))], np.zeros(1))
-    return bool(np.all(np.abs(tf.matmul(a, b) - exact) <= allowed))
+    return all(
+        bool(np.all(np.abs(found - exact) <= allowed))
+        for found in (tf.matmul(a, b).numpy(), a @ b)
+    )

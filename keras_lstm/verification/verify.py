@@ -203,12 +203,12 @@ def verify(
             f"{len(held_out)} of {total} inputs"
         )
     method, kinds = Method.PREDICT, ""
-    blocks: Iterator[tuple[int, CheckedInputs]]
+    blocks: Iterator[CheckedInputs]
     if sampled:
         inputs, kinds = hard_inputs(task)
         total = len(inputs)
         parts = (inputs[i : i + _PART] for i in range(0, total, _PART))
-        blocks = ((len(part), _unchecked(task, part)) for part in parts)
+        blocks = (_unchecked(task, part, len(part)) for part in parts)
     elif (stepper := find_stepper(model, task)) is None:
         blocks = _all_inputs(task)
     else:
@@ -218,9 +218,9 @@ def verify(
             forecast(forecast_seconds(stepper, bounds, task))
         blocks = walk(stepper, bounds, task)
     tally, done = _Tally(model, task, held_out), 0
-    for num_visited, checked in blocks:
+    for checked in blocks:
         tally.add(checked)
-        done += num_visited
+        done += checked.num_visited
         if progress is not None:
             progress(done, total)
     return tally.result(sampled, kinds, method, start)
@@ -268,9 +268,13 @@ class _Tally:
         self._counts[:, 1] += np.bincount(block.hold_lengths, None, size)
         self._wrong_tokens += int(block.wrong_tokens.sum(dtype=np.int64))
         least = int(block.margins.argmin())
-        if block.margins[least] < self._min_margin:
-            self._min_margin = float(block.margins[least])
-            self._min_input = block.inputs[least]
+        margin, at = float(block.margins[least]), block.inputs[least]
+        # Blocks of a walk come in any order, and what is reported must not
+        # depend on it.
+        if margin < self._min_margin or (
+            margin == self._min_margin and at.ndim == 0 and at < self._min_input
+        ):
+            self._min_margin, self._min_input = margin, at
         if self._held_out is not None:
             self._num_held_out += int(self._held_out[block.inputs].sum())
         if not wrong.any():
@@ -287,7 +291,8 @@ class _Tally:
         inputs, margins = (
             np.concatenate(parts) for parts in zip(*self._failures, strict=True)
         )
-        worst = np.argsort(margins, kind="stable")[: self._kept]
+        keys = (inputs, margins) if inputs.ndim == 1 else (margins,)
+        worst = np.lexsort(keys)[: self._kept]
         return inputs[worst], margins[worst]
 
     def result(
@@ -383,19 +388,23 @@ def _recheck_close(
     )
 
 
-def _all_inputs(task: TransducerTask) -> Iterator[tuple[int, CheckedInputs]]:
-    """Yield the number of sequences in a part, and its inputs, unchecked."""
+def _all_inputs(task: TransducerTask) -> Iterator[CheckedInputs]:
+    """Yield the inputs, unchecked, in parts."""
     total = task.num_symbols**task.num_bits
     for first in range(0, total, _PART):
         numbers = np.arange(first, min(total, first + _PART))
         states = task.states(task.symbols_of(numbers))[:, -1]
-        yield len(numbers), _unchecked(task, numbers[task.in_domain(states)])
+        inputs = numbers[task.in_domain(states)]
+        yield _unchecked(task, inputs, len(numbers))
 
 
-def _unchecked(task: TransducerTask, inputs: Any) -> CheckedInputs:
+def _unchecked(
+    task: TransducerTask, inputs: Any, num_visited: int
+) -> CheckedInputs:
     """Return inputs that are all left to `predict`."""
     count = len(inputs)
     return CheckedInputs(
+        num_visited,
         inputs,
         task.hold_length(_symbols(task, inputs)).astype(np.int16),
         np.zeros(count, np.int16),

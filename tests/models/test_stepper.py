@@ -6,6 +6,7 @@ from scipy.special import expit
 
 from keras_lstm.config import ModelConfig
 from keras_lstm.models.build import build_model
+from keras_lstm.models.cells import joined
 from keras_lstm.models.stepper import LSTMStepper, lstm_cell
 from keras_lstm.models.weights import read_weights
 from keras_lstm.monitoring.activations import activations, lstm_layers
@@ -43,11 +44,11 @@ def test_steps_and_activations_are_those_of_the_layers(model):
     # `step` orders children by symbol, then as their nodes, so the first bit
     # read is the least significant bit of the row number.
     inputs = np.arange(2**num_bits)[:, np.newaxis] >> np.arange(num_bits) & 1
-    cells = LSTMStepper(read_weights(model, 2))
-    stepped = cells.start()
-    for step in range(num_bits):
-        targets = tf.zeros([2 ** (step + 1)], tf.int32)
-        stepped, _ = cells.step(stepped, targets)
+    stepper = LSTMStepper(read_weights(model, 2))
+    cells = stepper.start()
+    for _ in range(num_bits):
+        cells = joined([child.cells for child in stepper.step(cells)])
+    stepped = cells.values()
     for number, layer in enumerate(lstm_layers(model)):
         h, c = states_by_keras(model, layer, inputs)
         assert h.std() > 0.1

@@ -65,7 +65,12 @@ def brute_force(model, task):
 
 
 @pytest.mark.parametrize(
-    "block", [4, pytest.param(2**14, marks=pytest.mark.slow)]
+    ("block", "pack"),
+    [
+        (256, 70),
+        pytest.param(4, 2**10, marks=pytest.mark.slow),
+        pytest.param(2**14, 2**10, marks=pytest.mark.slow),
+    ],
 )
 @pytest.mark.parametrize(
     ("task", "config"),
@@ -88,8 +93,11 @@ def brute_force(model, task):
         ),
     ],
 )
-def test_the_walk_finds_what_predict_says(monkeypatch, task, config, block):
+def test_the_walk_finds_what_predict_says(
+    monkeypatch, task, config, block, pack
+):
     monkeypatch.setattr(prefix_tree, "_BLOCK_NODES", block)
+    monkeypatch.setattr(prefix_tree, "_NODES_TO_PACK", pack)
     model = half_trained(task, config)
     numbers, wrong, margins = brute_force(model, task)
     found = verify(model, task)
