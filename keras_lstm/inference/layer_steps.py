@@ -33,7 +33,7 @@ class LayerSteps:
     """
 
     def __init__(self, model: keras.Model, batch_size: int) -> None:
-        _check_chain(model)
+        check_chain(model)
         self.num_symbols: int | None = None
         self._dtype = model.inputs[0].dtype
         # Without the axes of batch and time.
@@ -85,8 +85,15 @@ class LayerSteps:
         return logits.numpy(), states
 
 
-def _check_chain(model: keras.Model) -> None:
-    """Check that each layer of a model reads the output of the one before."""
+def check_chain(model: keras.Model) -> None:
+    """Check that each layer of a model reads the output of the one before.
+
+    Args:
+        model: any model.
+
+    Raises:
+        InputError: if one does not, or if the model computes something else.
+    """  # noqa: DOC501 - `_not_streamed` returns an `InputError`.
     # A class of its own may compute anything in `call`.
     if (
         not getattr(model, "inputs", None)

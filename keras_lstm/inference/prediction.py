@@ -17,11 +17,15 @@ from keras_lstm.tasks.task import Task
 if TYPE_CHECKING:
     import keras
 
+    from keras_lstm.inference.quick_batches import QuickBatches
+
 # Largest batch: its inputs, and the time steps of all of them.
 _BATCH = 4096
 _BATCH_STEPS = 2**20
 # Up to this many time steps, computing a first batch is faster than tracing.
 _EAGER_STEPS = 256
+# From this many inputs on, NumPy is tried.
+_QUICK_BATCH = 1024
 # Bytes read at once, and largest size of a line in bytes.
 _MAX_READ = 2**16
 _MAX_LINE = 2**20
@@ -315,6 +319,7 @@ def _make_infer(model: "keras.Model", rows: int | None) -> _Infer:
     """Return a function that runs the model, traced if that saves time."""
     import tensorflow as tf
 
+    from keras_lstm.inference.quick_batches import make_quick_batches
     from keras_lstm.models.early_prediction import build_stepwise_model
     from keras_lstm.models.logits import predictions_of
 
@@ -324,20 +329,29 @@ def _make_infer(model: "keras.Model", rows: int | None) -> _Infer:
         reduce_retracing=True,
         autograph=False,
     )
-    called = False
+    called = tried = False
+    quick: QuickBatches | None = None
 
     def infer(inputs: Any) -> tuple[Any, Any]:
-        nonlocal called
+        nonlocal called, tried, quick
         # Eager execution takes a millisecond for each time step. After a whole
         # batch there will be more.
         steps = inputs.shape[1]
         worth_it = called or steps > _EAGER_STEPS or len(inputs) == _BATCH
-        call = traced if worth_it else lambda x: network(x, training=False)
-        called = True
-        logits = call(tf.constant(inputs))
+        if not tried and rows is None and len(inputs) >= _QUICK_BATCH:
+            tried = True
+            quick = make_quick_batches(
+                model, lambda doubtful: traced(tf.constant(doubtful)).numpy()
+            )
+        if quick is not None:
+            logits = quick.logits(inputs)
+        else:
+            call = traced if worth_it else lambda x: network(x, training=False)
+            called = True
+            logits = call(tf.constant(inputs)).numpy()
         logits = logits if rows is None else logits[:, rows - 1]
         confidences = tf.reduce_max(tf.nn.softmax(logits), -1).numpy()
-        return predictions_of(logits.numpy()), confidences
+        return predictions_of(logits), confidences
 
     return infer
 
@@ -353,6 +367,7 @@ def _predictions(
     for index, (_, query) in enumerate(read):
         by_length.setdefault(query.num_steps, []).append(index)
     found: list[Prediction | None] = [None] * len(read)
+    reads_symbols = task.num_symbols is not None
     for num_steps, indices in by_length.items():
         size = min(_BATCH, max(1, _BATCH_STEPS // num_steps))
         for first in range(0, len(indices), size):
@@ -361,7 +376,7 @@ def _predictions(
             texts = notation.describe(queries, *infer(notation.encode(queries)))
             for index, described in zip(part, texts, strict=True):
                 fields = read[index][0].origin | described.fields
-                if task.num_symbols is None:
+                if not reads_symbols:
                     fields["rows"] = rows or num_steps
                 found[index] = Prediction(described.text, fields)
     for each in found:

@@ -108,12 +108,16 @@ def read_chain(model: keras.Model) -> ChainWeights | None:
         _array(dense.kernel),
         _array(bias),
     )
+    return weights if is_bounded(weights) else None
+
+
+def is_bounded(weights: ChainWeights) -> bool:
+    """Return whether no sum of a step comes near float32's maximum."""
     arrays = [weights.kernel, weights.bias, *itertools.chain(*weights.lstms)]
     if weights.embedding is not None:
         arrays.append(weights.embedding)
     # NaN is not below it, either.
-    is_usual = all(np.all(np.abs(array) < _LARGEST) for array in arrays)
-    return weights if is_usual else None
+    return all(bool(np.all(np.abs(array) < _LARGEST)) for array in arrays)
 
 
 def _weights_of(cell: Any) -> LayerWeights:
@@ -174,7 +178,7 @@ class _Columns:
             h = x[end : end + units]
             self.layers.append(
                 _Layer(
-                    _packed(lstm, is_first=first == 0),
+                    packed(lstm, is_first=first == 0),
                     x[first : end + units + 1],
                     five[: 4 * units],
                     five[: 3 * units],
@@ -232,11 +236,19 @@ class _Columns:
             multiply(h, output, h)
 
 
-def _packed(lstm: LayerWeights, is_first: bool) -> Array:
+def packed(lstm: LayerWeights, is_first: bool) -> Array:
     """Return a layer's weights, a row for each gate, as `_Columns` uses them.
 
     The columns are those of the layer's inputs: the input row, h and a 1 for
     the first layer; h of the layer before, a 1, h and a 1 for the others.
+
+    Args:
+        lstm: the weights, in the order of a stock LSTM.
+        is_first: whether it is the first layer.
+
+    Returns:
+        Half the weights of output, input and forget gates, then those of the
+        candidate, `(4 * units, inputs)`; those of h are halved once more.
     """
     kernel, recurrent_kernel, bias = lstm
     h, one = recurrent_kernel * _HALF, bias[np.newaxis]
