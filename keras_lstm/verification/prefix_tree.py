@@ -38,6 +38,8 @@ _BLOCK_NUMBERS = 2**23
 # Nodes of a block that is cut by state, and put in chunks: few only fill one.
 _NODES_TO_PACK = 2**10
 _MAX_STATES_TO_CUT_BY = 32
+# A part is small below this share of an equal part.
+_SMALL_PART = 8
 _FORECAST_ROUNDS = 3
 
 
@@ -78,7 +80,7 @@ class _Block:
 
     length: int
     by_state: bool
-    """Whether the nodes descend from nodes of one state of the machine."""
+    """Whether the nodes descend from many nodes of one state of the machine."""
     cells: Cells | None
     groups: Groups | None
     """Bounds on the difference of `predict`; None if nothing can be said."""
@@ -129,7 +131,7 @@ def _in_chunks(block: _Block) -> list[_Block]:
 
     When a block becomes large, it is cut by the machine's state: adjacent nodes
     then have nearly the same states of the network as well, and bounds for them
-    together say more.
+    together say more. A small part grows, and is cut again.
     """
     count = len(block.numbers)
     if block.span > 1 or count < _NODES_TO_PACK:
@@ -139,10 +141,15 @@ def _in_chunks(block: _Block) -> list[_Block]:
         present = np.unique(block.states)
         if len(present) <= _MAX_STATES_TO_CUT_BY:
             parts = [np.flatnonzero(block.states == x) for x in present]
-    return [_packed(block, nodes) for nodes in parts]
+    small = count // (_SMALL_PART * len(parts))
+    return [
+        _packed(block, nodes, by_state=len(nodes) > small) for nodes in parts
+    ]
 
 
-def _packed(block: _Block, nodes: npt.NDArray[np.int64]) -> _Block:
+def _packed(
+    block: _Block, nodes: npt.NDArray[np.int64], *, by_state: bool
+) -> _Block:
     """Return some nodes of a block, in chunks if they are many."""
     span, filling = 1, 0
     cells, groups = block.cells, block.groups
@@ -162,7 +169,7 @@ def _packed(block: _Block, nodes: npt.NDArray[np.int64]) -> _Block:
         arrays = {name: each[order] for name, each in arrays.items()}
         groups = None if groups is None else groups.coarser(span)
         cells = None if cells is None else cells.packed()
-    return _Block(block.length, True, cells, groups, span, **arrays)
+    return _Block(block.length, by_state, cells, groups, span, **arrays)
 
 
 def _joined(parts: list[_Block]) -> _Block:

@@ -18,6 +18,7 @@ import time
 import venv
 from collections.abc import Callable, Iterator, Sequence
 
+import asking
 from peers.answering import steps_together
 
 from keras_lstm.core.errors import InputError
@@ -42,7 +43,7 @@ NUM_BITS = (16, 64, 256, 1024)
 EXAMPLES = {"increment": 2**16, "image-rows": 2**13}
 PARTS = (
     *("shell", "train", "infer", "check", "stream", "input", "memory"),
-    "lengths",
+    *("ask", "lengths"),
 )
 ENVIRONMENT = os.environ | {
     "CUDA_VISIBLE_DEVICES": "-1",
@@ -385,6 +386,11 @@ def compare(
             peer.end()
     if "memory" in only:
         rows += memory(training, models)
+    if "ask" in only:
+        rows += [
+            Row(what, unit, {OURS: figure})
+            for what, unit, figure in asking.rows(seconds_of, rounds)
+        ]
     if "lengths" in only:
         rows += lengths(rounds)
     return rows

@@ -1,0 +1,212 @@
+"""Rows about asking a trained model, and about checking it, from the shell.
+
+The limit of a check is the time that its multiplications take at the highest
+rate that this machine reaches, which is measured here as well.
+"""
+
+import functools
+import pathlib
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from keras_lstm.core.cores import num_cores
+from keras_lstm.core.errors import InputError
+from keras_lstm.presets import get_preset
+
+LINES = 1_000_000
+IMAGES = 10_000
+FORMATS = ("saved_model", "onnx", "litert")
+# Inputs of one call of an exported model, which LiteRT reads one by one.
+BATCH = {"saved_model": 2048, "onnx": 2048, "litert": 1}
+NUM_BITS = (20, 24)
+# Sizes of the matrices whose product is timed, and how often.
+_PEAK = (128, 128, 64)
+_CHUNKS = 64
+_PEAK_REPEATS = 200
+
+Row = tuple[str, str, float]
+
+
+def peak_flops() -> float:
+    """Return the multiplications and additions a second of all cores.
+
+    Every core multiplies small matrices of its own, which stay in its cache.
+    """
+    rng = np.random.default_rng(0)
+    rows, terms, columns = _PEAK
+
+    def multiply(seconds: list[float]) -> None:
+        a = rng.random((rows, terms), np.float32)
+        b = rng.random((_CHUNKS, terms, columns), np.float32)
+        c = np.empty((_CHUNKS, rows, columns), np.float32)
+        np.matmul(a, b, c)
+        ready.wait()
+        start = time.perf_counter()
+        for _ in range(_PEAK_REPEATS):
+            np.matmul(a, b, c)
+        seconds.append(time.perf_counter() - start)
+
+    best = np.inf
+    for _ in range(5):
+        ready = threading.Barrier(num_cores())
+        seconds: list[float] = []
+        threads = [
+            threading.Thread(target=multiply, args=(seconds,))
+            for _ in range(num_cores())
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        best = min(best, max(seconds))
+    of_core = 2 * rows * terms * columns * _CHUNKS * _PEAK_REPEATS
+    return of_core * num_cores() / best
+
+
+def flops_of_walk(num_bits: int) -> float:
+    """Return the multiplications and additions of a walk over all bits.
+
+    A node of the tree multiplies h of both layers once for its two children,
+    and each child multiplies what the first layer gives to the second.
+    """
+    units = 32
+    of_layer = 2 * units * 4 * units
+    nodes = 2.0**num_bits
+    return nodes * (2 * of_layer) + 2 * nodes * (of_layer + 2 * units * 2)
+
+
+def rows(
+    seconds_of: Callable[[list[str]], float], rounds: int
+) -> Iterator[Row]:
+    """Yield what was measured, its unit and the median.
+
+    Args:
+        seconds_of: runs a command, and returns the seconds that it takes.
+        rounds: the number of rounds.
+
+    Yields:
+        The rows.
+    """
+    ours = [sys.executable, "-m", "keras_lstm"]
+
+    def median(command: list[str]) -> float:
+        found = [seconds_of([*ours, *command]) for _ in range(rounds)]
+        return float(np.median(found))
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        run = str(folder / "run")
+        train = ["train", "increment", "--quiet", "--run-dir", run]
+        seconds_of([*ours, *train, "--preset", "increment-noise"])
+        lines = folder / "lines"
+        rng = np.random.default_rng(0)
+        numbers = rng.integers(2**20 - 1, size=LINES)
+        lines.write_text("\n".join(map(str, numbers)) + "\n")
+        what = f"keras-lstm predict RUN @FILE, {LINES:,} random lines"
+        yield what, "s", median(["predict", run, f"@{lines}"])
+        yield from _of_images(folder, seconds_of, median)
+        peak = peak_flops()
+        yield "highest rate of multiplications", "GFLOP/s", peak / 1e9
+        for num_bits in NUM_BITS:
+            walk = ["verify", run, "--num-bits", str(num_bits), "--walk"]
+            what = f"check all numbers of {num_bits} bits"
+            seconds = float(
+                np.median([_walk_seconds(run, num_bits) for _ in range(rounds)])
+            )
+            yield f"{what}, from the shell", "s", median(walk)
+            yield what, "s", seconds
+            limit = flops_of_walk(num_bits) / peak
+            yield f"{what}: its multiplications at that rate", "s", limit
+
+
+def _walk_seconds(run: str, num_bits: int) -> float:
+    """Return the seconds of a walk in a process of its own, once warm."""
+    script = (
+        "import dataclasses, pathlib, sys\n"
+        "from keras_lstm.runs.run import load_run\n"
+        "from keras_lstm.verification.verify import verify\n"
+        "run = load_run(pathlib.Path(sys.argv[1]))\n"
+        "task = dataclasses.replace(run.config.task, num_bits=16)\n"
+        "verify(run.model, task)\n"
+        "task = dataclasses.replace(task, num_bits=int(sys.argv[2]))\n"
+        "print(verify(run.model, task).seconds)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, run, str(num_bits)],
+        check=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    return float(done.stdout)
+
+
+def _of_images(
+    folder: pathlib.Path,
+    seconds_of: Callable[[list[str]], float],
+    median: Callable[[list[str]], float],
+) -> Iterator[Row]:
+    """Yield the rows about images, if there are any on this machine."""
+    try:
+        get_preset("image-rows-tutorial").task.splits(seed=0)
+    except InputError as error:
+        print(f"images are left out: {error}", file=sys.stderr)
+        return
+    run, images = str(folder / "images"), folder / "images.npy"
+    few = ["--epochs", "1", "--steps-per-epoch", "1"]
+    train = ["train", "image-rows", "--quiet", "--run-dir", run, *few]
+    ours = [sys.executable, "-m", "keras_lstm"]
+    seconds_of([*ours, *train, "--preset", "image-rows-tutorial"])
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(256, size=(IMAGES, 28, 28), dtype=np.uint8)
+    np.save(images, pixels)
+    what = f"keras-lstm predict RUN FILE, {IMAGES:,} images"
+    yield what, "s", median(["predict", run, str(images)])
+    inputs = (pixels / 255).astype(np.float32)
+    for each, ask in _askers(run, folder).items():
+        ask(inputs[:2048])
+        found = []
+        for _ in range(3):
+            start = time.perf_counter()
+            ask(inputs)
+            found.append(time.perf_counter() - start)
+        what = f"{IMAGES:,} images in one process, {each}"
+        yield what, "s", float(np.median(found))
+
+
+def _askers(run: str, folder: pathlib.Path) -> dict[str, Any]:
+    """Return functions from inputs to logits: ours, and exported models."""
+    from keras_lstm.inference import export_formats
+    from keras_lstm.inference.export import export_model
+    from keras_lstm.inference.quick_batches import make_quick_batches
+    from keras_lstm.runs.run import load_run
+
+    loaded = load_run(pathlib.Path(run))
+    batches = make_quick_batches(loaded.model)
+    found: dict[str, Any] = {
+        "as `predict` asks them": batches.logits,
+        "`model.predict`": functools.partial(
+            loaded.model.predict, batch_size=2048, verbose=0
+        ),
+    }
+    for name in FORMATS:
+        path = folder / export_formats.FORMATS[name].file_name
+        export_model(loaded.model, loaded.config.task, name, path)
+        infer = export_formats.FORMATS[name].load(
+            path, loaded.model.inputs[0].name
+        )
+        size = BATCH[name]
+
+        def ask(inputs: Any, infer: Any = infer, size: int = size) -> None:
+            for first in range(0, len(inputs), size):
+                infer(inputs[first : first + size])
+
+        found[f"exported to {name}"] = ask
+    return found
