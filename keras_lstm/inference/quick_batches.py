@@ -11,6 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 import numpy.typing as npt
+import tensorflow as tf
 
 from keras_lstm.core.errors import InputError
 from keras_lstm.inference.layer_steps import check_chain
@@ -43,7 +44,7 @@ def make_quick_batches(
 
     Args:
         model: the model.
-        ask: returns the model's logits for the inputs in doubt; None to call
+        ask: returns the model's logits for the inputs in doubt; None to trace
             the model. Defaults to None.
 
     Returns:
@@ -77,7 +78,7 @@ class QuickBatches:
     ) -> None:
         self._reader = reader
         self._model = model
-        self._ask = ask or self._call
+        self._ask = ask or _traced(model)
         self._shape = tuple(model.output_shape[1:])
         trial = _make_trial(model)
         expected = self._call(trial)
@@ -102,8 +103,11 @@ class QuickBatches:
         if inputs.ndim > 2 and not np.max(np.abs(inputs)) <= 1:
             return self._ask(inputs)
         found = self._read(inputs)
-        best = found.max(-1, keepdims=True)
-        near = (found >= best - self.tolerance).sum(-1) > 1
+        if found.shape[-1] == 2:
+            near = np.abs(found[..., 1] - found[..., 0]) <= self.tolerance
+        else:
+            best = found.max(-1, keepdims=True)
+            near = (found >= best - self.tolerance).sum(-1) > 1
         doubtful = near.reshape(len(inputs), -1).any(-1)
         if doubtful.any():
             found[doubtful] = self._ask(inputs[doubtful])
@@ -118,6 +122,17 @@ class QuickBatches:
     def _call(self, inputs: npt.NDArray[Any]) -> Array:
         inputs = inputs.astype(self._model.inputs[0].dtype)
         return np.asarray(self._model(inputs, training=False))
+
+
+def _traced(model: keras.Model) -> Ask:
+    """Return the model as a traced function of any number of inputs."""
+    inputs = model.inputs[0]
+    traced = tf.function(
+        lambda values: model(values, training=False),
+        [tf.TensorSpec((None, *inputs.shape[1:]), inputs.dtype)],
+        autograph=False,
+    )
+    return lambda values: traced(tf.constant(values, inputs.dtype)).numpy()
 
 
 def _make_reader(model: keras.Model) -> ChunkReader | None:

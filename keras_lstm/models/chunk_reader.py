@@ -23,9 +23,9 @@ from keras_lstm.models.numpy_stepper import (
 
 # Numbers in the gates of the sequences that take a step together: they stay in
 # a core's own cache.
-_GATES_AT_ONCE = 2**17
+_GATES_AT_ONCE = 2**18
 # Sequences of symbols whose states are kept, all of one length.
-_KEPT_PREFIXES = 2**12
+_KEPT_PREFIXES = 2**14
 _ONE = np.array(1, np.float32)
 _HALF = np.array(0.5, np.float32)
 
@@ -53,7 +53,8 @@ class _Prefixes(NamedTuple):
         length: number of symbols.
         state: the inputs of all layers but the row, then c of each layer,
             `(num_prefixes, size)`.
-        logits: logits at each symbol, `(num_prefixes, length, num_outputs)`.
+        logits: logits at each symbol, `(num_prefixes, length, num_outputs)`;
+            those at the last alone are of no use.
     """
 
     length: int
@@ -99,6 +100,7 @@ class ChunkReader:
         gates = 4 * max(layer.units for layer in self._layers)
         self._at_once = max(1, _GATES_AT_ONCE // (gates * WIDTH))
         self._prefixes: _Prefixes | None = None
+        self._num_read = 0
         self._threads: futures.ThreadPoolExecutor | None = None
 
     def logits(self, inputs: npt.NDArray[Any]) -> Array:
@@ -146,8 +148,9 @@ class ChunkReader:
             length, count = length + 1, count * self._num_symbols
         if inputs.shape[1] <= length:
             return None
-        # Else reading all of them would take longer than the batch.
-        if self._prefixes is None and len(inputs) >= count // 2:
+        self._num_read += len(inputs)
+        # Before, reading all of them would take longer.
+        if self._prefixes is None and self._num_read >= count // 2:
             self._prefixes = self._read_prefixes(length, count)
         return self._prefixes
 
@@ -155,7 +158,8 @@ class ChunkReader:
         """Read all sequences of some length."""
         powers = self._num_symbols ** np.arange(length)
         symbols = np.arange(count)[:, np.newaxis] // powers % self._num_symbols
-        logits = np.empty((count, length, len(self._head)), np.float32)
+        shape = (count, length) if self._per_step else (count,)
+        logits = np.empty((*shape, len(self._head)), np.float32)
         size = self._layers[-1].end - self._features
         size += sum(layer.units for layer in self._layers)
         state = np.empty((count, size), np.float32)
@@ -178,14 +182,14 @@ class ChunkReader:
 
         Args:
             inputs: as for `logits`.
-            found: array for the logits; at each step if `state` is given.
+            found: array for the logits.
             prefixes: the kept prefixes to go on from; None for none.
             state: array for the state after the last step, as in `_Prefixes`.
         """
         count = len(inputs)
         num_chunks = -(-count // WIDTH)
         x, cs = self._start(num_chunks)
-        per_step = self._per_step or state is not None
+        per_step = self._per_step
         first = 0
         if prefixes is not None:
             first = prefixes.length

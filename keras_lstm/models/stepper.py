@@ -18,7 +18,7 @@ from keras_lstm.models.weights import LayerWeights, LSTMWeights
 LARGEST_PRODUCT = 2**18
 # Numbers in the gates of the nodes that take a step together: they stay in a
 # core's own cache.
-_GATES_AT_ONCE = 2**17
+_GATES_AT_ONCE = 2**18
 _ONE = np.array(1, np.float32)
 _HALF = np.array(0.5, np.float32)
 

@@ -230,8 +230,10 @@ class _Walk:
                 self._child(block, symbol, None, None) for symbol in symbols
             ]
         # The last level is as large as all others; bounds need it once only.
+        # In chunks, ranges stay tight for a symbol.
+        measure = not is_last and (block.span == 1 or block.length % 2 == 0)
         groups = self._bounds.extend(
-            block.groups, block.cells, block.span, measure=not is_last
+            block.groups, block.cells, block.span, measure
         )
         keep = not is_last or not self._network.per_step
         children = self._network.step(block.cells, keep=keep)

@@ -27,7 +27,7 @@ FORMATS = ("saved_model", "onnx", "litert")
 BATCH = {"saved_model": 2048, "onnx": 2048, "litert": 1}
 NUM_BITS = (20, 24)
 # Sizes of the matrices whose product is timed, and how often.
-_PEAK = (128, 128, 64)
+_PEAK = (128, 64, 64)
 _CHUNKS = 64
 _PEAK_REPEATS = 200
 
