@@ -4,6 +4,7 @@ Checking a tree of prefixes, or very long sequences, needs the state between two
 steps, which `model.predict` does not return.
 """
 
+import threading
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -118,6 +119,7 @@ class LSTMStepper:
         self._head_bias = network.bias[:, np.newaxis]
         gates = 4 * max(lstm.units for lstm in network.lstms)
         self._chunks_at_once = max(1, _GATES_AT_ONCE // (gates * WIDTH))
+        self._of_thread = threading.local()
         self._unused: dict[tuple[int, ...], list[Array]] = {}
 
     def start(self) -> Cells:
@@ -147,7 +149,7 @@ class LSTMStepper:
             for _ in self.network.embedding
         ]
         at_once = min(num_chunks, self._chunks_at_once)
-        scratch = _Scratch(self._layers, len(children), at_once, width)
+        scratch = self._scratch_for(at_once, width)
         with np.errstate(over="ignore", invalid="ignore"):
             for first in range(0, num_chunks, at_once):
                 part = slice(first, first + at_once)
@@ -221,6 +223,17 @@ class LSTMStepper:
         # Another thread may have taken the last.
         except (KeyError, IndexError):
             return np.empty(shape, np.float32)
+
+    def _scratch_for(self, num_chunks: int, width: int) -> "_Scratch":
+        """Return this thread's scratch for full steps, or else a new one."""
+        num_symbols = len(self.network.embedding)
+        if num_chunks < self._chunks_at_once or width != WIDTH:
+            return _Scratch(self._layers, num_symbols, num_chunks, width)
+        scratch: _Scratch | None = getattr(self._of_thread, "scratch", None)
+        if scratch is None:
+            scratch = _Scratch(self._layers, num_symbols, num_chunks, width)
+            self._of_thread.scratch = scratch
+        return scratch
 
     def _apply_head(self, h: Array, logits: Array) -> None:
         np.matmul(self._head, h, logits)

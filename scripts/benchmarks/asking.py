@@ -199,9 +199,7 @@ def _askers(run: str, folder: pathlib.Path) -> dict[str, Any]:
     for name in FORMATS:
         path = folder / export_formats.FORMATS[name].file_name
         export_model(loaded.model, loaded.config.task, name, path)
-        infer = export_formats.FORMATS[name].load(
-            path, loaded.model.inputs[0].name
-        )
+        infer = export_formats.FORMATS[name].load(path, "rows")
         size = BATCH[name]
 
         def ask(inputs: Any, infer: Any = infer, size: int = size) -> None:

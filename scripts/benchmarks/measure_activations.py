@@ -1,11 +1,12 @@
-"""Measure the errors of tf.tanh and tf.sigmoid on this machine's CPU.
+"""Measure the errors of tanh and sigmoid on this machine's CPU.
 
 Command: python scripts/benchmarks/measure_activations.py [--every K]
 
 The errors are the largest over all finite float32 numbers. TensorFlow computes
 most of an array with vector instructions, and the remainder at its end, up to
-7 numbers, with others: both are measured, the second on arrays of 7. This
-takes about an hour on 2 cores; `--every K` measures each K-th number only.
+7 numbers, with others: both are measured, the second on arrays of 7. Those of
+NumPy are what `verify` walks with. This takes more than an hour on 2 cores;
+`--every K` measures each K-th number only.
 """
 
 import argparse
@@ -37,7 +38,7 @@ def main() -> None:
     ]
     kept = True
     for name, function, exact, allowed, (low, high) in functions:
-        for path, traced in paths(function).items():
+        for path, traced in (paths(function) | by_numpy(name)).items():
             with ProgressBar(f"{name}, {path}") as bar:
                 found = measure(traced, exact, every, bar.update)
             found = {"function": name, "path": path, **found}
@@ -63,6 +64,18 @@ def paths(function):
     }
 
 
+def by_numpy(name):
+    """Return NumPy's function; a sigmoid as a walk computes it, from tanh."""
+
+    def tanh(x):
+        return np.tanh(x)
+
+    def sigmoid(x):
+        return (1 + np.tanh(x * np.float32(0.5))) * np.float32(0.5)
+
+    return {"NumPy": {"tanh": tanh, "sigmoid": sigmoid}[name]}
+
+
 def measure(function, exact, every, progress):
     """Return the largest error, its input and the range, over float32."""
     largest, at, least, most, count = 0.0, 0.0, np.inf, -np.inf, 0
@@ -72,7 +85,7 @@ def measure(function, exact, every, progress):
         x = np.zeros(size, np.uint32)
         x[: len(patterns)] = patterns
         x = x.view(np.float32)
-        y = function(x.reshape(ROWS, LEFT_OVER)).numpy().reshape(-1)
+        y = np.asarray(function(x.reshape(ROWS, LEFT_OVER))).reshape(-1)
         finite = np.isfinite(x)
         finite[len(patterns) :] = False
         x, y = x[finite].astype(np.float64), y[finite].astype(np.float64)
