@@ -33,8 +33,8 @@ from keras_lstm.verification.rounding_bounds import (
 
 # Nodes in a block, enough that bounds for all of them take little of the time;
 # and numbers in their states, which bounds the memory.
-_BLOCK_NODES = 2**16
-_BLOCK_NUMBERS = 2**23
+_BLOCK_NODES = 2**15
+_BLOCK_NUMBERS = 2**22
 # Nodes of a block that is cut by state, and put in chunks: few only fill one.
 _NODES_TO_PACK = 2**10
 _MAX_STATES_TO_CUT_BY = 32
