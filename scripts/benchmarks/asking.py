@@ -1,22 +1,23 @@
-"""Rows about asking a trained model, and about checking it, from the shell.
-
-The limit of a check is the time that its multiplications take at the highest
-rate that this machine reaches, which is measured here as well.
-"""
+"""Rows about asking a trained model, and about checking it, from the shell."""
 
 import functools
 import pathlib
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+from limits import (
+    OURS,
+    Bar,
+    at_most,
+    multiplications_per_second,
+)
+from rows import Row, seconds_of
 
-from keras_lstm.core.cores import num_cores
 from keras_lstm.core.errors import InputError
 from keras_lstm.presets import get_preset
 
@@ -26,70 +27,25 @@ FORMATS = ("saved_model", "onnx", "litert")
 # Inputs of one call of an exported model, which LiteRT reads one by one.
 BATCH = {"saved_model": 2048, "onnx": 2048, "litert": 1}
 NUM_BITS = (20, 24)
-# Sizes of the matrices whose product is timed, and how often.
-_PEAK = (128, 64, 64)
-_CHUNKS = 64
-_PEAK_REPEATS = 200
-
-Row = tuple[str, str, float]
 
 
-def peak_flops() -> float:
-    """Return the multiplications and additions a second of all cores.
-
-    Every core multiplies small matrices of its own, which stay in its cache.
-    """
-    rng = np.random.default_rng(0)
-    rows, terms, columns = _PEAK
-
-    def multiply(seconds: list[float]) -> None:
-        a = rng.random((rows, terms), np.float32)
-        b = rng.random((_CHUNKS, terms, columns), np.float32)
-        c = np.empty((_CHUNKS, rows, columns), np.float32)
-        np.matmul(a, b, c)
-        ready.wait()
-        start = time.perf_counter()
-        for _ in range(_PEAK_REPEATS):
-            np.matmul(a, b, c)
-        seconds.append(time.perf_counter() - start)
-
-    best = np.inf
-    for _ in range(5):
-        ready = threading.Barrier(num_cores())
-        seconds: list[float] = []
-        threads = [
-            threading.Thread(target=multiply, args=(seconds,))
-            for _ in range(num_cores())
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        best = min(best, max(seconds))
-    of_core = 2 * rows * terms * columns * _CHUNKS * _PEAK_REPEATS
-    return of_core * num_cores() / best
-
-
-def flops_of_walk(num_bits: int) -> float:
-    """Return the multiplications and additions of a walk over all bits.
+def multiplications_of_walk(num_bits: int) -> int:
+    """Return the multiplications of a walk over all numbers of so many bits.
 
     A node of the tree multiplies h of both layers once for its two children,
     and each child multiplies what the first layer gives to the second.
     """
     units = 32
-    of_layer = 2 * units * 4 * units
-    nodes = 2.0**num_bits
-    return nodes * (2 * of_layer) + 2 * nodes * (of_layer + 2 * units * 2)
+    of_layer = units * 4 * units
+    nodes = 2**num_bits
+    return nodes * (2 * of_layer) + 2 * nodes * (of_layer + units * 2)
 
 
-def rows(
-    seconds_of: Callable[[list[str]], float], rounds: int
-) -> Iterator[Row]:
-    """Yield what was measured, its unit and the median.
+def rows(rounds: int) -> Iterator[Row]:
+    """Yield the rows.
 
     Args:
-        seconds_of: runs a command, and returns the seconds that it takes.
-        rounds: the number of rounds.
+        rounds: the number of rounds whose median is taken.
 
     Yields:
         The rows.
@@ -110,20 +66,31 @@ def rows(
         numbers = rng.integers(2**20 - 1, size=LINES)
         lines.write_text("\n".join(map(str, numbers)) + "\n")
         what = f"keras-lstm predict RUN @FILE, {LINES:,} random lines"
-        yield what, "s", median(["predict", run, f"@{lines}"])
-        yield from _of_images(folder, seconds_of, median)
-        peak = peak_flops()
-        yield "highest rate of multiplications", "GFLOP/s", peak / 1e9
+        seconds = median(["predict", run, f"@{lines}"])
+        yield _row(what, seconds, bar=at_most(20, "s"))
+        yield from _of_images(folder, median)
+        peak = multiplications_per_second()
         for num_bits in NUM_BITS:
             walk = ["verify", run, "--num-bits", str(num_bits), "--walk"]
             what = f"check all numbers of {num_bits} bits"
             seconds = float(
                 np.median([_walk_seconds(run, num_bits) for _ in range(rounds)])
             )
-            yield f"{what}, from the shell", "s", median(walk)
-            yield what, "s", seconds
-            limit = flops_of_walk(num_bits) / peak
-            yield f"{what}: its multiplications at that rate", "s", limit
+            yield _row(f"{what}, from the shell", median(walk))
+            products = multiplications_of_walk(num_bits)
+            bar = Bar(
+                "at most 2.5 x limit", 2.5, lambda _, n=products: n / peak
+            )
+            yield _row(what, seconds, products, bar)
+
+
+def _row(
+    what: str,
+    seconds: float,
+    products: int | None = None,
+    bar: Bar | None = None,
+) -> Row:
+    return Row(what, "s", {OURS: seconds}, products, bar)
 
 
 def _walk_seconds(run: str, num_bits: int) -> float:
@@ -149,9 +116,7 @@ def _walk_seconds(run: str, num_bits: int) -> float:
 
 
 def _of_images(
-    folder: pathlib.Path,
-    seconds_of: Callable[[list[str]], float],
-    median: Callable[[list[str]], float],
+    folder: pathlib.Path, median: Callable[[list[str]], float]
 ) -> Iterator[Row]:
     """Yield the rows about images, if there are any on this machine."""
     try:
@@ -168,7 +133,7 @@ def _of_images(
     pixels = rng.integers(256, size=(IMAGES, 28, 28), dtype=np.uint8)
     np.save(images, pixels)
     what = f"keras-lstm predict RUN FILE, {IMAGES:,} images"
-    yield what, "s", median(["predict", run, str(images)])
+    yield _row(what, median(["predict", run, str(images)]))
     inputs = (pixels / 255).astype(np.float32)
     for each, ask in _askers(run, folder).items():
         ask(inputs[:2048])
@@ -178,7 +143,7 @@ def _of_images(
             ask(inputs)
             found.append(time.perf_counter() - start)
         what = f"{IMAGES:,} images in one process, {each}"
-        yield what, "s", float(np.median(found))
+        yield _row(what, float(np.median(found)))
 
 
 def _askers(run: str, folder: pathlib.Path) -> dict[str, Any]:

@@ -13,7 +13,6 @@ itself; one that starts a process has no first call.
 """
 
 import argparse
-import dataclasses
 import json
 import os
 import pathlib
@@ -24,6 +23,8 @@ import time
 from collections.abc import Callable
 
 import comparison
+import limits
+import rows
 
 Contender = Callable[[], object]
 BENCHMARKS = pathlib.Path(__file__).parent
@@ -420,13 +421,15 @@ def main() -> None:
             )
     peers = chosen["peers"]
     if arguments.case is None:
-        rows = comparison.compare(
+        found = comparison.compare(
             peers, arguments.rounds, chosen["only"] or comparison.PARTS
         )
         if arguments.json:
-            print(json.dumps([dataclasses.asdict(row) for row in rows]))
+            print(json.dumps([row.to_mapping() for row in found]))
         else:
-            print(comparison.table(rows, peers))
+            peak = limits.multiplications_per_second()
+            print(rows.table(found, peers, peak))
+            print(f"\n{2e-9 * peak:.0f} GFLOP/s at most, measured here.")
             if not peers:
                 print(
                     "\nPyTorch and JAX were not measured (--peers torch,jax)."

@@ -5,28 +5,30 @@ every other round, and the table holds medians. Tracing and compiling happen
 before the clock starts, and have their own row.
 """
 
-import dataclasses
 import functools
 import json
-import os
 import pathlib
-import statistics
 import subprocess
 import sys
-import tempfile
-import time
 import venv
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import asking
+from limits import (
+    OURS,
+    ahead_of,
+    at_most,
+    multiplications,
+    times,
+)
 from peers.answering import steps_together
+from rows import ENVIRONMENT, ROOT, Row, in_turns, print_status
+from shell import from_the_shell
 
 from keras_lstm.core.errors import InputError
 from keras_lstm.presets import get_preset
 
 BENCHMARKS = pathlib.Path(__file__).parent
-ROOT = BENCHMARKS.parents[1]
-OURS = "keras_lstm"
 # The packages that a peer needs, in an environment of its own.
 PACKAGES = {
     "torch": ["torch", "numpy"],
@@ -39,26 +41,14 @@ ONLY_ANSWERING = ("onnx",)
 STREAMED = {"feed": 2_000, "call": 20_000}
 BATCHES = (128, 512, 2048, 8192)
 NUM_BITS = (16, 64, 256, 1024)
+# Where PyTorch was ahead in training.
+_BEHIND = ("image-rows", 128)
 # Examples per measurement: about a second of training.
 EXAMPLES = {"increment": 2**16, "image-rows": 2**13}
 PARTS = (
     *("shell", "train", "infer", "check", "stream", "input", "memory"),
     *("ask", "lengths"),
 )
-ENVIRONMENT = os.environ | {
-    "CUDA_VISIBLE_DEVICES": "-1",
-    "TF_CPP_MIN_LOG_LEVEL": "2",
-    "PYTHONPATH": str(ROOT),
-}
-
-
-@dataclasses.dataclass(frozen=True)
-class Row:
-    """Row of the table: what was measured, its unit, and figures by peer."""
-
-    what: str
-    unit: str
-    figures: dict[str, float]
 
 
 class Peer:
@@ -126,22 +116,6 @@ def environment_of(name: str) -> pathlib.Path:
     return python
 
 
-def print_status(text: str) -> None:
-    """Print progress to standard error."""
-    print(text, file=sys.stderr, flush=True)
-
-
-def in_turns(
-    measures: dict[str, Callable[[], float]], rounds: int
-) -> dict[str, float]:
-    """Measure in turns, and return the medians."""
-    found: dict[str, list[float]] = {name: [] for name in measures}
-    for number in range(rounds):
-        for name, measure in list(measures.items())[:: -1 if number % 2 else 1]:
-            found[name].append(measure())
-    return {name: statistics.median(each) for name, each in found.items()}
-
-
 def throughput(
     peers: Sequence[Peer],
     job: str,
@@ -161,11 +135,16 @@ def throughput(
                 peer.name: functools.partial(peer.step_ms, *request)
                 for peer in peers
             }
-            yield Row(label, "ms a step", in_turns(measures, rounds))
+            found = in_turns(measures, rounds)
+            products = multiplications(model, batch_size, job == "train")
+            is_bar = job == "infer" or (model, batch_size) == _BEHIND
+            bar = ahead_of("torch") if is_bar else None
+            yield Row(label, "ms a step", found, products, bar)
             if job == "train":
                 first = {peer.name: peer.first_seconds for peer in peers}
                 start = f"building, first {steps_together(batch_size)} steps"
-                yield Row(f"{label}: {start}", "s", first)
+                bar = times(1, "stock_keras")
+                yield Row(f"{label}: {start}", "s", first, bar=bar)
 
 
 def checks(peers: Sequence[Peer], rounds: int) -> Iterator[Row]:
@@ -199,7 +178,12 @@ def streams(peers: Sequence[Peer], rounds: int) -> Iterator[Row]:
         }
         found = in_turns(measures, rounds)
         microseconds = {name: 1000 * ms for name, ms in found.items()}
-        yield Row(f"{label}, 2 x 32 units", "us", microseconds)
+        label = f"{label}, 2 x 32 units"
+        bar = at_most(10, "us")
+        if job == "feed":
+            bar = ahead_of("torch", "onnx")
+            yield Row(label, "us", microseconds, bar=at_most(20, "us"))
+        yield Row(label, "us", microseconds, bar=bar)
 
 
 def pipelines(
@@ -230,7 +214,8 @@ def memory(names: Sequence[str], models: Sequence[str]) -> Iterator[Row]:
             peer.step_ms("train", model, 2048, 4)
             found[name] = peer.peak_mib()
             peer.end()
-        yield Row(f"memory, train {model}, batch 2,048", "MiB", found)
+        label = f"memory, train {model}, batch 2,048"
+        yield Row(label, "MiB", found, bar=times(1.1, "stock_keras"))
 
 
 def lengths(rounds: int) -> Iterator[Row]:
@@ -247,74 +232,6 @@ def lengths(rounds: int) -> Iterator[Row]:
         found = {OURS: peer.peak_mib()}
         yield Row(f"memory, {num_bits:,} bits", "MiB", found)
         peer.end()
-
-
-def seconds_of(command: Sequence[str], lines: str = "") -> float:
-    """Return the seconds that a process takes."""
-    start = time.perf_counter()
-    subprocess.run(
-        command,
-        check=True,
-        input=lines,
-        text=True,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env=ENVIRONMENT,
-    )
-    return time.perf_counter() - start
-
-
-def from_the_shell(rounds: int) -> Iterator[Row]:
-    """Yield the times of start-up, and of a verified exact increment."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = pathlib.Path(name)
-        count = iter(range(1000))
-        ours = [sys.executable, "-m", "keras_lstm"]
-        train = [*ours, "train", "increment", "--quiet"]
-        train += ["--preset", "increment-noise", "--run-dir"]
-        run = folder / "run"
-        one_step = [
-            "--num-bits",
-            "4",
-            "--epochs",
-            "1",
-            "--steps-per-epoch",
-            "1",
-        ]
-        seconds_of([*train, str(run)])
-        tasks: dict[str, Callable[[], float]] = {
-            "import tensorflow, keras": lambda: seconds_of(
-                [sys.executable, "-c", "import tensorflow, keras"]
-            ),
-            "keras-lstm --help": lambda: seconds_of([*ours, "--help"]),
-            "keras-lstm predict RUN 7": lambda: seconds_of(
-                [*ours, "predict", str(run), "7"]
-            ),
-            "keras-lstm train, one step of 4 bits": lambda: seconds_of(
-                [*train, str(folder / str(next(count))), *one_step]
-            ),
-            "keras-lstm train increment, until verified exact": lambda: (
-                seconds_of([*train, str(folder / str(next(count)))])
-            ),
-        }
-        print_status("from the shell")
-        for what, seconds in in_turns(tasks, rounds).items():
-            yield Row(what, "s", {OURS: seconds})
-        print_status("the tutorial's recipe")
-        tutorial = folder / "tutorial"
-        seconds_of(
-            [
-                *(*train, str(tutorial)),
-                *("--preset", "increment-tutorial", "--epochs", "2"),
-            ]
-        )
-        spent = json.loads((tutorial / "report.json").read_text())["seconds"]
-        rest = spent["total"] - spent["train"]
-        yield Row(
-            "the tutorial's recipe, 100 epochs, from 2 of them",
-            "s",
-            {OURS: rest + 50 * spent["train"]},
-        )
 
 
 def what_is_there(
@@ -387,32 +304,7 @@ def compare(
     if "memory" in only:
         rows += memory(training, models)
     if "ask" in only:
-        rows += [
-            Row(what, unit, {OURS: figure})
-            for what, unit, figure in asking.rows(seconds_of, rounds)
-        ]
+        rows += asking.rows(rounds)
     if "lengths" in only:
         rows += lengths(rounds)
     return rows
-
-
-def table(rows: Sequence[Row], peers: Sequence[str]) -> str:
-    """Return the rows as a Markdown table."""
-    names = [OURS, "stock_keras", *peers]
-    lines = [f"| | unit | {' | '.join(names)} | stock : ours |"]
-    lines.append(f"| --- | --- |{' ---: |' * (len(names) + 1)}")
-    for row in rows:
-        cells = [
-            ""
-            if figure is None
-            else f"{figure:,.0f}"
-            if figure >= 100
-            else f"{figure:.3g}"
-            for figure in map(row.figures.get, names)
-        ]
-        stock = row.figures.get("stock_keras")
-        ratio = f"{stock / row.figures[OURS]:.2f}" if stock else ""
-        lines.append(
-            f"| {row.what} | {row.unit} | {' | '.join(cells)} | {ratio} |"
-        )
-    return "\n".join(lines)
