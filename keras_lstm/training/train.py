@@ -135,7 +135,8 @@ def train(
             trained = time.perf_counter()
             result = _without_training_layers(fitted, config)
             taught_by, proof = _prove(result, config, parts, quiet, preemption)
-            final = _check(result, config, splits, quiet, preemption, folder)
+            checked = (result, config, splits, proof)
+            final = _check(*checked, quiet, preemption, folder)
         # Training before a resumption counts as well.
         seconds = Seconds(
             *(import_seconds, built - began, parts.resume.seconds),
@@ -360,6 +361,7 @@ def _check(
     model: keras.Model,
     config: Config,
     splits: Splits,
+    proof: ProofSearch | None,
     quiet: bool,
     preemption: PreemptionHandler,
     folder: RunFolder,
@@ -371,6 +373,7 @@ def _check(
             splits,
             config.seed,
             failures_name=folder.failures.name,
+            is_proved=proof is not None and proof.proof is not None,
             progress=_progress(bar, preemption),
             forecast=bar.forecast,
         )

@@ -66,6 +66,7 @@ def check_model(
     seed: int,
     *,
     failures_name: str,
+    is_proved: bool = False,
     progress: Callable[[int, int], None] | None = None,
     forecast: Callable[[float], None] | None = None,
 ) -> FinalCheck:
@@ -77,6 +78,7 @@ def check_model(
         splits: the task's examples.
         seed: the run's seed, which determines the inputs held out.
         failures_name: name of the file that will list wrong predictions.
+        is_proved: see `verify`.
         progress: see `verify`; not called for a test split.
         forecast: see `verify`; not called for a test split.
 
@@ -93,7 +95,12 @@ def check_model(
         return _evaluated(task, splits, evaluation, failures_name)
     held_out = machine.held_out(seed)
     result = verify(
-        model, machine, held_out=held_out, progress=progress, forecast=forecast
+        model,
+        machine,
+        held_out=held_out,
+        is_proved=is_proved,
+        progress=progress,
+        forecast=forecast,
     )
     return _verified(machine, result, failures_name)
 

@@ -162,6 +162,19 @@ def test_close_margins_are_checked_again(monkeypatch):
     assert found.num_wrong_tokens == expected.num_wrong_tokens
 
 
+def test_of_a_proved_model_only_wrong_answers_are_checked_again(monkeypatch):
+    task = Increment(num_bits=5)
+    model = half_trained(task, ModelConfig(units=4))
+    expected = verify(model, task)
+    assert 0 < expected.num_wrong < 31
+    # Bounds that say nothing.
+    monkeypatch.setattr(DifferenceBounds, "start", lambda self: None)
+    found = verify(model, task, is_proved=True)
+    # This model is not proved: what it gets wrong is found all the same.
+    assert found.num_predicted == found.num_wrong == expected.num_wrong
+    assert found.num_wrong_tokens == expected.num_wrong_tokens
+
+
 @pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
 def test_other_layers_are_asked_one_by_one(precision):
     task = Increment(num_bits=6)
