@@ -31,6 +31,7 @@ from keras_lstm.verification.prefix_tree import (
     forecast_seconds,
     walk,
 )
+from keras_lstm.verification.proved_bounds import ProvedBounds
 from keras_lstm.verification.rounding_bounds import DifferenceBounds
 
 # Inputs checked at once if there is no tree to walk.
@@ -217,12 +218,13 @@ def verify(
         blocks = _all_inputs(task)
     else:
         method = Method.PREFIX_TREE
-        bounds = DifferenceBounds(stepper.network)
+        make_bounds = ProvedBounds if is_proved else DifferenceBounds
+        bounds = make_bounds(stepper.network)
         if forecast is not None and total * stepper.num_weights > _LONG_WALK:
             forecast(forecast_seconds(stepper, bounds, task))
         blocks = walk(stepper, bounds, task)
         if is_proved:
-            blocks = map(_only_wrong_left, blocks)
+            blocks = map(_ask_for_wrong, blocks)
     tally, done = _Tally(model, task, held_out), 0
     for checked in blocks:
         tally.add(checked)
@@ -394,9 +396,10 @@ def _recheck_close(
     )
 
 
-def _only_wrong_left(walked: CheckedInputs) -> CheckedInputs:
-    """Return a walk that leaves only wrong answers to `predict`."""
-    return dataclasses.replace(walked, close=walked.wrong_tokens > 0)
+def _ask_for_wrong(walked: CheckedInputs) -> CheckedInputs:
+    """Return a part of a walk that leaves wrong answers to `predict`."""
+    close = walked.close | (walked.wrong_tokens > 0)
+    return dataclasses.replace(walked, close=close)
 
 
 def _all_inputs(task: TransducerTask) -> Iterator[CheckedInputs]:

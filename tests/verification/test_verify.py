@@ -162,17 +162,20 @@ def test_close_margins_are_checked_again(monkeypatch):
     assert found.num_wrong_tokens == expected.num_wrong_tokens
 
 
-def test_of_a_proved_model_only_wrong_answers_are_checked_again(monkeypatch):
-    task = Increment(num_bits=5)
-    model = half_trained(task, ModelConfig(units=4))
+@pytest.mark.parametrize("num_bits", [5, 14])
+def test_of_a_proved_model_only_wrong_answers_are_checked_again(num_bits):
+    task = Increment(num_bits=num_bits)
+    model = build_model(task, ModelConfig(units=4))
+    weights = half_trained_weights(Increment(5), ModelConfig(units=4), 32)
+    model.set_weights(weights)
     expected = verify(model, task)
-    assert 0 < expected.num_wrong < 31
-    # Bounds that say nothing.
-    monkeypatch.setattr(DifferenceBounds, "start", lambda self: None)
-    found = verify(model, task, is_proved=True)
+    assert 0 < expected.num_wrong < expected.num_examples
     # This model is not proved: what it gets wrong is found all the same.
+    found = verify(model, task, is_proved=True)
     assert found.num_predicted == found.num_wrong == expected.num_wrong
     assert found.num_wrong_tokens == expected.num_wrong_tokens
+    assert found.min_margin == pytest.approx(expected.min_margin, abs=1e-5)
+    assert found.by_hold_length == expected.by_hold_length
 
 
 @pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
