@@ -78,6 +78,9 @@ LIGHT = (
 )
 LIGHT_EXCEPT = ("tasks.datasets",)
 
+# Modules of Python that Windows does not have.
+UNIX = ("fcntl", "grp", "pty", "pwd", "resource", "syslog", "termios", "tty")
+
 RUN_FILES = (
     "repair.json",
     "config.yaml",
@@ -207,6 +210,16 @@ def find_heavy_imports(root):
     return [f"there is no module {name}" for name in missing] + run_process(
         "imports", root, request
     )
+
+
+def find_unix_imports(root):
+    """Return imports of what only Unix has, also those within functions."""
+    return [
+        f"{module.name}, line {line}, imports {name}, which only Unix has"
+        for module in read_modules(root)
+        for line, name in module.imports
+        if name.partition(".")[0] in UNIX
+    ]
 
 
 def _is_within(name, modules):

@@ -33,6 +33,10 @@ def test_what_should_load_fast_imports_no_tensorflow():
     assert_nothing_is_found(house.find_heavy_imports)
 
 
+def test_no_module_needs_unix():
+    assert_nothing_is_found(house.find_unix_imports)
+
+
 def test_only_tasks_ask_which_kind_of_task_one_is():
     assert_nothing_is_found(house.find_task_type_checks)
 

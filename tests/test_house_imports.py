@@ -9,6 +9,7 @@ CHECKS = [
     house.find_circle,
     house.find_untrusted_imports,
     house.find_heavy_imports,
+    house.find_unix_imports,
     house.find_task_type_checks,
     house.find_unexplained_length,
     house.find_stray_file_names,
@@ -319,3 +320,21 @@ def test_what_makes_fast_modules_slow_is_found_and_blamed(
 )
 def test_what_stays_fast_is_left_alone(tmp_path, files):
     assert house.find_heavy_imports(write_package(tmp_path, files)) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [
+        ("import fcntl", "fcntl"),
+        ("def lock():\n    from fcntl import flock", "fcntl.flock"),
+        ("import os, resource as limits", "resource"),
+        ("try:\n    import pwd\nexcept ImportError:\n    pwd = None", "pwd"),
+    ],
+)
+def test_what_only_unix_has_is_found(tmp_path, line, name):
+    root = write_package(tmp_path, {"core/seeds.py": line})
+    number = 1 + line[: line.index(name.partition(".")[0])].count("\n")
+    assert house.find_unix_imports(root) == [
+        f"made_up.core.seeds, line {number}, imports {name}, "
+        "which only Unix has"
+    ]

@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import fcntl
 import hashlib
 import io
 import os
@@ -18,8 +17,9 @@ from keras_lstm.core.errors import InputError
 
 _TEMPORARY = ".part"
 _LOCK = ".lock"
-# Seconds between attempts to lock: `is_locked` holds a lock for an instant.
+# Seconds before further attempts to lock: `is_locked` holds it for an instant.
 _WAITS = (0.01, 0.02, 0.04)
+_WAITS_TO_LOOK = (0.001, 0.002, 0.004)
 
 
 @contextlib.contextmanager
@@ -239,14 +239,12 @@ def locked(folder: pathlib.Path) -> Iterator[None]:
     flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW
     descriptor = os.open(path, flags, 0o666)
     with open(descriptor, "a+", errors="replace") as file:
-        try:
-            _lock(file.fileno())
-        except BlockingIOError:
+        if not _lock(file.fileno()):
             file.seek(0)
             raise InputError(
                 "`run_dir` must not be in use. Received: "
                 f"run_dir={folder}, in use by process {file.read().strip()}"
-            ) from None
+            )
         # The previous owner may have removed the file in the meantime.
         if not _is_at(path, file.fileno()):
             raise InputError(
@@ -268,7 +266,7 @@ def locked(folder: pathlib.Path) -> Iterator[None]:
 def is_locked(folder: pathlib.Path) -> bool:
     """Return whether a process has locked a folder.
 
-    Nothing is written, and a process that locks the folder at the same moment
+    Nothing is written, and a process that locks or asks at the same moment
     waits for this function.
 
     Args:
@@ -277,40 +275,46 @@ def is_locked(folder: pathlib.Path) -> bool:
     Returns:
         True if it is locked; false also if that cannot be found out.
     """
-    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
+    path = os.path.join(folder, _LOCK)
+    flags = os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
-        descriptor = os.open(os.path.join(folder, _LOCK), flags)
+        try:
+            # NFS locks only files that are open for writing.
+            descriptor = os.open(path, os.O_RDWR | flags)
+        except OSError:
+            descriptor = os.open(path, os.O_RDONLY | flags)
     except OSError:
         return False
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
+        return not _lock(descriptor, _WAITS_TO_LOOK)
     # A file system without locks.
     except OSError:
         return False
     finally:
         os.close(descriptor)
-    return False
 
 
-def _lock(descriptor: int) -> None:
-    """Lock an open file.
+def _lock(descriptor: int, waits: Sequence[float] = _WAITS) -> bool:
+    """Lock an open file, with the lock that `filelock.FileLock` would use.
 
     Args:
         descriptor: the file.
+        waits: seconds before each further attempt.
+
+    Returns:
+        True if it is locked; false if another process keeps it locked.
 
     Raises:
-        BlockingIOError: if it stays locked.
+        OSError: if the file system has no locks.
     """
-    for seconds in _WAITS:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            time.sleep(seconds)
-        else:
-            return
-    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    # Only commands that use run folders need it.
+    import filelock
+
+    for seconds in (0.0, *waits):
+        time.sleep(seconds)
+        if filelock.lock_descriptor(descriptor, blocking=False):
+            return True
+    return False
 
 
 def _is_at(path: pathlib.Path, descriptor: int) -> bool:

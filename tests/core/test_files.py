@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 
+import filelock
 import pytest
 
 from keras_lstm.core.errors import InputError
@@ -145,6 +146,48 @@ def test_who_only_looks_does_not_keep_a_run_from_starting(tmp_path):
         with locked(tmp_path):
             assert path.read_text().startswith(f"{os.getpid()} ")
         thread.join()
+
+
+def test_who_looks_at_the_same_time_sees_no_lock(tmp_path, monkeypatch):
+    path = tmp_path / ".lock"
+    path.write_text("")
+    waits = []
+    with path.open() as looking:
+        fcntl.flock(looking, fcntl.LOCK_EX)
+
+        def sleep(seconds):
+            waits.append(seconds)
+            if seconds:
+                fcntl.flock(looking, fcntl.LOCK_UN)
+
+        monkeypatch.setattr(time, "sleep", sleep)
+        assert not is_locked(tmp_path)
+    assert waits == [0.0, 0.001]
+
+
+def test_a_lock_is_that_of_filelock_and_of_versions_before(tmp_path):
+    path = tmp_path / ".lock"
+    with locked(tmp_path):
+        text = path.read_text()
+        with path.open() as file, pytest.raises(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        with pytest.raises(filelock.Timeout):
+            filelock.FileLock(path).acquire(timeout=0)
+        assert path.read_text() == text
+
+
+def test_a_lock_that_may_only_be_read_is_seen(tmp_path, monkeypatch):
+    opened = os.open
+
+    def open_to_read(path, flags, *more):
+        if flags & os.O_RDWR:
+            raise PermissionError(13, "Permission denied", path)
+        return opened(path, flags, *more)
+
+    with locked(tmp_path):
+        monkeypatch.setattr(os, "open", open_to_read)
+        assert is_locked(tmp_path)
+    assert not is_locked(tmp_path)
 
 
 def test_a_newer_version_is_refused(tmp_path):
