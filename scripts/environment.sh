@@ -1,6 +1,9 @@
 # Create .venv and keep it up to date. Sourced by scripts/keras-lstm and
 # scripts/test; `ensure_environment GROUP [EXTRA ...]` takes `run`, `dev`,
-# `slow`, `docs` or `release`, and extras of pyproject.toml.
+# `slow`, `docs` or `release`, and extras of pyproject.toml. scripts/matrix.py
+# sets `venv` and `constraints` to its own.
+venv="$root/.venv"
+constraints=constraints.txt
 
 # Print the first Python of a supported version, or one line that names the
 # supported versions and the candidates.
@@ -21,14 +24,14 @@ find_python() {
 ensure_environment() {
     local group=$1 extras="${*:2}" python stamp wanted
     extras="${extras// /,}"
-    stamp="$root/.venv/.installed-$group${extras:+-$extras}"
-    wanted="$root $(cat "$root/pyproject.toml" "$root/constraints.txt" | cksum)"
-    if [ -x "$root/.venv/bin/python" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ]; then
+    stamp="$venv/.installed-$group${extras:+-$extras}"
+    wanted="$root $(cd "$root" && cat pyproject.toml "$constraints" | cksum)"
+    if [ -x "$venv/bin/python" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ]; then
         return
     fi
     python=$(find_python) || return
     # One installation at a time; a process that waited finds it done.
-    exec 9>"$root/.venv.lock"
+    exec 9>"$venv.lock"
     if command -v flock >/dev/null 2>&1; then flock 9; fi
     if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; then
         install_environment "$python" "$group" "$extras" || return
@@ -40,22 +43,22 @@ ensure_environment() {
 install_environment() {
     local python=$1 group=$2 extras=$3 log
     if [ "$group" = dev ] || [ "$group" = slow ]; then extras="extract,litert,onnx${extras:+,$extras}"; fi
-    local pip=("$root/.venv/bin/python" -m pip --quiet --disable-pip-version-check)
-    echo "keras-lstm: installing into .venv (a few minutes, once)" >&2
+    local pip=("$venv/bin/python" -m pip --quiet --disable-pip-version-check)
+    echo "keras-lstm: installing into ${venv#"$root/"} (a few minutes, once)" >&2
     # A .venv that was moved, or whose Python is gone, is created again.
-    if ! "$root/.venv/bin/python" -m pip --version >/dev/null 2>&1 || ! grep -qsF "$root/.venv" "$root/.venv/bin/pip"; then
-        "$python" -m venv --clear "$root/.venv" >&2 || {
+    if ! "$venv/bin/python" -m pip --version >/dev/null 2>&1 || ! grep -qsF "$venv" "$venv/bin/pip"; then
+        "$python" -m venv --clear "$venv" >&2 || {
             echo "keras-lstm: '$python -m venv' failed; on Debian and Ubuntu install python3-venv." >&2
             return 2
         }
     fi
     # Dependency groups need pip 25.1; Python 3.11 comes with an older one.
-    log="$root/.venv/installation.log"
+    log="$venv/installation.log"
     (
         cd "$root" &&
-            "${pip[@]}" install --constraint constraints.txt pip &&
-            "${pip[@]}" install --constraint constraints.txt --editable ".${extras:+[$extras]}" &&
-            if [ "$group" != run ]; then "${pip[@]}" install --constraint constraints.txt --group "$group"; fi
+            "${pip[@]}" install --constraint "$constraints" pip &&
+            "${pip[@]}" install --constraint "$constraints" --editable ".${extras:+[$extras]}" &&
+            if [ "$group" != run ]; then "${pip[@]}" install --constraint "$constraints" --group "$group"; fi
     ) >"$log" 2>&1 || {
         cat "$log" >&2
         echo "keras-lstm: the installation failed; see the lines above. Run the command again to continue." >&2

@@ -72,6 +72,7 @@ def test_the_workflow_tests_each_python_and_runs_scripts_that_are_there():
     assert commands == {
         *("scripts/test", "scripts/test --slow", "scripts/docs"),
         "scripts/release --without-tests",
+        "scripts/test --matrix oldest newest",
     }
     for command in commands:
         assert (ROOT / command.split()[0]).is_file()
