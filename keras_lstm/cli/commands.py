@@ -149,18 +149,23 @@ def train_command(arguments: argparse.Namespace) -> int:
 def tune_command(arguments: argparse.Namespace) -> int:
     """Run `keras-lstm tune`; return the exit code."""
     # Other commands need none of this.
-    from keras_lstm.tuning.folder import check_folder
+    from keras_lstm.tuning.folder import (
+        check_folder,
+        find_search,
+        find_search_config,
+    )
     from keras_lstm.tuning.results import table
     from keras_lstm.tuning.settings import Search
     from keras_lstm.tuning.workers import part_in_search, run_processes
 
     workers = parse_positive(arguments.workers, "workers") or 1
     max_trials = parse_positive(arguments.max_trials, "max_trials")
-    if arguments.resume_search and arguments.overwrite:
+    if arguments.resume and arguments.overwrite:
         raise InputError("`resume` and `overwrite` exclude one another")
-    if arguments.run_dir is None and arguments.resume_search:
-        raise InputError("`resume` needs `run_dir`. Received: run_dir=None")
-    config = resolve_config(arguments)
+    config = resolve_config(arguments, find_search_config)
+    held = find_search(arguments.run_dir) if arguments.resume else None
+    if held is None:
+        held = Search(config)
     if config.training.track is not None:
         raise InputError(
             "`track` is for `train`: trials are not tracked. Received: "
@@ -171,16 +176,17 @@ def tune_command(arguments: argparse.Namespace) -> int:
         if arguments.run_dir is None
         else arguments.run_dir
     )
+    names = arguments.search.split(",") if arguments.search else held.names
     search = Search(
         config,
-        tuple((arguments.search or "units").split(",")),
-        arguments.objective or "",
-        arguments.algorithm or "grid",
+        tuple(names),
+        arguments.objective or held.objective,
+        arguments.algorithm or held.algorithm,
         max_trials,
         config.seed,
     )
     read_cluster(config.training.strategy)
-    mode = {"resume": arguments.resume_search, "overwrite": arguments.overwrite}
+    mode = {"resume": arguments.resume, "overwrite": arguments.overwrite}
     part = part_in_search()
     # A worker may start before the chief has created the folder.
     if part != "worker":

@@ -248,12 +248,11 @@ def _add_tune(subparsers: Any, argv: list[str]) -> None:
         allow_abbrev=False,
         argument_default=argparse.SUPPRESS,
     )
-    # `smoke` and `resume` are flags of `train` that `resolve_config` reads.
+    # `smoke` is a flag of `train` that `resolve_config` reads.
     parser.set_defaults(
         run=commands.tune_command,
         options={},
         smoke=False,
-        resume=False,
         argv=argv,
     )
     _add_task(parser)
@@ -288,7 +287,10 @@ def _add_tune(subparsers: Any, argv: list[str]) -> None:
     ):
         parser.add_argument(flag, metavar=metavar, help=help_text, default=None)
     for flag, dest, help_text in (
-        ("--resume", "resume_search", "resume the search in --run-dir"),
+        (
+            *("--resume", "resume"),
+            "resume the search in --run-dir, with its own options",
+        ),
         (
             *("--overwrite", "overwrite"),
             "remove the search in --run-dir and start again",

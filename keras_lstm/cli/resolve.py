@@ -2,6 +2,7 @@
 
 import argparse
 import pathlib
+from collections.abc import Callable
 
 from keras_lstm.config import Config, option_owners
 from keras_lstm.config_file import ConfigFile, read_config
@@ -20,14 +21,19 @@ from keras_lstm.tasks.registry import get_task, task_name
 from keras_lstm.tasks.task import Task
 
 
-def resolve_config(arguments: argparse.Namespace) -> Config:
+def resolve_config(
+    arguments: argparse.Namespace,
+    read_resumed: Callable[[pathlib.Path], Config | None] | None = None,
+) -> Config:
     """Return the configuration of a run.
 
-    Values come from the preset, or from the run to resume; then from the
+    Values come from the preset, or from what is resumed; then from the
     configuration file; then from the flags. Later values win.
 
     Args:
         arguments: the parsed arguments of `train` or `tune`.
+        read_resumed: function that reads the configuration in the folder to
+            resume, or returns None if there is none yet; None for a run.
 
     Returns:
         The configuration.
@@ -53,7 +59,7 @@ def resolve_config(arguments: argparse.Namespace) -> Config:
             f"`config` is for {file.task.name}. Received: task={arguments.task}"
         )
     name = arguments.preset or file.preset
-    config = _resumed_config(arguments, task, name)
+    config = _resumed_config(arguments, task, name, read_resumed)
     is_new = config is None
     if config is None:
         config = get_preset(name or _default_preset(task), task)
@@ -106,14 +112,20 @@ def _task_of(
 
 
 def _resumed_config(
-    arguments: argparse.Namespace, task: type[Task], preset: str | None
+    arguments: argparse.Namespace,
+    task: type[Task],
+    preset: str | None,
+    read_resumed: Callable[[pathlib.Path], Config | None] | None,
 ) -> Config | None:
-    """Return the configuration of the run to resume; None if there is none."""
+    """Return the configuration of what is resumed; None if there is none."""
     if not arguments.resume:
         return None
     if arguments.run_dir is None:
         raise InputError("`resume` needs `run_dir`. Received: run_dir=None")
-    config = RunFolder(arguments.run_dir).read_config()
+    if read_resumed is None:
+        config = RunFolder(arguments.run_dir).read_config()
+    else:
+        config = read_resumed(arguments.run_dir)
     if config is None:
         return None
     if type(config.task) is not task or preset not in (None, config.preset):

@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from keras_lstm.config import Config
-from keras_lstm.config_file import read_config, translate_options
+from keras_lstm.config_file import read_config
 from keras_lstm.core.errors import InputError, described
 from keras_lstm.core.files import read_small_text
 from keras_lstm.core.json_types import check_type
@@ -132,6 +132,37 @@ def read_search(folder: pathlib.Path) -> Search:
         raise InputError(f"{path}: {described(error)}") from None
 
 
+def find_search(folder: pathlib.Path) -> Search | None:
+    """Read the settings of a search that may not have begun.
+
+    Args:
+        folder: the search folder.
+
+    Returns:
+        As for `read_search`; None if the folder holds no settings.
+
+    Raises:
+        InputError: as for `read_search`.
+    """
+    return read_search(folder) if settings_path(folder).exists() else None
+
+
+def find_search_config(folder: pathlib.Path) -> Config | None:
+    """Read the configuration of a search that may not have begun.
+
+    Args:
+        folder: the search folder.
+
+    Returns:
+        The configuration; None if the folder holds no settings.
+
+    Raises:
+        InputError: as for `read_search`.
+    """
+    search = find_search(folder)
+    return None if search is None else search.config
+
+
 def check_same_search(folder: pathlib.Path, search: Search) -> None:
     """Refuse a folder that holds another search.
 
@@ -142,34 +173,17 @@ def check_same_search(folder: pathlib.Path, search: Search) -> None:
     Raises:
         InputError: if the settings in the folder are not those of `search`.
     """
-    held = settings_path(folder)
     try:
-        text = read_small_text(held, MAX_TEXT)
-    except (OSError, UnicodeDecodeError):
-        text = ""
-    if _settings_of(text) != _settings_of(search.to_yaml()):
+        # Options that an older version did not have count as the defaults.
+        same = read_search(folder).to_yaml() == search.to_yaml()
+    except InputError:
+        same = False
+    if not same:
         raise InputError(
             "`run_dir` must hold a search with the same task, options and "
-            f"search space. Received: other settings in {held}"
+            "search space; `resume` without them takes those of the search. "
+            f"Received: other settings in {settings_path(folder)}"
         )
-
-
-def _settings_of(text: str) -> Any:
-    """Parse the settings of a search, and translate old names of options.
-
-    Returns:
-        The settings; None for text that holds none, so that it differs from
-        the settings of every search.
-    """
-    try:
-        settings = parse_yaml(text, "search")
-        parts = settings["config"]
-        settings["config"] = {
-            name: translate_options(part) for name, part in parts.items()
-        }
-    except (AttributeError, KeyError, TypeError, ValueError):
-        return None
-    return settings
 
 
 def _check_states(folder: pathlib.Path, search: Search) -> None:
