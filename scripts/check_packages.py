@@ -30,7 +30,7 @@ STEPS = {
 _PICTURE = "from PIL import Image; Image.new('L', (8, 8)).save('digit.png')"
 _ADDER = (
     "keras-lstm train increment --preset increment-noise --num-bits 6 "
-    "--epochs 2 --run-dir adder --quiet"
+    "--epochs 2 --quiet --run-dir adder"
 )
 # What each extra is for.
 EXTRAS = {
