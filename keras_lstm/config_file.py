@@ -42,6 +42,22 @@ class ConfigFile:
     task: type[Task] | None
     values: dict[str, Any]
 
+    def all_values(self) -> dict[str, Any]:
+        """Return the values, and those of options that came later.
+
+        A run's file states every option that the version which wrote it had.
+        Those that came later have their defaults, which do as that version
+        did, and not the values of the preset, which may have changed since. A
+        file without any option of the model, or of the training, has those of
+        the preset.
+        """
+        values: dict[str, Any] = {}
+        for part in (ModelConfig(), TrainingConfig()):
+            defaults = part.to_mapping()
+            if not self.values.keys().isdisjoint(defaults):
+                values |= defaults
+        return values | self.values
+
 
 def read_config(
     text: str,

@@ -190,7 +190,7 @@ class RunFolder:
                 f"{argument}={self.path}"
             )
         preset = get_preset(file.preset, file.task)
-        return preset.replace(file.task, **file.values)
+        return preset.replace(file.task, **file.all_values())
 
     def read_report(self, argument: str = "run_dir") -> Report | None:
         """Read the report of a finished run.

@@ -122,7 +122,7 @@ def read_search(folder: pathlib.Path) -> Search:
             raise InputError("`config` must name a preset and a task")
         preset = get_preset(file.preset, file.task)
         return Search(
-            preset.replace(file.task, **file.values),
+            preset.replace(file.task, **file.all_values()),
             tuple(settings["search"]),
             settings["objective"],
             settings["algorithm"],

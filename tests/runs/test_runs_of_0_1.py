@@ -14,6 +14,7 @@ import script_of_0_1
 import yaml
 
 from keras_lstm.cli import main
+from keras_lstm.presets import get_preset
 from keras_lstm.runs.folder import RunFolder
 from keras_lstm.runs.run import load_run
 
@@ -59,6 +60,22 @@ def test_options_are_read_under_their_old_names(begun):
         if name not in (*pairs, "carry_share", "name")
     }
     assert rest.items() <= found.items()
+
+
+def test_options_that_came_later_are_not_those_of_a_changed_preset(begun):
+    path = begun / "config.yaml"
+    text = path.read_text()
+    assert "prove_from: null" in text
+    path.write_text(
+        text.replace("prove_from: null", "prove_from: 1")
+        .replace("ema_share: 0.5", "ema_share: null")
+        .replace("shards: 2", "shards: 1")
+    )
+    config = RunFolder(begun).read_config()
+    assert config.training.prove_from_epoch == 1
+    # 0.1 took 300 steps, always.
+    assert config.training.prove_ramp_steps == 300
+    assert get_preset("increment").training.prove_ramp_steps == 100
 
 
 def test_a_begun_run_is_resumed_and_ends_as_it_would_have(begun, finished):
