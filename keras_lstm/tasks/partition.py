@@ -65,9 +65,18 @@ def find_defects(
     return Defects(
         num_bad,
         len(keys) - len(np.unique(keys)),
-        int(np.isin(keys, sorted_keys[1:][differs]).sum()),
-        int(np.isin(keys[~is_train], keys[is_train]).sum()),
+        int(is_among(keys, sorted_keys[1:][differs]).sum()),
+        int(is_among(keys[~is_train], keys[is_train]).sum()),
     )
+
+
+def is_among(
+    keys: npt.NDArray[np.uint64],
+    others: npt.NDArray[np.uint64],
+) -> npt.NDArray[np.bool_]:
+    """Return which keys are among others, `(num_examples,)`."""
+    # NumPy 2.0 fails with a key from 2^63 if it may choose how.
+    return np.isin(keys, others, kind="sort")
 
 
 def part_named(name: object) -> int:

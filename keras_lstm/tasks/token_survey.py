@@ -23,6 +23,7 @@ from keras_lstm.tasks.partition import (
     divide,
     find_defects,
     hash_key,
+    is_among,
     part_named,
 )
 from keras_lstm.tasks.records import RecordFile
@@ -286,7 +287,7 @@ def _parts(
         )
         # A class of targets per token may be in few rows.
         if sum(fractions) < 1.0:
-            needed = np.isin(groups, groups[np.array(first_rows)])
+            needed = is_among(groups, groups[np.array(first_rows)])
             parts[free & needed] = TRAIN
     return parts
 
