@@ -1,6 +1,7 @@
 """The folder of a search: the names of its files, and its checks."""
 
 import json
+import os
 import pathlib
 import shutil
 from typing import Any
@@ -144,7 +145,10 @@ def find_search(folder: pathlib.Path) -> Search | None:
     Raises:
         InputError: as for `read_search`.
     """
-    return read_search(folder) if settings_path(folder).exists() else None
+    # A path that cannot be is refused by `check_folder`.
+    return (
+        read_search(folder) if os.path.exists(settings_path(folder)) else None
+    )
 
 
 def find_search_config(folder: pathlib.Path) -> Config | None:

@@ -39,6 +39,11 @@ BAD_ARGUMENTS = [
     (["--run-dir", "file"], "`run_dir` must be a folder"),
     (["--run-dir", "file/below"], "`run_dir` must be a folder"),
     (["--run-dir", "x" * 300], "`run_dir` must be the path of a folder"),
+    (
+        ["--resume", "--run-dir", "x" * 300],
+        "`run_dir` must be the path of a folder",
+    ),
+    (["--resume", "--run-dir", "file"], "`run_dir` must be a folder"),
     (["--run-dir="], "--run-dir: must be a path. Received: nothing"),
     (
         ["--algorithm", "hyperband", "--max-trials", "3"],
