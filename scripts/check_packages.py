@@ -72,7 +72,9 @@ class Environment:
             "WANDB_MODE": "offline",
             "TRACKIO_DIR": str(folder / "trackio"),
         }
-        subprocess.run([sys.executable, "-m", "venv", self._bin.parent])
+        subprocess.run(
+            [sys.executable, "-m", "venv", self._bin.parent], check=True
+        )
         pins = shlex.quote(str(ROOT / "constraints.txt"))
         self._pip = f"python -m pip --quiet install --constraint {pins}"
         self.run(f"{self._pip} pip")
@@ -144,17 +146,16 @@ def check(name: str, wheel: pathlib.Path) -> str:
             if "Traceback" in said:
                 raise StepError(f"$ {EXTRAS[name]}\n{said}")
             return f"`{EXTRAS[name]}`"
-        for extra, command in EXTRAS.items():
-            _check_advice(environment, extra, command)
+        for command in EXTRAS.values():
+            _check_advice(environment, command)
         return f"advice for {', '.join(EXTRAS)}"
 
 
-def _check_advice(environment: Environment, extra: str, command: str) -> None:
+def _check_advice(environment: Environment, command: str) -> None:
     """Run what needs an extra without it, and try what the message advises.
 
     Args:
         environment: an environment without the extra.
-        extra: the extra.
         command: a command that needs it.
 
     Raises:
