@@ -1,13 +1,15 @@
 """Install the wheel into empty environments, and use it outside a checkout.
 
-Command: python scripts/check_packages.py [NAME ...]
+Command: python scripts/check_packages.py [--oldest] [NAME ...]
 
-Each environment has the versions of constraints.txt. `none` has no extra: the
-commands of docs/index.md run, and what needs an extra names a command of pip
-that can be carried out. The others have the extra of their name, and run what
-it is for. `cuda` is only resolved. All are checked if none is named; each takes
-2.5 GB for the time of its check. Prints a row of a table per environment. Exit
-code: 1 if anything failed, with what was printed; 2 for bad usage.
+Each environment has the versions of constraints.txt, or with --oldest the lower
+bounds of pyproject.toml: run it with the oldest Python then. `none` has no
+extra: the commands of docs/index.md run, and what needs an extra names a
+command of pip that can be carried out. The others have the extra of their name,
+and run what it is for. `cuda` is only resolved. All are checked if none is
+named; each takes 2.5 GB for the time of its check. Prints a row of a table per
+environment. Exit code: 1 if anything failed, with what was printed; 2 for bad
+usage.
 """
 
 import os
@@ -17,6 +19,8 @@ import shlex
 import subprocess
 import sys
 import tempfile
+
+from matrix import oldest_constraints
 
 ROOT = pathlib.Path(__file__).parents[1]
 # What users do, from an empty folder.
@@ -56,9 +60,10 @@ class Environment:
 
     Args:
         folder: path of a folder for both.
+        constraints: path of the constraints for pip.
     """
 
-    def __init__(self, folder: pathlib.Path) -> None:
+    def __init__(self, folder: pathlib.Path, constraints: pathlib.Path) -> None:
         self.folder = folder / "work"
         self.folder.mkdir()
         self._bin = folder / "venv" / "bin"
@@ -75,12 +80,12 @@ class Environment:
         subprocess.run(
             [sys.executable, "-m", "venv", self._bin.parent], check=True
         )
-        pins = shlex.quote(str(ROOT / "constraints.txt"))
+        pins = shlex.quote(str(constraints))
         self._pip = f"python -m pip --quiet install --constraint {pins}"
         self.run(f"{self._pip} pip")
 
     def install(self, requirement: str) -> None:
-        """Install a package, with the versions of constraints.txt.
+        """Install a package, with versions of the constraints.
 
         Args:
             requirement: what pip gets.
@@ -114,12 +119,13 @@ class Environment:
         return done.stdout
 
 
-def check(name: str, wheel: pathlib.Path) -> str:
+def check(name: str, wheel: pathlib.Path, constraints: pathlib.Path) -> str:
     """Check an environment.
 
     Args:
         name: a name in `NAMES`.
         wheel: path of the wheel.
+        constraints: path of the constraints for pip.
 
     Returns:
         What was shown, for the table.
@@ -128,7 +134,7 @@ def check(name: str, wheel: pathlib.Path) -> str:
         StepError: if a command did not do as it should.
     """
     with tempfile.TemporaryDirectory() as folder:
-        environment = Environment(pathlib.Path(folder))
+        environment = Environment(pathlib.Path(folder), constraints)
         if name == "cuda":
             environment.run(
                 f"python -m pip install --dry-run --quiet '{wheel}[cuda]'"
@@ -175,7 +181,9 @@ def main() -> None:
     Raises:
         SystemExit: with 1 if one failed, with 2 for bad usage.
     """
-    names = sys.argv[1:] or [*NAMES]
+    names = sys.argv[1:]
+    oldest = names[:1] == ["--oldest"]
+    names = names[oldest:] or [*NAMES]
     for name in names:
         if name not in NAMES:
             print(
@@ -189,11 +197,15 @@ def main() -> None:
         build = [sys.executable, ROOT / "scripts/build_packages.py", folder]
         subprocess.run(build, check=True)
         (wheel,) = pathlib.Path(folder).glob("*.whl")
+        constraints = ROOT / "constraints.txt"
+        if oldest:
+            constraints = pathlib.Path(folder) / "oldest.txt"
+            constraints.write_text(oldest_constraints())
         print(f"| extra | {', '.join(STEPS)} | what it is for |")
         print("| --- | --- | --- |")
         for name in names:
             try:
-                shown = check(name, wheel)
+                shown = check(name, wheel, constraints)
             except StepError as error:
                 failed.append(name)
                 print(f"| {name} | FAILED | |", flush=True)

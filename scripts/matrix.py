@@ -17,7 +17,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 ROOT = pathlib.Path(__file__).parents[1]
 FOLDER = ROOT / ".matrix"
@@ -62,16 +62,15 @@ ENVIRONMENTS = {
 }
 
 
-def oldest_constraints(project: dict[str, Any], pinned: str) -> str:
+def oldest_constraints() -> str:
     """Return constraints to the lower bounds of what users install.
 
-    Args:
-        project: the content of pyproject.toml.
-        pinned: constraints.txt, for the tools of developers.
-
     Returns:
-        A line per direct dependency. What these require is not constrained.
+        A line per direct dependency, and per tool of developers, which has the
+        version of constraints.txt. What these require is not constrained.
     """
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    pinned = (ROOT / "constraints.txt").read_text()
     required = itertools.chain(
         project["project"]["dependencies"],
         *project["project"]["optional-dependencies"].values(),
@@ -169,10 +168,7 @@ def main() -> None:
         if not runs(python):
             fail(f"{python} must be on PATH for {name}", "none that runs")
     FOLDER.mkdir(exist_ok=True)
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    pinned = (ROOT / "constraints.txt").read_text()
-    oldest = oldest_constraints(project, pinned)
-    (FOLDER / "oldest.txt").write_text(oldest)
+    (FOLDER / "oldest.txt").write_text(oldest_constraints())
     # Dependency groups need it.
     (FOLDER / "newest.txt").write_text("pip>=25.1\n")
     passed = [test(name, arguments) for name in names]

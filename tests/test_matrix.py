@@ -19,7 +19,7 @@ PINNED = (ROOT / "constraints.txt").read_text()
 
 
 def test_the_oldest_versions_are_the_lower_bounds():
-    text = matrix.oldest_constraints(PROJECT, PINNED)
+    text = matrix.oldest_constraints()
     found = dict(line.split("==") for line in text.splitlines())
     required = [
         Requirement(each)
@@ -123,7 +123,7 @@ def test_a_line_per_environment_and_a_failure(checkout, monkeypatch, capfd):
         "python3.13 .matrix/newest.txt",
     ]
     oldest = (checkout / ".matrix" / "oldest.txt").read_text()
-    assert oldest == matrix.oldest_constraints(PROJECT, PINNED)
+    assert oldest == matrix.oldest_constraints()
 
 
 def test_one_environment_with_arguments_for_pytest(
