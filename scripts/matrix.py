@@ -95,18 +95,20 @@ def oldest_constraints() -> str:
 
 
 def summarize(output: str) -> str:
-    """Return what pytest counted, from its last line.
+    """Return what pytest counted, from its summary.
 
     Args:
-        output: all that pytest printed.
+        output: all that pytest printed, and its processes after it.
 
     Returns:
         For example "1 failed, 20 passed in 3.21s".
     """
-    last = (output.strip().splitlines() or [""])[-1].strip("= ")
-    return (
-        last if re.search(r"\d (failed|passed|errors?)", last) else "no result"
+    found = re.findall(
+        r"^=*\s*(\d[\d,]* (?:failed|passed|skipped|error).* in [\d.]+s)\b",
+        output,
+        re.M,
     )
+    return found[-1] if found else "no result"
 
 
 def test(name: str, arguments: list[str]) -> bool:

@@ -57,6 +57,10 @@ def test_each_python_of_the_project_is_tested():
         ),
         ("12 passed in 1.00s\n", "12 passed in 1.00s"),
         ("1 error in 1.00s\n", "1 error in 1.00s"),
+        (
+            "== 7 passed, 7 skipped in 1179.82s (0:19:39) ==\nE cuInit: 303\n",
+            "7 passed, 7 skipped in 1179.82s",
+        ),
         ("INTERNALERROR> KeyError\n", "no result"),
         ("", "no result"),
     ],
