@@ -196,10 +196,9 @@ def machine() -> Config:
     Source: this project.
     Command: keras-lstm train machine.dot
     Result: proved for all 17 machines of the library for each of the seeds
-        0-9, 11 of them always by examples
+        0-9, 10 of them always by examples
         (`python scripts/benchmarks/machines.py --seeds 0-9`).
-    Time: 16 to 48 s on 2 cores from the shell (seed 5), 20 to 119 s on a busy
-        machine.
+    Time: 12 to 35 s on 2 busy cores from the shell (medians of ten seeds).
     """
     return Config(
         preset="machine",

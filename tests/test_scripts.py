@@ -360,16 +360,28 @@ def test_what_cannot_be_measured_is_said_and_left_out(
 
 def test_the_comparison_is_one_table():
     sys.path.insert(0, str(BENCHMARKS))
-    import comparison
+    import limits
+    import rows
 
-    rows = [
-        comparison.Row("a", "s", {"keras_lstm": 2.0, "stock_keras": 5.0}),
-        comparison.Row("b", "MiB", {"keras_lstm": 1234.0, "torch": 0.5}),
+    ahead = limits.ahead_of("torch", "stock_keras")
+    found = [
+        rows.Row(
+            *("a", "s", {"keras_lstm": 2.0, "stock_keras": 5.0}),
+            *(3_000, limits.times(0.5, "stock_keras")),
+        ),
+        rows.Row("b", "MiB", {"keras_lstm": 1234.0, "torch": 0.5}, bar=ahead),
+        rows.Row("c", "s", {"keras_lstm": 3.0}, bar=limits.at_most(2, "s")),
     ]
-    assert comparison.table(rows, ["torch"]).splitlines()[2:] == [
-        "| a | s | 2 | 5 |  | 2.50 |",
-        "| b | MiB | 1,234 |  | 0.5 |  |",
+    assert rows.table(found, ["torch"], 1_000.0).splitlines()[2:] == [
+        "| a | s | 2 | 5 |  | 2.50 | 3 | at most 0.5 x stock_keras: met |",
+        "| b | MiB | 1,234 |  | 0.5 |  |  | "
+        "ahead of torch and stock_keras: not measured |",
+        "| c | s | 3 |  |  |  |  | at most 2 s: missed |",
     ]
+    # The encoder of 10 symbols, and two layers of 32 units.
+    assert limits.multiplications("increment", 1, training=False) == (
+        20 * (4 * 32 * 42 + 4 * 32 * 64) + 32 * 40
+    )
 
 
 def test_turns_are_in_opposite_orders():

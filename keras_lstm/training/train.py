@@ -135,9 +135,8 @@ def train(
             trained = time.perf_counter()
             result = _without_training_layers(fitted, config)
             taught_by, proof = _prove(result, config, parts, quiet, preemption)
-            checked = (result, config, splits, proof)
-            final = _check(*checked, quiet, preemption, folder)
-        # Training before a resumption counts as well.
+            checked = (result, config, splits, proof, preemption)
+            final = _check(*checked, quiet, folder)
         seconds = Seconds(
             *(import_seconds, built - began, parts.resume.seconds),
             check=time.perf_counter() - trained,
@@ -362,8 +361,8 @@ def _check(
     config: Config,
     splits: Splits,
     proof: ProofSearch | None,
-    quiet: bool,
     preemption: PreemptionHandler,
+    quiet: bool,
     folder: RunFolder,
 ) -> FinalCheck:
     with ProgressBar("checking", quiet) as bar:

@@ -18,6 +18,7 @@ import tensorflow as tf
 
 from keras_lstm.core.errors import InputError
 from keras_lstm.models.logits import margins_of, predictions_of
+from keras_lstm.models.stepper import LSTMStepper
 from keras_lstm.models.text_input import check_reads_numbers
 from keras_lstm.tasks.hard_inputs import hard_inputs
 from keras_lstm.tasks.transducer import TransducerTask
@@ -202,13 +203,13 @@ def verify(
     start = time.perf_counter()
     total = task.num_symbols**task.num_bits
     sampled = total > max_walked_inputs
+    method, kinds = Method.PREDICT, ""
+    blocks: Iterator[CheckedInputs]
     if sampled and held_out is not None:
         raise InputError(
             "`held_out` must be None if only a sample is checked. Received: "
             f"{len(held_out)} of {total} inputs"
         )
-    method, kinds = Method.PREDICT, ""
-    blocks: Iterator[CheckedInputs]
     if sampled:
         inputs, kinds = hard_inputs(task)
         total = len(inputs)
@@ -218,13 +219,7 @@ def verify(
         blocks = _all_inputs(task)
     else:
         method = Method.PREFIX_TREE
-        make_bounds = ProvedBounds if is_proved else DifferenceBounds
-        bounds = make_bounds(stepper.network)
-        if forecast is not None and total * stepper.num_weights > _LONG_WALK:
-            forecast(forecast_seconds(stepper, bounds, task))
-        blocks = walk(stepper, bounds, task)
-        if is_proved:
-            blocks = map(_ask_for_wrong, blocks)
+        blocks = _walked(stepper, task, total, is_proved, forecast)
     tally, done = _Tally(model, task, held_out), 0
     for checked in blocks:
         tally.add(checked)
@@ -232,6 +227,22 @@ def verify(
         if progress is not None:
             progress(done, total)
     return tally.result(sampled, kinds, method, start)
+
+
+def _walked(
+    stepper: LSTMStepper,
+    task: TransducerTask,
+    total: int,
+    is_proved: bool,
+    forecast: Callable[[float], None] | None,
+) -> Iterator[CheckedInputs]:
+    """Return the parts of a walk, whose forecast is made before it begins."""
+    make_bounds = ProvedBounds if is_proved else DifferenceBounds
+    bounds = make_bounds(stepper.network)
+    if forecast is not None and total * stepper.num_weights > _LONG_WALK:
+        forecast(forecast_seconds(stepper, bounds, task))
+    blocks = walk(stepper, bounds, task)
+    return map(_ask_for_wrong, blocks) if is_proved else blocks
 
 
 class _Tally:
