@@ -173,9 +173,8 @@ def verify(
         max_walked_inputs: largest number of sequences to check in full, up to
             2^30; of more, a sample is checked: every hold length in random
             contexts, constant and alternating ones, long holds at many places.
-        is_proved: whether a proof about this model and machine was checked,
-            which holds for float32: of what is walked, `predict` is then asked
-            only where the walk finds a wrong answer. Defaults to False.
+        is_proved: whether a proof about this model and machine was checked: of
+            what is walked, only wrong answers are then asked again.
         progress: called as `progress(num_done, num_sequences)`.
         forecast: called before a walk that will take more than a few
             seconds, with the estimate in seconds.
