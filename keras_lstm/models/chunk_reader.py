@@ -20,13 +20,13 @@ from keras_lstm.models.numpy_stepper import (
     ChainWeights,
     packed,
 )
+from keras_lstm.models.stepper import apply_gates, multiply_in_parts
 
 # Numbers in the gates of the sequences that take a step together: they stay in
 # a core's own cache.
 _GATES_AT_ONCE = 2**18
 # Sequences of symbols whose states are kept, all of one length.
 _KEPT_PREFIXES = 2**14
-_ONE = np.array(1, np.float32)
 _HALF = np.array(0.5, np.float32)
 
 
@@ -260,19 +260,8 @@ class ChunkReader:
 def _step(layer: _Layer, x: Array, z: Array, c: Array) -> None:
     """Take a step of one layer: replace its h in `x`, and `c`."""
     h = x[:, layer.end - 1 - layer.units : layer.end - 1]
-    parts = layer.weights.shape[2:4]
-    by_part = z.reshape(*z.shape[:2], *parts, z.shape[-1])
-    inputs = x[:, np.newaxis, layer.first : layer.end]
-    np.matmul(layer.weights, inputs, by_part)
-    np.tanh(z, z)
-    np.add(z[:3], _ONE, z[:3])
-    o, i, f, g = z
-    np.multiply(i, g, g)
-    np.multiply(f, c, c)
-    np.add(c, g, c)
-    np.multiply(c, _HALF, c)
-    np.tanh(c, g)
-    np.multiply(g, o, h)
+    multiply_in_parts(layer.weights, x[:, layer.first : layer.end], z)
+    apply_gates(z, c, h, c)
 
 
 def _in_parts(weights: Array) -> Array:

@@ -287,21 +287,28 @@ class _Scratch:
             from_h = self._from_h[number][:, :count]
             z = self._gates[number][:, :count]
             added = self._added[number][:, :, :count]
-            _multiply(layer.recurrent_kernel, h, from_h)
+            multiply_in_parts(layer.recurrent_kernel, h, from_h)
             if layer.kernel is not None:
                 np.add(from_h, added[0], from_h)
             for symbol, arrays in enumerate(after):
                 if layer.kernel is None:
                     np.add(from_h, added[symbol], z)
                 else:
-                    _multiply(layer.kernel, arrays[2 * number - 2], z)
+                    multiply_in_parts(layer.kernel, arrays[2 * number - 2], z)
                     np.add(z, from_h, z)
-                _apply_gates(z, c, *arrays[2 * number : 2 * number + 2])
+                apply_gates(z, c, *arrays[2 * number : 2 * number + 2])
         return [arrays[-2] for arrays in after]
 
 
-def _apply_gates(z: Array, c: Array, h_after: Array, c_after: Array) -> None:
-    """Compute 2 h and c after a step from half the gates' sums."""
+def apply_gates(z: Array, c: Array, h_after: Array, c_after: Array) -> None:
+    """Compute 2 h and c after a step from half the gates' sums.
+
+    Args:
+        z: the sums, gates first, as in `LSTMStepper`; overwritten.
+        c: c before the step.
+        h_after: array for 2 h.
+        c_after: array for c, which may be `c`.
+    """
     np.tanh(z, z)
     np.add(z[:3], _ONE, z[:3])
     o, i, f, g = z
@@ -313,8 +320,14 @@ def _apply_gates(z: Array, c: Array, h_after: Array, c_after: Array) -> None:
     np.multiply(h_after, o, h_after)
 
 
-def _multiply(weights: Array, x: Array, found: Array) -> None:
-    """Multiply columns by weights, in parts that OpenBLAS takes at once."""
+def multiply_in_parts(weights: Array, x: Array, found: Array) -> None:
+    """Multiply columns by weights, in parts that OpenBLAS takes at once.
+
+    Args:
+        weights: `(gates, 1, parts, rows, terms)`.
+        x: columns, `(chunks, terms, width)`.
+        found: array for the products, `(gates, chunks, units, width)`.
+    """
     parts = weights.shape[2:4]
     by_part = found.reshape(*found.shape[:2], *parts, found.shape[-1])
     np.matmul(weights, x[:, np.newaxis], by_part)

@@ -313,6 +313,7 @@ def _as_run(run: Run, folder: RunFolder, repair: Repair) -> TrainResult:
         config.task.splits(config.seed),
         config.seed,
         failures_name=folder.failures.name,
+        is_proved=True,
     )
     checking = time.perf_counter() - began
     report = dataclasses.replace(
