@@ -12,11 +12,9 @@ import numpy.typing as npt
 
 from keras_lstm.models.cells import WIDTH, Array, Cells, joined
 from keras_lstm.models.logits import numpy_margins
+from keras_lstm.models.numpy_stepper import LARGEST_PRODUCT
 from keras_lstm.models.weights import LayerWeights, LSTMWeights
 
-# OpenBLAS multiplies up to this size, rows times columns times what is summed,
-# in the thread that asks.
-LARGEST_PRODUCT = 2**18
 # Numbers in the gates of the nodes that take a step together: they stay in a
 # core's own cache.
 _GATES_AT_ONCE = 2**18
