@@ -23,7 +23,7 @@ TEXT = (ROOT / "docs" / "tutorials.md").read_text()
         ),
     ],
 )
-def test_a_notebook_runs_alone_and_shows_pictures(
+def test_a_notebook_runs_alone_and_shows_pictures_and_progress(
     tmp_path, monkeypatch, name, printed
 ):
     nbclient = pytest.importorskip("nbclient")
@@ -49,5 +49,9 @@ def test_a_notebook_runs_alone_and_shows_pictures(
     outputs = [x for cell in notebook.cells for x in cell.get("outputs", [])]
     pictures = [x for x in outputs if "image/png" in x.get("data", {})]
     assert len(pictures) == 1
+    # One output that was updated until the end of training, and no lines.
+    (progress,) = [x for x in outputs if "text/html" in x.get("data", {})]
+    assert "100%" in progress["data"]["text/html"]
+    assert not [x for x in outputs if "val_loss" in x.get("text", "")]
     lines = "".join(x.get("text", "") for x in outputs)
     assert re.search(printed, lines, re.M)
