@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any, Self
 
 from keras_lstm.config_rules import (
+    Execution,
     Rule,
     may_prove,
     rules_of_any,
@@ -19,6 +20,7 @@ from keras_lstm.config_rules import (
 from keras_lstm.core.errors import InputError
 from keras_lstm.core.initializers import parse_initializer
 from keras_lstm.core.options import (
+    AUTO,
     Options,
     check_known,
     declared_options,
@@ -254,24 +256,39 @@ class TrainingConfig(Options):
     worker_timeout: float = option(
         600.0, "seconds to wait for all workers in TF_CONFIG", above=0.0
     )
-    steps_per_execution: int = option(
-        1,
+    steps_per_execution: int | str = option(
+        AUTO,
         "steps per call, on one device: faster if steps are short, but "
-        "callbacks, checkpoints and signals must wait for the end of a call",
+        "callbacks, checkpoints and signals must wait for the end of a call "
+        "(auto: chosen by size when a run starts, as the next three)",
         minimum=1,
+        may_be_auto=True,
     )
-    num_microbatches: int = option(
-        1,
+    num_microbatches: int | str = option(
+        AUTO,
         "parts of a batch to compute in parallel, on one device; on a CPU, one "
         "per core is fastest, or parts of some 1,000 examples; affects only "
         "rounding and noise",
         minimum=1,
+        may_be_auto=True,
     )
-    jit_compile: bool = option(
-        False,
-        "compile steps with XLA, on one device: faster on a CPU, after some "
-        "seconds of compilation; on a GPU, cuDNN's LSTM is then not used",
+    jit_compile: bool | str = option(
+        AUTO,
+        "compile steps with XLA, on one device, after some seconds of "
+        "compilation; on a GPU, cuDNN's LSTM is then not used",
+        may_be_auto=True,
     )
+    compile_lstm: bool | str = option(
+        AUTO,
+        "compile the LSTMs alone with XLA, on one device, with all inputs "
+        "multiplied at once: faster on a CPU, with num_microbatches",
+        may_be_auto=True,
+    )
+
+    @property
+    def execution(self) -> Execution:
+        """How steps are computed; what is left to be chosen is plain."""
+        return Execution.from_mapping(self.to_mapping())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -314,7 +331,7 @@ class Config(Options):
         if training.prove_from_epoch is not None:
             yield from rules_of_proof(task, options)
         yield from rules_of_labels(task, options)
-        yield from rules_of_parts(options)
+        yield from rules_of_parts(self.task, options)
         yield from rules_of_best(task, options)
 
     def replace(self, task: type[Task] | None = None, /, **values: Any) -> Self:
@@ -359,6 +376,26 @@ class Config(Options):
             training=training,
             seed=seed,
         )
+
+    @property
+    def left_to_choose(self) -> frozenset[str]:
+        """The options of `Execution` that are `AUTO`."""
+        options = self.training.to_mapping()
+        return frozenset(k for k in Execution._fields if options[k] == AUTO)
+
+    def with_execution(self, execution: Execution) -> Self:
+        """Return a copy that computes steps so, where it is left open.
+
+        Args:
+            execution: values for those of its options that are `AUTO`.
+
+        Raises:
+            InputError: if they do not go with the other options.
+        """
+        chosen = execution._asdict()
+        values = {name: chosen[name] for name in self.left_to_choose}
+        training = dataclasses.replace(self.training, **values)
+        return dataclasses.replace(self, training=training)
 
     def to_yaml(self) -> str:
         """Return the configuration as YAML, with every option."""

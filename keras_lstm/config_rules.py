@@ -1,8 +1,9 @@
 """Rules between options, as far as they need no data."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple, Self
 
+from keras_lstm.core.options import AUTO
 from keras_lstm.tasks.task import Task
 from keras_lstm.tasks.transducer import get_machine
 
@@ -14,6 +15,32 @@ Rule = tuple[bool, str, str]
 _MAX_BOXED_STEPS = 2**12
 # Checking this many inputs after each epoch takes a second or two.
 MAX_FED_BACK_INPUTS = 2**24
+
+
+class Execution(NamedTuple):
+    """How training steps are computed; affects only rounding and noise.
+
+    Args:
+        num_microbatches: parts of a batch that are computed in parallel.
+        jit_compile: whether steps are compiled with XLA.
+        steps_per_execution: steps per call.
+        compile_lstm: whether LSTMs are compiled by themselves.
+    """
+
+    num_microbatches: int = 1
+    jit_compile: bool = False
+    steps_per_execution: int = 1
+    compile_lstm: bool = False
+
+    @classmethod
+    def from_mapping(cls, options: Mapping[str, Any]) -> Self:
+        """Return the execution that options ask for, plain where `AUTO`.
+
+        Args:
+            options: options of the training, by name.
+        """
+        given = {name: options[name] for name in cls._fields}
+        return cls(**{k: v for k, v in given.items() if v != AUTO})
 
 
 def rules_of_any(task: Task, options: Mapping[str, Any]) -> Iterator[Rule]:
@@ -51,10 +78,11 @@ def rules_of_any(task: Task, options: Mapping[str, Any]) -> Iterator[Rule]:
         "steps_per_epoch=None",
     )
     steps = options["steps_per_epoch"]
+    together = Execution.from_mapping(options).steps_per_execution
     yield (
-        steps is None or steps % options["steps_per_execution"] == 0,
+        steps is None or steps % together == 0,
         f"`steps_per_execution` must divide the {steps} steps of an epoch",
-        f"steps_per_execution={options['steps_per_execution']}",
+        f"steps_per_execution={together}",
     )
     yield (
         not options["warmup_fraction"] or schedule == "cosine",
@@ -98,16 +126,17 @@ def rules_of_counterexamples(
     )
 
 
-def rules_of_parts(options: Mapping[str, Any]) -> Iterator[Rule]:
+def rules_of_parts(task: Task, options: Mapping[str, Any]) -> Iterator[Rule]:
     """Yield the rules of a run that computes a batch in parts, or by XLA.
 
     Args:
+        task: the task to learn.
         options: options of the model and the training, by name.
 
     Yields:
         Each rule: whether it is kept, its text, and the values received.
     """
-    count, jit_compile = options["num_microbatches"], options["jit_compile"]
+    count, jit_compile, _, compile_lstm = Execution.from_mapping(options)
     strategy = options["strategy"]
     yield (
         options["batch_size"] % count == 0,
@@ -120,6 +149,29 @@ def rules_of_parts(options: Mapping[str, Any]) -> Iterator[Rule]:
         "`jit_compile`",
         f"strategy={strategy}, num_microbatches={count}, "
         f"jit_compile={jit_compile}",
+    )
+    yield (
+        not compile_lstm or may_compile_lstm(task, options),
+        "`compile_lstm` needs the default strategy, float32, and LSTMs that "
+        "read forwards without padding, and are not proved while they learn",
+        "compile_lstm=True",
+    )
+
+
+def may_compile_lstm(task: Task, options: Mapping[str, Any]) -> bool:
+    """Return whether the LSTMs may be compiled by themselves.
+
+    Args:
+        task: the task to learn.
+        options: options of the model and the training, by name.
+    """
+    return (
+        options["strategy"] in ("auto", "default")
+        and options["precision"] == "float32"
+        and options["prove_from_epoch"] is None
+        and not options["bidirectional"]
+        and not task.pads
+        and task.mask_value is None
     )
 
 
@@ -195,12 +247,12 @@ def rules_of_proof(task: Task, options: Mapping[str, Any]) -> Iterator[Rule]:
         Each rule: whether it is kept, its text, and the values received.
     """
     named = f"task={task.name}"
-    names = ("num_microbatches", "jit_compile")
+    count, jit_compile, _, _ = Execution.from_mapping(options)
     yield (
-        (options[names[0]], options[names[1]]) == (1, False),
+        (count, jit_compile) == (1, False),
         "`prove_from_epoch` counts steps in the model, which needs "
         "`num_microbatches` 1 and `jit_compile` False",
-        ", ".join(f"{name}={options[name]}" for name in names),
+        f"num_microbatches={count}, jit_compile={jit_compile}",
     )
     yield (
         options["early_prediction"] is None,

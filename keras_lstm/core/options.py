@@ -12,6 +12,8 @@ from typing import Any
 
 from keras_lstm.core.errors import InputError, shown
 
+# The value of an option that is chosen when its run starts.
+AUTO = "auto"
 # The largest values of the types int64 and float32.
 MAX_INT = 2**63 - 1
 MAX_FLOAT = 3.4028234663852886e38
@@ -26,6 +28,7 @@ def option(
     above: float | None = None,
     below: float | None = None,
     choices: tuple[str, ...] | None = None,
+    may_be_auto: bool = False,
 ) -> Any:
     """Declare an option: a dataclass field with a help text and a rule.
 
@@ -38,6 +41,7 @@ def option(
         above: bound that the value must exceed.
         below: bound that the value must stay below.
         choices: allowed values of a string; None to allow any.
+        may_be_auto: whether the value may be `AUTO`.
 
     Returns:
         A `dataclasses.field`.
@@ -49,6 +53,7 @@ def option(
         "above": above,
         "below": below,
         "choices": choices,
+        "may_be_auto": may_be_auto,
     }
     return dataclasses.field(default=default, metadata=rule)
 
@@ -91,6 +96,8 @@ class Options:
         )
         if optional and text.lower() in ("none", "null"):
             return None
+        if field.metadata["may_be_auto"] and text.lower() == AUTO:
+            return AUTO
         if kind is bool:
             if text.lower() not in ("true", "false"):
                 raise InputError(_message(field, kind, optional, text))
@@ -217,6 +224,8 @@ def _check(
     field: dataclasses.Field[Any], kind: type, optional: bool, value: Any
 ) -> Any:
     """Return a value that keeps its rule, an integer for a float converted."""
+    if value == AUTO and field.metadata["may_be_auto"]:
+        return value
     if kind is float and type(value) is int:
         # Integers above the largest float stay what they are: no number.
         with contextlib.suppress(OverflowError):
@@ -276,6 +285,8 @@ def _message(
         )
     if optional:
         words += ", or none"
+    if rule["may_be_auto"]:
+        words += f", or {AUTO}"
     return (
         f"`{field.name}` must be {words}. Received: {field.name}={shown(value)}"
     )

@@ -91,6 +91,23 @@ def enable_microbatches(
     return model
 
 
+def microbatches_of(model: keras.Model) -> tuple[int, bool]:
+    """Return how a model's training step was changed, if it was.
+
+    Args:
+        model: a model.
+
+    Returns:
+        The number of microbatches, and whether they are compiled with XLA: 1
+        and False without `enable_microbatches`.
+    """
+    step = vars(model).get("train_step")
+    if not isinstance(step, functools.partial) or step.func is not _train_step:
+        return 1, False
+    _, num_microbatches, jit_compile, _ = step.args
+    return num_microbatches, jit_compile
+
+
 # Keras traces this again if what it calls has changed, as by `compile`; the
 # inner functions are made here so that they are traced again, too.
 def _train_step(

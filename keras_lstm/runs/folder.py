@@ -14,6 +14,7 @@ from typing import Any
 from keras_lstm.checkpoint.checkpoints import newest_options
 from keras_lstm.config import Config
 from keras_lstm.config_file import read_config, translate_options
+from keras_lstm.config_rules import Execution
 from keras_lstm.core.errors import InputError, shown
 from keras_lstm.core.files import locked, read_small_text, remove_temporary
 from keras_lstm.core.version import check_version
@@ -190,7 +191,9 @@ class RunFolder:
                 f"{argument}={self.path}"
             )
         preset = get_preset(file.preset, file.task)
-        return preset.replace(file.task, **file.all_values())
+        config = preset.replace(file.task, **file.all_values())
+        # Earlier versions had no other way.
+        return config.with_execution(Execution())
 
     def read_report(self, argument: str = "run_dir") -> Report | None:
         """Read the report of a finished run.
@@ -226,6 +229,24 @@ class RunFolder:
                 f"({type(error).__name__}: {reason})"
             ) from None
 
+    def settle(self, config: Config) -> Config:
+        """Return a configuration with what was chosen when its run started.
+
+        Args:
+            config: the run's configuration.
+
+        Returns:
+            The configuration, in which options that are `AUTO` have the
+            values of the run in the folder; `config` itself if there is none.
+
+        Raises:
+            InputError: as for `read_config`.
+        """
+        saved = self.read_config() if config.left_to_choose else None
+        if saved is None:
+            return config
+        return config.with_execution(saved.training.execution)
+
     def finished_reason(self, config: Config) -> str | None:
         """Return why nothing is left to train, if the run is finished.
 
@@ -242,7 +263,7 @@ class RunFolder:
         saved = self.read_config()
         if saved is None:
             return None
-        now = config.to_flat()
+        now = config.with_execution(saved.training.execution).to_flat()
         # Someone may have edited `config.yaml`: the checkpoint states what was
         # trained. It lacks the options that later versions have added.
         stated = translate_options(newest_options(self.checkpoints))
@@ -336,5 +357,5 @@ def default_run_dir(config: Config, kind: str = "") -> pathlib.Path:
 
 def config_fingerprint(config: Config) -> str:
     """Return the options that affect a run's result, as text."""
-    options = config.to_flat().items()
-    return ", ".join(f"{k}={v}" for k, v in options if k not in _FREE)
+    options = config.to_flat() | config.training.execution._asdict()
+    return ", ".join(f"{k}={v}" for k, v in options.items() if k not in _FREE)

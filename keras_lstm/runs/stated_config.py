@@ -10,9 +10,11 @@ from typing import Any
 
 from keras_lstm.config import Config, ModelConfig, TrainingConfig
 from keras_lstm.config_file import to_number, translate_options
+from keras_lstm.config_rules import Execution
 from keras_lstm.core.errors import InputError, shown
 from keras_lstm.core.files import read_small_text
 from keras_lstm.core.options import (
+    AUTO,
     MAX_INT,
     check_known,
     check_option,
@@ -37,7 +39,8 @@ class StatedConfig:
         values: values by option name, with the seed; those that the file
             lacks are the preset's.
         differing: the values that differ from the preset's, by option name;
-            the options of a custom task that the preset lacks are among them.
+            the options of a custom task that the preset lacks are among them,
+            and how steps are computed is not.
     """
 
     preset: str
@@ -126,6 +129,7 @@ def _differing(
         if name not in values
         or value != values[name]
         or type(value) is not type(values[name])
+        if not (value == AUTO and name in Execution._fields)
     }
     for name, value in others.items():
         if cls is None:
@@ -134,7 +138,9 @@ def _differing(
             check_known(name, option_kinds(cls), f"option of `{part}`")
             value = check_option(cls, name, to_number(cls, name, value))
         if name not in values or not _same(value, values[name]):
-            differing[name] = values[name] = value
+            values[name] = value
+            if name not in Execution._fields:
+                differing[name] = value
     return differing
 
 
@@ -164,7 +170,9 @@ def _preset_values(preset: str, task: str) -> dict[str, Any]:
     check_known(preset, PRESETS, "preset")
     if ":" not in task:
         check_known(task, TASKS, "task")
-    flat = get_preset(preset, TASKS.get(task)).to_flat()
+    config = get_preset(preset, TASKS.get(task))
+    # Version 0.1 computed steps plainly, and its files do not say so.
+    flat = config.with_execution(Execution()).to_flat()
     return {k: v for k, v in flat.items() if k not in ("preset", "task")}
 
 

@@ -9,6 +9,7 @@ from keras_lstm.distribute.microbatches import enable_microbatches
 from keras_lstm.distribute.multi_worker import enable_multi_worker
 from keras_lstm.distribute.strategies import get_strategy
 from keras_lstm.models.build import build_model
+from keras_lstm.models.compiled_lstm import enable_compiled_lstm
 from keras_lstm.models.early_prediction import (
     EarlyPrediction,
     build_stepwise_model,
@@ -19,6 +20,7 @@ from keras_lstm.proof.regularization import ProofRegularization
 from keras_lstm.tasks.make import make_splits
 from keras_lstm.tasks.task import Splits
 from keras_lstm.tasks.transducer import get_machine
+from keras_lstm.training.execution import choose_execution
 
 
 def compiled_model(config: Config, splits: Splits | None = None) -> keras.Model:
@@ -35,9 +37,11 @@ def compiled_model(config: Config, splits: Splits | None = None) -> keras.Model:
     Raises:
         InputError: if parts of the configuration do not fit together.
     """
-    training = config.training
     splits = splits or make_splits(config.task, config.seed)
-    steps_per_epoch = count_steps_per_epoch(training, splits)
+    steps_per_epoch = count_steps_per_epoch(config.training, splits)
+    config = choose_execution(config, steps_per_epoch)
+    training = config.training
+    execution = training.execution
     with get_strategy(training.strategy).scope():
         built = build_model(config.task, config.model, config.seed)
         model = _with_additions(built, config, steps_per_epoch)
@@ -45,13 +49,14 @@ def compiled_model(config: Config, splits: Splits | None = None) -> keras.Model:
             optimizer=make_optimizer(config, steps_per_epoch),
             loss=make_loss(training),
             metrics=[SequenceAccuracy(), TokenAccuracy()],
-            steps_per_execution=training.steps_per_execution,
+            steps_per_execution=execution.steps_per_execution,
             jit_compile=False,
         )
-    if training.num_microbatches > 1 or training.jit_compile:
-        enable_microbatches(
-            model, training.num_microbatches, jit_compile=training.jit_compile
-        )
+    count, jit_compile, _, compile_lstm = execution
+    if compile_lstm:
+        enable_compiled_lstm(model)
+    if count > 1 or jit_compile:
+        enable_microbatches(model, count, jit_compile=jit_compile)
     return enable_multi_worker(model)
 
 
@@ -83,10 +88,11 @@ def count_steps_per_epoch(training: TrainingConfig, splits: Splits) -> int:
             "`epochs` must leave fewer than 2^63 steps. Received: "
             f"epochs={training.epochs}, of {steps} steps each"
         )
-    if steps % training.steps_per_execution:
+    together = training.execution.steps_per_execution
+    if steps % together:
         raise InputError(
             f"`steps_per_execution` must divide the {steps} steps of an epoch. "
-            f"Received: steps_per_execution={training.steps_per_execution}"
+            f"Received: steps_per_execution={together}"
         )
     return steps
 

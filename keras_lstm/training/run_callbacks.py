@@ -27,6 +27,7 @@ from keras_lstm.callbacks.trackio_tracker import TrackioTracker
 from keras_lstm.callbacks.wandb_tracker import WandbTracker
 from keras_lstm.checkpoint.preemption import PreemptionHandler
 from keras_lstm.config import Config
+from keras_lstm.config_rules import Execution
 from keras_lstm.core.errors import InputError
 from keras_lstm.core.files import write_text
 from keras_lstm.distribute.cluster import leads_cluster
@@ -225,7 +226,8 @@ def _config_writer(
 def _hparams(config: Config) -> dict[str, Any]:
     """Return the options that tell runs apart in TensorBoard's table.
 
-    These are a few main options, and all that differ from the preset.
+    These are a few main options, and all that differ from the preset, but for
+    how steps are computed.
     """
     always = ("preset", "units", "num_layers", "learning_rate", "seed")
     preset = get_preset(config.preset, type(config.task)).to_flat()
@@ -233,7 +235,11 @@ def _hparams(config: Config) -> dict[str, Any]:
         name: value
         for name, value in config.to_flat().items()
         if name in always
-        or (value != preset.get(name) and len(str(value)) <= _MAX_HPARAM)
+        or (
+            value != preset.get(name)
+            and name not in Execution._fields
+            and len(str(value)) <= _MAX_HPARAM
+        )
     }
 
 

@@ -1,5 +1,6 @@
 """The folder of a search: the names of its files, and its checks."""
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -10,6 +11,7 @@ import yaml
 
 from keras_lstm.config import Config
 from keras_lstm.config_file import read_config
+from keras_lstm.config_rules import Execution
 from keras_lstm.core.errors import InputError, described
 from keras_lstm.core.files import read_small_text
 from keras_lstm.core.json_types import check_type
@@ -179,7 +181,8 @@ def check_same_search(folder: pathlib.Path, search: Search) -> None:
     """
     try:
         # Options that an older version did not have count as the defaults.
-        same = read_search(folder).to_yaml() == search.to_yaml()
+        held = read_search(folder)
+        same = _settings_of(held) == _settings_of(search)
     except InputError:
         same = False
     if not same:
@@ -188,6 +191,12 @@ def check_same_search(folder: pathlib.Path, search: Search) -> None:
             "search space; `resume` without them takes those of the search. "
             f"Received: other settings in {settings_path(folder)}"
         )
+
+
+def _settings_of(search: Search) -> str:
+    """Return the settings, with what is left to be chosen as it was before."""
+    config = search.config.with_execution(Execution())
+    return dataclasses.replace(search, config=config).to_yaml()
 
 
 def _check_states(folder: pathlib.Path, search: Search) -> None:

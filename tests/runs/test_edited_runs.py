@@ -4,11 +4,13 @@ import pytest
 
 from keras_lstm.checkpoint.checkpoints import Checkpoint, CheckpointFolder
 from keras_lstm.cli import main
+from keras_lstm.config_rules import Execution
 from keras_lstm.core.errors import InputError
 from keras_lstm.presets import get_preset
 from keras_lstm.runs.folder import RunFolder
 
 CONFIG = get_preset("increment-noise").replace(epochs=3, units=8)
+CONFIG = CONFIG.with_execution(Execution())
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import json
 import made_runs
 import pytest
 
+from keras_lstm.config_rules import Execution
 from keras_lstm.core.errors import InputError
 from keras_lstm.core.version import __version__
 from keras_lstm.presets import get_preset
@@ -12,6 +13,7 @@ from keras_lstm.runs.report import StopReason
 from keras_lstm.tasks.increment import Decrement, Increment
 
 CONFIG = get_preset("increment").replace(Increment, epochs=3, units=8)
+CONFIG = CONFIG.with_execution(Execution())
 
 
 SECONDS = ("import", "build", "train", "check")

@@ -2,6 +2,7 @@ import textwrap
 
 import pytest
 
+from keras_lstm.config_rules import Execution
 from keras_lstm.core.errors import InputError
 from keras_lstm.presets import get_preset
 from keras_lstm.tasks.image_rows import ImageRows
@@ -83,6 +84,7 @@ def test_a_search_is_told_from_another_by_its_yaml():
 
 def test_settings_with_the_names_of_version_0_1_are_the_same(tmp_path):
     config = SMALL.replace(global_clipnorm=0.5, warmup_fraction=0.1)
+    config = config.with_execution(Execution())
     search = Search(config)
     text = search.to_yaml()
     for now, before in (
@@ -100,6 +102,15 @@ def test_settings_with_the_names_of_version_0_1_are_the_same(tmp_path):
     )
     with pytest.raises(InputError, match="other settings in"):
         check_same_search(tmp_path, search)
+
+
+def test_a_search_that_computed_plainly_goes_on_with_what_is_chosen(tmp_path):
+    plain = SMALL.with_execution(Execution())
+    for before, now in ((plain, SMALL), (SMALL, SMALL), (plain, plain)):
+        (tmp_path / "search.yaml").write_text(Search(before).to_yaml())
+        check_same_search(tmp_path, Search(now))
+    with pytest.raises(InputError, match="other settings in"):
+        check_same_search(tmp_path, Search(SMALL.replace(num_microbatches=2)))
 
 
 @pytest.mark.parametrize("text", ["", "[1]", "config: 3", "a: [", "config: {}"])

@@ -1,0 +1,243 @@
+"""LSTM layers whose training steps on a CPU are a function compiled by XLA.
+
+Keras multiplies the inputs of an LSTM step by step, and adds up the gradients
+of its weights step by step. Here, each is one product for all steps, and XLA
+compiles what remains of a step. Nothing but the LSTM is compiled, so that noise
+is drawn as before and convolutions stay deterministic.
+"""
+
+import functools
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_lstm.core.errors import InputError
+from keras_lstm.models.weights import why_not_stock_lstm
+
+_compiled = tf.function(jit_compile=True, autograph=False)
+
+
+def enable_compiled_lstm(model: keras.Model) -> keras.Model:
+    """Make `fit` compute the LSTMs of a model by XLA, faster on a CPU.
+
+    Outputs and gradients are those of the layers up to rounding. Outside of
+    training, the layers compute as before. XLA compiles once for each shape of
+    a batch, which takes a second or two. It pays together with
+    `enable_microbatches`, one microbatch per core.
+
+    Args:
+        model: a model whose `keras.layers.LSTM` layers have their usual
+            activations and a bias, compute in float32 without dropout, and are
+            called with their input alone; changed in place. A GPU should
+            rather use cuDNN.
+
+    Returns:
+        The same model. Its configuration, weights and files are as before.
+
+    Raises:
+        InputError: if `model` has no LSTM, or one that is different.
+
+    Example:
+
+    ```python
+    model.compile("adam", loss, jit_compile=False)
+    enable_microbatches(enable_compiled_lstm(model), 2).fit(dataset)
+    ```
+    """
+    lstms = [
+        layer
+        for layer in model._flatten_layers()
+        if isinstance(layer, keras.layers.LSTM)
+    ]
+    if not lstms:
+        raise InputError("`model` must have an LSTM. Received: one without")
+    for layer in lstms:
+        _check(layer)
+    for layer in lstms:
+        layer.call = functools.partial(_call, layer)
+    # An earlier `fit` may have traced what is replaced.
+    model.train_function = None
+    return model
+
+
+def has_compiled_lstm(model: keras.Model) -> bool:
+    """Return whether `enable_compiled_lstm` was called with a model.
+
+    Args:
+        model: a model.
+    """
+    return any(
+        isinstance(call, functools.partial) and call.func is _call
+        for layer in model._flatten_layers()
+        if (call := vars(layer).get("call"))
+    )
+
+
+def _check(layer: keras.layers.LSTM) -> None:
+    reason = why_not_stock_lstm(layer)
+    if reason is None and (layer.dropout or layer.recurrent_dropout):
+        reason = "it has dropout"
+    if reason is None and (layer.return_state or layer.unroll):
+        reason = "it is unrolled, or returns its state"
+    if reason is None and layer.compute_dtype != "float32":
+        reason = "it does not compute in float32"
+    if reason is not None:
+        raise InputError(
+            "`model` must have LSTMs with the usual settings. Received: layer "
+            f"`{layer.name}`: {reason}"
+        )
+
+
+def _call(
+    layer: keras.layers.LSTM,
+    sequences: Any,
+    initial_state: Any = None,
+    mask: Any = None,
+    training: bool = False,
+) -> Any:
+    """Compute what the `call` of a layer computes."""
+    is_plain = initial_state is None and mask is None
+    if not (training and is_plain) or isinstance(sequences, keras.KerasTensor):
+        return type(layer).call(
+            layer, sequences, initial_state, mask=mask, training=training
+        )
+    cell = layer.cell
+    weights = (cell.kernel, cell.recurrent_kernel, cell.bias)
+    outputs = _lstm(sequences, *map(tf.convert_to_tensor, weights))
+    return outputs if layer.return_sequences else outputs[:, -1]
+
+
+@tf.custom_gradient  # type: ignore[untyped-decorator]
+def _lstm(inputs: Any, kernel: Any, recurrent_kernel: Any, bias: Any) -> Any:
+    """Return the outputs of all steps, (batch_size, steps, units)."""
+    # The tape need not record what happens inside.
+    weights = [
+        tf.stop_gradient(x) for x in (inputs, kernel, recurrent_kernel, bias)
+    ]
+    outputs, gates, cells = _forward(*weights)
+
+    def gradient(upstream: Any) -> Any:
+        return _backward(*weights[:3], outputs, gates, cells, upstream)
+
+    by_example = tf.transpose(outputs, (1, 0, 2))
+    by_example.set_shape((*inputs.shape[:2], recurrent_kernel.shape[0]))
+    return by_example, gradient
+
+
+def _scale(units: int) -> Any:
+    """Return 1/2 for the gates that are sigmoids, and 1 for the candidate.
+
+    sigmoid(x) is (tanh(x / 2) + 1) / 2: one tanh computes all four.
+    """
+    return np.repeat(np.array([0.5, 0.5, 1.0, 0.5], "float32"), units)
+
+
+def _array(steps: Any, like: Any, width: int) -> tf.TensorArray:
+    shape = (like.shape[0], width)
+    return tf.TensorArray(tf.float32, steps, element_shape=shape)
+
+
+@_compiled  # type: ignore[untyped-decorator]
+def _forward(
+    inputs: Any, kernel: Any, recurrent_kernel: Any, bias: Any
+) -> tuple[Any, Any, Any]:
+    """Return outputs, tanh of the scaled gates, and cells, steps first."""
+    units = recurrent_kernel.shape[0]
+    scale = _scale(units)
+    batch_size, steps = tf.shape(inputs)[0], tf.shape(inputs)[1]
+    by_step = tf.transpose(inputs, (1, 0, 2))
+    flat = tf.reshape(by_step, (-1, inputs.shape[2]))
+    products = tf.matmul(flat, kernel * scale) + bias * scale
+    products = tf.reshape(products, tf.stack([steps, batch_size, 4 * units]))
+    recurrent = recurrent_kernel * scale
+    given = _array(steps, inputs, 4 * units).unstack(products)
+
+    def step(t: Any, h: Any, c: Any, *arrays: tf.TensorArray) -> Any:
+        gates = tf.tanh(given.read(t) + tf.matmul(h, recurrent))
+        i, f, candidate, o = tf.split(gates, 4, 1)
+        c = (0.5 * f + 0.5) * c + (0.5 * i + 0.5) * candidate
+        h = (0.5 * o + 0.5) * tf.tanh(c)
+        kept = zip(arrays, (h, gates, c), strict=True)
+        return t + 1, h, c, *(array.write(t, x) for array, x in kept)
+
+    zeros = tf.zeros_like(products[0, :, :units])
+    arrays = [_array(steps, inputs, n * units) for n in (1, 4, 1)]
+    found = tf.while_loop(
+        lambda t, *_: t < steps,
+        step,
+        (0, zeros, zeros, *arrays),
+        maximum_iterations=inputs.shape[1],
+    )
+    outputs, gates, cells = (array.stack() for array in found[3:])
+    return outputs, gates, cells
+
+
+@_compiled  # type: ignore[untyped-decorator]
+def _backward(
+    inputs: Any,
+    kernel: Any,
+    recurrent_kernel: Any,
+    outputs: Any,
+    gates: Any,
+    cells: Any,
+    upstream: Any,
+) -> tuple[Any, Any, Any, Any]:
+    """Return the gradients of the arguments of `_lstm`.
+
+    Args:
+        inputs: as for `_lstm`.
+        kernel: as for `_lstm`.
+        recurrent_kernel: as for `_lstm`.
+        outputs: what `_forward` returned, as the next two.
+        gates: tanh of the scaled gates, (steps, batch_size, 4 * units).
+        cells: the cells, (steps, batch_size, units).
+        upstream: gradient of the outputs, (batch_size, steps, units).
+    """
+    units = recurrent_kernel.shape[0]
+    scale = _scale(units)
+    steps = tf.shape(gates)[0]
+    given = _array(steps, inputs, units).unstack(
+        tf.transpose(upstream, (1, 0, 2))
+    )
+    all_gates = _array(steps, inputs, 4 * units).unstack(gates)
+    all_cells = _array(steps, inputs, units).unstack(cells)
+    zeros = tf.zeros_like(cells[0])
+    recurrent = tf.transpose(recurrent_kernel)
+
+    def step(t: Any, dh: Any, dc: Any, array: tf.TensorArray) -> Any:
+        g = all_gates.read(t)
+        i, f, candidate, o = tf.split(g, 4, 1)
+        c = tf.tanh(all_cells.read(t))
+        before = all_cells.read(tf.maximum(t - 1, 0))
+        before = tf.where(t > 0, before, 0.0)
+        dh = dh + given.read(t)
+        dc = dc + dh * (0.5 * o + 0.5) * (1 - c * c)
+        d_gates = tf.concat(
+            [dc * candidate, dc * before, dc * (0.5 * i + 0.5), dh * c], 1
+        )
+        # Of the gates before they were scaled: a sigmoid's tanh enters by half.
+        d_gates = d_gates * (scale * scale * (1 - g * g))
+        dh = tf.matmul(d_gates, recurrent)
+        return t - 1, dh, dc * (0.5 * f + 0.5), array.write(t, d_gates)
+
+    *_, array = tf.while_loop(
+        lambda t, *_: t >= 0,
+        step,
+        (steps - 1, zeros, zeros, _array(steps, inputs, 4 * units)),
+        maximum_iterations=inputs.shape[1],
+    )
+    d_gates = tf.reshape(array.stack(), (-1, 4 * units))
+    by_step = tf.transpose(inputs, (1, 0, 2))
+    d_inputs = tf.matmul(d_gates, kernel, transpose_b=True)
+    d_inputs = tf.reshape(d_inputs, tf.shape(by_step))
+    flat = tf.reshape(by_step, (-1, inputs.shape[2]))
+    before = tf.concat([zeros[None], outputs[:-1]], 0)
+    before = tf.reshape(before, (-1, units))
+    return (
+        tf.transpose(d_inputs, (1, 0, 2)),
+        tf.matmul(flat, d_gates, transpose_a=True),
+        tf.matmul(before, d_gates, transpose_a=True),
+        tf.reduce_sum(d_gates, 0),
+    )

@@ -1,0 +1,230 @@
+"""How to compute training steps fast: in parts, with XLA, several in a call.
+
+The choice is made from sizes alone, so that a configuration gets the same on
+machines with as many cores, whatever else they do. It affects only rounding:
+models that draw noise are computed as they come, since in parts or with XLA
+they would draw another.
+"""
+
+import dataclasses
+import math
+import os
+from collections.abc import Iterator
+
+import keras
+import tensorflow as tf
+
+from keras_lstm.config import Config
+from keras_lstm.config_rules import Execution, may_compile_lstm
+from keras_lstm.distribute.cluster import read_cluster
+from keras_lstm.distribute.microbatches import microbatches_of
+from keras_lstm.models.compiled_lstm import has_compiled_lstm
+
+# If sequences differ in length.
+_TYPICAL_STEPS = 20
+# Smaller parts take nearly as long as one of this size.
+_SMALLEST_PART = 32
+# Larger parts no longer fit a core's cache.
+_LARGEST_PART = 1024
+# With more steps in a call, there is little left to save.
+_MOST_STEPS = 16
+# Callbacks, checkpoints and signals wait for the end of a call.
+_LONGEST_CALL = 0.2
+# Other ways of computing must save this fraction of the training, and as many
+# seconds, as predicted.
+_LEAST_SAVED = 0.1
+_SECONDS_SAVED = 1.0
+
+
+@dataclasses.dataclass(frozen=True)
+class _Costs:
+    """What a way of computing a training step costs, on a CPU.
+
+    Args:
+        start: seconds before the first step, most of them of compilation.
+        call: seconds of Python in each call.
+        step: seconds of each time step of each LSTM.
+        product: seconds of each multiplication of the forward pass.
+        value: seconds of each output of an LSTM's unit.
+    """
+
+    start: float
+    call: float
+    step: float
+    product: float
+    value: float
+
+
+# Plainly; in parts with compiled LSTMs; and compiled by XLA as a whole, too. As
+# fitted to what `scripts/benchmarks/execution.py` measured on 2 cores.
+_PLAIN = _Costs(1.0, 1e-3, 2e-4, 3.5e-11, 1e-8)
+_COMPILED = _Costs(2.5, 1e-3, 7e-5, 3.3e-11, 7e-9)
+_WHOLE = _Costs(2.5, 1e-3, 6e-5, 3.1e-11, 6e-9)
+
+
+def choose_execution(
+    config: Config, steps_per_epoch: int, cores: int | None = None
+) -> Config:
+    """Return a configuration that says how steps are computed.
+
+    Args:
+        config: the run's configuration.
+        steps_per_epoch: the number of training steps in an epoch.
+        cores: number of cores of the CPU; None for those of this process.
+
+    Returns:
+        The configuration, with what is predicted to be fastest in place of
+        each option that is `AUTO`; `config` itself if there is none.
+    """
+    if not config.left_to_choose:
+        return config
+    total = steps_per_epoch * config.training.epochs
+
+    def seconds(execution: Execution) -> float:
+        start, step = predict_seconds(config, execution)
+        return start + total * step
+
+    plain, *others = [
+        config.with_execution(candidate).training.execution
+        for candidate in _candidates(config, steps_per_epoch, cores)
+    ]
+    best = min((plain, *others), key=seconds)
+    before = seconds(plain)
+    if before - seconds(best) < max(_SECONDS_SAVED, _LEAST_SAVED * before):
+        best = plain
+    return config.with_execution(best)
+
+
+def predict_seconds(
+    config: Config, execution: Execution
+) -> tuple[float, float]:
+    """Predict how long training takes on a CPU of two cores or more.
+
+    Args:
+        config: the run's configuration.
+        execution: how steps are computed.
+
+    Returns:
+        The seconds before the first step, and of a step.
+    """
+    _, jit_compile, together, compile_lstm = execution
+    costs = _PLAIN
+    if compile_lstm:
+        costs = _WHOLE if jit_compile else _COMPILED
+    model, task = config.model, config.task
+    time_steps = task.input_shape[0] or _TYPICAL_STEPS
+    size = model.embedding_dim
+    if task.num_symbols is None:
+        size = math.prod(size or 1 for size in task.input_shape[1:])
+    products = 0
+    if model.encoder_units is not None:
+        products = model.encoder_steps * size * model.encoder_units
+        size = model.encoder_units
+    directions = 2 if model.bidirectional else 1
+    for _ in range(model.num_layers):
+        products += 4 * model.units * (size + model.units) * directions
+        size = model.units * directions
+    values = model.units * model.num_layers * directions
+    examples = config.training.batch_size * time_steps
+    seconds = (
+        costs.call / together
+        + costs.step * time_steps * model.num_layers * directions
+        + costs.product * examples * products
+        + costs.value * examples * values
+    )
+    return costs.start, seconds
+
+
+def execution_of(model: keras.Model) -> Execution:
+    """Return how a compiled model computes its training steps.
+
+    Args:
+        model: a compiled model.
+    """
+    count, jit_compile = microbatches_of(model)
+    together = model.steps_per_execution
+    return Execution(count, jit_compile, together, has_compiled_lstm(model))
+
+
+def execution_text(execution: Execution) -> str:
+    """Return a line that says how training steps are computed.
+
+    Args:
+        execution: how steps are computed.
+    """
+    count, jit_compile, together, compile_lstm = execution
+    compiled = "compiled by XLA"
+    if not jit_compile:
+        compiled = "LSTMs compiled by XLA" if compile_lstm else "without XLA"
+    parts = [
+        f"in {count} parts" if count > 1 else "in one part",
+        compiled,
+        f"{together} in a call",
+    ]
+    return f"training steps: {', '.join(parts)}"
+
+
+def _candidates(
+    config: Config, steps_per_epoch: int, cores: int | None
+) -> Iterator[Execution]:
+    """Yield ways of computing that differ by rounding alone, plain first."""
+    yield Execution()
+    if not _on_cpu(config.training.strategy):
+        return
+    for execution in _same_but_for_rounding(config, cores or _num_cores()):
+        yield execution
+        together = _steps_together(config, steps_per_epoch, execution)
+        yield execution._replace(steps_per_execution=together)
+
+
+def _same_but_for_rounding(config: Config, cores: int) -> Iterator[Execution]:
+    yield Execution()
+    model, training = config.model, config.training
+    options = model.to_mapping() | training.to_mapping()
+    if (
+        any((model.dropout, model.input_noise, model.layer_noise))
+        or not may_compile_lstm(config.task, options)
+        # XLA compiles again for each length.
+        or None in config.task.input_shape
+    ):
+        return
+    batch = training.batch_size
+    most = min(max(cores, batch // _LARGEST_PART), batch // _SMALLEST_PART)
+    count = max((n for n in range(2, most + 1) if batch % n == 0), default=1)
+    if cores > 1 and count > 1:
+        yield Execution(count, compile_lstm=True)
+        # XLA has no deterministic convolution.
+        if model.encoder_units is None:
+            yield Execution(count, jit_compile=True, compile_lstm=True)
+
+
+def _on_cpu(strategy: str) -> bool:
+    """Return whether a strategy trains on this machine's CPU alone."""
+    return (
+        strategy in ("auto", "default")
+        and read_cluster(strategy) is None
+        and not tf.config.list_physical_devices("GPU")
+    )
+
+
+def _steps_together(
+    config: Config, steps_per_epoch: int, execution: Execution
+) -> int:
+    """Return how many steps may be computed in a call."""
+    if config.training.checkpoint_every_steps is not None:
+        return 1
+    _, seconds = predict_seconds(config, execution)
+    most = int(min(_MOST_STEPS, steps_per_epoch, _LONGEST_CALL / seconds))
+    return max(
+        (n for n in range(1, most + 1) if steps_per_epoch % n == 0), default=1
+    )
+
+
+def _num_cores() -> int:
+    """Return the number of cores that TensorFlow may use."""
+    limit = tf.config.threading.get_intra_op_parallelism_threads()
+    if limit or (limit := int(os.environ.get("TF_NUM_INTRAOP_THREADS", 0))):
+        return limit
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,0 +1,134 @@
+"""LSTMs whose training steps are compiled by XLA, beside stock Keras."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_lstm.core.errors import InputError
+from keras_lstm.distribute.microbatches import enable_microbatches
+from keras_lstm.models.compiled_lstm import (
+    enable_compiled_lstm,
+    has_compiled_lstm,
+)
+
+INPUTS = np.random.default_rng(0).normal(size=(6, 5, 3)).astype("float32")
+LABELS = np.arange(6) % 4
+
+
+def make_model(*, length=5, **options):
+    keras.utils.set_random_seed(3)
+    options = {"bias_initializer": "random_normal"} | options
+    model = keras.Sequential(
+        [
+            keras.Input((length, 3)),
+            keras.layers.LSTM(7, return_sequences=True, **options),
+            keras.layers.LSTM(8, **options),
+            keras.layers.Dense(4),
+        ]
+    )
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.SGD(0.5), loss, jit_compile=False)
+    return model
+
+
+def gradients(model, inputs):
+    inputs = tf.constant(inputs)
+    with tf.GradientTape() as tape:
+        tape.watch(inputs)
+        outputs = model(inputs, training=True)
+        total = tf.reduce_sum(outputs * outputs)
+    return outputs, *tape.gradient(total, [inputs, *model.trainable_weights])
+
+
+@pytest.mark.parametrize("length", [5, None])
+def test_outputs_and_gradients_are_those_of_stock_keras(length):
+    stock = gradients(make_model(), INPUTS)
+    compiled = enable_compiled_lstm(make_model(length=length))
+    for ours, theirs in zip(gradients(compiled, INPUTS), stock, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
+
+
+def test_one_step_has_no_state_before_it():
+    stock = gradients(make_model(length=1), INPUTS[:, :1])
+    model = enable_compiled_lstm(make_model(length=1))
+    for ours, theirs in zip(
+        gradients(model, INPUTS[:, :1]), stock, strict=True
+    ):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("num_microbatches", [1, 2])
+def test_fit_learns_the_same_also_in_microbatches(num_microbatches):
+    models = make_model(), enable_compiled_lstm(make_model())
+    if num_microbatches > 1:
+        enable_microbatches(models[1], num_microbatches)
+    losses = [
+        model.fit(
+            *(INPUTS, LABELS), batch_size=6, epochs=5, shuffle=False, verbose=0
+        ).history["loss"]
+        for model in models
+    ]
+    np.testing.assert_allclose(losses[1], losses[0], rtol=1e-4)
+    assert losses[0][-1] < losses[0][0]
+    for ours, theirs in zip(models[1].weights, models[0].weights, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-5)
+
+
+def test_only_training_is_compiled_and_files_are_as_before(tmp_path):
+    stock, model = make_model(), enable_compiled_lstm(make_model())
+    assert has_compiled_lstm(model)
+    assert not has_compiled_lstm(stock)
+    same = model(INPUTS) == stock(INPUTS)
+    assert np.all(same)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
+    assert not has_compiled_lstm(loaded)
+    assert np.all(loaded(INPUTS) == stock(INPUTS))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"activation": "relu"},
+        {"dropout": 0.5},
+        {"go_backwards": True},
+        {"stateful": True},
+        {"unroll": True},
+        {"use_bias": False},
+        {"dtype": "mixed_bfloat16"},
+    ],
+)
+def test_other_lstms_are_refused_before_anything_is_changed(options):
+    model = keras.Sequential(
+        [
+            keras.Input((5, 3), batch_size=6),
+            keras.layers.LSTM(7, return_sequences=True),
+            keras.layers.LSTM(8, name="other", **options),
+        ]
+    )
+    with pytest.raises(InputError, match="Received: layer `other`: it "):
+        enable_compiled_lstm(model)
+    assert not has_compiled_lstm(model)
+
+
+def test_a_model_without_an_lstm_is_refused():
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    with pytest.raises(InputError, match="must have an LSTM"):
+        enable_compiled_lstm(model)
+
+
+def test_a_mask_is_left_to_keras():
+    def masked(change):
+        keras.utils.set_random_seed(1)
+        model = keras.Sequential(
+            [
+                keras.Input((5,)),
+                keras.layers.Embedding(4, 3, mask_zero=True),
+                keras.layers.LSTM(6),
+            ]
+        )
+        return change(model)(np.array([[1, 2, 3, 0, 0]]), training=True)
+
+    same = masked(enable_compiled_lstm) == masked(lambda model: model)
+    assert np.all(same)

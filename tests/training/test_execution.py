@@ -1,0 +1,158 @@
+import pytest
+
+from keras_lstm.config_rules import Execution
+from keras_lstm.core.errors import InputError
+from keras_lstm.presets import get_preset
+from keras_lstm.runs.folder import RunFolder
+from keras_lstm.training import execution
+from keras_lstm.training.compile import compiled_model
+from keras_lstm.training.execution import (
+    choose_execution,
+    execution_of,
+    execution_text,
+    predict_seconds,
+)
+from keras_lstm.training.train import train
+
+TUTORIAL = get_preset("image-rows-tutorial")
+SMALL = get_preset("increment-noise").replace(
+    num_bits=4, units=4, epochs=2, steps_per_epoch=4, input_noise=0.0
+)
+
+
+def chosen(config, steps_per_epoch, cores=2):
+    config = choose_execution(config, steps_per_epoch, cores)
+    return config.training.execution
+
+
+def test_long_training_is_computed_in_parts_on_all_cores():
+    assert chosen(TUTORIAL, 782).num_microbatches == 2
+    assert chosen(TUTORIAL, 782, cores=4).num_microbatches == 4
+    # A part has 32 examples or more, and the parts are equal.
+    assert chosen(TUTORIAL, 782, cores=16).num_microbatches == 4
+    assert chosen(TUTORIAL, 782, cores=3).num_microbatches == 2
+    assert chosen(TUTORIAL, 782, cores=1).num_microbatches == 1
+    large = TUTORIAL.replace(batch_size=8192)
+    assert chosen(large, 782).num_microbatches == 8
+
+
+def test_short_training_is_computed_plainly():
+    assert chosen(TUTORIAL, 5) == Execution()
+    assert chosen(SMALL, 4) == Execution()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"dropout": 0.1}, {"input_noise": 0.1}, {"precision": "mixed_bfloat16"}],
+)
+def test_noise_is_drawn_as_it_was(options):
+    execution = chosen(TUTORIAL.replace(**options), 782)
+    assert execution._replace(steps_per_execution=1) == Execution()
+
+
+def test_what_is_proved_is_computed_as_a_whole():
+    config = get_preset("increment-proved").replace(
+        epochs=1000, batch_size=1024
+    )
+    execution = chosen(config, 50)
+    assert execution._replace(steps_per_execution=1) == Execution()
+
+
+def test_xla_is_left_out_where_it_refuses_or_compiles_without_end():
+    # A convolution, and sequences of different lengths.
+    assert chosen(TUTORIAL, 782).jit_compile
+    execution = chosen(get_preset("image-rows"), 215)
+    assert (execution.jit_compile, execution.compile_lstm) == (False, True)
+    machine = get_preset("machine").replace(
+        machine="0 a 1 x\n1 a 0 y", input_noise=0.0, prove_from_epoch=None
+    )
+    execution = chosen(machine, 10**6)
+    assert (execution.jit_compile, execution.compile_lstm) == (False, False)
+
+
+def test_a_call_is_short_and_divides_an_epoch():
+    config = SMALL.replace(epochs=10**6)
+    assert chosen(config, 20).steps_per_execution == 10
+    assert chosen(config, 19).steps_per_execution == 1
+    every = config.replace(checkpoint_every_steps=7)
+    assert chosen(every, 20).steps_per_execution == 1
+    _, seconds = predict_seconds(TUTORIAL, Execution(2))
+    together = chosen(TUTORIAL, 782).steps_per_execution
+    assert together * seconds < 0.25
+
+
+@pytest.mark.parametrize("strategy", ["mirrored", "multi_worker"])
+def test_several_replicas_compute_plainly(strategy):
+    config = TUTORIAL.replace(strategy=strategy)
+    assert chosen(config, 782) == Execution()
+
+
+def test_a_gpu_computes_plainly(monkeypatch):
+    # XLA would keep Keras from cuDNN's LSTM.
+    monkeypatch.setattr(
+        execution.tf.config, "list_physical_devices", lambda kind: [kind]
+    )
+    assert chosen(TUTORIAL, 782) == Execution()
+
+
+def test_what_is_given_stays():
+    given = TUTORIAL.replace(num_microbatches=1, jit_compile=False)
+    assert chosen(given, 782)[:2] == (1, False)
+    everything = given.replace(steps_per_execution=2)
+    assert choose_execution(everything, 782) is everything
+    with pytest.raises(InputError, match="of at least 1, or auto"):
+        TUTORIAL.replace(num_microbatches=0)
+    assert TUTORIAL.replace(jit_compile="auto") == TUTORIAL
+
+
+def test_a_run_keeps_what_was_chosen(tmp_path, monkeypatch, capsys):
+    best = Execution(2, False, 2, True)
+    monkeypatch.setattr(
+        "keras_lstm.training.train.choose_execution",
+        lambda config, steps: config.with_execution(best),
+    )
+    train(SMALL, tmp_path / "run")
+    saved = RunFolder(tmp_path / "run").read_config()
+    assert saved.training.execution == best
+    assert execution_text(best) in capsys.readouterr().err
+    monkeypatch.setattr(
+        "keras_lstm.training.train.choose_execution",
+        lambda config, steps: pytest.fail("was chosen again"),
+    )
+    more = SMALL.replace(epochs=3)
+    result = train(more, tmp_path / "run", resume=True, quiet=True)
+    assert result.report.epochs == 3
+    saved = RunFolder(tmp_path / "run").read_config()
+    assert saved.training.execution == best
+
+
+def test_a_compiled_model_is_computed_as_it_was_compiled():
+    for best in (
+        Execution(),
+        Execution(2, False, 2),
+        Execution(1, True),
+        Execution(2, compile_lstm=True),
+    ):
+        assert execution_of(compiled_model(SMALL.with_execution(best))) == best
+
+
+def test_the_line_says_what_was_chosen():
+    assert execution_text(Execution(2, True, 8)) == (
+        "training steps: in 2 parts, compiled by XLA, 8 in a call"
+    )
+    assert execution_text(Execution(2, compile_lstm=True)) == (
+        "training steps: in 2 parts, LSTMs compiled by XLA, 1 in a call"
+    )
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"bidirectional": True},
+        {"precision": "mixed_bfloat16"},
+        {"strategy": "mirrored"},
+    ],
+)
+def test_other_lstms_cannot_be_compiled_alone(options):
+    with pytest.raises(InputError, match="`compile_lstm` needs"):
+        TUTORIAL.replace(compile_lstm=True, **options)
