@@ -673,3 +673,18 @@ def test_every_row_of_the_document_names_tests_that_exist():
         "test_every_row_of_the_document_names_tests_that_exist",
         "test_two_replicas_train_as_one_device_without_these_options",
     }
+
+
+def test_keras_still_multiplies_the_inputs_of_an_lstm_step_by_step():
+    layer = keras.layers.LSTM(4)
+    layer.build((2, 5, 3))
+    traced = tf.function(layer).get_concrete_function(tf.TensorSpec((2, 5, 3)))
+    loops = [
+        [node.op for node in function.node_def].count("MatMul")
+        for function in traced.graph.as_graph_def().library.function
+    ]
+    # Of the inputs, and of the state.
+    assert max(loops) == 2, (
+        "LSTMs multiply all inputs at once: see whether "
+        "`models/compiled_lstm.py` is still faster"
+    )

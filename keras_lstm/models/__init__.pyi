@@ -1,4 +1,5 @@
 from .build import build_model as build_model
+from .compiled_lstm import enable_compiled_lstm as enable_compiled_lstm
 from .early_prediction import EarlyPrediction as EarlyPrediction
 from .early_prediction import build_stepwise_model as build_stepwise_model
 from .gradient_clipping import (
