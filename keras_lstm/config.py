@@ -260,7 +260,7 @@ class TrainingConfig(Options):
         AUTO,
         "steps per call, on one device: faster if steps are short, but "
         "callbacks, checkpoints and signals must wait for the end of a call "
-        "(auto: chosen by size when a run starts, as the next three)",
+        "(auto: chosen by size when a run starts, as the next two)",
         minimum=1,
         may_be_auto=True,
     )
@@ -274,14 +274,9 @@ class TrainingConfig(Options):
     )
     jit_compile: bool | str = option(
         AUTO,
-        "compile steps with XLA, on one device, after some seconds of "
+        "compile steps with XLA, on one device, with all inputs of an LSTM "
+        "multiplied at once: faster on a CPU, after some seconds of "
         "compilation; on a GPU, cuDNN's LSTM is then not used",
-        may_be_auto=True,
-    )
-    compile_lstm: bool | str = option(
-        AUTO,
-        "compile the LSTMs alone with XLA, on one device, with all inputs "
-        "multiplied at once: faster on a CPU, with num_microbatches",
         may_be_auto=True,
     )
 
@@ -331,7 +326,7 @@ class Config(Options):
         if training.prove_from_epoch is not None:
             yield from rules_of_proof(task, options)
         yield from rules_of_labels(task, options)
-        yield from rules_of_parts(self.task, options)
+        yield from rules_of_parts(options)
         yield from rules_of_best(task, options)
 
     def replace(self, task: type[Task] | None = None, /, **values: Any) -> Self:

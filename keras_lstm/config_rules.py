@@ -24,13 +24,11 @@ class Execution(NamedTuple):
         num_microbatches: parts of a batch that are computed in parallel.
         jit_compile: whether steps are compiled with XLA.
         steps_per_execution: steps per call.
-        compile_lstm: whether LSTMs are compiled by themselves.
     """
 
     num_microbatches: int = 1
     jit_compile: bool = False
     steps_per_execution: int = 1
-    compile_lstm: bool = False
 
     @classmethod
     def from_mapping(cls, options: Mapping[str, Any]) -> Self:
@@ -126,17 +124,16 @@ def rules_of_counterexamples(
     )
 
 
-def rules_of_parts(task: Task, options: Mapping[str, Any]) -> Iterator[Rule]:
+def rules_of_parts(options: Mapping[str, Any]) -> Iterator[Rule]:
     """Yield the rules of a run that computes a batch in parts, or by XLA.
 
     Args:
-        task: the task to learn.
         options: options of the model and the training, by name.
 
     Yields:
         Each rule: whether it is kept, its text, and the values received.
     """
-    count, jit_compile, _, compile_lstm = Execution.from_mapping(options)
+    count, jit_compile, _ = Execution.from_mapping(options)
     strategy = options["strategy"]
     yield (
         options["batch_size"] % count == 0,
@@ -149,29 +146,6 @@ def rules_of_parts(task: Task, options: Mapping[str, Any]) -> Iterator[Rule]:
         "`jit_compile`",
         f"strategy={strategy}, num_microbatches={count}, "
         f"jit_compile={jit_compile}",
-    )
-    yield (
-        not compile_lstm or may_compile_lstm(task, options),
-        "`compile_lstm` needs the default strategy, float32, and LSTMs that "
-        "read forwards without padding, and are not proved while they learn",
-        "compile_lstm=True",
-    )
-
-
-def may_compile_lstm(task: Task, options: Mapping[str, Any]) -> bool:
-    """Return whether the LSTMs may be compiled by themselves.
-
-    Args:
-        task: the task to learn.
-        options: options of the model and the training, by name.
-    """
-    return (
-        options["strategy"] in ("auto", "default")
-        and options["precision"] == "float32"
-        and options["prove_from_epoch"] is None
-        and not options["bidirectional"]
-        and not task.pads
-        and task.mask_value is None
     )
 
 
@@ -247,7 +221,7 @@ def rules_of_proof(task: Task, options: Mapping[str, Any]) -> Iterator[Rule]:
         Each rule: whether it is kept, its text, and the values received.
     """
     named = f"task={task.name}"
-    count, jit_compile, _, _ = Execution.from_mapping(options)
+    count, jit_compile, _ = Execution.from_mapping(options)
     yield (
         (count, jit_compile) == (1, False),
         "`prove_from_epoch` counts steps in the model, which needs "

@@ -686,5 +686,5 @@ def test_keras_still_multiplies_the_inputs_of_an_lstm_step_by_step():
     # Of the inputs, and of the state.
     assert max(loops) == 2, (
         "LSTMs multiply all inputs at once: see whether "
-        "`models/compiled_lstm.py` is still faster"
+        "`models/large_products.py` is still faster"
     )

@@ -3,24 +3,31 @@
 import keras
 
 from keras_lstm.config import Config, TrainingConfig
+from keras_lstm.config_rules import Execution
+from keras_lstm.core.console import print_status
 from keras_lstm.core.errors import InputError
 from keras_lstm.core.options import MAX_INT
 from keras_lstm.distribute.microbatches import enable_microbatches
 from keras_lstm.distribute.multi_worker import enable_multi_worker
 from keras_lstm.distribute.strategies import get_strategy
 from keras_lstm.models.build import build_model
-from keras_lstm.models.compiled_lstm import enable_compiled_lstm
 from keras_lstm.models.early_prediction import (
     EarlyPrediction,
     build_stepwise_model,
 )
+from keras_lstm.models.large_products import enable_large_products
 from keras_lstm.models.metrics import SequenceAccuracy, TokenAccuracy
 from keras_lstm.models.optimizers import make_loss, make_optimizer
 from keras_lstm.proof.regularization import ProofRegularization
+from keras_lstm.runs.folder import RunFolder
 from keras_lstm.tasks.make import make_splits
 from keras_lstm.tasks.task import Splits
 from keras_lstm.tasks.transducer import get_machine
-from keras_lstm.training.execution import choose_execution
+from keras_lstm.training.execution import (
+    choose_execution,
+    execution_of,
+    execution_text,
+)
 
 
 def compiled_model(config: Config, splits: Splits | None = None) -> keras.Model:
@@ -52,12 +59,47 @@ def compiled_model(config: Config, splits: Splits | None = None) -> keras.Model:
             steps_per_execution=execution.steps_per_execution,
             jit_compile=False,
         )
-    count, jit_compile, _, compile_lstm = execution
-    if compile_lstm:
-        enable_compiled_lstm(model)
+    count, jit_compile, _ = execution
+    if jit_compile:
+        enable_large_products(model)
     if count > 1 or jit_compile:
         enable_microbatches(model, count, jit_compile=jit_compile)
     return enable_multi_worker(model)
+
+
+def settle_execution(
+    config: Config,
+    splits: Splits,
+    model: keras.Model | None,
+    folder: RunFolder,
+    quiet: bool,
+) -> Config:
+    """Choose how steps are computed, where the options leave it open.
+
+    Args:
+        config: the run's configuration.
+        splits: the task's examples.
+        model: a model that is compiled already, which settles it; or None.
+        folder: the run folder: a run that it holds settles it.
+        quiet: whether to print nothing.
+
+    Returns:
+        The configuration, without `AUTO`.
+
+    Raises:
+        InputError: as for `RunFolder.read_config` and `count_steps_per_epoch`.
+    """
+    if model is not None:
+        return config.with_execution(execution_of(model))
+    config = folder.settle(config)
+    if not config.left_to_choose:
+        return config
+    steps_per_epoch = count_steps_per_epoch(config.training, splits)
+    chosen = choose_execution(config, steps_per_epoch)
+    execution = chosen.training.execution
+    if execution != Execution() and not quiet:
+        print_status(execution_text(execution))
+    return chosen
 
 
 def count_steps_per_epoch(training: TrainingConfig, splits: Splits) -> int:

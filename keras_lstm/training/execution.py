@@ -15,10 +15,9 @@ import keras
 import tensorflow as tf
 
 from keras_lstm.config import Config
-from keras_lstm.config_rules import Execution, may_compile_lstm
+from keras_lstm.config_rules import Execution
 from keras_lstm.distribute.cluster import read_cluster
 from keras_lstm.distribute.microbatches import microbatches_of
-from keras_lstm.models.compiled_lstm import has_compiled_lstm
 
 # If sequences differ in length.
 _TYPICAL_STEPS = 20
@@ -55,11 +54,10 @@ class _Costs:
     value: float
 
 
-# Plainly; in parts with compiled LSTMs; and compiled by XLA as a whole, too. As
-# fitted to what `scripts/benchmarks/execution.py` measured on 2 cores.
+# Plainly, and in parts that XLA compiles, as fitted to what
+# `scripts/benchmarks/execution.py` measured on 2 cores.
 _PLAIN = _Costs(1.0, 1e-3, 2e-4, 3.5e-11, 1e-8)
-_COMPILED = _Costs(2.5, 1e-3, 7e-5, 3.3e-11, 7e-9)
-_WHOLE = _Costs(2.5, 1e-3, 6e-5, 3.1e-11, 6e-9)
+_COMPILED = _Costs(2.5, 1e-3, 6e-5, 3.1e-11, 6e-9)
 
 
 def choose_execution(
@@ -107,10 +105,8 @@ def predict_seconds(
     Returns:
         The seconds before the first step, and of a step.
     """
-    _, jit_compile, together, compile_lstm = execution
-    costs = _PLAIN
-    if compile_lstm:
-        costs = _WHOLE if jit_compile else _COMPILED
+    _, jit_compile, together = execution
+    costs = _COMPILED if jit_compile else _PLAIN
     model, task = config.model, config.task
     time_steps = task.input_shape[0] or _TYPICAL_STEPS
     size = model.embedding_dim
@@ -142,8 +138,7 @@ def execution_of(model: keras.Model) -> Execution:
         model: a compiled model.
     """
     count, jit_compile = microbatches_of(model)
-    together = model.steps_per_execution
-    return Execution(count, jit_compile, together, has_compiled_lstm(model))
+    return Execution(count, jit_compile, model.steps_per_execution)
 
 
 def execution_text(execution: Execution) -> str:
@@ -152,13 +147,10 @@ def execution_text(execution: Execution) -> str:
     Args:
         execution: how steps are computed.
     """
-    count, jit_compile, together, compile_lstm = execution
-    compiled = "compiled by XLA"
-    if not jit_compile:
-        compiled = "LSTMs compiled by XLA" if compile_lstm else "without XLA"
+    count, jit_compile, together = execution
     parts = [
         f"in {count} parts" if count > 1 else "in one part",
-        compiled,
+        "compiled by XLA" if jit_compile else "without XLA",
         f"{together} in a call",
     ]
     return f"training steps: {', '.join(parts)}"
@@ -179,23 +171,23 @@ def _candidates(
 
 def _same_but_for_rounding(config: Config, cores: int) -> Iterator[Execution]:
     yield Execution()
-    model, training = config.model, config.training
-    options = model.to_mapping() | training.to_mapping()
+    model, training, task = config.model, config.training, config.task
     if (
-        any((model.dropout, model.input_noise, model.layer_noise))
-        or not may_compile_lstm(config.task, options)
+        training.prove_from_epoch is not None
+        or any((model.dropout, model.input_noise, model.layer_noise))
+        or model.precision != "float32"
+        # Keras's own LSTM by XLA is slower than without.
+        or model.bidirectional
+        or task.mask_value is not None
         # XLA compiles again for each length.
-        or None in config.task.input_shape
+        or None in task.input_shape
     ):
         return
     batch = training.batch_size
     most = min(max(cores, batch // _LARGEST_PART), batch // _SMALLEST_PART)
     count = max((n for n in range(2, most + 1) if batch % n == 0), default=1)
     if cores > 1 and count > 1:
-        yield Execution(count, compile_lstm=True)
-        # XLA has no deterministic convolution.
-        if model.encoder_units is None:
-            yield Execution(count, jit_compile=True, compile_lstm=True)
+        yield Execution(count, jit_compile=True)
 
 
 def _on_cpu(strategy: str) -> bool:

@@ -16,7 +16,6 @@ from keras_lstm.checkpoint.preemption import (
     TrainingInterrupted,
 )
 from keras_lstm.config import Config
-from keras_lstm.config_rules import Execution
 from keras_lstm.core.console import ProgressBar, print_status
 from keras_lstm.core.errors import InputError, RunError
 from keras_lstm.distribute.cluster import leads_cluster
@@ -47,13 +46,12 @@ from keras_lstm.tasks.make import make_splits
 from keras_lstm.tasks.registry import task_name
 from keras_lstm.tasks.task import Splits
 from keras_lstm.training.class_weights import class_weights
-from keras_lstm.training.compile import compiled_model, count_steps_per_epoch
-from keras_lstm.training.distinct import count_distinct
-from keras_lstm.training.execution import (
-    choose_execution,
-    execution_of,
-    execution_text,
+from keras_lstm.training.compile import (
+    compiled_model,
+    count_steps_per_epoch,
+    settle_execution,
 )
+from keras_lstm.training.distinct import count_distinct
 from keras_lstm.training.proving import settle_proof
 from keras_lstm.training.run_callbacks import (
     ProgressOptions,
@@ -123,15 +121,13 @@ def train(
     began = time.perf_counter()
     tf.config.experimental.enable_op_determinism()
     shared = RunFolder(run_dir or default_run_dir(config))
-    config = shared.settle(config) if resume else config
     is_chief = leads_cluster(config.training.strategy)
     quiet = quiet or not is_chief
     with _opened(shared, resume, is_chief) as (folder, stack):
         strategy = _get_strategy(shared, config, resume)
         splits = _get_splits(config)
-        config = _choose_execution(config, splits, model, quiet)
-        fitted = _model_to_fit(config, splits, model)
-        _start_from(init_from, shared, fitted)
+        config = settle_execution(config, splits, model, shared, quiet)
+        fitted = _model_to_fit(config, splits, model, init_from, shared)
         with _handle_preemption(shared, config, callbacks) as preemption:
             progress = ProgressOptions(log_every_steps, profile_steps, quiet)
             given = (shared.checkpoints, callbacks, preemption, progress)
@@ -249,40 +245,22 @@ def _get_splits(config: Config) -> Splits:
     return splits
 
 
-def _choose_execution(
-    config: Config, splits: Splits, model: keras.Model | None, quiet: bool
-) -> Config:
-    """Choose how steps are computed, where the options leave it open."""
-    if not config.left_to_choose:
-        return config
-    if model is not None:
-        # It was compiled already.
-        return config.with_execution(execution_of(model))
-    steps = count_steps_per_epoch(config.training, splits)
-    chosen = choose_execution(config, steps)
-    execution = chosen.training.execution
-    if execution != Execution() and not quiet:
-        print_status(execution_text(execution))
-    return chosen
-
-
 def _model_to_fit(
-    config: Config, splits: Splits, model: keras.Model | None
+    config: Config,
+    splits: Splits,
+    model: keras.Model | None,
+    init_from: pathlib.Path | None,
+    folder: RunFolder,
 ) -> keras.Model:
     """Return the given model, which must fit the result, or a new one."""
     if model is None:
-        return compiled_model(config, splits)
-    _without_training_layers(model, config)
-    return model
-
-
-def _start_from(
-    init_from: pathlib.Path | None, folder: RunFolder, model: keras.Model
-) -> None:
-    """Copy the weights of another run."""
+        model = compiled_model(config, splits)
+    else:
+        _without_training_layers(model, config)
     folder.check_init_from(init_from)
     if init_from is not None:
         copy_weights(load_run(init_from, "init_from").model, model, "init_from")
+    return model
 
 
 def _make_dataset(

@@ -37,7 +37,7 @@ def test_long_training_is_computed_in_parts_on_all_cores():
 
 
 def test_short_training_is_computed_plainly():
-    assert chosen(TUTORIAL, 5) == Execution()
+    assert chosen(TUTORIAL.replace(steps_per_epoch=5), 5) == Execution()
     assert chosen(SMALL, 4) == Execution()
 
 
@@ -58,22 +58,25 @@ def test_what_is_proved_is_computed_as_a_whole():
     assert execution._replace(steps_per_execution=1) == Execution()
 
 
-def test_xla_is_left_out_where_it_refuses_or_compiles_without_end():
-    # A convolution, and sequences of different lengths.
+def test_xla_is_left_out_where_it_would_compile_without_end(tmp_path):
+    # Sequences of different lengths.
     assert chosen(TUTORIAL, 782).jit_compile
-    execution = chosen(get_preset("image-rows"), 215)
-    assert (execution.jit_compile, execution.compile_lstm) == (False, True)
-    machine = get_preset("machine").replace(
-        machine="0 a 1 x\n1 a 0 y", input_noise=0.0, prove_from_epoch=None
+    assert chosen(get_preset("image-rows"), 215).jit_compile
+    rows = [f"{'ab' * (1 + i % 7)},{'xy'[i % 2]}" for i in range(40)]
+    path = tmp_path / "words.csv"
+    path.write_text("\n".join(["text,label", *rows, ""]))
+    words = get_preset("sequences").replace(
+        data=str(path), dropout=0.0, input_noise=0.0, epochs=10**5
     )
-    execution = chosen(machine, 10**6)
-    assert (execution.jit_compile, execution.compile_lstm) == (False, False)
+    assert None in words.task.input_shape
+    assert not chosen(words, 50).jit_compile
 
 
 def test_a_call_is_short_and_divides_an_epoch():
-    config = SMALL.replace(epochs=10**6)
+    config = SMALL.replace(epochs=10**6, steps_per_epoch=20)
     assert chosen(config, 20).steps_per_execution == 10
-    assert chosen(config, 19).steps_per_execution == 1
+    odd = config.replace(steps_per_epoch=19)
+    assert chosen(odd, 19).steps_per_execution == 1
     every = config.replace(checkpoint_every_steps=7)
     assert chosen(every, 20).steps_per_execution == 1
     _, seconds = predict_seconds(TUTORIAL, Execution(2))
@@ -106,9 +109,9 @@ def test_what_is_given_stays():
 
 
 def test_a_run_keeps_what_was_chosen(tmp_path, monkeypatch, capsys):
-    best = Execution(2, False, 2, True)
+    best = Execution(2, True, 2)
     monkeypatch.setattr(
-        "keras_lstm.training.train.choose_execution",
+        "keras_lstm.training.compile.choose_execution",
         lambda config, steps: config.with_execution(best),
     )
     train(SMALL, tmp_path / "run")
@@ -116,8 +119,8 @@ def test_a_run_keeps_what_was_chosen(tmp_path, monkeypatch, capsys):
     assert saved.training.execution == best
     assert execution_text(best) in capsys.readouterr().err
     monkeypatch.setattr(
-        "keras_lstm.training.train.choose_execution",
-        lambda config, steps: pytest.fail("was chosen again"),
+        "keras_lstm.training.compile.choose_execution",
+        lambda config, steps: config if not config.left_to_choose else None,
     )
     more = SMALL.replace(epochs=3)
     result = train(more, tmp_path / "run", resume=True, quiet=True)
@@ -131,7 +134,6 @@ def test_a_compiled_model_is_computed_as_it_was_compiled():
         Execution(),
         Execution(2, False, 2),
         Execution(1, True),
-        Execution(2, compile_lstm=True),
     ):
         assert execution_of(compiled_model(SMALL.with_execution(best))) == best
 
@@ -140,19 +142,3 @@ def test_the_line_says_what_was_chosen():
     assert execution_text(Execution(2, True, 8)) == (
         "training steps: in 2 parts, compiled by XLA, 8 in a call"
     )
-    assert execution_text(Execution(2, compile_lstm=True)) == (
-        "training steps: in 2 parts, LSTMs compiled by XLA, 1 in a call"
-    )
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"bidirectional": True},
-        {"precision": "mixed_bfloat16"},
-        {"strategy": "mirrored"},
-    ],
-)
-def test_other_lstms_cannot_be_compiled_alone(options):
-    with pytest.raises(InputError, match="`compile_lstm` needs"):
-        TUTORIAL.replace(compile_lstm=True, **options)

@@ -39,7 +39,6 @@ def config_of(name: str, batch_size: int) -> Config:
         # One for each of two cores, or for each 1,024 examples.
         num_microbatches=max(2, batch_size // 1024),
         jit_compile=True,
-        compile_lstm=True,
         steps_per_execution=answering.steps_together(batch_size),
         steps_per_epoch=answering.steps_together(batch_size),
     )

@@ -1,103 +1,113 @@
-"""LSTM layers whose training steps on a CPU are a function compiled by XLA.
+"""LSTM and Conv1D layers that are trained by few large products, on a CPU.
 
 Keras multiplies the inputs of an LSTM step by step, and adds up the gradients
 of its weights step by step. Here, each is one product for all steps, and XLA
-compiles what remains of a step. Nothing but the LSTM is compiled, so that noise
-is drawn as before and convolutions stay deterministic.
+compiles what remains of a step. A causal Conv1D is one product as well: XLA has
+no deterministic convolutions.
 """
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_lstm.core.errors import InputError
 from keras_lstm.models.weights import why_not_stock_lstm
 
 _compiled = tf.function(jit_compile=True, autograph=False)
 
 
-def enable_compiled_lstm(model: keras.Model) -> keras.Model:
-    """Make `fit` compute the LSTMs of a model by XLA, faster on a CPU.
+def enable_large_products(model: keras.Model) -> keras.Model:
+    """Make `fit` compute LSTMs and causal convolutions faster on a CPU.
 
-    Outputs and gradients are those of the layers up to rounding. Outside of
-    training, the layers compute as before. XLA compiles once for each shape of
-    a batch, which takes a second or two. It pays together with
-    `enable_microbatches`, one microbatch per core.
+    Outputs and gradients are those of the layers up to rounding. LSTMs compute
+    as before outside of training. It pays with `enable_microbatches`, one
+    microbatch per core, and `jit_compile=True`.
 
     Args:
-        model: a model whose `keras.layers.LSTM` layers have their usual
-            activations and a bias, compute in float32 without dropout, and are
-            called with their input alone; changed in place. A GPU should
+        model: a model, changed in place. Other layers than `keras.layers.LSTM`
+            with its usual activations, in float32 and without dropout, and
+            `keras.layers.Conv1D` with `padding="causal"`, stay as they are. So
+            does an LSTM that is called with a mask or a state. A GPU should
             rather use cuDNN.
 
     Returns:
         The same model. Its configuration, weights and files are as before.
 
-    Raises:
-        InputError: if `model` has no LSTM, or one that is different.
-
     Example:
 
     ```python
     model.compile("adam", loss, jit_compile=False)
-    enable_microbatches(enable_compiled_lstm(model), 2).fit(dataset)
+    enable_large_products(model)
+    enable_microbatches(model, 2, jit_compile=True).fit(dataset)
     ```
     """
-    lstms = [
-        layer
-        for layer in model._flatten_layers()
-        if isinstance(layer, keras.layers.LSTM)
-    ]
-    if not lstms:
-        raise InputError("`model` must have an LSTM. Received: one without")
-    for layer in lstms:
-        _check(layer)
-    for layer in lstms:
-        layer.call = functools.partial(_call, layer)
+    for layer in model._flatten_layers():
+        call = _faster_call(layer)
+        if call is not None:
+            layer.call = functools.partial(call, layer)
     # An earlier `fit` may have traced what is replaced.
     model.train_function = None
     return model
 
 
-def has_compiled_lstm(model: keras.Model) -> bool:
-    """Return whether `enable_compiled_lstm` was called with a model.
+def has_large_products(layer: keras.layers.Layer) -> bool:
+    """Return whether `enable_large_products` has changed a layer.
 
     Args:
-        model: a model.
+        layer: any layer.
     """
-    return any(
-        isinstance(call, functools.partial) and call.func is _call
-        for layer in model._flatten_layers()
-        if (call := vars(layer).get("call"))
+    call = vars(layer).get("call")
+    return isinstance(call, functools.partial) and call.func in (
+        _read,
+        _convolve,
     )
 
 
-def _check(layer: keras.layers.LSTM) -> None:
-    reason = why_not_stock_lstm(layer)
-    if reason is None and (layer.dropout or layer.recurrent_dropout):
-        reason = "it has dropout"
-    if reason is None and (layer.return_state or layer.unroll):
-        reason = "it is unrolled, or returns its state"
-    if reason is None and layer.compute_dtype != "float32":
-        reason = "it does not compute in float32"
-    if reason is not None:
-        raise InputError(
-            "`model` must have LSTMs with the usual settings. Received: layer "
-            f"`{layer.name}`: {reason}"
-        )
+def _faster_call(layer: keras.layers.Layer) -> Callable[..., Any] | None:
+    if layer.compute_dtype != "float32" or layer.quantization_mode:
+        return None
+    if why_not_stock_lstm(layer) is None:
+        others = (layer.dropout, layer.recurrent_dropout, layer.unroll)
+        return None if any(others) or layer.return_state else _read
+    if type(layer) is keras.layers.Conv1D:
+        usual = (1,), (1,), 1, "causal", "channels_last"
+        settings = layer.strides, layer.dilation_rate, layer.groups
+        if (*settings, layer.padding, layer.data_format) == usual:
+            return _convolve
+    return None
 
 
-def _call(
+def _convolve(layer: keras.layers.Conv1D, inputs: Any) -> Any:
+    """Compute what the `call` of a causal Conv1D computes."""
+    if isinstance(inputs, keras.KerasTensor):
+        return type(layer).call(layer, inputs)
+    kernel = tf.convert_to_tensor(layer.kernel)
+    width, features, units = kernel.shape
+    steps = tf.shape(inputs)[1]
+    padded = tf.pad(inputs, ((0, 0), (width - 1, 0), (0, 0)))
+    windows = tf.concat([padded[:, i : i + steps] for i in range(width)], 2)
+    outputs = tf.matmul(
+        tf.reshape(windows, (-1, width * features)),
+        tf.reshape(kernel, (-1, units)),
+    )
+    outputs = tf.reshape(outputs, tf.stack([tf.shape(inputs)[0], steps, units]))
+    outputs.set_shape((*inputs.shape[:2], units))
+    if layer.use_bias:
+        outputs += tf.convert_to_tensor(layer.bias)
+    return layer.activation(outputs)
+
+
+def _read(
     layer: keras.layers.LSTM,
     sequences: Any,
     initial_state: Any = None,
     mask: Any = None,
     training: bool = False,
 ) -> Any:
-    """Compute what the `call` of a layer computes."""
+    """Compute what the `call` of an LSTM computes."""
     is_plain = initial_state is None and mask is None
     if not (training and is_plain) or isinstance(sequences, keras.KerasTensor):
         return type(layer).call(

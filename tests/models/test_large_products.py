@@ -1,4 +1,4 @@
-"""LSTMs whose training steps are compiled by XLA, beside stock Keras."""
+"""LSTMs and convolutions by large products, beside stock Keras."""
 
 import keras
 import numpy as np
@@ -7,9 +7,9 @@ import tensorflow as tf
 
 from keras_lstm.core.errors import InputError
 from keras_lstm.distribute.microbatches import enable_microbatches
-from keras_lstm.models.compiled_lstm import (
-    enable_compiled_lstm,
-    has_compiled_lstm,
+from keras_lstm.models.large_products import (
+    enable_large_products,
+    has_large_products,
 )
 
 INPUTS = np.random.default_rng(0).normal(size=(6, 5, 3)).astype("float32")
@@ -22,6 +22,7 @@ def make_model(*, length=5, **options):
     model = keras.Sequential(
         [
             keras.Input((length, 3)),
+            keras.layers.Conv1D(6, 3, padding="causal", activation="relu"),
             keras.layers.LSTM(7, return_sequences=True, **options),
             keras.layers.LSTM(8, **options),
             keras.layers.Dense(4),
@@ -30,6 +31,10 @@ def make_model(*, length=5, **options):
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.SGD(0.5), loss, jit_compile=False)
     return model
+
+
+def changed(model):
+    return [has_large_products(layer) for layer in model.layers]
 
 
 def gradients(model, inputs):
@@ -44,14 +49,14 @@ def gradients(model, inputs):
 @pytest.mark.parametrize("length", [5, None])
 def test_outputs_and_gradients_are_those_of_stock_keras(length):
     stock = gradients(make_model(), INPUTS)
-    compiled = enable_compiled_lstm(make_model(length=length))
+    compiled = enable_large_products(make_model(length=length))
     for ours, theirs in zip(gradients(compiled, INPUTS), stock, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
 
 
 def test_one_step_has_no_state_before_it():
     stock = gradients(make_model(length=1), INPUTS[:, :1])
-    model = enable_compiled_lstm(make_model(length=1))
+    model = enable_large_products(make_model(length=1))
     for ours, theirs in zip(
         gradients(model, INPUTS[:, :1]), stock, strict=True
     ):
@@ -60,7 +65,7 @@ def test_one_step_has_no_state_before_it():
 
 @pytest.mark.parametrize("num_microbatches", [1, 2])
 def test_fit_learns_the_same_also_in_microbatches(num_microbatches):
-    models = make_model(), enable_compiled_lstm(make_model())
+    models = make_model(), enable_large_products(make_model())
     if num_microbatches > 1:
         enable_microbatches(models[1], num_microbatches)
     losses = [
@@ -76,14 +81,15 @@ def test_fit_learns_the_same_also_in_microbatches(num_microbatches):
 
 
 def test_only_training_is_compiled_and_files_are_as_before(tmp_path):
-    stock, model = make_model(), enable_compiled_lstm(make_model())
-    assert has_compiled_lstm(model)
-    assert not has_compiled_lstm(stock)
-    same = model(INPUTS) == stock(INPUTS)
+    stock, model = make_model(), enable_large_products(make_model())
+    assert changed(model) == [True, True, True, False]
+    assert changed(stock) == [False] * 4
+    features = stock.layers[0](INPUTS)
+    same = model.layers[1](features) == stock.layers[1](features)
     assert np.all(same)
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
-    assert not has_compiled_lstm(loaded)
+    assert changed(loaded) == [False] * 4
     assert np.all(loaded(INPUTS) == stock(INPUTS))
 
 
@@ -99,23 +105,47 @@ def test_only_training_is_compiled_and_files_are_as_before(tmp_path):
         {"dtype": "mixed_bfloat16"},
     ],
 )
-def test_other_lstms_are_refused_before_anything_is_changed(options):
+def test_other_lstms_stay_as_they_are(options):
     model = keras.Sequential(
         [
             keras.Input((5, 3), batch_size=6),
             keras.layers.LSTM(7, return_sequences=True),
-            keras.layers.LSTM(8, name="other", **options),
+            keras.layers.LSTM(8, **options),
         ]
     )
-    with pytest.raises(InputError, match="Received: layer `other`: it "):
-        enable_compiled_lstm(model)
-    assert not has_compiled_lstm(model)
+    assert changed(enable_large_products(model)) == [True, False]
 
 
-def test_a_model_without_an_lstm_is_refused():
-    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
-    with pytest.raises(InputError, match="must have an LSTM"):
-        enable_compiled_lstm(model)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"padding": "same"},
+        {"dilation_rate": 2},
+        {"groups": 3},
+        {"strides": 2},
+        {"dtype": "mixed_bfloat16"},
+    ],
+)
+def test_other_convolutions_stay_as_they_are(options):
+    options = {"padding": "causal"} | options
+    model = keras.Sequential(
+        [keras.Input((5, 3)), keras.layers.Conv1D(6, 3, **options)]
+    )
+    assert changed(enable_large_products(model)) == [False]
+
+
+def test_xla_compiles_convolutions_of_which_order_does_not_matter(monkeypatch):
+    monkeypatch.setattr(
+        "keras_lstm.distribute.microbatches.is_op_determinism_enabled",
+        lambda: True,
+    )
+    with pytest.raises(InputError, match="XLA has no deterministic ones"):
+        enable_microbatches(make_model(), 2, jit_compile=True)
+    model = enable_large_products(make_model())
+    enable_microbatches(model, 2, jit_compile=True)
+    loss = model.fit(INPUTS, LABELS, batch_size=6, verbose=0).history["loss"]
+    stock = make_model().fit(INPUTS, LABELS, batch_size=6, verbose=0)
+    np.testing.assert_allclose(loss, stock.history["loss"], rtol=1e-4)
 
 
 def test_a_mask_is_left_to_keras():
@@ -130,5 +160,5 @@ def test_a_mask_is_left_to_keras():
         )
         return change(model)(np.array([[1, 2, 3, 0, 0]]), training=True)
 
-    same = masked(enable_compiled_lstm) == masked(lambda model: model)
+    same = masked(enable_large_products) == masked(lambda model: model)
     assert np.all(same)
