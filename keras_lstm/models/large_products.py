@@ -14,7 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_lstm.models.weights import why_not_stock_lstm
+from keras_lstm.models.weights import TrainingCall, why_not_stock_lstm
 
 _compiled = tf.function(jit_compile=True, autograph=False)
 
@@ -47,7 +47,8 @@ def enable_large_products(model: keras.Model) -> keras.Model:
     for layer in model._flatten_layers():
         call = _faster_call(layer)
         if call is not None:
-            layer.call = functools.partial(call, layer)
+            kind = TrainingCall if call is _read else functools.partial
+            layer.call = kind(call, layer)
     # An earlier `fit` may have traced what is replaced.
     model.train_function = None
     return model

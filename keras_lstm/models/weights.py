@@ -8,6 +8,7 @@ model built from these weights.
 """
 
 import dataclasses
+import functools
 import hashlib
 import itertools
 from typing import Any, NamedTuple, TypeVar
@@ -169,6 +170,10 @@ def supported_layers(
     return found
 
 
+class TrainingCall(functools.partial):  # type: ignore[type-arg]
+    """A layer's `call` that computes as before, but for training."""
+
+
 def why_not_stock_lstm(
     layer: keras.layers.Layer,
     *,
@@ -292,9 +297,16 @@ def _check_model(model: keras.Model) -> None:
 
 
 def _patched_names(part: Any) -> set[str]:
-    """Return the attributes of the class that an instance replaces."""
+    """Return the attributes of the class that an instance replaces.
+
+    Those that compute the same outside of training do not count.
+    """
     cls = type(part)
-    return {name for name in vars(part) if hasattr(cls, name)}
+    return {
+        name
+        for name, value in vars(part).items()
+        if hasattr(cls, name) and not isinstance(value, TrainingCall)
+    }
 
 
 def _is_patched(layer: Any) -> bool:

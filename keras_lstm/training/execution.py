@@ -174,6 +174,8 @@ def _same_but_for_rounding(config: Config, cores: int) -> Iterator[Execution]:
     model, training, task = config.model, config.training, config.task
     if (
         training.prove_from_epoch is not None
+        # Took longer when tried: `increment-last-state`.
+        or training.counterexamples_from_epoch is not None
         or any((model.dropout, model.input_noise, model.layer_noise))
         or model.precision != "float32"
         # Keras's own LSTM by XLA is slower than without.

@@ -5,12 +5,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_lstm import Increment, ModelConfig, build_model
 from keras_lstm.core.errors import InputError
 from keras_lstm.distribute.microbatches import enable_microbatches
 from keras_lstm.models.large_products import (
     enable_large_products,
     has_large_products,
 )
+from keras_lstm.models.weights import supported_layers
 
 INPUTS = np.random.default_rng(0).normal(size=(6, 5, 3)).astype("float32")
 LABELS = np.arange(6) % 4
@@ -146,6 +148,14 @@ def test_xla_compiles_convolutions_of_which_order_does_not_matter(monkeypatch):
     loss = model.fit(INPUTS, LABELS, batch_size=6, verbose=0).history["loss"]
     stock = make_model().fit(INPUTS, LABELS, batch_size=6, verbose=0)
     np.testing.assert_allclose(loss, stock.history["loss"], rtol=1e-4)
+
+
+def test_a_fitted_network_is_walked_by_its_weights():
+    # Each epoch that looks for counterexamples walks the model that is fitted.
+    model = build_model(Increment(num_bits=4), ModelConfig(units=4))
+    layers = supported_layers(model, 2)
+    assert supported_layers(enable_large_products(model), 2) == layers
+    assert [has_large_products(x) for x in layers].count(True) == 2
 
 
 def test_a_mask_is_left_to_keras():

@@ -50,6 +50,12 @@ def test_noise_is_drawn_as_it_was(options):
     assert execution._replace(steps_per_execution=1) == Execution()
 
 
+def test_training_on_counterexamples_is_computed_plainly():
+    config = get_preset("increment-last-state")
+    execution = chosen(config, 100)
+    assert execution._replace(steps_per_execution=1) == Execution()
+
+
 def test_what_is_proved_is_computed_as_a_whole():
     config = get_preset("increment-proved").replace(
         epochs=1000, batch_size=1024
