@@ -28,6 +28,7 @@ from keras_lstm.training.execution import (
     execution_of,
     execution_text,
 )
+from keras_lstm.training.run_callbacks import ProgressOptions
 
 
 def compiled_model(config: Config, splits: Splits | None = None) -> keras.Model:
@@ -72,7 +73,7 @@ def settle_execution(
     splits: Splits,
     model: keras.Model | None,
     folder: RunFolder,
-    quiet: bool,
+    progress: ProgressOptions,
 ) -> Config:
     """Choose how steps are computed, where the options leave it open.
 
@@ -81,7 +82,8 @@ def settle_execution(
         splits: the task's examples.
         model: a model that is compiled already, which settles it; or None.
         folder: the run folder: a run that it holds settles it.
-        quiet: whether to print nothing.
+        progress: the progress to show; a line every so many steps, and a
+            profile of some, need steps one by one.
 
     Returns:
         The configuration, without `AUTO`.
@@ -95,9 +97,10 @@ def settle_execution(
     if not config.left_to_choose:
         return config
     steps_per_epoch = count_steps_per_epoch(config.training, splits)
-    chosen = choose_execution(config, steps_per_epoch)
+    one_by_one = bool(progress.log_every_steps or progress.profile_steps)
+    chosen = choose_execution(config, steps_per_epoch, one_by_one=one_by_one)
     execution = chosen.training.execution
-    if execution != Execution() and not quiet:
+    if execution != Execution() and not progress.quiet:
         print_status(execution_text(execution))
     return chosen
 

@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from keras_lstm.config import Config
 from keras_lstm.config_rules import Execution
+from keras_lstm.core.cores import num_cores
 from keras_lstm.distribute.cluster import read_cluster
 from keras_lstm.distribute.microbatches import microbatches_of
 
@@ -62,7 +63,11 @@ _COMPILED = _Costs(2.5, 1e-3, 6e-5, 3.1e-11, 6e-9)
 
 
 def choose_execution(
-    config: Config, steps_per_epoch: int, cores: int | None = None
+    config: Config,
+    steps_per_epoch: int,
+    cores: int | None = None,
+    *,
+    one_by_one: bool = False,
 ) -> Config:
     """Return a configuration that says how steps are computed.
 
@@ -70,6 +75,8 @@ def choose_execution(
         config: the run's configuration.
         steps_per_epoch: the number of training steps in an epoch.
         cores: number of cores of the CPU; None for those of this process.
+        one_by_one: whether something happens at certain steps, so that several
+            in a call are out of question. Defaults to False.
 
     Returns:
         The configuration, with what is predicted to be fastest in place of
@@ -86,6 +93,7 @@ def choose_execution(
     plain, *others = [
         config.with_execution(candidate).training.execution
         for candidate in _candidates(config, steps_per_epoch, cores)
+        if not one_by_one or candidate.steps_per_execution == 1
     ]
     best = min((plain, *others), key=seconds)
     before = seconds(plain)
@@ -164,7 +172,7 @@ def _candidates(
     yield Execution()
     if not _on_cpu(config.training.strategy):
         return
-    for execution in _same_but_for_rounding(config, cores or _num_cores()):
+    for execution in _same_but_for_rounding(config, cores or _num_threads()):
         yield execution
         together = _steps_together(config, steps_per_epoch, execution)
         yield execution._replace(steps_per_execution=together)
@@ -215,11 +223,12 @@ def _steps_together(
     )
 
 
-def _num_cores() -> int:
+def _num_threads() -> int:
     """Return the number of cores that TensorFlow may use."""
+    cores = num_cores()
     limit = tf.config.threading.get_intra_op_parallelism_threads()
-    if limit or (limit := int(os.environ.get("TF_NUM_INTRAOP_THREADS", 0))):
-        return limit
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    text = os.environ.get("TF_NUM_INTRAOP_THREADS", "")
+    # As TensorFlow does, leave out what is no number.
+    if not limit and text.isdecimal():
+        limit = int(text)
+    return min(limit or cores, cores)

@@ -126,10 +126,10 @@ def train(
     with _opened(shared, resume, is_chief) as (folder, stack):
         strategy = _get_strategy(shared, config, resume)
         splits = _get_splits(config)
-        config = settle_execution(config, splits, model, shared, quiet)
+        progress = ProgressOptions(log_every_steps, profile_steps, quiet)
+        config = settle_execution(config, splits, model, shared, progress)
         fitted = _model_to_fit(config, splits, model, init_from, shared)
         with _handle_preemption(shared, config, callbacks) as preemption:
-            progress = ProgressOptions(log_every_steps, profile_steps, quiet)
             given = (shared.checkpoints, callbacks, preemption, progress)
             parts = make_callbacks(config, splits, folder, *given)
             dataset = _make_dataset(config, splits, parts, strategy)

@@ -91,6 +91,43 @@ def test_a_call_is_short_and_divides_an_epoch():
     assert together * seconds < 0.25
 
 
+def test_steps_with_a_line_or_a_profile_are_computed_one_by_one(
+    tmp_path, capsys
+):
+    config = SMALL.replace(epochs=1, steps_per_epoch=8)
+    long = SMALL.replace(epochs=10**6, steps_per_epoch=20)
+    assert chosen(long, 20).steps_per_execution > 1
+    alone = choose_execution(long, 20, one_by_one=True).training.execution
+    assert alone.steps_per_execution == 1
+    asked = []
+
+    def choose(config, steps, **options):
+        asked.append(options)
+        return config.with_execution(Execution())
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("keras_lstm.training.compile.choose_execution", choose)
+        train(config, tmp_path / "run", log_every_steps=2)
+    assert asked[0] == {"one_by_one": True}
+    lines = capsys.readouterr().err
+    assert [f"step {n}" in lines for n in (2, 4, 6, 8)] == [True] * 4
+
+
+@pytest.mark.parametrize(
+    ("text", "num_parts"), [("1", 1), ("64", 2), ("two", 2), ("", 2)]
+)
+def test_threads_of_tensorflow_limit_the_parts(monkeypatch, text, num_parts):
+    monkeypatch.setattr(execution, "num_cores", lambda: 2)
+    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", text)
+    monkeypatch.setattr(
+        execution.tf.config.threading,
+        "get_intra_op_parallelism_threads",
+        lambda: 0,
+    )
+    config = choose_execution(TUTORIAL, 782)
+    assert config.training.execution.num_microbatches == num_parts
+
+
 @pytest.mark.parametrize("strategy", ["mirrored", "multi_worker"])
 def test_several_replicas_compute_plainly(strategy):
     config = TUTORIAL.replace(strategy=strategy)
@@ -119,7 +156,7 @@ def test_a_run_keeps_what_was_chosen(tmp_path, monkeypatch, capsys):
     best = Execution(2, True, 2)
     monkeypatch.setattr(
         "keras_lstm.training.compile.choose_execution",
-        lambda config, steps: config.with_execution(best),
+        lambda config, steps, **options: config.with_execution(best),
     )
     train(SMALL, tmp_path / "run")
     saved = RunFolder(tmp_path / "run").read_config()
@@ -127,7 +164,9 @@ def test_a_run_keeps_what_was_chosen(tmp_path, monkeypatch, capsys):
     assert execution_text(best) in capsys.readouterr().err
     monkeypatch.setattr(
         "keras_lstm.training.compile.choose_execution",
-        lambda config, steps: config if not config.left_to_choose else None,
+        lambda config, steps, **options: (
+            config if not config.left_to_choose else None
+        ),
     )
     more = SMALL.replace(epochs=3)
     result = train(more, tmp_path / "run", resume=True, quiet=True)
