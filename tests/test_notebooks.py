@@ -52,6 +52,7 @@ def test_a_notebook_runs_alone_and_shows_pictures_and_progress(
     # One output that was updated until the end of training, and no lines.
     (progress,) = [x for x in outputs if "text/html" in x.get("data", {})]
     assert "100%" in progress["data"]["text/html"]
+    assert "ended after" in progress["data"]["text/plain"]
     assert not [x for x in outputs if "val_loss" in x.get("text", "")]
     lines = "".join(x.get("text", "") for x in outputs)
     assert re.search(printed, lines, re.M)
