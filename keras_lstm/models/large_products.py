@@ -14,6 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_lstm.core.errors import InputError
 from keras_lstm.models.weights import TrainingCall, why_not_stock_lstm
 
 _compiled = tf.function(jit_compile=True, autograph=False)
@@ -31,7 +32,8 @@ def enable_large_products(model: keras.Model) -> keras.Model:
             with its usual activations, in float32 and without dropout, and
             `keras.layers.Conv1D` with `padding="causal"`, stay as they are. So
             does an LSTM that is called with a mask or a state. A GPU should
-            rather use cuDNN.
+            rather use cuDNN. A gradient of a gradient, as of a gradient
+            penalty, is refused.
 
     Returns:
         The same model. Its configuration, weights and files are as before.
@@ -123,18 +125,30 @@ def _read(
 @tf.custom_gradient  # type: ignore[untyped-decorator]
 def _lstm(inputs: Any, kernel: Any, recurrent_kernel: Any, bias: Any) -> Any:
     """Return the outputs of all steps, (batch_size, steps, units)."""
+    given = inputs, kernel, recurrent_kernel, bias
     # The tape need not record what happens inside.
-    weights = [
-        tf.stop_gradient(x) for x in (inputs, kernel, recurrent_kernel, bias)
-    ]
+    weights = [tf.stop_gradient(x) for x in given]
     outputs, gates, cells = _forward(*weights)
 
+    @tf.custom_gradient  # type: ignore[untyped-decorator]
+    def first_gradient(upstream: Any, *_: Any) -> Any:
+        stopped = tf.stop_gradient(upstream)
+        found = _backward(*weights[:3], outputs, gates, cells, stopped)
+        return found, _refuse_second_gradient
+
     def gradient(upstream: Any) -> Any:
-        return _backward(*weights[:3], outputs, gates, cells, upstream)
+        return first_gradient(upstream, *given)
 
     by_example = tf.transpose(outputs, (1, 0, 2))
     by_example.set_shape((*inputs.shape[:2], recurrent_kernel.shape[0]))
     return by_example, gradient
+
+
+def _refuse_second_gradient(*_: Any) -> None:
+    raise InputError(
+        "`enable_large_products` is for training steps that take gradients "
+        "once. Received: a gradient of a gradient of an LSTM"
+    )
 
 
 def _scale(units: int) -> Any:

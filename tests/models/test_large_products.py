@@ -158,6 +158,24 @@ def test_a_fitted_network_is_walked_by_its_weights():
     assert [has_large_products(x) for x in layers].count(True) == 2
 
 
+@pytest.mark.parametrize("is_traced", [True, False])
+def test_a_gradient_of_a_gradient_is_refused_and_not_wrong(is_traced):
+    def penalty(model):
+        inputs = tf.constant(INPUTS)
+        with tf.GradientTape() as outer:
+            with tf.GradientTape() as inner:
+                inner.watch(inputs)
+                total = tf.reduce_sum(model(inputs, training=True))
+            loss = tf.reduce_sum(inner.gradient(total, inputs) ** 2)
+        return outer.gradient(loss, model.trainable_weights)
+
+    if is_traced:
+        penalty = tf.function(penalty, autograph=False)
+    assert len(penalty(make_model())) == 10
+    with pytest.raises(InputError, match="a gradient of a gradient"):
+        penalty(enable_large_products(make_model()))
+
+
 def test_a_mask_is_left_to_keras():
     def masked(change):
         keras.utils.set_random_seed(1)
