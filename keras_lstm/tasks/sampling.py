@@ -150,7 +150,8 @@ def drawn_batch(
             symbols, targets = symbols[:, :length], targets[:, :length]
         return symbols, targets
 
-    return tf.autograph.experimental.do_not_convert(batch)
+    # Traced once for all pipelines of a split.
+    return tf.function(batch, autograph=False)
 
 
 def _draw_length(num_bits: int, key: Any) -> Any:

@@ -428,7 +428,7 @@ def main() -> None:
             print(json.dumps([row.to_mapping() for row in found]))
         else:
             peak = limits.multiplications_per_second()
-            print(rows.table(found, peers, peak))
+            print(rows.table(found, peak))
             print(f"\n{2e-9 * peak:.0f} GFLOP/s at most, measured here.")
             if not peers:
                 print(

@@ -35,6 +35,8 @@ PACKAGES = {
     "jax": ["jax", "optax", "numpy"],
     "onnx": ["onnxruntime", "onnx", "numpy"],
 }
+# PyTorch also compiled, in the same environment, where it makes a difference.
+COMPILED = "torch_compiled"
 # Peers that do not train.
 ONLY_ANSWERING = ("onnx",)
 # Bits that are read one by one, and in one call.
@@ -57,11 +59,14 @@ class Peer:
     def __init__(self, name: str) -> None:
         self.name = name
         self.first_seconds = 0.0
-        python = sys.executable
+        python, options = sys.executable, []
+        if name == COMPILED:
+            name, options = "torch", ["--compiled"]
         if name in PACKAGES:
             python = str(environment_of(name))
+        program = str(BENCHMARKS / "peers" / f"use_{name}.py")
         self._process = subprocess.Popen(
-            [python, str(BENCHMARKS / "peers" / f"use_{name}.py")],
+            [python, program, *options],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -138,7 +143,7 @@ def throughput(
             found = in_turns(measures, rounds)
             products = multiplications(model, batch_size, job == "train")
             is_bar = job == "infer" or (model, batch_size) == _BEHIND
-            bar = ahead_of("torch") if is_bar else None
+            bar = ahead_of("torch", COMPILED) if is_bar else None
             yield Row(label, "ms a step", found, products, bar)
             if job == "train":
                 first = {peer.name: peer.first_seconds for peer in peers}
@@ -198,7 +203,7 @@ def pipelines(
                 peer.step_ms, "input", model, 512, total // 512
             )
             for peer in peers
-            if peer.name not in PACKAGES
+            if peer.name in (OURS, "stock_keras")
         }
         label = f"input alone {model}, batch 512"
         yield Row(label, "ms a batch", in_turns(measures, rounds))
@@ -280,8 +285,11 @@ def compare(
         The rows of the table.
     """
     peers, models = what_is_there(peers, only)
-    names = [OURS, "stock_keras", *peers]
-    training = [name for name in names if name not in ONLY_ANSWERING]
+    training = [OURS, "stock_keras"]
+    for name in peers:
+        if name not in ONLY_ANSWERING:
+            training += [name, COMPILED] if name == "torch" else [name]
+    names = [*training, *(x for x in peers if x in ONLY_ANSWERING)]
     rows: list[Row] = []
     if "shell" in only:
         rows += from_the_shell(rounds)
@@ -292,10 +300,11 @@ def compare(
             rows += throughput(trained, "train", models, BATCHES, rounds)
         if "infer" in only:
             rows += throughput(trained, "infer", models, (2048,), rounds)
+        others = [x for x in running.values() if x.name != COMPILED]
         if "check" in only:
-            rows += checks(trained, rounds)
+            rows += checks([x for x in others if x in trained], rounds)
         if "stream" in only:
-            rows += streams([*running.values()], rounds)
+            rows += streams(others, rounds)
         if "input" in only:
             rows += pipelines(trained, models, rounds)
     finally:

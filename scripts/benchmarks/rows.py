@@ -80,15 +80,15 @@ def seconds_of(command: Sequence[str], lines: str = "") -> float:
     return time.perf_counter() - start
 
 
-def table(rows: Sequence[Row], peers: Sequence[str], peak: float) -> str:
+def table(rows: Sequence[Row], peak: float) -> str:
     """Return the rows as a Markdown table.
 
     Args:
         rows: the rows.
-        peers: the peers that have a column.
         peak: multiplications that the cores do in a second, for the limit.
     """
-    names = [OURS, "stock_keras", *peers]
+    # A column for each peer, in the order of first appearance.
+    names = [*{name: None for row in rows for name in row.figures}]
     titles = ["", "unit", *names, "stock : ours", "limit", "bar"]
     lines = [f"| {' | '.join(titles)} |"]
     lines.append(f"| --- | --- |{' ---: |' * (len(names) + 2)} --- |")

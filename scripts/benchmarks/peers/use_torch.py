@@ -1,4 +1,10 @@
-"""PyTorch: nn.LSTM, tensors in memory, batches made by slicing."""
+"""PyTorch: nn.LSTM, tensors in memory, batches made by slicing.
+
+With `--compiled`, `torch.compile` compiles the models for training and
+inference. It leaves nn.LSTM as it is, and compiles what is around it.
+"""
+
+import sys
 
 import answering
 import numpy as np
@@ -30,13 +36,19 @@ class TutorialModel(torch.nn.Module):
         return logits.view(-1, 20, 2).mT if self.is_increment else logits
 
 
+def build(name: str) -> torch.nn.Module:
+    """Build a tutorial's network."""
+    model = TutorialModel(name)
+    return torch.compile(model) if "--compiled" in sys.argv else model
+
+
 def train(name: str, batch_size: int) -> answering.Run:
     """Return a run of training steps with Adam, counting right outputs."""
     inputs, targets = map(
         torch.from_numpy, answering.examples(name, EXAMPLES[name])
     )
     targets = targets.long()
-    model = TutorialModel(name)
+    model = build(name)
     optimizer = torch.optim.Adam(model.parameters())
 
     def run(steps: int) -> None:
@@ -58,7 +70,7 @@ def infer(name: str, batch_size: int) -> answering.Run:
     """Return a run of predictions without gradients."""
     inputs, _ = answering.examples(name, EXAMPLES[name])
     tensors = torch.from_numpy(inputs)
-    model = TutorialModel(name)
+    model = build(name)
 
     def run(steps: int) -> None:
         with torch.inference_mode():
