@@ -60,6 +60,8 @@ def compiled_model(config: Config, splits: Splits | None = None) -> keras.Model:
             steps_per_execution=execution.steps_per_execution,
             jit_compile=False,
         )
+        # Variables that are made by the first step have it traced twice.
+        model.optimizer.build(model.trainable_variables)
     count, jit_compile, _ = execution
     if jit_compile:
         enable_large_products(model)

@@ -8,8 +8,10 @@ import pytest
 from keras_lstm.core.errors import InputError
 from keras_lstm.models.optimizers import make_optimizer, make_schedule
 from keras_lstm.presets import get_preset
+from keras_lstm.tasks.datasets import make_dataset
 from keras_lstm.tasks.image_rows import ImageRows
 from keras_lstm.tasks.increment import Increment
+from keras_lstm.training.compile import compiled_model
 from keras_lstm.training.train import train
 
 
@@ -110,3 +112,32 @@ def test_xla_learns_the_same_but_for_rounding(tmp_path):
     for weights, near in zip(*found, strict=True):
         np.testing.assert_allclose(weights, near, atol=1e-4)
     assert any((x != y).any() for x, y in zip(*found, strict=True))
+
+
+def test_a_step_is_traced_once():
+    config = get_preset("increment-noise").replace(num_bits=4, units=4)
+    model = compiled_model(config)
+    traced = []
+    step = model.train_step
+    model.train_step = lambda data: traced.append(data) or step(data)
+    train = make_dataset(config.task.splits(seed=0).train, 8, training=True)
+    model.fit(train, steps_per_epoch=2, shuffle=False, verbose=0)
+    assert len(traced) == 1
+
+
+def test_the_examples_of_a_split_are_traced_once(monkeypatch):
+    traced = []
+    task = Increment(num_bits=4)
+    transduce = Increment.transduce
+    monkeypatch.setattr(
+        Increment,
+        "transduce",
+        lambda self, x: traced.append(x) or transduce(self, x),
+    )
+    split = task.splits(seed=0).train
+    # Validation examples have been drawn already.
+    traced.clear()
+    for _ in range(2):
+        next(iter(make_dataset(split, 8, training=True)))
+    # Once for the first draw, and once to draw again.
+    assert len(traced) == 2
