@@ -627,12 +627,17 @@ def test_keras_still_cannot_fit_on_two_workers(monkeypatch):
 
 
 def test_keras_still_imports_packages_that_it_does_without():
+    from keras.src.saving import file_editor
     from keras.src.visualization import plot_image_gallery
     from keras.src.wrappers import sklearn_wrapper
 
-    for found in (plot_image_gallery.plt, sklearn_wrapper.sklearn):
+    for found in (
+        file_editor.ipython,
+        plot_image_gallery.plt,
+        sklearn_wrapper.sklearn,
+    ):
         assert found is not None, (
-            "import keras leaves out scikit-learn or pyplot: see "
+            "import keras leaves out IPython, scikit-learn or pyplot: see "
             "`_without_optional_imports` in cli/startup.py"
         )
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from keras_lstm.core.errors import InputError, RunError
 
 # Packages that `import keras` imports if they are installed.
-_OPTIONAL = ("matplotlib.pyplot", "pandas", "sklearn")
+_OPTIONAL = ("IPython", "matplotlib", "pandas", "sklearn")
 
 
 @contextlib.contextmanager
@@ -47,9 +47,10 @@ def _without_garbage_collection() -> Iterator[None]:
 def _without_optional_imports() -> Iterator[None]:
     """Import Keras as if packages that it does without were not installed.
 
-    Keras imports scikit-learn for its wrappers, pandas for `fit`, and pyplot
-    for its galleries, which takes a quarter of the time of `import keras`
-    (docs/keras-internals.md). All can be imported after the block.
+    Keras imports scikit-learn for its wrappers, pandas for `fit`, Matplotlib
+    for its galleries, and IPython for its editor of files, which takes a
+    quarter of the time of `import keras` (docs/keras-internals.md). All can be
+    imported after the block.
     """
     if "keras" in sys.modules:
         yield

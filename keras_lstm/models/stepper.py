@@ -50,6 +50,17 @@ def lstm_cell(z: Any, c: Any, *, split: Any, sigmoid: Any, tanh: Any) -> Any:
     return i, f, g, o, c, h
 
 
+def numpy_sigmoid(z: Any) -> Any:
+    """Return the sigmoid of NumPy arrays.
+
+    `scipy.special.expit` is the same, and takes 0.07 s to import.
+
+    Args:
+        z: floating-point numbers, `(...)`.
+    """
+    return 0.5 + 0.5 * np.tanh(0.5 * z)
+
+
 class _Layer(NamedTuple):
     """Weights of one LSTM layer, as `LSTMStepper` uses them.
 

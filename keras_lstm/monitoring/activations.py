@@ -6,9 +6,8 @@ from typing import Any
 import keras
 import numpy as np
 import numpy.typing as npt
-from scipy.special import expit
 
-from keras_lstm.models.stepper import lstm_cell
+from keras_lstm.models.stepper import lstm_cell, numpy_sigmoid
 from keras_lstm.models.weights import why_not_stock_lstm
 
 Array = npt.NDArray[np.float32]
@@ -67,7 +66,9 @@ def activations(
     found = {name: np.empty(shape, np.float32) for name in names}
     for t in range(timesteps):
         z = from_input[:, t] + h @ recurrent_kernel
-        step = lstm_cell(z, c, split=np.split, sigmoid=expit, tanh=np.tanh)
+        step = lstm_cell(
+            z, c, split=np.split, sigmoid=numpy_sigmoid, tanh=np.tanh
+        )
         *_, c, h = step
         for name, values in zip(names, step, strict=True):
             found[name][:, t] = values

@@ -15,10 +15,9 @@ from typing import Any
 import keras
 import numpy as np
 import numpy.typing as npt
-from scipy.special import expit
 
 from keras_lstm.core.extras import require_package
-from keras_lstm.models.stepper import lstm_cell
+from keras_lstm.models.stepper import lstm_cell, numpy_sigmoid
 from keras_lstm.models.weights import LSTMWeights
 from keras_lstm.proof.search import ProofSearch, find_proof
 from keras_lstm.proof.subject import provable_weights
@@ -381,7 +380,9 @@ def _step(
     pairs = zip(cells[::2], cells[1::2], strict=True)
     for lstm, (h, c) in zip(network.lstms, pairs, strict=True):
         z = x @ lstm.kernel + h @ lstm.recurrent_kernel + lstm.bias
-        *_, c, x = lstm_cell(z, c, split=np.split, sigmoid=expit, tanh=np.tanh)
+        *_, c, x = lstm_cell(
+            z, c, split=np.split, sigmoid=numpy_sigmoid, tanh=np.tanh
+        )
         after += [x, c]
     return after, (x @ network.kernel + network.bias).argmax(-1)
 
