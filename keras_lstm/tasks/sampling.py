@@ -150,8 +150,7 @@ def drawn_batch(
             symbols, targets = symbols[:, :length], targets[:, :length]
         return symbols, targets
 
-    # Traced once for all pipelines of a split.
-    return tf.function(batch, autograph=False)
+    return tf.autograph.experimental.do_not_convert(batch)
 
 
 def _draw_length(num_bits: int, key: Any) -> Any:

@@ -123,21 +123,3 @@ def test_a_step_is_traced_once():
     train = make_dataset(config.task.splits(seed=0).train, 8, training=True)
     model.fit(train, steps_per_epoch=2, shuffle=False, verbose=0)
     assert len(traced) == 1
-
-
-def test_the_examples_of_a_split_are_traced_once(monkeypatch):
-    traced = []
-    task = Increment(num_bits=4)
-    transduce = Increment.transduce
-    monkeypatch.setattr(
-        Increment,
-        "transduce",
-        lambda self, x: traced.append(x) or transduce(self, x),
-    )
-    split = task.splits(seed=0).train
-    # Validation examples have been drawn already.
-    traced.clear()
-    for _ in range(2):
-        next(iter(make_dataset(split, 8, training=True)))
-    # Once for the first draw, and once to draw again.
-    assert len(traced) == 2
