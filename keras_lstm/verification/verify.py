@@ -183,10 +183,10 @@ def verify(
         The counts, the smallest margin and the failures.
 
     Raises:
-        InputError: if `max_walked_inputs` is out of range, `held_out` is
-            passed for a domain of which only a sample is checked, no input of
-            the sample is in the domain, or `model` returns logits of another
-            shape or differing logits, as if dropout were on.
+        InputError: if `max_walked_inputs` is out of range; `held_out` is out
+            of range, or passed for a domain of which only a sample is checked;
+            no input of the sample is in the domain; or `model` returns logits
+            of another shape or differing logits, as if dropout were on.
 
     Example:
 
@@ -267,6 +267,12 @@ class _Tally:
         self._num_held_out = self._held_out_wrong = 0
         if held_out is not None:
             size = task.num_symbols**task.num_bits
+            outside = held_out[(held_out < 0) | (held_out >= size)]
+            if len(outside):
+                raise InputError(
+                    f"`held_out` must be inputs from 0 to {size - 1:,}. "
+                    f"Received: {int(outside[0])}"
+                )
             self._held_out = np.zeros(size, np.bool_)
             self._held_out[held_out] = True
 

@@ -482,6 +482,15 @@ def test_a_functional_model_turns_off_dropout_that_is_called_for_training():
     assert len(numbers) == 15
 
 
+@pytest.mark.parametrize("number", [-1, 16])
+def test_held_out_inputs_out_of_range_are_refused(number):
+    task = Increment(num_bits=4)
+    model = build_model(task, ModelConfig(units=4))
+    message = f"`held_out` must be inputs from 0 to 15. Received: {number}"
+    with pytest.raises(InputError, match=message):
+        verify(model, task, held_out=np.array([3, number]))
+
+
 def test_held_out_inputs_of_a_sampled_domain_are_refused():
     task = Increment(num_bits=30)
     model = build_model(task, ModelConfig(units=2))
