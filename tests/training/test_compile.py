@@ -33,9 +33,9 @@ def test_the_learning_rate_rises_and_falls():
     assert rates()[0] == 0.5
     # The values with which the preset was measured.
     training = get_preset("image-rows").training
-    assert round(training.warmup_fraction * 30 * 215) == 300
+    assert round(training.warmup_fraction * training.epochs * 215) == 180
     optimizer = make_optimizer(get_preset("image-rows"), 215)
-    assert optimizer.ema_momentum == 0.995
+    assert optimizer.ema_momentum == 1 - 1 / 120
 
 
 def test_adamw_without_weight_decay_is_adam_that_decays_nothing():
