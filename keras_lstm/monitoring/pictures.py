@@ -45,7 +45,7 @@ def plot_proof(
     symbols = rng.integers(
         task.num_symbols, size=(_NUM_SEQUENCES, task.num_bits)
     )
-    dots = np.asarray(hidden(symbols, training=False)).reshape(-1, lstm.units)
+    dots = hidden.predict(symbols, verbose=0).reshape(-1, lstm.units)
     states = task.states(symbols)[:, 1:].reshape(-1)
     first = -2 * lstm.units
     low, high = (bound[:, first : first + lstm.units] for bound in proof.boxes)

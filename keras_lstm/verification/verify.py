@@ -267,7 +267,8 @@ class _Tally:
         self._num_held_out = self._held_out_wrong = 0
         if held_out is not None:
             size = task.num_symbols**task.num_bits
-            outside = held_out[(held_out < 0) | (held_out >= size)]
+            numbers = np.asarray(held_out)
+            outside = numbers[(numbers < 0) | (numbers >= size)]
             if len(outside):
                 raise InputError(
                     f"`held_out` must be inputs from 0 to {size - 1:,}. "

@@ -7,7 +7,9 @@ before the clock starts, and have their own row.
 
 import functools
 import json
+import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import venv
@@ -271,6 +273,15 @@ def what_is_there(
     return found, models
 
 
+def _can_compile() -> bool:
+    """Return whether `torch.compile` finds a compiler; say if not."""
+    compiler = os.environ.get("CXX", "g++")
+    found = shutil.which(compiler) is not None
+    if not found:
+        print_status(f"{COMPILED} is left out: no {compiler}")
+    return found
+
+
 def compare(
     peers: Sequence[str], rounds: int, only: Sequence[str]
 ) -> list[Row]:
@@ -288,7 +299,9 @@ def compare(
     training = [OURS, "stock_keras"]
     for name in peers:
         if name not in ONLY_ANSWERING:
-            training += [name, COMPILED] if name == "torch" else [name]
+            training.append(name)
+        if name == "torch" and _can_compile():
+            training.append(COMPILED)
     names = [*training, *(x for x in peers if x in ONLY_ANSWERING)]
     rows: list[Row] = []
     if "shell" in only:

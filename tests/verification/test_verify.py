@@ -487,8 +487,9 @@ def test_held_out_inputs_out_of_range_are_refused(number):
     task = Increment(num_bits=4)
     model = build_model(task, ModelConfig(units=4))
     message = f"`held_out` must be inputs from 0 to 15. Received: {number}"
-    with pytest.raises(InputError, match=message):
-        verify(model, task, held_out=np.array([3, number]))
+    for given in ([3, number], np.array([3, number])):
+        with pytest.raises(InputError, match=message):
+            verify(model, task, held_out=given)
 
 
 def test_held_out_inputs_of_a_sampled_domain_are_refused():
