@@ -177,25 +177,25 @@ def _forward(
     products = tf.matmul(flat, kernel * scale) + bias * scale
     products = tf.reshape(products, tf.stack([steps, batch_size, 4 * units]))
     recurrent = recurrent_kernel * scale
-    given = _array(steps, inputs, 4 * units).unstack(products)
 
+    # The gates take the place of the products.
     def step(t: Any, h: Any, c: Any, *arrays: tf.TensorArray) -> Any:
-        gates = tf.tanh(given.read(t) + tf.matmul(h, recurrent))
+        gates = tf.tanh(arrays[0].read(t) + tf.matmul(h, recurrent))
         i, f, candidate, o = tf.split(gates, 4, 1)
         c = (0.5 * f + 0.5) * c + (0.5 * i + 0.5) * candidate
         h = (0.5 * o + 0.5) * tf.tanh(c)
-        kept = zip(arrays, (h, gates, c), strict=True)
+        kept = zip(arrays, (gates, h, c), strict=True)
         return t + 1, h, c, *(array.write(t, x) for array, x in kept)
 
     zeros = tf.zeros_like(products[0, :, :units])
-    arrays = [_array(steps, inputs, n * units) for n in (1, 4, 1)]
+    arrays = [_array(steps, inputs, n * units) for n in (4, 1, 1)]
     found = tf.while_loop(
         lambda t, *_: t < steps,
         step,
-        (0, zeros, zeros, *arrays),
+        (0, zeros, zeros, arrays[0].unstack(products), *arrays[1:]),
         maximum_iterations=inputs.shape[1],
     )
-    outputs, gates, cells = (array.stack() for array in found[3:])
+    gates, outputs, cells = (array.stack() for array in found[3:])
     return outputs, gates, cells
 
 
@@ -223,46 +223,56 @@ def _backward(
     units = recurrent_kernel.shape[0]
     scale = _scale(units)
     steps = tf.shape(gates)[0]
-    given = _array(steps, inputs, units).unstack(
-        tf.transpose(upstream, (1, 0, 2))
-    )
+    by_step = tf.transpose(upstream, (1, 0, 2))
+    given = _array(steps, inputs, units).unstack(by_step)
     all_gates = _array(steps, inputs, 4 * units).unstack(gates)
     all_cells = _array(steps, inputs, units).unstack(cells)
-    zeros = tf.zeros_like(cells[0])
     recurrent = tf.transpose(recurrent_kernel)
 
-    def step(t: Any, dh: Any, dc: Any, array: tf.TensorArray) -> Any:
-        g = all_gates.read(t)
-        i, f, candidate, o = tf.split(g, 4, 1)
-        c = tf.tanh(all_cells.read(t))
-        before = all_cells.read(tf.maximum(t - 1, 0))
-        before = tf.where(t > 0, before, 0.0)
-        dh = dh + given.read(t)
+    # What a step reads of the arrays was read by the step after it: XLA
+    # computes one number at a time where it reads two slices of an array.
+    def step(t: Any, dh: Any, dc: Any, gates: Any, c: Any, array: Any) -> Any:
+        i, f, candidate, o = tf.split(gates, 4, 1)
+        last = tf.maximum(t - 1, 0)
+        before = tf.where(t > 0, all_cells.read(last), 0.0)
+        c = tf.tanh(c)
         dc = dc + dh * (0.5 * o + 0.5) * (1 - c * c)
         d_gates = tf.concat(
             [dc * candidate, dc * before, dc * (0.5 * i + 0.5), dh * c], 1
         )
         # Of the gates before they were scaled: a sigmoid's tanh enters by half.
-        d_gates = d_gates * (scale * scale * (1 - g * g))
-        dh = tf.matmul(d_gates, recurrent)
-        return t - 1, dh, dc * (0.5 * f + 0.5), array.write(t, d_gates)
+        d_gates = d_gates * (scale * scale * (1 - gates * gates))
+        dh = tf.matmul(d_gates, recurrent) + given.read(last)
+        dc = dc * (0.5 * f + 0.5)
+        array = array.write(t, d_gates)
+        return t - 1, dh, dc, all_gates.read(last), before, array
 
+    zeros = tf.zeros_like(cells[0])
     *_, array = tf.while_loop(
         lambda t, *_: t >= 0,
         step,
-        (steps - 1, zeros, zeros, _array(steps, inputs, 4 * units)),
+        (
+            steps - 1,
+            by_step[-1],
+            zeros,
+            gates[-1],
+            cells[-1],
+            _array(steps, inputs, 4 * units),
+        ),
         maximum_iterations=inputs.shape[1],
     )
     d_gates = tf.reshape(array.stack(), (-1, 4 * units))
     by_step = tf.transpose(inputs, (1, 0, 2))
     d_inputs = tf.matmul(d_gates, kernel, transpose_b=True)
     d_inputs = tf.reshape(d_inputs, tf.shape(by_step))
-    flat = tf.reshape(by_step, (-1, inputs.shape[2]))
     before = tf.concat([zeros[None], outputs[:-1]], 0)
-    before = tf.reshape(before, (-1, units))
+    read = tf.concat([by_step, before], 2)
+    size = inputs.shape[2]
+    read = tf.reshape(read, (-1, size + units))
+    d_weights = tf.matmul(read, d_gates, transpose_a=True)
     return (
         tf.transpose(d_inputs, (1, 0, 2)),
-        tf.matmul(flat, d_gates, transpose_a=True),
-        tf.matmul(before, d_gates, transpose_a=True),
+        d_weights[:size],
+        d_weights[size:],
         tf.reduce_sum(d_gates, 0),
     )
