@@ -24,9 +24,11 @@ from keras_lstm.distribute.microbatches import microbatches_of
 _TYPICAL_STEPS = 20
 # Smaller parts take nearly as long as one of this size.
 _SMALLEST_PART = 32
-# Larger parts no longer fit a core's cache: 2,048 images in two parts took 1.08
-# times as long as stock Keras.
-_LARGEST_PART = 512
+# Larger parts no longer fit a core's cache, and take longer than several that
+# are computed one after the other.
+_LARGEST_PART = 128
+# For each core: each has gradients of its own.
+_MOST_PARTS = 32
 # With more steps in a call, there is little left to save.
 _MOST_STEPS = 16
 # Callbacks, checkpoints and signals wait for the end of a call.
@@ -58,8 +60,8 @@ class _Costs:
 
 # Plainly, and in parts that XLA compiles, as fitted to what
 # `scripts/benchmarks/execution.py` measured on 2 cores.
-_PLAIN = _Costs(1.0, 1e-3, 2e-4, 3.5e-11, 1e-8)
-_COMPILED = _Costs(2.5, 1e-3, 6e-5, 3.1e-11, 6e-9)
+_PLAIN = _Costs(1.0, 1e-3, 2.4e-4, 2.9e-11, 1.2e-8)
+_COMPILED = _Costs(2.5, 1e-3, 2.4e-5, 3e-11, 9e-9)
 
 
 def choose_execution(
@@ -196,9 +198,13 @@ def _same_but_for_rounding(config: Config, cores: int) -> Iterator[Execution]:
         return
     batch = training.batch_size
     most = min(cores, batch // _SMALLEST_PART)
-    count = max((n for n in range(2, most + 1) if batch % n == 0), default=1)
-    if count > 1 and batch // count <= _LARGEST_PART:
-        yield Execution(count, jit_compile=True)
+    equal = [n for n in range(2, most + 1) if batch % n == 0]
+    # Some of them for each core, if they would be large.
+    counts = [n * equal[-1] for n in range(1, _MOST_PARTS + 1) if equal]
+    for count in counts:
+        if batch % count == 0 and batch // count <= _LARGEST_PART:
+            yield Execution(count, jit_compile=True)
+            return
 
 
 def _on_cpu(strategy: str) -> bool:

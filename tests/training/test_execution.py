@@ -32,9 +32,28 @@ def test_long_training_is_computed_in_parts_on_all_cores():
     assert chosen(TUTORIAL, 782, cores=16).num_microbatches == 4
     assert chosen(TUTORIAL, 782, cores=3).num_microbatches == 2
     assert chosen(TUTORIAL, 782, cores=1).num_microbatches == 1
-    # Larger parts than were found to be faster.
-    assert chosen(TUTORIAL.replace(batch_size=1024), 782).num_microbatches == 2
-    assert chosen(TUTORIAL.replace(batch_size=2048), 782).num_microbatches == 1
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "cores", "num_parts"),
+    [
+        (256, 2, 2),
+        (258, 2, 6),
+        # 2 times a prime.
+        (514, 2, 1),
+        (1024, 2, 8),
+        (2048, 2, 16),
+        (2048, 16, 16),
+        (8192, 2, 64),
+        # More parts than pay.
+        (16_384, 2, 1),
+    ],
+)
+def test_a_large_batch_has_several_parts_for_each_core(
+    batch_size, cores, num_parts
+):
+    config = get_preset("increment-tutorial").replace(batch_size=batch_size)
+    assert chosen(config, 782, cores).num_microbatches == num_parts
 
 
 def test_short_training_is_computed_plainly():
