@@ -314,17 +314,17 @@ def image_rows() -> Config:
         ),
         training=TrainingConfig(
             batch_size=256,
-            epochs=18,
+            epochs=17,
             optimizer="adamw",
             learning_rate=0.003,
             schedule="cosine",
-            # 180 steps of 3,870.
-            warmup_fraction=0.0465,
+            # 180 steps of 3,655.
+            warmup_fraction=0.0493,
             global_clipnorm=1.0,
             weight_decay=0.01,
             label_smoothing=0.1,
             # About 120 steps: a momentum of 0.992.
-            ema_fraction=0.031,
+            ema_fraction=0.0328,
             early_prediction=0.3,
         ),
     )

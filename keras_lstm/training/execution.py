@@ -45,6 +45,7 @@ class _Costs:
 
     Args:
         start: seconds before the first step, most of them of compilation.
+        part: seconds before the first step that each part adds.
         call: seconds of Python in each call.
         step: seconds of each time step of each LSTM.
         product: seconds of each multiplication of the forward pass.
@@ -52,6 +53,7 @@ class _Costs:
     """
 
     start: float
+    part: float
     call: float
     step: float
     product: float
@@ -60,8 +62,8 @@ class _Costs:
 
 # Plainly, and in parts that XLA compiles, as fitted to what
 # `scripts/benchmarks/execution.py` measured on 2 cores.
-_PLAIN = _Costs(1.0, 1e-3, 2.4e-4, 2.9e-11, 1.2e-8)
-_COMPILED = _Costs(2.5, 1e-3, 2.4e-5, 3e-11, 9e-9)
+_PLAIN = _Costs(1.0, 0.0, 1e-3, 2.4e-4, 2.9e-11, 1.2e-8)
+_COMPILED = _Costs(2.5, 0.04, 1e-3, 2.4e-5, 3e-11, 9e-9)
 
 
 def choose_execution(
@@ -116,7 +118,7 @@ def predict_seconds(
     Returns:
         The seconds before the first step, and of a step.
     """
-    _, jit_compile, together = execution
+    count, jit_compile, together = execution
     costs = _COMPILED if jit_compile else _PLAIN
     model, task = config.model, config.task
     time_steps = task.input_shape[0] or _TYPICAL_STEPS
@@ -139,7 +141,7 @@ def predict_seconds(
         + costs.product * examples * products
         + costs.value * examples * values
     )
-    return costs.start, seconds
+    return costs.start + costs.part * count, seconds
 
 
 def execution_of(model: keras.Model) -> Execution:
