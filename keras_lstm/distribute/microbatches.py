@@ -62,7 +62,7 @@ def enable_microbatches(
             its averages, a stateful layer its state).
         num_microbatches: number of microbatches, of equal size if it divides
             the batch. A batch must have as many examples. One per core is
-            fastest, or more with some 1,000 examples each.
+            fastest, or several, with some hundred examples each.
         jit_compile: whether to compile microbatches, and the update, with XLA.
             (Keras's own makes one program, which runs them in sequence.)
         scalar_losses: "mean" or "sum", what those losses are over the examples
