@@ -223,14 +223,14 @@ def _backward(
     units = recurrent_kernel.shape[0]
     scale = _scale(units)
     steps = tf.shape(gates)[0]
-    by_step = tf.transpose(upstream, (1, 0, 2))
-    given = _array(steps, inputs, units).unstack(by_step)
+    upstream = tf.transpose(upstream, (1, 0, 2))
+    given = _array(steps, inputs, units).unstack(upstream)
     all_gates = _array(steps, inputs, 4 * units).unstack(gates)
     all_cells = _array(steps, inputs, units).unstack(cells)
     recurrent = tf.transpose(recurrent_kernel)
 
-    # What a step reads of the arrays was read by the step after it: XLA
-    # computes one number at a time where it reads two slices of an array.
+    # Each round of the loop reads what the next one needs. If it read two
+    # slices of an array that it uses itself, XLA would not vectorize it.
     def step(t: Any, dh: Any, dc: Any, gates: Any, c: Any, array: Any) -> Any:
         i, f, candidate, o = tf.split(gates, 4, 1)
         last = tf.maximum(t - 1, 0)
@@ -253,7 +253,7 @@ def _backward(
         step,
         (
             steps - 1,
-            by_step[-1],
+            upstream[-1],
             zeros,
             gates[-1],
             cells[-1],
