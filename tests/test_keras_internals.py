@@ -630,14 +630,16 @@ def test_keras_still_imports_packages_that_it_does_without():
     from keras.src.saving import file_editor
     from keras.src.visualization import plot_image_gallery
     from keras.src.wrappers import sklearn_wrapper
+    from tensorflow.python.keras.engine import training_arrays_v1
 
     found = [plot_image_gallery.plt, sklearn_wrapper.sklearn]
+    found.append(training_arrays_v1.issparse)
     if importlib.util.find_spec("IPython"):
         found.append(file_editor.ipython)
     for each in found:
         assert each is not None, (
-            "import keras leaves out IPython, scikit-learn or pyplot: see "
-            "`_without_optional_imports` in cli/startup.py"
+            "import keras leaves out IPython, scikit-learn, SciPy or pyplot: "
+            "see `_without_optional_imports` in cli/startup.py"
         )
 
 

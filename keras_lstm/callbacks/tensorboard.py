@@ -1,6 +1,7 @@
 """TensorBoard summaries beyond those of Keras."""
 
 import pathlib
+import struct
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -8,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import keras
 import tensorflow as tf
 from tensorboard.plugins.hparams import api as hparams_api
+from tensorboard.plugins.image import metadata as image_metadata
 
+from keras_lstm.core.drawing import Drawing, Plot, png_of
 from keras_lstm.models.gradient_norm import GradientNorms, record_gradient_norm
 
 if TYPE_CHECKING:
@@ -89,6 +92,7 @@ class TensorBoard(keras.callbacks.TensorBoard):
         self._clock = _StepClock()
         self._norms: GradientNorms | None = None
         self._epochs_at_figures = 0
+        self._drawings: list[tuple[str, Drawing[bytes], int]] = []
         self._clear()
 
     def watch(self, dataset: tf.data.Dataset) -> tf.data.Dataset:
@@ -243,19 +247,42 @@ class TensorBoard(keras.callbacks.TensorBoard):
         # `write_figure` and `write_text` then open new files.
         self._writers: dict[str, Any] = {}
 
-    def write_figure(self, name: str, figure: "Figure", step: int = 0) -> None:
+    def write_figure(
+        self, name: str, figure: "Figure | Plot", step: int = 0
+    ) -> None:
         """Write a figure to the Images tab, during `fit` or after it.
 
         Args:
             name: name of the figure.
-            figure: the Matplotlib figure.
+            figure: the Matplotlib figure, or a function that returns it.
             step: the step to show it at, such as an epoch, counted from 0.
                 Defaults to 0.
         """
-        from keras_lstm.monitoring.pictures import pixels
+        if not callable(figure):
+            self._write_png(name, png_of(figure), step)
+            return
+        drawing = Drawing(figure, png_of)
+        if drawing.is_elsewhere:
+            self._drawings.append((name, drawing, step))
+        else:
+            self._write_png(name, drawing.result, step)
 
+    def finish_figures(self) -> None:
+        """Write the figures that another process draws, once they are there."""
+        while self._drawings:
+            name, drawing, step = self._drawings.pop(0)
+            self._write_png(name, drawing.result, step)
+
+    def _write_png(self, name: str, png: bytes, step: int) -> None:
+        # `tf.summary.image` would encode pixels again.
+        size = [str(x).encode() for x in struct.unpack(">2I", png[16:24])]
         with self._root_writer.as_default():
-            tf.summary.image(name, pixels(figure)[None], step=step)
+            tf.summary.write(
+                name,
+                tf.constant([*size, png]),
+                step,
+                image_metadata.create_summary_metadata(None, None),
+            )
         self._root_writer.flush()
 
     def write_text(self, name: str, text: str, step: int = 0) -> None:

@@ -17,6 +17,7 @@ from keras_lstm.cli.resolve import (
 )
 from keras_lstm.cli.startup import loading_tensorflow
 from keras_lstm.core.console import ProgressBar, print_status
+from keras_lstm.core.drawing import drawing_apart
 from keras_lstm.core.errors import InputError, RunError, escaped
 from keras_lstm.core.extras import require_package, require_tracker
 from keras_lstm.core.options import check_known, declared_options
@@ -124,23 +125,24 @@ def train_command(arguments: argparse.Namespace) -> int:
             print_status(escaped(remark))
     if cluster is not None:
         print_status(f"waiting for all of {cluster.num_workers} workers")
-    with loading_tensorflow():
-        from keras_lstm.distribute.strategies import get_strategy
-        from keras_lstm.runs.results import result_text
-        from keras_lstm.training.train import train
+    with drawing_apart():
+        with loading_tensorflow():
+            from keras_lstm.distribute.strategies import get_strategy
+            from keras_lstm.runs.results import result_text
+            from keras_lstm.training.train import train
 
-        training = config.training
-        get_strategy(training.strategy, training.worker_timeout)
-    result = train(
-        config,
-        arguments.run_dir,
-        resume=arguments.resume,
-        init_from=arguments.init_from,
-        log_every_steps=log_every_steps,
-        profile_steps=profile_steps,
-        quiet=arguments.quiet,
-        import_seconds=time.perf_counter() - began,
-    )
+            training = config.training
+            get_strategy(training.strategy, training.worker_timeout)
+        result = train(
+            config,
+            arguments.run_dir,
+            resume=arguments.resume,
+            init_from=arguments.init_from,
+            log_every_steps=log_every_steps,
+            profile_steps=profile_steps,
+            quiet=arguments.quiet,
+            import_seconds=time.perf_counter() - began,
+        )
     if chief:
         print(result_text(config, result))
     return 0

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from keras_lstm.core.errors import InputError, RunError
 
 # Packages that `import keras` imports if they are installed.
-_OPTIONAL = ("IPython", "matplotlib", "pandas", "sklearn")
+_OPTIONAL = ("IPython", "matplotlib", "pandas", "scipy", "sklearn")
 
 
 @contextlib.contextmanager
@@ -48,9 +48,9 @@ def _without_optional_imports() -> Iterator[None]:
     """Import Keras as if packages that it does without were not installed.
 
     Keras imports scikit-learn for its wrappers, pandas for `fit`, Matplotlib
-    for its galleries, and IPython for its editor of files, which takes a
-    quarter of the time of `import keras` (docs/keras-internals.md). All can be
-    imported after the block.
+    for its galleries, IPython for its editor of files, and SciPy with
+    TensorFlow's old Keras, which takes a quarter of the time of `import keras`
+    (docs/keras-internals.md). All can be imported after the block.
     """
     if "keras" in sys.modules:
         yield

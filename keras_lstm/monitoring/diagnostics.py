@@ -5,6 +5,7 @@ numbers after an epoch, pictures and texts less often, and points for the
 Projector at the end.
 """
 
+import functools
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import keras
@@ -12,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from keras_lstm.core.drawing import Plot
 from keras_lstm.core.seeds import derive_seed
 from keras_lstm.models.logits import margins_of, predictions_of
 from keras_lstm.monitoring.activations import (
@@ -19,6 +21,12 @@ from keras_lstm.monitoring.activations import (
     logits_by_step,
     lstm_layers,
     most_correlated_unit,
+)
+from keras_lstm.monitoring.pictures import plot_activations
+from keras_lstm.monitoring.plots import (
+    confusion_plot,
+    mistakes_plot,
+    shares_plot,
 )
 from keras_lstm.tasks.hard_inputs import set_hold_lengths
 from keras_lstm.tasks.make import make_splits
@@ -66,7 +74,7 @@ class Diagnostics(Protocol):
     def scalars(self, model: keras.Model, epoch: int) -> dict[str, float]:
         """Return numbers after an epoch, and record them for `figures`."""
 
-    def figures(self, model: keras.Model) -> "dict[str, Figure]":
+    def figures(self, model: keras.Model) -> "dict[str, Plot | Figure]":
         """Return pictures of the epochs so far and of the current model."""
 
     def texts(self, model: keras.Model) -> dict[str, str]:
@@ -165,31 +173,26 @@ class SequenceDiagnostics:
             for length, fraction in zip(self._lengths, by_length, strict=True)
         }
 
-    def figures(self, model: keras.Model) -> "dict[str, Figure]":
+    def figures(self, model: keras.Model) -> "dict[str, Plot | Figure]":
         """Return accuracies by hold length and position, and activations."""
-        from keras_lstm.monitoring import pictures
-
         task = self.task
-        found = {}
+        found: dict[str, Plot | Figure] = {}
         if self._epochs:
-            found[f"sequence_accuracy_by_{self._hold_label}"] = (
-                pictures.plot_shares(
-                    np.transpose(self._by_length),
-                    self._epochs,
-                    self._lengths,
-                    f"{task.hold_label} length",
-                    f"{task.name}: sequence accuracy",
-                )
+            found[f"sequence_accuracy_by_{self._hold_label}"] = shares_plot(
+                self._by_length,
+                self._epochs,
+                self._lengths,
+                f"{task.hold_label} length",
+                f"{task.name}: sequence accuracy",
             )
-            found["token_accuracy_by_position"] = pictures.plot_shares(
-                np.transpose(self._by_position),
+            found["token_accuracy_by_position"] = shares_plot(
+                self._by_position,
                 self._epochs,
                 self._positions.tolist(),
                 "position, least significant first",
                 f"{task.name}: token accuracy",
             )
-        layers = lstm_layers(model)
-        if layers:
+        if layers := lstm_layers(model):
             found["activations"] = self._plot_activations(model, layers)
         return found
 
@@ -271,9 +274,7 @@ class SequenceDiagnostics:
 
     def _plot_activations(
         self, model: keras.Model, layers: list[keras.layers.LSTM]
-    ) -> "Figure":
-        from keras_lstm.monitoring import pictures
-
+    ) -> Plot:
         inputs = self._inputs[::_ACTIVATIONS_STRIDE]
         hold_lengths = self._hold_lengths[::_ACTIVATIONS_STRIDE]
         states = self.task.states(inputs)[:, 1:]
@@ -289,7 +290,8 @@ class SequenceDiagnostics:
         last = len(order) - 1
         shown = order[[last // 5, last // 2, last]]
         layer = layers[-1].name
-        return pictures.plot_activations(
+        return functools.partial(
+            plot_activations,
             self.task,
             inputs[shown],
             layer,
@@ -363,18 +365,16 @@ class ImageDiagnostics:
         rows = np.unique(np.linspace(1, len(by_row), 7).astype(int)).tolist()
         return {f"accuracy_by_rows/{row:02}": by_row[row - 1] for row in rows}
 
-    def figures(self, model: keras.Model) -> "dict[str, Figure]":
+    def figures(self, model: keras.Model) -> "dict[str, Plot | Figure]":
         """Return mistakes, the confusion matrix and the accuracy by rows."""
-        from keras_lstm.monitoring import pictures
-
         result = Evaluation.of(self._targets, self._logits_of(model))
-        found = {
-            "mistakes": pictures.plot_mistakes(result, self._images),
-            "confusion": pictures.plot_confusion(result, self.num_classes),
+        found: dict[str, Plot | Figure] = {
+            "mistakes": mistakes_plot(result, self._images),
+            "confusion": confusion_plot(result, self.num_classes),
         }
         if self._epochs:
-            found["accuracy_by_rows"] = pictures.plot_shares(
-                np.transpose(self._by_row),
+            found["accuracy_by_rows"] = shares_plot(
+                self._by_row,
                 self._epochs,
                 list(range(1, len(self._by_row[0]) + 1)),
                 "rows read",

@@ -1,15 +1,17 @@
 """A machine, drawn beside the code that a network learned for it."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import matplotlib.figure
-import matplotlib.patches
 import numpy as np
 import numpy.typing as npt
 
-from keras_lstm.proof.certificate import Proof
+from keras_lstm.core.drawing import new_figure
+from keras_lstm.monitoring.state_boxes import StateBoxes
 from keras_lstm.tasks.transducer import TransducerTask
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 # Arrows of more states, or labels of more boxes, could not be read.
 _MAX_STATES = 12
@@ -22,9 +24,7 @@ _SIDE, _TOP, _SCALE = 0.75, 0.65, 1.3
 _BEND, _LABEL = 0.18, 0.38
 
 
-def plot_machine(
-    task: TransducerTask, proof: Proof, units: int
-) -> matplotlib.figure.Figure:
+def plot_machine(task: TransducerTask, boxes: StateBoxes) -> "Figure":
     """Plot a machine, and where the network's states are in each of its own.
 
     On the left, the machine: an arrow for each symbol, "read / written". On the
@@ -34,20 +34,19 @@ def plot_machine(
 
     Args:
         task: the machine.
-        proof: the proof.
-        units: units of the last LSTM layer.
+        boxes: the boxes of a proof.
 
     Returns:
         The figure.
     """
     draws_arrows = has_arrows(task)
-    figure = matplotlib.figure.Figure(
+    figure = new_figure(
         figsize=(12 if draws_arrows else 7, 6), layout="constrained"
     )
     axes: Any = figure.subplots(1, 2 if draws_arrows else 1, squeeze=False)[0]
     if draws_arrows:
         _draw_arrows(axes[0], task)
-    _draw_codes(figure, axes[-1], task, proof, units)
+    _draw_codes(figure, axes[-1], task, boxes)
     return figure
 
 
@@ -56,7 +55,7 @@ def has_arrows(task: TransducerTask) -> bool:
     return len(task.next_state) <= _MAX_STATES
 
 
-def plot_arrows(task: TransducerTask) -> matplotlib.figure.Figure:
+def plot_arrows(task: TransducerTask) -> "Figure":
     """Plot a machine alone, as `plot_machine` does.
 
     Args:
@@ -69,7 +68,7 @@ def plot_arrows(task: TransducerTask) -> matplotlib.figure.Figure:
         bound(_places(task), 0) + sign * np.array([_SIDE, _TOP])
         for bound, sign in ((np.min, -1), (np.max, 1))
     )
-    figure = matplotlib.figure.Figure(figsize=tuple(_SCALE * (high - low)))
+    figure = new_figure(figsize=tuple(_SCALE * (high - low)))
     axes: Any = figure.add_axes((0, 0, 1, 1))
     _draw_arrows(axes, task)
     axes.set_xlim(low[0], high[0])
@@ -85,39 +84,36 @@ def _places(task: TransducerTask) -> npt.NDArray[np.float64]:
     return np.stack([np.cos(angles), np.sin(angles)], 1)
 
 
-def plot_codes(
-    task: TransducerTask, proof: Proof, units: int
-) -> matplotlib.figure.Figure:
+def plot_codes(task: TransducerTask, boxes: StateBoxes) -> "Figure":
     """Plot where a network's states are alone, as `plot_machine` does.
 
     Args:
         task: the machine.
-        proof: the proof.
-        units: units of the last LSTM layer.
+        boxes: the boxes of a proof.
 
     Returns:
         The figure.
     """
-    figure = matplotlib.figure.Figure(figsize=(5, 3.4), layout="constrained")
+    figure = new_figure(figsize=(5, 3.4), layout="constrained")
     axes: Any = figure.add_subplot()
-    _draw_codes(figure, axes, task, proof, units)
+    _draw_codes(figure, axes, task, boxes)
     axes.set_title("")
     return figure
 
 
 def _draw_arrows(axes: Any, task: TransducerTask) -> None:
+    from matplotlib.patches import Circle, FancyArrowPatch
+
     places = _places(task)
     for start, end, text in _labels(task):
         if start == end:
             # A loop, away from the middle.
             middle = places[start] * (1 + _NODE)
-            axes.add_patch(
-                matplotlib.patches.Circle(middle, _NODE, fill=False, zorder=1)
-            )
+            axes.add_patch(Circle(middle, _NODE, fill=False, zorder=1))
             place = places[start] * (1 + 2.9 * _NODE)
         else:
             axes.add_patch(
-                matplotlib.patches.FancyArrowPatch(
+                FancyArrowPatch(
                     *(places[start], places[end]),
                     arrowstyle="-|>",
                     mutation_scale=14,
@@ -148,7 +144,7 @@ def _draw_arrows(axes: Any, task: TransducerTask) -> None:
         )
     for state, place in enumerate(places):
         axes.add_patch(
-            matplotlib.patches.Circle(
+            Circle(
                 place,
                 _NODE,
                 facecolor="white",
@@ -191,19 +187,16 @@ def _labels(task: TransducerTask) -> Iterator[tuple[int, int, str]]:
 
 
 def _draw_codes(
-    figure: matplotlib.figure.Figure,
+    figure: "Figure",
     axes: Any,
     task: TransducerTask,
-    proof: Proof,
-    units: int,
+    boxes: StateBoxes,
 ) -> None:
     order = sorted(
-        range(len(proof.states)),
-        key=lambda box: (proof.states[box], proof.last_symbols[box][::-1]),
+        range(len(boxes.states)),
+        key=lambda box: (boxes.states[box], boxes.last_symbols[box][::-1]),
     )
-    # The last h comes before the last c.
-    low, high = (bound[order, -2 * units : -units] for bound in proof.boxes)
-    middles = (low + high) / 2
+    middles = (boxes.low[order] + boxes.high[order]) / 2
     # Units that are largest in the same row side by side.
     columns = np.lexsort((middles.argmax(0), middles.argmin(0)))
     picture = axes.imshow(
@@ -213,7 +206,7 @@ def _draw_codes(
     if len(order) <= _MAX_LABELS:
         axes.set_yticks(range(len(order)))
         axes.set_yticklabels(
-            [_row_label(task, proof, box) for box in order],
+            [_row_label(task, boxes, box) for box in order],
             fontsize=7,
             parse_math=False,
         )
@@ -223,9 +216,9 @@ def _draw_codes(
     )
 
 
-def _row_label(task: TransducerTask, proof: Proof, box: int) -> str:
-    read = [task.symbol_name(x) for x in proof.last_symbols[box]]
-    state = _short(task.state_name(int(proof.states[box])))
+def _row_label(task: TransducerTask, boxes: StateBoxes, box: int) -> str:
+    read = [task.symbol_name(x) for x in boxes.last_symbols[box]]
+    state = _short(task.state_name(int(boxes.states[box])))
     return f"{state}, after {_short(' '.join(read))}" if read else "start"
 
 

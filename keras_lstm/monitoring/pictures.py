@@ -1,59 +1,55 @@
-"""Pictures of a network's states, predictions and training."""
+"""Pictures of a network's states, predictions and training.
+
+They can be plotted in another process (`core/drawing.py`), so that this module
+needs neither TensorFlow nor, before it plots, Matplotlib.
+"""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import keras
-import matplotlib
-import matplotlib.figure
-import matplotlib.patches
 import numpy as np
 import numpy.typing as npt
-import tensorflow as tf
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from keras_lstm.core.console import percent
-from keras_lstm.core.seeds import derive_seed
-from keras_lstm.proof.certificate import Proof
+from keras_lstm.core.drawing import new_figure
+from keras_lstm.monitoring.state_boxes import StateBoxes
 from keras_lstm.tasks.transducer import TransducerTask
-from keras_lstm.verification.evaluation import Evaluation
 
-_NUM_SEQUENCES = 64
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 _COLORS = ("tab:orange", "tab:blue", "tab:green", "tab:red", "tab:purple")
 
 
 def plot_proof(
-    model: keras.Model, task: TransducerTask, proof: Proof, seed: int = 0
-) -> matplotlib.figure.Figure:
+    task: TransducerTask,
+    boxes: StateBoxes,
+    symbols: npt.NDArray[np.integer[Any]],
+    h: npt.NDArray[np.float32],
+) -> "Figure":
     """Plot states of a network inside the boxes that it is proved to stay in.
 
     Dots show the last LSTM layer's h, colored by machine state, in the unit
     that best separates the states and the one in which boxes spread most.
 
     Args:
-        model: the network.
-        task: the machine; sequences have `num_bits` symbols.
-        proof: the proof.
-        seed: seed of the random sequences. Defaults to 0.
+        task: the machine.
+        boxes: the boxes.
+        symbols: sequences that were read, `(num_sequences, timesteps)`.
+        h: the last LSTM layer's h, `(num_sequences, timesteps, units)`.
 
     Returns:
         The figure.
     """
-    lstm = [x for x in model.layers if isinstance(x, keras.layers.LSTM)][-1]
-    hidden = keras.Model(model.inputs[0], lstm.output)
-    rng = np.random.default_rng(derive_seed(seed, "picture"))
-    symbols = rng.integers(
-        task.num_symbols, size=(_NUM_SEQUENCES, task.num_bits)
-    )
-    dots = hidden.predict(symbols, verbose=0).reshape(-1, lstm.units)
-    states = task.states(symbols)[:, 1:].reshape(-1)
-    first = -2 * lstm.units
-    low, high = (bound[:, first : first + lstm.units] for bound in proof.boxes)
-    x, y = _units_to_plot((low + high) / 2, high - low, proof.states)
+    from matplotlib.patches import Rectangle
 
-    figure = matplotlib.figure.Figure(figsize=(7, 5.5), layout="constrained")
+    dots = h.reshape(-1, h.shape[-1])
+    states = task.states(symbols)[:, 1:].reshape(-1)
+    low, high = boxes.low, boxes.high
+    x, y = _units_to_plot((low + high) / 2, high - low, boxes.states)
+
+    figure = new_figure(figsize=(7, 5.5), layout="constrained")
     axes: Any = figure.add_subplot()
-    for state in np.unique(proof.states):
+    for state in np.unique(boxes.states):
         color = _COLORS[state % len(_COLORS)]
         chosen = dots[states == state]
         axes.scatter(
@@ -65,11 +61,11 @@ def plot_proof(
             label=f"{task.state_name(state)} ({len(chosen):,} states)",
         )
     labels: set[str] = set()
-    for box, state in enumerate(proof.states):
+    for box, state in enumerate(boxes.states):
         corner = low[box, x], low[box, y]
         width, height = high[box, x] - corner[0], high[box, y] - corner[1]
         axes.add_patch(
-            matplotlib.patches.Rectangle(
+            Rectangle(
                 corner,
                 width,
                 height,
@@ -78,7 +74,7 @@ def plot_proof(
                 edgecolor=_COLORS[state % len(_COLORS)],
             )
         )
-        read = proof.last_symbols[box]
+        read = boxes.last_symbols[box]
         label = f"after {task.symbol_name(read[-1])}" if read else "start"
         label = f"{task.state_name(state)}, {label}"
         # Boxes that differ only in earlier symbols lie close together.
@@ -97,7 +93,7 @@ def plot_proof(
     axes.set_ylabel(f"h of unit {y}")
     axes.set_title(
         f"{task.name}: {len(dots):,} states, none outside its box"
-        if _all_inside(dots, states, proof, low, high)
+        if _all_inside(dots, states, boxes)
         else f"{task.name}: states OUTSIDE the boxes"
     )
     axes.legend(loc="best")
@@ -110,7 +106,7 @@ def plot_shares(
     rows: Sequence[int],
     label: str,
     title: str,
-) -> matplotlib.figure.Figure:
+) -> "Figure":
     """Plot accuracies by epoch, in rows of a heatmap.
 
     Args:
@@ -123,7 +119,7 @@ def plot_shares(
     Returns:
         The figure.
     """
-    figure = matplotlib.figure.Figure(figsize=(7, 4.5))
+    figure = new_figure(figsize=(7, 4.5))
     axes: Any = figure.add_axes((0.1, 0.12, 0.88, 0.8))
     # Epochs that were not evaluated stay white.
     shown = np.full((len(rows), max(epochs)), np.nan)
@@ -152,7 +148,7 @@ def plot_activations(
     layer: str,
     values: dict[str, npt.NDArray[np.float32]],
     telling: tuple[str, npt.NDArray[np.float32], int, float],
-) -> matplotlib.figure.Figure:
+) -> "Figure":
     """Plot states and gates over time, next to the machine's state.
 
     Args:
@@ -171,7 +167,7 @@ def plot_activations(
     states = task.states(inputs)[:, 1:]
     steps = np.arange(inputs.shape[1])
     largest = float(np.abs(values["c"]).max())
-    figure = matplotlib.figure.Figure(figsize=(4 * len(inputs), 8))
+    figure = new_figure(figsize=(4 * len(inputs), 8))
     # Matplotlib's automatic layouts take longer than everything else here.
     figure.subplots_adjust(0.09, 0.09, 0.98, 0.86, 0.12, 0.04)
     grid: Any = figure.subplots(
@@ -233,7 +229,9 @@ def _stacked(
         The image, `(height, timesteps, 4)`, and the middle of each part along
         the vertical axis.
     """
-    signed, gates = (matplotlib.colormaps[name] for name in ("RdBu", "viridis"))
+    from matplotlib import colormaps
+
+    signed, gates = (colormaps[name] for name in ("RdBu", "viridis"))
     scaled = {
         "h": signed((values["h"] + 1) / 2),
         "c": signed((values["c"] / largest + 1) / 2),
@@ -253,52 +251,46 @@ def _stacked(
 
 
 def plot_mistakes(
-    result: Evaluation, images: npt.NDArray[np.float32]
-) -> matplotlib.figure.Figure:
-    """Plot up to 20 wrong predictions, the most confident first.
+    images: npt.NDArray[np.float32], titles: Sequence[str], heading: str
+) -> "Figure":
+    """Plot up to 20 images that were taken for something else.
 
     Args:
-        result: evaluation of a model on the images.
-        images: pixels from 0 to 1, `(num_examples, rows, columns)`.
+        images: pixels from 0 to 1, `(num_images, rows, columns)`.
+        titles: the title of each.
+        heading: the figure's title.
 
     Returns:
         The figure.
     """
-    worst = result.confident_mistakes()[:20]
-    figure = matplotlib.figure.Figure(figsize=(8, 7))
+    figure = new_figure(figsize=(8, 7))
     figure.subplots_adjust(0.02, 0.02, 0.98, 0.9)
-    if not len(worst):
+    if not len(images):
         figure.text(0.5, 0.5, "no mistakes", ha="center", va="center")
         return figure
     grid: Any = figure.subplots(4, 5)
     for axes in grid.flat:
         axes.set_axis_off()
-    for axes, index in zip(grid.flat, worst, strict=False):
-        axes.imshow(images[index], cmap="gray", vmin=0, vmax=1)
-        confidence = percent(round(float(result.confidences[index]), 3))
-        axes.set_title(
-            f"{result.targets[index]}, said {result.predictions[index]} "
-            f"({confidence})",
-            fontsize=9,
-        )
-    figure.suptitle(
-        f"The most confident of {result.num_wrong:,} mistakes among "
-        f"{result.num_examples:,} images"
-    )
+    for axes, image, title in zip(grid.flat, images, titles, strict=False):
+        axes.imshow(image, cmap="gray", vmin=0, vmax=1)
+        axes.set_title(title, fontsize=9)
+    figure.suptitle(heading)
     return figure
 
 
-def plot_confusion(
-    result: Evaluation, num_classes: int
-) -> matplotlib.figure.Figure:
-    """Plot right classes against predictions, with mistakes in color."""
-    known = result.predictions >= 0
-    counts = tf.math.confusion_matrix(
-        result.targets[known], result.predictions[known], num_classes
-    ).numpy()
+def plot_confusion(counts: npt.NDArray[np.int64], title: str) -> "Figure":
+    """Plot right classes against predictions, with mistakes in color.
+
+    Args:
+        counts: number of examples by right class and prediction.
+        title: the figure's title.
+
+    Returns:
+        The figure.
+    """
     mistakes = counts.copy()
     np.fill_diagonal(mistakes, 0)
-    figure = matplotlib.figure.Figure(figsize=(6, 5.5))
+    figure = new_figure(figsize=(6, 5.5))
     axes: Any = figure.add_axes((0.1, 0.1, 0.87, 0.82))
     axes.imshow(mistakes, cmap="Reds", vmin=0, vmax=max(1, mistakes.max()))
     middle = mistakes.max() / 2
@@ -306,17 +298,15 @@ def plot_confusion(
         if count:
             color = "white" if mistakes[row, column] > middle > 0 else "black"
             axes.text(column, row, count, ha="center", va="center", color=color)
-    axes.set_xticks(range(num_classes))
-    axes.set_yticks(range(num_classes))
+    axes.set_xticks(range(len(counts)))
+    axes.set_yticks(range(len(counts)))
     axes.set_xlabel("prediction")
     axes.set_ylabel("right class")
-    axes.set_title(
-        f"{result.num_wrong:,} of {result.num_examples:,} images wrong"
-    )
+    axes.set_title(title)
     return figure
 
 
-def plot_curves(history: dict[str, list[float]]) -> matplotlib.figure.Figure:
+def plot_curves(history: dict[str, list[float]]) -> "Figure":
     """Plot losses and accuracies of a training, by epoch.
 
     Args:
@@ -328,7 +318,7 @@ def plot_curves(history: dict[str, list[float]]) -> matplotlib.figure.Figure:
     """
     names = [name for name in history if not name.startswith("val_")]
     names = [name for name in names if history[name]]
-    figure = matplotlib.figure.Figure(figsize=(4.5 * max(1, len(names)), 3.5))
+    figure = new_figure(figsize=(4.5 * max(1, len(names)), 3.5))
     figure.subplots_adjust(0.05, 0.14, 0.98, 0.9)
     grid: Any = figure.subplots(1, max(1, len(names)), squeeze=False)
     for axes, name in zip(grid[0], names, strict=False):
@@ -345,13 +335,6 @@ def plot_curves(history: dict[str, list[float]]) -> matplotlib.figure.Figure:
     return figure
 
 
-def pixels(figure: matplotlib.figure.Figure) -> npt.NDArray[np.uint8]:
-    """Return a figure as RGBA pixels, `(height, width, 4)`."""
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())
-
-
 def _units_to_plot(centers: Any, widths: Any, states: Any) -> tuple[int, int]:
     """Return the unit that separates the states best, and one to show boxes."""
     means = np.zeros_like(centers)
@@ -363,15 +346,13 @@ def _units_to_plot(centers: Any, widths: Any, states: Any) -> tuple[int, int]:
     return first, int(spread.argmax())
 
 
-def _all_inside(
-    dots: Any, states: Any, proof: Proof, low: Any, high: Any
-) -> bool:
+def _all_inside(dots: Any, states: Any, boxes: StateBoxes) -> bool:
     """Return whether each dot is in some box of its state."""
     inside = np.zeros(len(dots), np.bool_)
-    for box, state in enumerate(proof.states):
+    for low, high, state in zip(
+        boxes.low, boxes.high, boxes.states, strict=True
+    ):
         inside |= (
-            (states == state)
-            & (dots >= low[box]).all(1)
-            & (dots <= high[box]).all(1)
+            (states == state) & (dots >= low).all(1) & (dots <= high).all(1)
         )
     return bool(inside.all())

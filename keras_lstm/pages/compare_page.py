@@ -1,5 +1,6 @@
 """The page that compares runs; it needs no TensorFlow."""
 
+import functools
 import pathlib
 from typing import Any
 
@@ -78,7 +79,9 @@ def _curve(name: str, comparison: Comparison) -> dict[str, Any]:
     heads, values = run_heads(comparison), comparison.curves[name]
     title = name.replace("_", " ")
     lines = dict(zip(heads, values, strict=True))
-    figure = plot_lines(comparison.epochs, lines, "epoch", title)
+    plot = functools.partial(
+        plot_lines, comparison.epochs, lines, "epoch", title
+    )
     said = []
     for head, each in lines.items():
         known = [value for value in each if value is not None]
@@ -88,7 +91,7 @@ def _curve(name: str, comparison: Comparison) -> dict[str, Any]:
     rows = curve_rows(name, comparison)
     return {
         "title": title,
-        "drawn": draw(figure, f"curve-{name}", label),
+        "drawn": draw(plot, f"curve-{name}", label),
         "rows": [["epoch", *rows[0][1:]], *rows[1:]],
         "num_epochs": len(comparison.epochs),
     }

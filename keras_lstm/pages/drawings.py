@@ -4,6 +4,7 @@ The colors become those of the page's style sheet, so that a drawing suits light
 and dark; text stays text.
 """
 
+import functools
 import html
 import io
 import re
@@ -11,7 +12,8 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 import markupsafe
-import matplotlib
+
+from keras_lstm.core.drawing import Drawing, Plot
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -36,17 +38,40 @@ _NAME = re.compile(r' id="[a-zA-Z0-9.]+_\d+"')
 _POINTS_TO_PIXELS = 4 / 3
 
 
-def draw(figure: "Figure", name: str, label: str) -> Any:
+def draw(figure: "Figure | Plot", name: str, label: str) -> Any:
     """Return a figure as an `svg` element.
 
     Args:
-        figure: the figure.
+        figure: the figure, or a function that plots it.
         name: a name that no other drawing of the page has.
         label: the text that stands for it where it is not seen.
 
     Returns:
         The markup.
     """
+    render = functools.partial(_svg_of, name=name)
+    drawing, inches = (
+        Drawing(figure, render).result if callable(figure) else render(figure)
+    )
+    _, _, drawing = drawing.partition("<svg")
+    attributes, _, content = drawing.partition(">")
+    box = re.search(r'viewBox="[^"]*"', attributes)
+    content = re.sub(r"<style.*?</style>", "", content, flags=re.S)
+    content = _COLOR.sub(lambda match: _COLORS[match[0]], content)
+    content = _NAME.sub("", _FAMILY.sub("", content))
+    width = round(inches * 72 * _POINTS_TO_PIXELS * 1.25)
+    return markupsafe.Markup(  # noqa: S704 - Matplotlib has escaped its text
+        f'<svg role="img" aria-label="{html.escape(label)}" '
+        f'{box[0] if box else ""} style="max-width: {width}px" '
+        'xmlns:xlink="http://www.w3.org/1999/xlink" '
+        f'xmlns="http://www.w3.org/2000/svg">{content.strip()}'
+    )
+
+
+def _svg_of(figure: "Figure", name: str) -> tuple[str, float]:
+    """Return a figure as an SVG file, and its width in inches."""
+    import matplotlib
+
     text = io.StringIO()
     with (
         matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}),
@@ -57,16 +82,4 @@ def draw(figure: "Figure", name: str, label: str) -> Any:
         # What the metadata would hold is of no use in a page.
         metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
         figure.savefig(text, format="svg", metadata=metadata)
-    _, _, drawing = text.getvalue().partition("<svg")
-    attributes, _, content = drawing.partition(">")
-    box = re.search(r'viewBox="[^"]*"', attributes)
-    content = re.sub(r"<style.*?</style>", "", content, flags=re.S)
-    content = _COLOR.sub(lambda match: _COLORS[match[0]], content)
-    content = _NAME.sub("", _FAMILY.sub("", content))
-    width = round(figure.get_figwidth() * 72 * _POINTS_TO_PIXELS * 1.25)
-    return markupsafe.Markup(  # noqa: S704 - Matplotlib has escaped its text
-        f'<svg role="img" aria-label="{html.escape(label)}" '
-        f'{box[0] if box else ""} style="max-width: {width}px" '
-        'xmlns:xlink="http://www.w3.org/1999/xlink" '
-        f'xmlns="http://www.w3.org/2000/svg">{content.strip()}'
-    )
+    return text.getvalue(), figure.get_figwidth()

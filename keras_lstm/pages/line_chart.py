@@ -1,10 +1,14 @@
 """Line charts of pages, without TensorFlow."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import matplotlib.figure
 import numpy as np
+
+from keras_lstm.core.drawing import new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 # The style sheet has a color for each.
 _COLORS = (
@@ -22,7 +26,7 @@ def plot_lines(
     lines: Mapping[str, Sequence[float | None]],
     x_label: str,
     title: str,
-) -> matplotlib.figure.Figure:
+) -> "Figure":
     """Plot lines over one another.
 
     Args:
@@ -35,7 +39,7 @@ def plot_lines(
     Returns:
         The figure. Of very many places it shows some.
     """
-    figure = matplotlib.figure.Figure(figsize=(4, 3))
+    figure = new_figure(figsize=(4, 3))
     figure.subplots_adjust(0.15, 0.15, 0.97, 0.9)
     axes: Any = figure.add_subplot()
     # Each point takes space in the page.

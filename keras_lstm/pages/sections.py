@@ -1,6 +1,7 @@
 """Sections of the page of a run, as values for its template."""
 
 import csv
+import functools
 import io
 import math
 from typing import Any
@@ -13,6 +14,7 @@ from keras_lstm.monitoring.machine_picture import (
     plot_arrows,
     plot_codes,
 )
+from keras_lstm.monitoring.state_boxes import StateBoxes
 from keras_lstm.pages.drawings import draw
 from keras_lstm.pages.line_chart import plot_lines
 from keras_lstm.pages.render import shortened
@@ -84,14 +86,16 @@ def draw_curves(run: Run, history: dict[str, list[float]]) -> list[Any]:
         named = zip(("training", "validation"), both.values(), strict=False)
         epochs = range(1, len(history[name]) + 1)
         title = name.replace("_", " ")
-        figure = plot_lines(epochs, dict(named), "epoch", title)
+        plot = functools.partial(
+            plot_lines, epochs, dict(named), "epoch", title
+        )
         values = "; ".join(
             f"{each.replace('_', ' ')}: first {numbers[0]:.4g}, last "
             f"{numbers[-1]:.4g}"
             for each, numbers in both.items()
         )
         label = f"Curve of {title} by epoch. {values}"
-        found.append(draw(figure, f"curve-{name}", label))
+        found.append(draw(plot, f"curve-{name}", label))
     return found
 
 
@@ -122,15 +126,16 @@ def describe_machine(
             f"The machine: {len(states)} states and an arrow for each symbol; "
             "the table below says the same."
         )
-        drawn = draw(plot_arrows(machine), "machine", label)
+        drawn = draw(functools.partial(plot_arrows, machine), "machine", label)
     if isinstance(search, ProofSearch) and search.proof is not None:
-        figure = plot_codes(machine, search.proof, run.config.model.units)
+        boxes = StateBoxes.of(search.proof, run.config.model.units)
         label = (
             f"A row for each of the {len(search.proof.states)} boxes of the "
             "proof, a column for each unit of the last layer: the middle of "
             "the box."
         )
-        codes = draw(figure, "codes", label)
+        plot = functools.partial(plot_codes, machine, boxes)
+        codes = draw(plot, "codes", label)
     symbols = [
         short(machine.symbol_name(x)) for x in range(machine.num_symbols)
     ]

@@ -2,6 +2,7 @@
 
 import base64
 import dataclasses
+import functools
 import io
 from typing import Any
 
@@ -106,7 +107,8 @@ def _by_step(accuracies: npt.NDArray[np.float64], task: Task) -> dict[str, Any]:
     ]
     chosen = sorted({max(1, round(count * k / 4)) for k in range(5)})
     said = ", ".join(f"{k}: {rows[k - 1]['right']}" for k in chosen)
-    figure = plot_lines(
+    plot = functools.partial(
+        plot_lines,
         range(1, count + 1),
         {"right": (100 * accuracies).tolist()},
         label,
@@ -115,7 +117,7 @@ def _by_step(accuracies: npt.NDArray[np.float64], task: Task) -> dict[str, Any]:
     alt = f"Curve of the accuracy by {label}. After {said}"
     return {
         "label": label,
-        "drawn": draw(figure, "by-step", alt),
+        "drawn": draw(plot, "by-step", alt),
         "rows": rows[:_MAX_STEPS],
         "num_left": max(0, count - _MAX_STEPS),
     }

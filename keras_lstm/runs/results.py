@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import pathlib
 import platform
 import textwrap
@@ -12,10 +13,14 @@ import keras
 import tensorflow as tf
 
 from keras_lstm.config import Config
+from keras_lstm.core.drawing import Drawing, png_of
 from keras_lstm.core.files import replacing
 from keras_lstm.core.version import __version__
+from keras_lstm.monitoring.activations import lstm_layers
 from keras_lstm.monitoring.machine_picture import plot_machine
-from keras_lstm.monitoring.pictures import plot_curves, plot_proof
+from keras_lstm.monitoring.pictures import plot_curves
+from keras_lstm.monitoring.plots import proof_plot
+from keras_lstm.monitoring.state_boxes import StateBoxes
 from keras_lstm.proof.search import ProofSearch
 from keras_lstm.runs.folder import RunFolder
 from keras_lstm.runs.model_file import save_model
@@ -67,6 +72,7 @@ def write_results(
     result: TrainResult,
     task: Task,
     texts: Mapping[pathlib.Path, str] | None = None,
+    curves: Drawing[bytes] | None = None,
 ) -> TrainResult:
     """Write all files of a result, or none.
 
@@ -75,6 +81,7 @@ def write_results(
         result: the result to write.
         task: the task, for the texts that `model.keras` reads.
         texts: the contents of other files to write with them, by path.
+        curves: what `curves_drawing` returned, if it began earlier.
 
     Returns:
         The result, with the SHA-256 of `model.keras` in its report.
@@ -97,8 +104,8 @@ def write_results(
         for path, text in (texts or {}).items():
             write(path, text)
         write(folder.failures, result.final.failures)
-        figure = plot_curves(result.history)
-        figure.savefig(place(folder.curves), format="png")
+        curves = curves or curves_drawing(result.history)
+        place(folder.curves).write_bytes(curves.result)
         digest = save_model(result.model, place(folder.model), task)
         if result.proof is not None and result.proof.proof is not None:
             write(folder.proof, result.proof.proof.to_json())
@@ -108,25 +115,57 @@ def write_results(
     return dataclasses.replace(result, report=report)
 
 
-def show_results(board: Any, config: Config, result: TrainResult) -> None:
-    """Add a run's result to TensorBoard.
+def curves_drawing(history: Mapping[str, list[float]]) -> Drawing[bytes]:
+    """Draw the losses and accuracies of a training, by epoch.
+
+    Args:
+        history: the history of `fit`.
+
+    Returns:
+        The contents of `curves.png`.
+    """
+    plot = functools.partial(plot_curves, dict(history))
+    return Drawing(plot, png_of)
+
+
+def show_proof(
+    board: Any,
+    config: Config,
+    model: keras.Model,
+    search: ProofSearch | None,
+    history: Mapping[str, list[float]],
+) -> None:
+    """Add pictures of a proof, if there is one, to TensorBoard.
+
+    Args:
+        board: the run's `TensorBoard` callback.
+        config: the run's configuration.
+        model: the model.
+        search: the last search for a proof; None if there was none.
+        history: the history of `fit`.
+    """
+    machine = get_machine(config.task)
+    if machine is None or search is None or search.proof is None:
+        return
+    proof, epoch = search.proof, len(history["loss"]) - 1
+    board.write_figure("proof", proof_plot(model, machine, proof), epoch)
+    boxes = StateBoxes.of(proof, lstm_layers(model)[-1].units)
+    plot = functools.partial(plot_machine, machine, boxes)
+    board.write_figure("machine", plot, epoch)
+
+
+def show_outcome(board: Any, config: Config, result: TrainResult) -> None:
+    """Add the outcome of a run to TensorBoard, as text.
 
     Args:
         board: the run's `TensorBoard` callback.
         config: the run's configuration.
         result: the run's result.
     """
-    last = result.report.epochs - 1
-    machine, search = get_machine(config.task), result.proof
-    if machine is not None and search is not None and search.proof is not None:
-        figure = plot_proof(result.model, machine, search.proof)
-        board.write_figure("proof", figure, last)
-        units = config.model.units
-        figure = plot_machine(machine, search.proof, units)
-        board.write_figure("machine", figure, last)
     text = outcome_text(config, result)
     # Four spaces make it a code block in Markdown.
-    board.write_text("result", textwrap.indent(text, "    "), last)
+    text = textwrap.indent(text, "    ")
+    board.write_text("result", text, result.report.epochs - 1)
 
 
 def outcome_text(config: Config, result: TrainResult) -> str:

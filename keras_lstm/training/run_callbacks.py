@@ -105,9 +105,14 @@ class RunCallbacks:
     tracker: Tracker | None
     in_order: list[keras.callbacks.Callback]
 
-    def tracking(self) -> contextlib.AbstractContextManager[Any]:
-        """Return a block at whose end the tracked run ends."""
-        return self.tracker or contextlib.nullcontext()
+    @contextlib.contextmanager
+    def recording(self) -> Iterator[None]:
+        """Write all figures at the end of a block, and end the tracked run."""
+        with self.tracker or contextlib.nullcontext():
+            try:
+                yield
+            finally:
+                self.board.finish_figures()
 
     def stop_reason(self, all_epochs: bool, proved: bool) -> StopReason:
         """Return the reason why training stopped.

@@ -36,7 +36,9 @@ from keras_lstm.runs.folder import (
 from keras_lstm.runs.report import Report, Seconds
 from keras_lstm.runs.results import (
     TrainResult,
-    show_results,
+    curves_drawing,
+    show_outcome,
+    show_proof,
     versions,
     write_results,
 )
@@ -113,8 +115,7 @@ def train(
 
     Raises:
         InputError: if the configuration cannot be run, before any training.
-        RunError: if the loss or a weight is not finite, or another worker has
-            died.
+        RunError: if a loss or weight is not finite, or a worker has died.
         OSError: if a file cannot be written.
         TrainingInterrupted: if SIGTERM or SIGINT is received.
     """
@@ -122,38 +123,39 @@ def train(
     tf.config.experimental.enable_op_determinism()
     shared = RunFolder(run_dir or default_run_dir(config))
     is_chief = leads_cluster(config.training.strategy)
-    quiet = quiet or not is_chief
     with _opened(shared, resume, is_chief) as (folder, stack):
         strategy = _get_strategy(shared, config, resume)
         splits = _get_splits(config)
-        progress = ProgressOptions(log_every_steps, profile_steps, quiet)
+        shown = (log_every_steps, profile_steps, quiet or not is_chief)
+        progress = ProgressOptions(*shown)
         config = settle_execution(config, splits, model, shared, progress)
         fitted = _model_to_fit(config, splits, model, init_from, shared)
         with _handle_preemption(shared, config, callbacks) as preemption:
-            given = (shared.checkpoints, callbacks, preemption, progress)
-            parts = make_callbacks(config, splits, folder, *given)
+            rest = (shared.checkpoints, callbacks, preemption, progress)
+            parts = make_callbacks(config, splits, folder, *rest)
             dataset = _make_dataset(config, splits, parts, strategy)
-            stack.enter_context(parts.tracking())
+            stack.enter_context(parts.recording())
             built = time.perf_counter()
-            _fit(fitted, dataset, config, splits, parts, preemption)
+            history = _fit(fitted, dataset, config, splits, parts, preemption)
             trained = time.perf_counter()
             result = _without_training_layers(fitted, config)
-            taught_by, proof = _prove(result, config, parts, quiet, preemption)
-            checked = (result, config, splits, proof, preemption)
-            final = _check(*checked, quiet, folder)
+            # Drawn while the model is checked.
+            curves = curves_drawing(history)
+            given = (result, config, splits, parts, history, folder)
+            taught_by, proof, final = _check(*given, preemption, progress.quiet)
         seconds = Seconds(
             *(import_seconds, built - began, parts.resume.seconds),
             check=time.perf_counter() - trained,
         )
         found = _make_result(
             *(config, splits, parts, folder, result),
-            *(fitted.history.history, final, proof, taught_by, seconds),
+            *(history, final, proof, taught_by, seconds),
         )
         others = _suspicious(config, splits, parts, folder, result)
-        found = write_results(folder, found, config.task, others)
+        found = write_results(folder, found, config.task, others, curves)
         if is_chief:
             write_page_of_result(config, found, splits.test)
-        show_results(parts.board, config, found)
+        show_outcome(parts.board, config, found)
         track_result(parts.tracker, config, folder, found.report)
         return found
 
@@ -298,7 +300,8 @@ def _fit(
     splits: Splits,
     parts: RunCallbacks,
     preemption: PreemptionHandler,
-) -> None:
+) -> dict[str, list[float]]:
+    """Train the model, and return the history of `fit`."""
     validation, training = None, config.training
     if splits.validation is not None:
         size = max(1024, training.batch_size)
@@ -323,6 +326,7 @@ def _fit(
     finally:
         parts.logger.close()
     preemption.check()
+    return model.history.history
 
 
 def _without_training_layers(
@@ -332,19 +336,6 @@ def _without_training_layers(
     result = build_model(config.task, config.model)
     copy_weights(fitted, result)
     return result
-
-
-def _prove(
-    model: keras.Model,
-    config: Config,
-    parts: RunCallbacks,
-    quiet: bool,
-    preemption: PreemptionHandler,
-) -> tuple[str | None, ProofSearch | None]:
-    search = None if parts.prover is None else parts.prover.search
-    with ProgressBar("proving", quiet) as bar:
-        progress = _progress(bar, preemption)
-        return settle_proof(model, config, search, progress)
 
 
 def _progress(
@@ -363,11 +354,18 @@ def _check(
     model: keras.Model,
     config: Config,
     splits: Splits,
-    proof: ProofSearch | None,
+    parts: RunCallbacks,
+    history: dict[str, list[float]],
+    folder: RunFolder,
     preemption: PreemptionHandler,
     quiet: bool,
-    folder: RunFolder,
-) -> FinalCheck:
+) -> tuple[str | None, ProofSearch | None, FinalCheck]:
+    """Settle the proof, show it and check the model."""
+    search = None if parts.prover is None else parts.prover.search
+    with ProgressBar("proving", quiet) as bar:
+        progress = _progress(bar, preemption)
+        taught_by, search = settle_proof(model, config, search, progress)
+    show_proof(parts.board, config, model, search, history)
     with ProgressBar("checking", quiet) as bar:
         final = check_model(
             model,
@@ -375,12 +373,12 @@ def _check(
             splits,
             config.seed,
             failures_name=folder.failures.name,
-            is_proved=proof is not None and proof.proof is not None,
+            is_proved=search is not None and search.proof is not None,
             progress=_progress(bar, preemption),
             forecast=bar.forecast,
         )
     preemption.check()
-    return final
+    return taught_by, search, final
 
 
 def _suspicious(

@@ -9,7 +9,8 @@ import pathlib
 
 from keras_lstm.core.files import replacing
 from keras_lstm.monitoring.machine_picture import plot_machine
-from keras_lstm.monitoring.pictures import plot_proof
+from keras_lstm.monitoring.plots import proof_plot
+from keras_lstm.monitoring.state_boxes import StateBoxes
 from keras_lstm.proof.certificate import Proof, check_proof
 from keras_lstm.runs.run import load_run
 
@@ -26,10 +27,10 @@ def main() -> None:
     proof = Proof.from_json(text)
     check_proof(run.model, run.machine, proof)
     if arguments.machine:
-        units = run.config.model.units
-        figure = plot_machine(run.machine, proof, units)
+        boxes = StateBoxes.of(proof, run.config.model.units)
+        figure = plot_machine(run.machine, boxes)
     else:
-        figure = plot_proof(run.model, run.machine, proof)
+        figure = proof_plot(run.model, run.machine, proof)()
     with replacing(arguments.picture) as path:
         figure.savefig(path, format="png", dpi=110)
 

@@ -1,7 +1,11 @@
+import io
+
 import numpy as np
+import PIL.Image
 import pytest
 
 from keras_lstm.config import ModelConfig
+from keras_lstm.core.drawing import png_of
 from keras_lstm.models.build import build_model
 from keras_lstm.monitoring.diagnostics import (
     ImageDiagnostics,
@@ -9,11 +13,10 @@ from keras_lstm.monitoring.diagnostics import (
     make_diagnostics,
 )
 from keras_lstm.monitoring.pictures import (
-    pixels,
     plot_curves,
-    plot_mistakes,
     plot_shares,
 )
+from keras_lstm.monitoring.plots import mistakes_plot
 from keras_lstm.tasks.image_rows import ImageRows
 from keras_lstm.tasks.increment import Add, Increment, Parity
 from keras_lstm.verification.evaluation import evaluate
@@ -147,6 +150,10 @@ def test_a_task_gets_the_probe_that_knows_it():
     assert make_diagnostics(task, None, 0) is None
 
 
+def pixels(figure):
+    return np.asarray(PIL.Image.open(io.BytesIO(png_of(figure))))
+
+
 def colors(figure):
     return np.unique(pixels(figure).reshape(-1, 4), axis=0)
 
@@ -168,5 +175,5 @@ def test_pictures_of_nothing_can_be_drawn():
     perfect = type(result)(
         result.targets, result.targets, result.margins, result.confidences
     )
-    assert len(colors(plot_mistakes(perfect, np.zeros((180, 8, 8))))) > 1
+    assert len(colors(mistakes_plot(perfect, np.zeros((180, 8, 8)))())) > 1
     assert len(colors(plot_curves({"loss": [1.0], "val_loss": [0.5]}))) > 3

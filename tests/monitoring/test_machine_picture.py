@@ -6,6 +6,7 @@ import pytest
 from keras_lstm.config import ModelConfig
 from keras_lstm.models.build import build_model
 from keras_lstm.monitoring.machine_picture import plot_machine
+from keras_lstm.monitoring.state_boxes import StateBoxes
 from keras_lstm.proof.search import find_proof
 from keras_lstm.tasks.machine import FiniteStateMachine
 from keras_lstm.tasks.machine_library import MACHINES
@@ -29,7 +30,7 @@ def texts(axes):
 
 def test_every_arrow_is_drawn_and_every_box_is_a_row():
     task, proof, units = proved("tomita-5")
-    machine, codes, _ = plot_machine(task, proof, units).axes
+    machine, codes, _ = plot_machine(task, StateBoxes.of(proof, units)).axes
     labels = texts(machine)
     assert labels.count("0 / accept") == labels.count("1 / accept") == 1
     assert labels.count("0 / reject") == labels.count("1 / reject") == 3
@@ -46,12 +47,12 @@ def test_every_arrow_is_drawn_and_every_box_is_a_row():
 
 def test_symbols_with_the_same_arrow_share_a_label():
     task, proof, units = proved("remainder-7-decimal")
-    machine = plot_machine(task, proof, units).axes[0]
+    machine = plot_machine(task, StateBoxes.of(proof, units)).axes[0]
     assert "0 / 0\n7 / 0" in texts(machine)
 
 
 @pytest.mark.parametrize("name", ["dyck-2"])
 def test_large_machines_are_shown_by_their_code_alone(name):
     task, proof, units = proved(name)
-    codes, _ = plot_machine(task, proof, units).axes
+    codes, _ = plot_machine(task, StateBoxes.of(proof, units)).axes
     assert len(codes.images) == 1

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from keras_lstm.cli import main
-from keras_lstm.monitoring.pictures import plot_proof
+from keras_lstm.monitoring.plots import proof_plot
 from keras_lstm.presets import get_preset
 from keras_lstm.proof.certificate import Proof, check_proof
 from keras_lstm.proof.ellipsoid_search import (
@@ -336,7 +336,7 @@ def test_a_layer_that_is_not_supported_is_named(unproved_run, tmp_path, capsys):
 def test_the_picture_is_of_states_inside_their_boxes(proved_run):
     run = load_run(proved_run)
     proof = Proof.from_json((proved_run / "proof.json").read_text())
-    figure = plot_proof(run.model, run.machine, proof)
+    figure = proof_plot(run.model, run.machine, proof)()
     (axes,) = figure.axes
     assert axes.get_title() == "increment: 768 states, none outside its box"
     assert len(axes.patches) == len(proof.states)
@@ -344,7 +344,7 @@ def test_the_picture_is_of_states_inside_their_boxes(proved_run):
     assert len(dots) == 64 * 12
     # Shrunken boxes do not hold them.
     moved = dataclasses.replace(proof, boxes=proof.boxes.widened(-0.2))
-    figure = plot_proof(run.model, run.machine, moved)
+    figure = proof_plot(run.model, run.machine, moved)()
     assert "OUTSIDE" in figure.axes[0].get_title()
 
 

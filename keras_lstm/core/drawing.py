@@ -1,0 +1,163 @@
+"""Matplotlib figures, plotted in another process while this one is busy.
+
+Importing Matplotlib and drawing the pictures of a run take about a second,
+which a short training would wait for.
+"""
+
+import contextlib
+import functools
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from keras_lstm.core.cores import num_cores
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
+    from matplotlib.figure import Figure
+
+T = TypeVar("T")
+# To go to another process, a function must be one of a module that loads fast,
+# or a `functools.partial` of one.
+Plot = Callable[[], "Figure"]
+
+_pool: "Executor | None" = None
+
+
+class Drawing(Generic[T]):
+    """A figure to come, as bytes or text.
+
+    Inside of `drawing_apart`, another process begins to draw it at once. Else,
+    and if that fails, `result` draws it.
+
+    Args:
+        plot: a function that plots the figure.
+        render: a function that makes bytes or text of it.
+    """
+
+    def __init__(self, plot: Plot, render: "Callable[[Figure], T]") -> None:
+        self._make = functools.partial(_plot_and_render, plot, render)
+        self._future = None
+        if _pool is not None:
+            # A process that was killed leaves a pool that is broken.
+            with contextlib.suppress(RuntimeError):
+                self._future = _pool.submit(self._make)
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether another process draws it."""
+        return self._future is not None
+
+    @functools.cached_property
+    def result(self) -> T:
+        """The bytes or the text, once they are there."""
+        future = self._future
+        if future is None or future.cancelled():
+            return self._make()
+        # What failed may have been the other process, not the plot.
+        return future.result() if future.exception() is None else self._make()
+
+
+@contextlib.contextmanager
+def drawing_apart() -> Iterator[None]:
+    """Plot figures in another process in a `with` block.
+
+    There is none where it would be of no use, on one core or with Matplotlib
+    imported already; nor where none can be started.
+    """
+    global _pool
+    if _pool is not None or num_cores() < 2 or "matplotlib" in sys.modules:
+        yield
+        return
+    _pool = _start_pool()
+    try:
+        yield
+    finally:
+        pool, _pool = _pool, None
+        if pool is not None:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def new_figure(**options: Any) -> "Figure":
+    """Return a Matplotlib figure, which is imported only now.
+
+    Args:
+        **options: arguments of `matplotlib.figure.Figure`.
+    """
+    from matplotlib.figure import Figure
+
+    return Figure(**options)
+
+
+def png_of(figure: "Figure") -> bytes:
+    """Return a figure as a PNG file.
+
+    Args:
+        figure: the figure.
+    """
+    import io
+
+    file = io.BytesIO()
+    # Without the version of Matplotlib.
+    figure.savefig(file, format="png", metadata={"Software": None})
+    return file.getvalue()
+
+
+def _plot_and_render(plot: Plot, render: "Callable[[Figure], T]") -> T:
+    return render(plot())
+
+
+def _start_pool() -> "Executor | None":
+    import multiprocessing
+    from concurrent.futures import ProcessPoolExecutor
+
+    # Ctrl-C is for this process, which tells the other one when it ends.
+    # Some systems have no semaphores, or no processes to give.
+    failures = OSError, ImportError, NotImplementedError
+    with _blocked_interrupts(), contextlib.suppress(*failures):
+        context = multiprocessing.get_context("spawn")
+        pool = ProcessPoolExecutor(1, context, _end_with_parent)
+        pool.submit(_import_matplotlib)
+        return pool
+    return None
+
+
+@contextlib.contextmanager
+def _blocked_interrupts() -> Iterator[None]:
+    """Have processes that start in a `with` block ignore Ctrl-C."""
+    # Windows has none.
+    mask: Any = getattr(signal, "pthread_sigmask", None)
+    if mask is None:
+        yield
+        return
+    before = mask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        mask(signal.SIG_SETMASK, before)
+
+
+def _end_with_parent() -> None:
+    """End this process when the one that started it does, even if killed."""
+    import atexit
+    import multiprocessing
+    import os
+    import threading
+
+    # Unloading Matplotlib would take time.
+    atexit.register(os._exit, 0)
+    parent = multiprocessing.parent_process()
+
+    def wait() -> None:
+        if parent is not None:
+            parent.join()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+def _import_matplotlib() -> None:
+    import matplotlib.backends.backend_agg  # noqa: F401
+    import matplotlib.figure  # noqa: F401

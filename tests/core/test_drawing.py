@@ -1,0 +1,166 @@
+"""Figures that another process draws."""
+
+import functools
+import os
+import pathlib
+import signal
+import struct
+import subprocess
+import sys
+import time
+
+import pytest
+
+from keras_lstm.core import drawing
+from keras_lstm.core.drawing import Drawing, drawing_apart, new_figure, png_of
+from keras_lstm.monitoring.pictures import plot_curves
+
+CURVES = functools.partial(plot_curves, {"loss": [2.0, 1.0]})
+
+
+def size_of(png):
+    assert png[:8] == b"\x89PNG\r\n\x1a\n"
+    return struct.unpack(">2I", png[16:24])
+
+
+@pytest.fixture
+def apart(monkeypatch):
+    """Draw in another process, though this one has imported Matplotlib."""
+    import matplotlib
+
+    monkeypatch.delitem(sys.modules, matplotlib.__name__)
+    monkeypatch.setattr(drawing, "num_cores", lambda: 2)
+    with drawing_apart():
+        assert drawing._pool is not None
+        yield drawing._pool
+    assert drawing._pool is None
+
+
+def ask(pool, function, *arguments):
+    return pool.submit(function, *arguments).result(timeout=60)
+
+
+def test_without_another_process_a_figure_is_drawn_when_it_is_asked_for():
+    drawn = Drawing(CURVES, png_of)
+    assert not drawn.is_elsewhere
+    assert size_of(drawn.result) == (450, 350)
+
+
+def test_another_process_draws_the_same(apart):
+    drawn = Drawing(CURVES, png_of)
+    assert drawn.is_elsewhere
+    assert ask(apart, os.getpid) != os.getpid()
+    assert drawn.result == png_of(CURVES())
+
+
+def test_a_process_that_was_killed_is_done_without(apart):
+    pid = ask(apart, os.getpid)
+    Drawing(functools.partial(time.sleep, 60), png_of)
+    drawn = Drawing(CURVES, png_of)
+    os.kill(pid, signal.SIGKILL)
+    assert size_of(drawn.result) == (450, 350)
+    after = Drawing(CURVES, png_of)
+    assert not after.is_elsewhere
+    assert size_of(after.result) == (450, 350)
+
+
+def test_what_cannot_be_sent_is_drawn_here(apart):
+    drawn = Drawing(lambda: new_figure(figsize=(1, 2)), png_of)
+    assert size_of(drawn.result) == (100, 200)
+
+
+def test_a_plot_that_fails_says_why(apart):
+    drawn = Drawing(functools.partial(plot_curves, None), png_of)
+    with pytest.raises(TypeError, match="NoneType"):
+        drawn.result  # noqa: B018 - a property
+
+
+def test_what_was_not_drawn_in_time_is_drawn_here(monkeypatch):
+    monkeypatch.delitem(sys.modules, "matplotlib")
+    monkeypatch.setattr(drawing, "num_cores", lambda: 2)
+    with drawing_apart():
+        drawn = [Drawing(CURVES, png_of) for _ in range(20)]
+    assert {size_of(each.result) for each in drawn} == {(450, 350)}
+
+
+def test_ctrl_c_does_not_reach_the_other_process(apart):
+    found = ask(apart, signal.pthread_sigmask, signal.SIG_BLOCK, ())
+    assert signal.SIGINT in found
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
+@pytest.mark.parametrize("why", ["one core", "imported", "refused"])
+def test_there_may_be_no_other_process(monkeypatch, why):
+    if why != "imported":
+        monkeypatch.delitem(sys.modules, "matplotlib")
+    cores = 1 if why == "one core" else 2
+    monkeypatch.setattr(drawing, "num_cores", lambda: cores)
+    if why == "refused":
+
+        def refuse(*_):
+            raise OSError("no semaphores here")
+
+        monkeypatch.setattr("concurrent.futures.ProcessPoolExecutor", refuse)
+    with drawing_apart():
+        assert not Drawing(CURVES, png_of).is_elsewhere
+
+
+ORPHAN = """
+import os, sys, time
+from keras_lstm.core import drawing
+if __name__ == "__main__":
+    drawing.num_cores = lambda: 2
+    with drawing.drawing_apart():
+        print(drawing._pool.submit(os.getpid).result(), flush=True)
+        time.sleep(600)
+"""
+
+
+def test_the_other_process_ends_with_one_that_is_killed(tmp_path):
+    script = tmp_path / "orphan.py"
+    script.write_text(ORPHAN)
+    with subprocess.Popen(
+        [sys.executable, script], stdout=subprocess.PIPE, text=True
+    ) as process:
+        pid = int(process.stdout.readline())
+        process.kill()
+    deadline = time.monotonic() + 60
+    while is_running(pid):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def is_running(pid):
+    try:
+        state = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2]
+    except FileNotFoundError:
+        return False
+    # A zombie waits for somebody to notice.
+    return state.split()[0] != "Z"
+
+
+TRAIN = """
+import sys
+from keras_lstm.cli import main
+from keras_lstm.core import drawing
+if __name__ == "__main__":
+    drawing.num_cores = lambda: 2
+    assert main(sys.argv[1:]) == 0
+    print("imported:", [m for m in sys.modules if m == "matplotlib"])
+"""
+
+
+def test_a_training_imports_no_matplotlib_itself(tmp_path):
+    script = tmp_path / "train.py"
+    script.write_text(TRAIN)
+    run = tmp_path / "run"
+    words = "train increment --num-bits 3 --epochs 1 --steps-per-epoch 1"
+    result = subprocess.run(
+        [sys.executable, script, *words.split(), "--run-dir", run],
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.splitlines()[-1] == "imported: []"
+    assert size_of((run / "curves.png").read_bytes())[1] == 350
+    assert "<svg" in (run / "report.html").read_text("utf-8")
