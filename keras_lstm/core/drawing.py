@@ -8,6 +8,7 @@ import contextlib
 import functools
 import signal
 import sys
+import types
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -116,7 +117,11 @@ def _start_pool() -> "Executor | None":
     # Ctrl-C is for this process, which tells the other one when it ends.
     # Some systems have no semaphores, or no processes to give.
     failures = OSError, ImportError, NotImplementedError
-    with _blocked_interrupts(), contextlib.suppress(*failures):
+    with (
+        _blocked_interrupts(),
+        _hidden_script(),
+        contextlib.suppress(*failures),
+    ):
         context = multiprocessing.get_context("spawn")
         pool = ProcessPoolExecutor(1, context, _end_with_parent)
         pool.submit(_import_matplotlib)
@@ -137,6 +142,20 @@ def _blocked_interrupts() -> Iterator[None]:
         yield
     finally:
         mask(signal.SIG_SETMASK, before)
+
+
+@contextlib.contextmanager
+def _hidden_script() -> Iterator[None]:
+    """Have processes that start in a `with` block not run this script, too.
+
+    Python imports it in each, and it may train without a guard.
+    """
+    script = sys.modules["__main__"]
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = script
 
 
 def _end_with_parent() -> None:
