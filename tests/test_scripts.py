@@ -126,7 +126,7 @@ def test_the_listing_of_runs_is_measured(tmp_path):
     )
     assert (done.returncode, done.stderr) == (0, "")
     lines = [line.split() for line in done.stdout.splitlines()]
-    assert [line[0] for line in lines] == ["list", "runs", "runs", "runs"]
+    assert [line[0] for line in lines] == ["list", *["runs"] * 4]
     assert all(0 < float(line[-6]) < 60 for line in lines)
 
 
@@ -298,7 +298,7 @@ def test_activations_are_measured():
     assert [(row["function"], row["path"]) for row in rows] == [
         (function, path)
         for function in ("tanh", "sigmoid")
-        for path in ("vectors", "remainders")
+        for path in ("vectors", "remainders", "NumPy")
     ]
     # 21,475 patterns, of which some are infinite or NaN.
     assert all(21_000 < row["numbers"] < 21_475 for row in rows)

@@ -109,9 +109,7 @@ def outcome(run_dir: pathlib.Path) -> dict[str, Any]:
     last.state.pop("seconds")
     # TensorBoard evaluates the model as often as its time budget allows.
     last.state["callbacks"] = [
-        [name, state]
-        for name, state in last.state["callbacks"]
-        if name != "TensorBoard"
+        each for each in last.state["callbacks"] if each[0] != "TensorBoard"
     ]
     with zipfile.ZipFile(run_dir / "model.keras") as archive:
         weights = archive.read("model.weights.h5")
