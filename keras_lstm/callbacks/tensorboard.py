@@ -210,6 +210,7 @@ class TensorBoard(keras.callbacks.TensorBoard):
         super().on_epoch_end(epoch, logs)
         self._summarize()
         self._last_epoch = epoch
+        self.finish_figures(only_ready=True)
         with self._train_writer.as_default():
             for name, value in self._measured.items():
                 tf.summary.scalar(name, value, step=epoch)
@@ -258,31 +259,30 @@ class TensorBoard(keras.callbacks.TensorBoard):
             step: the step to show it at, such as an epoch, counted from 0.
                 Defaults to 0.
         """
-        if not callable(figure):
-            self._write_png(name, png_of(figure), step)
-            return
-        drawing = Drawing(figure, png_of)
-        if drawing.is_elsewhere:
-            self._drawings.append((name, drawing, step))
+        if callable(figure):
+            self._drawings.append((name, Drawing(figure, png_of), step))
+            self.finish_figures(only_ready=True)
         else:
-            self._write_png(name, drawing.result, step)
+            self._write_png(name, png_of(figure), step)
 
-    def finish_figures(self) -> None:
-        """Write the figures that another process draws, once they are there."""
+    def finish_figures(self, only_ready: bool = False) -> None:
+        """Write the figures that another process draws, once they are there.
+
+        Args:
+            only_ready: whether to wait for none. Defaults to False.
+        """
         while self._drawings:
+            if only_ready and not self._drawings[0][1].is_ready:
+                break
             name, drawing, step = self._drawings.pop(0)
             self._write_png(name, drawing.result, step)
 
     def _write_png(self, name: str, png: bytes, step: int) -> None:
         # `tf.summary.image` would encode pixels again.
         size = [str(x).encode() for x in struct.unpack(">2I", png[16:24])]
+        metadata = image_metadata.create_summary_metadata(None, None)
         with self._root_writer.as_default():
-            tf.summary.write(
-                name,
-                tf.constant([*size, png]),
-                step,
-                image_metadata.create_summary_metadata(None, None),
-            )
+            tf.summary.write(name, tf.constant([*size, png]), step, metadata)
         self._root_writer.flush()
 
     def write_text(self, name: str, text: str, step: int = 0) -> None:

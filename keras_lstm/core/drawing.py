@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 # To go to another process, a function must be one of a module that loads fast,
-# or a `functools.partial` of one.
+# or a `functools.partial` of one. It holds copies: what it shows may change
+# before it is called.
 Plot = Callable[[], "Figure"]
 
 _pool: "Executor | None" = None
@@ -51,14 +52,19 @@ class Drawing(Generic[T]):
         """Whether another process draws it."""
         return self._future is not None
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether `result` waits for no other process."""
+        return self._future is None or self._future.done()
+
     @functools.cached_property
     def result(self) -> T:
         """The bytes or the text, once they are there."""
-        future = self._future
-        if future is None or future.cancelled():
-            return self._make()
-        # What failed may have been the other process, not the plot.
-        return future.result() if future.exception() is None else self._make()
+        if self._future is not None:
+            # What failed may have been the other process, not the plot.
+            with contextlib.suppress(Exception):
+                return self._future.result()
+        return self._make()
 
 
 @contextlib.contextmanager
@@ -114,17 +120,18 @@ def _start_pool() -> "Executor | None":
     import multiprocessing
     from concurrent.futures import ProcessPoolExecutor
 
-    # Ctrl-C is for this process, which tells the other one when it ends.
-    # Some systems have no semaphores, or no processes to give.
-    failures = OSError, ImportError, NotImplementedError
-    with (
-        _blocked_interrupts(),
-        _hidden_script(),
-        contextlib.suppress(*failures),
-    ):
+    # Some systems have no semaphores, or no processes or threads to give; a
+    # daemonic process must not start any.
+    if multiprocessing.current_process().daemon:
+        return None
+    failures = OSError, ImportError, NotImplementedError, RuntimeError
+    with contextlib.suppress(*failures):
         context = multiprocessing.get_context("spawn")
+        # This starts Python's tracker of resources, which unblocks signals.
         pool = ProcessPoolExecutor(1, context, _end_with_parent)
-        pool.submit(_import_matplotlib)
+        # Ctrl-C is for this process, which tells the other one when it ends.
+        with _blocked_interrupts(), _hidden_script():
+            pool.submit(_import_matplotlib)
         return pool
     return None
 
@@ -165,6 +172,10 @@ def _end_with_parent() -> None:
     import os
     import threading
 
+    # Signals to all processes of a command are for the first.
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
     # Unloading Matplotlib would take time.
     atexit.register(os._exit, 0)
     parent = multiprocessing.parent_process()

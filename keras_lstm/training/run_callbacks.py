@@ -111,8 +111,12 @@ class RunCallbacks:
         with self.tracker or contextlib.nullcontext():
             try:
                 yield
-            finally:
-                self.board.finish_figures()
+            except BaseException:
+                # The failure of the block counts, not that of a picture.
+                with contextlib.suppress(Exception):
+                    self.board.finish_figures()
+                raise
+            self.board.finish_figures()
 
     def stop_reason(self, all_epochs: bool, proved: bool) -> StopReason:
         """Return the reason why training stopped.

@@ -1,5 +1,6 @@
 """Figures that another process draws."""
 
+import dataclasses
 import functools
 import os
 import pathlib
@@ -9,11 +10,15 @@ import subprocess
 import sys
 import time
 
+import keras
 import pytest
 
+from keras_lstm.callbacks.tensorboard import TensorBoard
 from keras_lstm.core import drawing
 from keras_lstm.core.drawing import Drawing, drawing_apart, new_figure, png_of
+from keras_lstm.core.errors import RunError
 from keras_lstm.monitoring.pictures import plot_curves
+from keras_lstm.training.run_callbacks import RunCallbacks
 
 CURVES = functools.partial(plot_curves, {"loss": [2.0, 1.0]})
 
@@ -87,6 +92,69 @@ def test_ctrl_c_does_not_reach_the_other_process(apart):
     found = ask(apart, signal.pthread_sigmask, signal.SIG_BLOCK, ())
     assert signal.SIGINT in found
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
+def is_written(folder, name):
+    files = folder.rglob("*tfevents*")
+    return any(name.encode() in file.read_bytes() for file in files)
+
+
+def test_a_figure_is_written_while_training_goes_on(apart, tmp_path):
+    board = TensorBoard(tmp_path)
+    board.set_model(keras.Sequential([keras.Input((1,))]))
+    board.on_train_begin()
+    board.write_figure("first", CURVES)
+    # One process draws one figure after the other.
+    assert ask(apart, os.getpid) != os.getpid()
+    board.on_epoch_begin(0)
+    board.on_epoch_end(0, {})
+    assert is_written(tmp_path, "first")
+
+
+def recording(board):
+    others = [None] * (len(dataclasses.fields(RunCallbacks)) - 2)
+    return RunCallbacks(None, board, *others).recording()
+
+
+def test_a_figure_that_fails_does_not_hide_why_training_failed(apart, tmp_path):
+    board = TensorBoard(tmp_path)
+
+    def fail(error):
+        with recording(board):
+            board.write_figure("bad", functools.partial(plot_curves, None))
+            if error is not None:
+                raise error
+
+    with pytest.raises(RunError, match="the loss is not finite"):
+        fail(RunError("the loss is not finite"))
+    with pytest.raises(TypeError, match="NoneType"):
+        fail(None)
+
+
+DAEMON = """
+import multiprocessing
+from keras_lstm.core import drawing
+
+def enter():
+    drawing.num_cores = lambda: 2
+    with drawing.drawing_apart():
+        print("none" if drawing._pool is None else "a process", flush=True)
+
+if __name__ == "__main__":
+    context = multiprocessing.get_context("spawn")
+    process = context.Process(target=enter, daemon=True)
+    process.start()
+    process.join()
+"""
+
+
+def test_a_daemonic_process_draws_by_itself(tmp_path):
+    script = tmp_path / "daemon.py"
+    script.write_text(DAEMON)
+    done = subprocess.run(
+        [sys.executable, script], capture_output=True, text=True
+    )
+    assert (done.stdout, done.stderr) == ("none\n", "")
 
 
 @pytest.mark.parametrize("why", ["one core", "imported", "refused"])
