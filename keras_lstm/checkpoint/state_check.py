@@ -60,7 +60,10 @@ def _is_count(value: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    return type(value) in (int, float)
+    if type(value) is int:
+        # A larger one may be no float.
+        return abs(value) < 2**63
+    return type(value) is float
 
 
 def _is_history(value: Any) -> bool:
