@@ -48,11 +48,6 @@ class Drawing(Generic[T]):
                 self._future = _pool.submit(self._make)
 
     @property
-    def is_elsewhere(self) -> bool:
-        """Whether another process draws it."""
-        return self._future is not None
-
-    @property
     def is_ready(self) -> bool:
         """Whether `result` waits for no other process."""
         return self._future is None or self._future.done()

@@ -10,7 +10,8 @@ import numpy.typing as npt
 from keras_lstm.core.console import percent
 from keras_lstm.core.drawing import Plot
 from keras_lstm.core.seeds import derive_seed
-from keras_lstm.monitoring.activations import activations, lstm_layers
+from keras_lstm.monitoring.activations import lstm_layers
+from keras_lstm.monitoring.machine_picture import plot_machine
 from keras_lstm.monitoring.pictures import (
     plot_confusion,
     plot_mistakes,
@@ -45,9 +46,28 @@ def proof_plot(
         task.num_symbols, size=(_NUM_SEQUENCES, task.num_bits)
     )
     lstm = lstm_layers(model)[-1]
-    h = activations(model, lstm, symbols)["h"]
+    # What the network itself computes, since the title speaks of it.
+    hidden = keras.Model(model.inputs[0], lstm.output)
+    h = keras.ops.convert_to_numpy(hidden(symbols, training=False))
     boxes = StateBoxes.of(proof, lstm.units)
     return functools.partial(plot_proof, task, boxes, symbols, h)
+
+
+def machine_plot(
+    model: keras.Model, task: TransducerTask, proof: Proof
+) -> Plot:
+    """Return a plot of a machine beside the code that a network learned for it.
+
+    Args:
+        model: the network.
+        task: the machine.
+        proof: the proof.
+
+    Returns:
+        The plot.
+    """
+    boxes = StateBoxes.of(proof, lstm_layers(model)[-1].units)
+    return functools.partial(plot_machine, task, boxes)
 
 
 def mistakes_plot(result: Evaluation, images: npt.NDArray[np.float32]) -> Plot:

@@ -16,11 +16,8 @@ from keras_lstm.config import Config
 from keras_lstm.core.drawing import Drawing, png_of
 from keras_lstm.core.files import replacing
 from keras_lstm.core.version import __version__
-from keras_lstm.monitoring.activations import lstm_layers
-from keras_lstm.monitoring.machine_picture import plot_machine
 from keras_lstm.monitoring.pictures import plot_curves
-from keras_lstm.monitoring.plots import proof_plot
-from keras_lstm.monitoring.state_boxes import StateBoxes
+from keras_lstm.monitoring.plots import machine_plot, proof_plot
 from keras_lstm.proof.search import ProofSearch
 from keras_lstm.runs.folder import RunFolder
 from keras_lstm.runs.model_file import save_model
@@ -149,9 +146,7 @@ def show_proof(
         return
     proof, epoch = search.proof, len(history["loss"]) - 1
     board.write_figure("proof", proof_plot(model, machine, proof), epoch)
-    boxes = StateBoxes.of(proof, lstm_layers(model)[-1].units)
-    plot = functools.partial(plot_machine, machine, boxes)
-    board.write_figure("machine", plot, epoch)
+    board.write_figure("machine", machine_plot(model, machine, proof), epoch)
 
 
 def show_outcome(board: Any, config: Config, result: TrainResult) -> None:

@@ -47,13 +47,13 @@ def ask(pool, function, *arguments):
 
 def test_without_another_process_a_figure_is_drawn_when_it_is_asked_for():
     drawn = Drawing(CURVES, png_of)
-    assert not drawn.is_elsewhere
+    assert drawn._future is None
     assert size_of(drawn.result) == (450, 350)
 
 
 def test_another_process_draws_the_same(apart):
     drawn = Drawing(CURVES, png_of)
-    assert drawn.is_elsewhere
+    assert drawn._future is not None
     assert ask(apart, os.getpid) != os.getpid()
     assert drawn.result == png_of(CURVES())
 
@@ -65,7 +65,7 @@ def test_a_process_that_was_killed_is_done_without(apart):
     os.kill(pid, signal.SIGKILL)
     assert size_of(drawn.result) == (450, 350)
     after = Drawing(CURVES, png_of)
-    assert not after.is_elsewhere
+    assert after._future is None
     assert size_of(after.result) == (450, 350)
 
 
@@ -170,7 +170,7 @@ def test_there_may_be_no_other_process(monkeypatch, why):
 
         monkeypatch.setattr("concurrent.futures.ProcessPoolExecutor", refuse)
     with drawing_apart():
-        assert not Drawing(CURVES, png_of).is_elsewhere
+        assert Drawing(CURVES, png_of)._future is None
 
 
 ORPHAN = """
