@@ -1,7 +1,6 @@
 """Functions that run the subcommands, one for each."""
 
 import argparse
-import contextlib
 import json
 import pathlib
 import shlex
@@ -126,8 +125,7 @@ def train_command(arguments: argparse.Namespace) -> int:
             print_status(escaped(remark))
     if cluster is not None:
         print_status(f"waiting for all of {cluster.num_workers} workers")
-    # Workers of a cluster are killed and started again as one process each.
-    with contextlib.nullcontext() if cluster else drawing_apart():
+    with drawing_apart():
         with loading_tensorflow():
             from keras_lstm.distribute.strategies import get_strategy
             from keras_lstm.runs.results import result_text

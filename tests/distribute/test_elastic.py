@@ -100,7 +100,7 @@ def test_two_workers_that_are_killed_ten_times_end_the_same(tmp_path):
 
     def train(name, kills):
         script = ROOT / "scripts" / "local_cluster.py"
-        cluster = subprocess.Popen(
+        with subprocess.Popen(
             [
                 *(sys.executable, str(script), "--restart", "200"),
                 *(*TRAIN, str(tmp_path / name)),
@@ -108,17 +108,26 @@ def test_two_workers_that_are_killed_ten_times_end_the_same(tmp_path):
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-        )
-        killed, resumed = 0, set()
-        for line in cluster.stdout:
-            # An epoch is done, so that each round gets further. There are more
-            # epochs than can end in the rounds before a kill.
-            if line.startswith("[0] going on from "):
-                resumed.add(line)
-            if killed < kills and line.startswith("[0] epoch "):
-                time.sleep(rng.uniform(0, 0.5))
-                killed += kill_a_worker(cluster.pid, rng.integers(2))
-        assert cluster.wait() == 0
+        ) as cluster:
+            killed, resumed = 0, set()
+            is_whole, before = True, 0
+            for line in cluster.stdout:
+                if line.startswith("[0] going on from "):
+                    resumed.add(line)
+                    is_whole, before = True, newest_step(tmp_path / name)
+                # A cluster writes a checkpoint after an epoch's line, and each
+                # round is to get further. There are more epochs than can end
+                # in the rounds before a kill.
+                if (
+                    killed < kills
+                    and is_whole
+                    and line.startswith("[0] epoch ")
+                    and newest_step(tmp_path / name) > before
+                ):
+                    time.sleep(rng.uniform(0, 0.5))
+                    killed += kill_a_worker(cluster.pid, rng.integers(2))
+                    is_whole = False
+            assert cluster.wait() == 0
         return killed, len(resumed)
 
     assert train("whole", 0) == (0, 0)
@@ -135,6 +144,13 @@ def test_two_workers_that_are_killed_ten_times_end_the_same(tmp_path):
         for name in ("whole", "killed")
     )
     assert whole == killed
+
+
+def newest_step(run_dir):
+    found = (run_dir / "checkpoints").glob("step-*.ckpt")
+    return max(
+        (int(path.stem.removeprefix("step-")) for path in found), default=0
+    )
 
 
 def kill_a_worker(parent, index):
