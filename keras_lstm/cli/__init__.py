@@ -21,6 +21,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code: 0 for success, 1 for a failure, 2 for bad usage or
         input, 130 after Ctrl-C.
     """
+    if argv is None:
+        # Pictures are files; Matplotlib would not load with an unknown one.
+        os.environ.pop("MPLBACKEND", None)
     _open_closed_streams()
     # Print the arrows of results even if the terminal cannot encode them.
     with contextlib.suppress(AttributeError, ValueError):

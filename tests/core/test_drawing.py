@@ -157,6 +157,20 @@ def test_a_daemonic_process_draws_by_itself(tmp_path):
     assert (done.stdout, done.stderr) == ("none\n", "")
 
 
+def test_a_backend_that_matplotlib_lacks_does_not_matter(tmp_path):
+    words = "train increment --num-bits 3 --epochs 1 --steps-per-epoch 1"
+    result = subprocess.run(
+        [sys.executable, "-m", "keras_lstm", *words.split()],
+        cwd=tmp_path,
+        env=os.environ | {"MPLBACKEND": "nonsense"},
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr
+    assert "Error" not in result.stderr
+    assert len(list(tmp_path.rglob("report.html"))) == 1
+
+
 @pytest.mark.parametrize("why", ["one core", "imported", "refused"])
 def test_there_may_be_no_other_process(monkeypatch, why):
     if why != "imported":
