@@ -38,6 +38,11 @@ class Cells(NamedTuple):
         num_chunks, _, width = self.arrays[0].shape
         return num_chunks * width
 
+    @property
+    def width(self) -> int:
+        """Number of nodes in a chunk."""
+        return self.arrays[0].shape[-1]
+
     def values(self) -> list[Array]:
         """Return h and c of each layer, each `(nodes, units)`."""
         factors = [0.5, 1] * (len(self.arrays) // 2)
@@ -59,16 +64,35 @@ class Cells(NamedTuple):
         arrays = [array[..., nodes] for array in self.arrays]
         return Cells(tuple(map(np.ascontiguousarray, arrays)))
 
-    def packed(self) -> "Cells":
-        """Return the nodes of the only chunk in chunks of `WIDTH`.
+    def rows(self) -> Array:
+        """Return a row for each node, in which its columns follow each other.
 
-        With `order` as `packed_order` returns it, node `i` is the one that was
-        `order[i]`.
+        Returns:
+            The rows, `(nodes, 2 * units of all layers)`.
         """
-        arrays = []
-        for (array,) in self.arrays:
-            columns = array.reshape(len(array), WIDTH, -1)
-            arrays.append(np.ascontiguousarray(columns.transpose(2, 0, 1)))
+        num_chunks, _, width = self.arrays[0].shape
+        sizes = [array.shape[1] for array in self.arrays]
+        rows = np.empty((num_chunks, width, sum(sizes)), np.float32)
+        for part, array in zip(_split(rows, sizes), self.arrays, strict=True):
+            part[...] = array.transpose(0, 2, 1)
+        return rows.reshape(num_chunks * width, -1)
+
+    def of_rows(self, rows: Array, width: int) -> "Cells":
+        """Return cells of the same network.
+
+        Args:
+            rows: nodes, as the method `rows` returns them.
+            width: number of nodes in a chunk.
+
+        Returns:
+            The cells, in chunks.
+        """
+        sizes = [array.shape[1] for array in self.arrays]
+        by_chunk = rows.reshape(-1, width, rows.shape[1])
+        arrays = [
+            np.ascontiguousarray(part.transpose(0, 2, 1))
+            for part in _split(by_chunk, sizes)
+        ]
         return Cells(tuple(arrays))
 
     def ranges(
@@ -110,16 +134,23 @@ def joined(parts: Sequence[Cells]) -> Cells:
     return Cells(tuple(np.concatenate(each, axis) for each in each_array))
 
 
-def packed_order(count: int) -> npt.NDArray[np.int64]:
-    """Return which node is at each place in `Cells.packed`.
+def _split(rows: Array, sizes: list[int]) -> list[Array]:
+    """Return the part of the rows that each array holds."""
+    return np.split(rows, np.cumsum(sizes)[:-1], axis=-1)
+
+
+def packed_order(count: int, span: int) -> npt.NDArray[np.int64]:
+    """Return an order of nodes to put them in chunks of `WIDTH`.
 
     Nodes that are adjacent before stay in one column, if they can: so the nodes
     of a column have the same last symbols.
 
     Args:
-        count: number of nodes, a multiple of `WIDTH`.
+        count: number of nodes, a multiple of `span * WIDTH`.
+        span: number of adjacent nodes that go to one column, in as many chunks.
 
     Returns:
         The nodes, `(count,)`.
     """
-    return np.arange(count).reshape(WIDTH, -1).T.reshape(-1)
+    by_column = np.arange(count).reshape(-1, WIDTH, span)
+    return by_column.transpose(0, 2, 1).reshape(-1)

@@ -103,3 +103,27 @@ def hard_inputs(
     )
     _, first = np.unique(rows, return_index=True)
     return inputs[np.sort(first)], "; ".join(kinds)
+
+
+def num_by_hold_length(task: TransducerTask) -> list[int]:
+    """Return how many inputs of the domain have each hold length.
+
+    Args:
+        task: the task, at the length of the inputs.
+
+    Returns:
+        The exact numbers, of hold lengths from 0 to `num_bits`.
+    """
+    start, *_ = task.next_state
+    left = [state for state in start if state != 0]
+    held = len(start) - len(left)
+    # By the symbols that follow: the ways to end in the domain, from each
+    # state.
+    ways = [[int(task.in_domain(x)) for x in range(len(task.next_state))]]
+    for _ in range(task.num_bits):
+        ways.append([sum(ways[-1][x] for x in row) for row in task.next_state])
+    found = [
+        held**length * sum(ways[task.num_bits - length - 1][x] for x in left)
+        for length in range(task.num_bits)
+    ]
+    return [*found, held**task.num_bits * ways[0][0]]

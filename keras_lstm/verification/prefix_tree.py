@@ -6,6 +6,9 @@ prefixes, whatever follows. For bits, computing each state once takes about
 `num_bits * 2 ** num_bits`. The walk is depth-first, in blocks of prefixes, so
 memory does not grow with the domain.
 
+`walk_merged` visits each state once (`merging.py`). It ends where an answer
+could be wrong, since it knows no prefixes but one for each state.
+
 Beside each block go bounds on how far `predict` may be from it
 (`rounding_bounds.py`). Where nothing can be said, the walk continues without
 the network, and leaves all those inputs to `predict`.
@@ -21,26 +24,21 @@ import numpy as np
 import numpy.typing as npt
 
 from keras_lstm.core.cores import num_cores
-from keras_lstm.models.cells import WIDTH, Cells, joined, packed_order
+from keras_lstm.models.cells import WIDTH
 from keras_lstm.models.logits import numpy_margins
 from keras_lstm.models.stepper import Children, LSTMStepper
 from keras_lstm.tasks.transducer import TransducerTask
-from keras_lstm.verification.rounding_bounds import (
-    DifferenceBounds,
-    Groups,
-    joined_groups,
-)
+from keras_lstm.verification.blocks import Block, in_chunks, join, root
+from keras_lstm.verification.merging import merged
+from keras_lstm.verification.rounding_bounds import DifferenceBounds, Groups
 
 # Nodes in a block, enough that bounds for all of them take little of the time;
 # and numbers in their states, which bounds the memory.
 _BLOCK_NODES = 2**15
 _BLOCK_NUMBERS = 2**22
-# Nodes of a block that is cut by state, and put in chunks: few only fill one.
-_NODES_TO_PACK = 2**10
-_MAX_STATES_TO_CUT_BY = 32
-# A part is small below this share of an equal part.
-_SMALL_PART = 8
 _FORECAST_ROUNDS = 3
+# Prefixes for each state from which on it pays to look for the same states.
+_PREFIXES_PER_STATE = 1.25
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,124 +70,32 @@ class CheckedInputs:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Block:
-    """Prefixes of the same length, with the network's and machine's states.
+class RightInputs:
+    """Inputs that a network answers right, whatever rounding does.
 
-    All arrays are in the order of the nodes of `cells`.
+    Args:
+        num_visited: number of sequences visited, of which the inputs are those
+            in the domain.
+        num_inputs: number of inputs.
+        margin: smallest margin over all their symbols; infinite without inputs.
+        number: the input that has it, as a number, the smallest of several.
     """
 
-    length: int
-    by_state: bool
-    """Whether the nodes descend from many nodes of one state of the machine."""
-    cells: Cells | None
-    groups: Groups | None
-    """Bounds on the difference of `predict`; None if nothing can be said."""
-    span: int
-    """Number of chunks in a set of nodes of `groups`."""
-    states: npt.NDArray[np.int32]
-    numbers: npt.NDArray[np.int64]
-    hold_lengths: npt.NDArray[np.int16]
-    wrong_tokens: npt.NDArray[np.int16]
-    margins: npt.NDArray[np.float32]
-    close: npt.NDArray[np.bool_]
-    counted: npt.NDArray[np.bool_]
-    """False for a node that only fills a chunk, a copy of another."""
-
-    @property
-    def num_sets(self) -> int:
-        """Number of sets of nodes that may be grouped."""
-        return len(self.numbers) // self.span
+    num_visited: int
+    num_inputs: int
+    margin: float
+    number: int
 
 
-def _root(network: LSTMStepper, bounds: DifferenceBounds) -> _Block:
-    """Return a block with the empty prefix only."""
-    return _Block(
-        length=0,
-        by_state=False,
-        cells=network.start(),
-        groups=bounds.start(),
-        span=1,
-        states=np.zeros(1, np.int32),
-        numbers=np.zeros(1, np.int64),
-        hold_lengths=np.zeros(1, np.int16),
-        wrong_tokens=np.zeros(1, np.int16),
-        margins=np.full(1, np.inf, np.float32),
-        close=np.zeros(1, np.bool_),
-        counted=np.ones(1, np.bool_),
-    )
-
-
-def _arrays(block: _Block) -> dict[str, Any]:
-    """Return the arrays of a block that have an item for each node."""
-    names = [field.name for field in dataclasses.fields(block)]
-    values = {name: getattr(block, name) for name in names}
-    return {k: v for k, v in values.items() if isinstance(v, np.ndarray)}
-
-
-def _in_chunks(block: _Block) -> list[_Block]:
-    """Return the blocks to continue with, large ones in chunks.
-
-    When a block becomes large, it is cut by the machine's state: adjacent nodes
-    then have nearly the same states of the network as well, and bounds for them
-    together say more. A small part grows, and is cut again.
-    """
-    count = len(block.numbers)
-    if block.span > 1 or count < _NODES_TO_PACK:
-        return [block]
-    parts = [np.arange(count)]
-    if not block.by_state:
-        present = np.unique(block.states)
-        if len(present) <= _MAX_STATES_TO_CUT_BY:
-            parts = [np.flatnonzero(block.states == x) for x in present]
-    small = count // (_SMALL_PART * len(parts))
-    return [
-        _packed(block, nodes, by_state=len(nodes) > small) for nodes in parts
-    ]
-
-
-def _packed(
-    block: _Block, nodes: npt.NDArray[np.int64], *, by_state: bool
-) -> _Block:
-    """Return some nodes of a block, in chunks if they are many."""
-    span, filling = 1, 0
-    cells, groups = block.cells, block.groups
-    if len(nodes) >= _NODES_TO_PACK:
-        filling = -len(nodes) % WIDTH
-        nodes = np.pad(nodes, (0, filling), mode="edge")
-        span = len(nodes) // WIDTH
-    if groups is not None:
-        groups = groups.part(nodes)
-    if cells is not None:
-        cells = cells.chosen(nodes)
-    counted = np.arange(len(nodes)) < len(nodes) - filling
-    arrays = {name: each[nodes] for name, each in _arrays(block).items()}
-    arrays["counted"] &= counted
-    if span > 1:
-        order = packed_order(len(nodes))
-        arrays = {name: each[order] for name, each in arrays.items()}
-        groups = None if groups is None else groups.coarser(span)
-        cells = None if cells is None else cells.packed()
-    return _Block(block.length, by_state, cells, groups, span, **arrays)
-
-
-def _joined(parts: list[_Block]) -> _Block:
-    """Return the nodes of blocks that descend from the same nodes."""
-    first, cells, groups = parts[0], None, None
-    if first.groups is not None:
-        cells = joined([x.cells for x in parts if x.cells is not None])
-        of_parts = [x.groups for x in parts if x.groups is not None]
-        groups = joined_groups(of_parts, first.num_sets)
-    arrays = {
-        name: np.concatenate([getattr(part, name) for part in parts])
-        for name in _arrays(first)
-    }
-    return _Block(
-        first.length, first.by_state, cells, groups, first.span, **arrays
-    )
+class UnmergedError(Exception):
+    """A walk must visit every prefix, see `walk_merged`."""
 
 
 class _Walk:
     """The steps of a walk."""
+
+    # Most blocks have the same number of nodes.
+    _reuses_cells = True
 
     def __init__(
         self,
@@ -209,20 +115,38 @@ class _Walk:
         numbers = sum(array.shape[1] for array in network.start().arrays)
         self.block_nodes = min(_BLOCK_NODES, _BLOCK_NUMBERS // numbers)
 
-    def advance(self, block: _Block) -> list[_Block | CheckedInputs]:
+    def root(self) -> Block:
+        """Return a block with the empty prefix only."""
+        return root(self._network, self._bounds)
+
+    def advance(self, block: Block) -> list[Any]:
         """Extend prefixes by a symbol; whole inputs are checked."""
-        found: list[_Block | CheckedInputs] = []
+        found: list[Any] = []
         for grown in self.grow(block):
             if grown.length < self._task.num_bits:
-                found += _in_chunks(grown)
+                found += in_chunks(grown, self.block_nodes)
             else:
-                found.append(self._leaves(grown))
-        if block.span > 1 and block.cells is not None:
+                found += self._leaves(grown)
+        if self._reuses_cells and block.span > 1 and block.cells is not None:
             self._network.reuse(block.cells)
         return found
 
-    def grow(self, block: _Block) -> list[_Block]:
-        """Return each prefix extended by each symbol."""
+    def grow(self, block: Block) -> list[Block]:
+        """Return each prefix extended by each symbol, together if it fits."""
+        grown = self._extend(block)
+        if (
+            block.length + 1 == self._task.num_bits
+            or len(grown) * len(block.numbers) > self.block_nodes
+        ):
+            return grown
+        kinds = (
+            [each for each in grown if each.groups is not None],
+            [each for each in grown if each.groups is None],
+        )
+        return [join(kind) for kind in kinds if kind]
+
+    def _extend(self, block: Block) -> list[Block]:
+        """Return each prefix extended by each symbol, a block for each."""
         is_last = block.length + 1 == self._task.num_bits
         symbols = range(len(self._output))
         if block.cells is None or block.groups is None:
@@ -237,27 +161,20 @@ class _Walk:
         )
         keep = not is_last or not self._network.per_step
         children = self._network.step(block.cells, keep=keep)
-        grown = [
+        return [
             self._child(block, symbol, child, group)
             for symbol, child, group in zip(
                 symbols, children, groups, strict=True
             )
         ]
-        if is_last or len(symbols) * len(block.numbers) > self.block_nodes:
-            return grown
-        kinds = (
-            [each for each in grown if each.groups is not None],
-            [each for each in grown if each.groups is None],
-        )
-        return [_joined(kind) for kind in kinds if kind]
 
     def _child(
         self,
-        block: _Block,
+        block: Block,
         symbol: int,
         child: Children | None,
         groups: Groups | None,
-    ) -> _Block:
+    ) -> Block:
         """Return the prefixes extended by one symbol."""
         position = block.length
         states = self._next_state[symbol].take(block.states)
@@ -265,14 +182,16 @@ class _Walk:
         hold_lengths = hold_lengths + (
             (hold_lengths == position) & (states == 0)
         )
+        added = symbol * len(self._output) ** position
         grown = dataclasses.replace(
             block,
             length=position + 1,
             cells=None if child is None or groups is None else child.cells,
             groups=groups,
             states=states,
-            numbers=block.numbers + symbol * len(self._output) ** position,
+            numbers=block.numbers + added,
             hold_lengths=hold_lengths,
+            worst=block.worst + added,
         )
         if groups is None or child is None:
             return dataclasses.replace(
@@ -287,10 +206,10 @@ class _Walk:
 
     def _with_margins(
         self,
-        block: _Block,
+        block: Block,
         groups: Groups,
         margins: npt.NDArray[np.float32],
-    ) -> _Block:
+    ) -> Block:
         """Return a block with the margins of the last symbol taken in."""
         wrong_tokens, close = block.wrong_tokens, block.close
         if margins.min() < 0:
@@ -304,10 +223,13 @@ class _Walk:
             block,
             wrong_tokens=wrong_tokens,
             margins=np.minimum(block.margins, margins),
+            worst=np.where(
+                margins <= block.margins, block.numbers, block.worst
+            ),
             close=close,
         )
 
-    def _leaves(self, block: _Block) -> CheckedInputs:
+    def _leaves(self, block: Block) -> list[Any]:
         """Return the check of a block's sequences that are in the domain."""
         wrong_tokens, margins = block.wrong_tokens, block.margins
         close = block.close
@@ -319,7 +241,7 @@ class _Walk:
             tolerance = self._bounds.tolerances(block.groups, block.num_sets)
             allowed = _by_node(tolerance, block)[:, np.newaxis]
             close = np.any(~(np.abs(each) > allowed), axis=-1)
-        inside = self._in_domain.take(block.states) & block.counted
+        inside = self._in_domain.take(block.states) & (block.counts > 0)
         arrays = (
             block.numbers,
             block.hold_lengths,
@@ -329,11 +251,63 @@ class _Walk:
         )
         if not inside.all():
             arrays = tuple(each[inside] for each in arrays)
-        return CheckedInputs(int(block.counted.sum()), *arrays)
+        return [CheckedInputs(int(block.counts.sum()), *arrays)]
+
+
+class _MergedWalk(_Walk):
+    """The steps of a walk on which one node stands for all with its states.
+
+    Prefixes whose answers are doubtful so far have a node of their own.
+    """
+
+    _reuses_cells = False
+
+    def grow(self, block: Block) -> list[Block]:
+        """Return each prefix extended by each symbol.
+
+        Raises:
+            UnmergedError: see `walk_merged`.
+        """
+        grown = self._extend(block)
+        if any(np.any(each.is_doubtful & (each.counts > 1)) for each in grown):
+            raise UnmergedError
+        # For the last symbol alone, it takes longer to merge than it saves.
+        if block.length + 2 >= self._task.num_bits:
+            return grown
+        unknown = [each for each in grown if each.groups is None]
+        known = [each for each in grown if each.groups is not None]
+        return [*unknown, *(self._merge(known) if known else ())]
+
+    def _merge(self, grown: list[Block]) -> list[Block]:
+        whole = join(grown)
+        fewer = merged(whole, self.block_nodes // 2)
+        if fewer is not None:
+            return fewer
+        count = len(whole.numbers)
+        if count <= self.block_nodes:
+            return [whole]
+        if whole.counts.sum() < _PREFIXES_PER_STATE * count:
+            raise UnmergedError
+        return grown
+
+    def _leaves(self, block: Block) -> list[Any]:
+        if block.is_doubtful.any():
+            doubtful = block.chosen(np.flatnonzero(block.is_doubtful))
+            rest = block.chosen(np.flatnonzero(~block.is_doubtful))
+            return [*super()._leaves(doubtful), *self._leaves(rest)]
+        inside = self._in_domain.take(block.states) & (block.counts > 0)
+        visited = int(block.counts.sum())
+        if not inside.any():
+            return [RightInputs(visited, 0, float("inf"), 0)]
+        margins = block.margins[inside]
+        least = margins.min()
+        number = int(block.worst[inside][margins == least].min())
+        count = int(block.counts[inside].sum())
+        return [RightInputs(visited, count, float(least), number)]
 
 
 def _by_node(
-    tolerance: npt.NDArray[np.float32], block: _Block
+    tolerance: npt.NDArray[np.float32], block: Block
 ) -> npt.NDArray[np.float32]:
     """Return the tolerance of each node from those of the sets."""
     if block.span == 1:
@@ -347,8 +321,6 @@ def walk(
 ) -> Iterator[CheckedInputs]:
     """Visit every prefix once, and check whole sequences block by block.
 
-    Each core takes a block of its own, the longest prefixes first.
-
     Args:
         network: the network to check.
         bounds: bounds for the same network.
@@ -357,9 +329,37 @@ def walk(
     Yields:
         The checks of the sequences, in any order.
     """
-    steps = _Walk(network, bounds, task)
-    waiting: list[_Block] = [_root(network, bounds)]
-    running: set[futures.Future[list[_Block | CheckedInputs]]] = set()
+    yield from _visited(_Walk(network, bounds, task))
+
+
+def walk_merged(
+    network: LSTMStepper, bounds: DifferenceBounds, task: TransducerTask
+) -> Iterator[RightInputs | CheckedInputs]:
+    """Visit one prefix for each state of the network and of the machine.
+
+    Args:
+        network: the network to check, with the per_step head.
+        bounds: bounds for the same network.
+        task: the task that defines the targets.
+
+    Yields:
+        Parts of the domain, in any order; together all of it. What may be wrong
+        is checked as by `walk`.
+
+    Raises:
+        UnmergedError: if a node that stands for several prefixes may be wrong,
+            or if there are about as many states as prefixes.
+    """
+    yield from _visited(_MergedWalk(network, bounds, task))
+
+
+def _visited(steps: _Walk) -> Iterator[Any]:
+    """Yield the leaves of a walk.
+
+    Each core takes a block of its own, the longest prefixes first.
+    """
+    waiting: list[Block] = [steps.root()]
+    running: set[futures.Future[list[Any]]] = set()
     # One more waits in line while the results of another are counted.
     most = num_cores() + 1
     with futures.ThreadPoolExecutor(num_cores()) as threads:
@@ -371,10 +371,10 @@ def walk(
             )
             for each in done:
                 for found in each.result():
-                    if isinstance(found, CheckedInputs):
-                        yield found
-                    else:
+                    if isinstance(found, Block):
                         waiting.append(found)
+                    else:
+                        yield found
 
 
 def forecast_seconds(
@@ -382,12 +382,12 @@ def forecast_seconds(
 ) -> float:
     """Estimate the seconds that a walk takes, by growing one full block."""
     steps = _Walk(network, bounds, task)
-    block = _root(network, bounds)
+    block = steps.root()
     while (
         len(block.numbers) * task.num_symbols <= steps.block_nodes
         and block.length + 1 < task.num_bits
     ):
-        *_, block = _in_chunks(steps.grow(block)[-1])
+        *_, block = in_chunks(steps.grow(block)[-1], steps.block_nodes)
     start = time.perf_counter()
     for _ in range(_FORECAST_ROUNDS):
         steps.grow(block)

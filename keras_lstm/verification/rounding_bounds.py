@@ -81,24 +81,6 @@ class Groups(NamedTuple):
         ranges = Interval(*(bound[chosen] for bound in self.ranges))
         return Groups(starts, self.errors[chosen], ranges)
 
-    def coarser(self, size: int) -> "Groups":
-        """Return the groups of larger sets, each of `size` adjacent sets."""
-        larger = self.starts // size
-        first = np.flatnonzero(np.diff(larger, prepend=-1))
-        # The sets before the first start in a larger set are in the group
-        # before.
-        split = first[self.starts[first] % size > 0]
-        places = np.searchsorted(first, split)
-
-        def merged(values: Array, larger_of: np.ufunc) -> Array:
-            found: Array = larger_of.reduceat(values, first, axis=0)
-            found[places] = larger_of(found[places], values[split - 1])
-            return found
-
-        low, high = self.ranges
-        ranges = Interval(merged(low, np.minimum), merged(high, np.maximum))
-        return Groups(larger[first], merged(self.errors, np.maximum), ranges)
-
     def measured(self, cells: Cells, span: int) -> "Groups":
         """Return the groups with the exact ranges of the nodes' h and c."""
         low, high = cells.ranges(span)

@@ -5,43 +5,56 @@ If a domain is too large for that, only inputs of several kinds are checked,
 and the result says so.
 """
 
+import contextlib
 import dataclasses
 import enum
+import functools
 import time
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
 
 import keras
 import numpy as np
 import numpy.typing as npt
-import tensorflow as tf
 
 from keras_lstm.core.errors import InputError
-from keras_lstm.models.logits import margins_of, predictions_of
+from keras_lstm.models.logits import predictions_of
 from keras_lstm.models.stepper import LSTMStepper
 from keras_lstm.models.text_input import check_reads_numbers
-from keras_lstm.tasks.hard_inputs import hard_inputs
+from keras_lstm.tasks.hard_inputs import hard_inputs, num_by_hold_length
 from keras_lstm.tasks.transducer import TransducerTask
 from keras_lstm.verification.agreement import (
     check_repeats,
     find_stepper,
     predict_logits,
 )
+from keras_lstm.verification.asked_inputs import (
+    PART,
+    all_inputs,
+    leave_wrong,
+    recheck_close,
+    symbols_of,
+    unchecked,
+)
 from keras_lstm.verification.prefix_tree import (
     CheckedInputs,
+    RightInputs,
+    UnmergedError,
     forecast_seconds,
     walk,
+    walk_merged,
 )
 from keras_lstm.verification.proved_bounds import ProvedBounds
 from keras_lstm.verification.rounding_bounds import DifferenceBounds
 
-# Inputs checked at once if there is no tree to walk.
-_PART = 2**13
+# Sequences from which on equal states are looked for.
+_MANY_SEQUENCES = 2**14
 # Weights times sequences: a walk over more takes long enough for a forecast.
 _LONG_WALK = 2**36
 _MAX_FAILURES = 100_000
 # Bounds the memory of the list if sequences are very long.
 _MAX_FAILED_SYMBOLS = 2**24
+_Part = TypeVar("_Part", bound=CheckedInputs | RightInputs)
 MAX_WALKED_INPUTS = 2**30
 DEFAULT_WALKED_INPUTS = 2**24
 
@@ -160,10 +173,11 @@ def verify(
 
     The result is that of `model.predict`. A model of Embedding, LSTM, Dense
     and layers that are idle at inference is walked over the prefixes of the
-    inputs. An input is asked again by `predict` if a margin is so close to zero
-    that float32 rounding could change the answer, by the bounds in
-    `rounding_bounds.py`. If they say nothing, or the model has other layers,
-    `predict` is asked for every input.
+    inputs; of those after which it is in the same state, bit for bit, over one,
+    as long as nothing is wrong. An input is asked again by `predict` if a
+    margin is so close to zero that float32 rounding could change the answer, by
+    the bounds in `rounding_bounds.py`. If they say nothing, or the model has
+    other layers, `predict` is asked for every input.
 
     Args:
         model: from symbols, `(batch_size, num_bits)`, to logits,
@@ -203,45 +217,59 @@ def verify(
     total = task.num_symbols**task.num_bits
     sampled = total > max_walked_inputs
     method, kinds = Method.PREDICT, ""
-    blocks: Iterator[CheckedInputs]
     if sampled and held_out is not None:
         raise InputError(
             "`held_out` must be None if only a sample is checked. Received: "
             f"{len(held_out)} of {total} inputs"
         )
+    new_tally = functools.partial(_Tally, model, task, held_out, is_proved)
     if sampled:
         inputs, kinds = hard_inputs(task)
         total = len(inputs)
-        parts = (inputs[i : i + _PART] for i in range(0, total, _PART))
-        blocks = (_unchecked(task, part, len(part)) for part in parts)
+        chosen = (inputs[i : i + PART] for i in range(0, total, PART))
+        parts = (unchecked(task, part, len(part)) for part in chosen)
+        tally = new_tally().add_all(_counted(parts, total, progress))
     elif (stepper := find_stepper(model, task)) is None:
-        blocks = _all_inputs(task)
+        every = _counted(all_inputs(task), total, progress)
+        tally = new_tally().add_all(every)
     else:
         method = Method.PREFIX_TREE
-        blocks = _walked(stepper, task, total, is_proved, forecast)
-    tally, done = _Tally(model, task, held_out), 0
-    for checked in blocks:
-        tally.add(checked)
-        done += checked.num_visited
-        if progress is not None:
-            progress(done, total)
+        bounds = ProvedBounds if is_proved else DifferenceBounds
+        walked = stepper, bounds(stepper.network), task
+        tally = _walk(walked, new_tally, progress, forecast)
     return tally.result(sampled, kinds, method, start)
 
 
-def _walked(
-    stepper: LSTMStepper,
-    task: TransducerTask,
-    total: int,
-    is_proved: bool,
+def _walk(
+    walked: tuple[LSTMStepper, DifferenceBounds, TransducerTask],
+    new_tally: "Callable[[], _Tally]",
+    progress: Callable[[int, int], None] | None,
     forecast: Callable[[float], None] | None,
-) -> Iterator[CheckedInputs]:
-    """Return the parts of a walk, whose forecast is made before it begins."""
-    make_bounds = ProvedBounds if is_proved else DifferenceBounds
-    bounds = make_bounds(stepper.network)
+) -> "_Tally":
+    """Return the results of a walk, over as few prefixes as will do."""
+    stepper, _, task = walked
+    total = task.num_symbols**task.num_bits
+    if stepper.per_step and total >= _MANY_SEQUENCES:
+        parts = walk_merged(*walked)
+        with contextlib.suppress(UnmergedError):
+            return new_tally().add_merged(_counted(parts, total, progress))
     if forecast is not None and total * stepper.num_weights > _LONG_WALK:
-        forecast(forecast_seconds(stepper, bounds, task))
-    blocks = walk(stepper, bounds, task)
-    return map(_ask_for_wrong, blocks) if is_proved else blocks
+        forecast(forecast_seconds(*walked))
+    return new_tally().add_all(_counted(walk(*walked), total, progress))
+
+
+def _counted(
+    parts: Iterable[_Part],
+    total: int,
+    progress: Callable[[int, int], None] | None,
+) -> Iterator[_Part]:
+    """Yield the parts of a check, and show progress after each."""
+    done = 0
+    for part in parts:
+        yield part
+        done += part.num_visited
+        if progress is not None:
+            progress(done, total)
 
 
 class _Tally:
@@ -252,8 +280,10 @@ class _Tally:
         model: keras.Model,
         task: TransducerTask,
         held_out: npt.NDArray[np.int64] | None,
+        is_proved: bool,
     ) -> None:
         check_reads_numbers(model)
+        self._is_proved = is_proved
         self._model = model
         self._task = task
         self._num_predicted = 0
@@ -277,29 +307,30 @@ class _Tally:
             self._held_out = np.zeros(size, np.bool_)
             self._held_out[held_out] = True
 
+    def add_all(self, blocks: Iterable[CheckedInputs]) -> "_Tally":
+        for block in blocks:
+            self.add(block)
+        return self
+
     def add(self, block: CheckedInputs) -> None:
         if not len(block.inputs):
             return
+        if self._is_proved:
+            block = leave_wrong(block)
         num_close = int(block.close.sum())
         if num_close:
             if not self._num_predicted:
                 inputs = block.inputs[block.close]
-                check_repeats(self._model, _symbols(self._task, inputs))
+                check_repeats(self._model, symbols_of(self._task, inputs))
             self._num_predicted += num_close
-            block = _recheck_close(self._model, self._task, block)
+            block = recheck_close(self._model, self._task, block)
         wrong = block.wrong_tokens > 0
         size = len(self._counts)
         self._counts[:, 0] += np.bincount(block.hold_lengths[wrong], None, size)
         self._counts[:, 1] += np.bincount(block.hold_lengths, None, size)
         self._wrong_tokens += int(block.wrong_tokens.sum(dtype=np.int64))
         least = int(block.margins.argmin())
-        margin, at = float(block.margins[least]), block.inputs[least]
-        # Blocks of a walk come in any order, and what is reported must not
-        # depend on it.
-        if margin < self._min_margin or (
-            margin == self._min_margin and at.ndim == 0 and at < self._min_input
-        ):
-            self._min_margin, self._min_input = margin, at
+        self._add_margin(float(block.margins[least]), block.inputs[least])
         if self._held_out is not None:
             self._num_held_out += int(self._held_out[block.inputs].sum())
         if not wrong.any():
@@ -310,6 +341,36 @@ class _Tally:
         self._failures.append((inputs, margins))
         if sum(len(each) for each, _ in self._failures) > 4 * self._kept:
             self._failures = [self._worst()]
+
+    def add_merged(
+        self, parts: Iterable[RightInputs | CheckedInputs]
+    ) -> "_Tally":
+        """Add all parts of a domain."""
+        num_right = 0
+        for part in parts:
+            if isinstance(part, CheckedInputs):
+                self.add(part)
+            else:
+                self._add_margin(part.margin, np.int64(part.number))
+                num_right += part.num_inputs
+        count = num_right + self._counts[:, 1].sum()
+        # Nodes that stand for several prefixes do not know their hold lengths.
+        self._counts[:, 1] = num_by_hold_length(self._task)
+        if count != self._counts[:, 1].sum():
+            raise RuntimeError(f"{count} inputs were walked, not all of them")
+        if self._held_out is not None:
+            symbols = self._task.symbols_of(np.flatnonzero(self._held_out))
+            inside = self._task.in_domain(self._task.states(symbols)[:, -1])
+            self._num_held_out = int(inside.sum())
+        return self
+
+    def _add_margin(self, margin: float, at: Any) -> None:
+        # Blocks of a walk come in any order, and what is reported must not
+        # depend on it.
+        if margin < self._min_margin or (
+            margin == self._min_margin and at.ndim == 0 and at < self._min_input
+        ):
+            self._min_margin, self._min_input = margin, at
 
     def _worst(self) -> tuple[Any, Any]:
         """Return the failures to list, smallest margin first."""
@@ -339,7 +400,7 @@ class _Tally:
             num_tokens=num_examples * self._task.num_bits,
             num_wrong_tokens=self._wrong_tokens,
             min_margin=self._min_margin,
-            min_margin_input=_symbols(self._task, self._min_input),
+            min_margin_input=symbols_of(self._task, self._min_input),
             by_hold_length=[
                 HoldCount(length, int(wrong), int(examples))
                 for length, (wrong, examples) in enumerate(self._counts)
@@ -357,7 +418,7 @@ class _Tally:
         if not self._failures:
             return []
         inputs, margins = self._worst()
-        symbols = _symbols(self._task, inputs)
+        symbols = symbols_of(self._task, inputs)
         rows = zip(
             symbols,
             self._task.targets(symbols),
@@ -367,78 +428,3 @@ class _Tally:
             strict=True,
         )
         return [Failure(*row) for row in rows]
-
-
-def _symbols(task: TransducerTask, inputs: Any) -> npt.NDArray[np.int32]:
-    """Return inputs as symbols, given as numbers (int64) or symbols."""
-    inputs = np.asarray(inputs)
-    if inputs.dtype == np.int64:
-        return task.symbols_of(inputs)
-    return inputs.astype(np.int32)
-
-
-def _compare(
-    model: keras.Model, task: TransducerTask, inputs: Any
-) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.float32]]:
-    """Return each input's number of wrong tokens and smallest margin.
-
-    Raises:
-        InputError: if the model's logits have another shape.
-    """
-    symbols = _symbols(task, inputs)
-    logits = predict_logits(model, symbols)
-    targets = task.targets(symbols)
-    if logits.shape[:-1] != targets.shape:
-        raise InputError(
-            "`model` must return logits of shape (batch_size, "
-            f"{targets.shape[1]}, num_classes). Received: "
-            f"(batch_size, {', '.join(map(str, logits.shape[1:]))})"
-        )
-    wrong = predictions_of(logits) != targets
-    margins = margins_of(tf.constant(logits), targets).numpy()
-    return wrong.sum(-1, dtype=np.int16), margins.min(-1)
-
-
-def _recheck_close(
-    model: keras.Model, task: TransducerTask, checked: CheckedInputs
-) -> CheckedInputs:
-    """Return the check, with inputs of a close margin checked by `predict`."""
-    close = np.flatnonzero(checked.close)
-    wrong_tokens, margins = checked.wrong_tokens.copy(), checked.margins.copy()
-    wrong_tokens[close], margins[close] = _compare(
-        model, task, checked.inputs[close]
-    )
-    return dataclasses.replace(
-        checked, wrong_tokens=wrong_tokens, margins=margins
-    )
-
-
-def _ask_for_wrong(walked: CheckedInputs) -> CheckedInputs:
-    """Return a part of a walk that leaves wrong answers to `predict`."""
-    close = walked.close | (walked.wrong_tokens > 0)
-    return dataclasses.replace(walked, close=close)
-
-
-def _all_inputs(task: TransducerTask) -> Iterator[CheckedInputs]:
-    """Yield the inputs, unchecked, in parts."""
-    total = task.num_symbols**task.num_bits
-    for first in range(0, total, _PART):
-        numbers = np.arange(first, min(total, first + _PART))
-        states = task.states(task.symbols_of(numbers))[:, -1]
-        inputs = numbers[task.in_domain(states)]
-        yield _unchecked(task, inputs, len(numbers))
-
-
-def _unchecked(
-    task: TransducerTask, inputs: Any, num_visited: int
-) -> CheckedInputs:
-    """Return inputs that are all left to `predict`."""
-    count = len(inputs)
-    return CheckedInputs(
-        num_visited,
-        inputs,
-        task.hold_length(_symbols(task, inputs)).astype(np.int16),
-        np.zeros(count, np.int16),
-        np.zeros(count, np.float32),
-        np.ones(count, np.bool_),
-    )

@@ -13,20 +13,30 @@ def numbered(count, units=3):
     return Cells((h, c))
 
 
-def test_nodes_keep_their_state_in_chunks():
+def in_chunks(cells):
+    """Return the nodes in chunks, in the same order."""
+    return cells.of_rows(cells.rows(), WIDTH)
+
+
+@pytest.mark.parametrize("span", [1, 2, 4])
+def test_nodes_keep_their_state_in_chunks(span):
     count = 4 * WIDTH
     cells = numbered(count)
-    packed = cells.packed()
+    order = packed_order(count, span)
+    packed = cells.of_rows(cells.rows()[order], WIDTH)
     assert packed.arrays[0].shape == (4, 3, WIDTH)
     assert packed.num_nodes == count
-    order = packed_order(count)
     for before, after in zip(cells.values(), packed.values(), strict=True):
         np.testing.assert_array_equal(after, before[order])
+    np.testing.assert_array_equal(packed.rows(), cells.rows()[order])
+    # As many adjacent nodes are in a column.
+    columns = order.reshape(-1, span, WIDTH)
+    np.testing.assert_array_equal(np.diff(columns, axis=1), 1)
 
 
 @pytest.mark.parametrize("span", [1, 2, 4])
 def test_ranges_are_those_of_the_nodes_in_a_column(span):
-    packed = numbered(4 * WIDTH).packed()
+    packed = in_chunks(numbered(4 * WIDTH))
     low, high = packed.ranges(span)
     values = np.concatenate(packed.values(), 1)
     grouped = values.reshape(-1, span, WIDTH, values.shape[1])
@@ -37,7 +47,7 @@ def test_ranges_are_those_of_the_nodes_in_a_column(span):
 def test_the_nodes_of_the_first_cells_come_first():
     for first, second in (
         (numbered(5), numbered(2)),
-        (numbered(2 * WIDTH).packed(), numbered(3 * WIDTH).packed()),
+        (in_chunks(numbered(2 * WIDTH)), in_chunks(numbered(3 * WIDTH))),
     ):
         both = joined([first, second])
         assert both.num_nodes == first.num_nodes + second.num_nodes
@@ -63,15 +73,14 @@ def test_chunks_take_the_same_steps_as_single_nodes(units):
     stepper = LSTMStepper(network)
     count = 5 * WIDTH
     cells = Cells(tuple(normal(1, units, count) for _ in range(4)))
-    order = packed_order(count)
-    alone, together = stepper.step(cells), stepper.step(cells.packed())
-    forgotten = stepper.step(cells.packed(), keep=False)
+    alone, together = stepper.step(cells), stepper.step(in_chunks(cells))
+    forgotten = stepper.step(in_chunks(cells), keep=False)
     for one, all_, other in zip(alone, together, forgotten, strict=True):
         for expected, found in zip(
             one.cells.values(), all_.cells.values(), strict=True
         ):
-            np.testing.assert_allclose(found, expected[order], atol=1e-6)
-        expected = one.logits[0][:, order]
+            np.testing.assert_allclose(found, expected, atol=1e-6)
+        expected = one.logits[0]
         found = all_.logits.transpose(1, 0, 2).reshape(3, -1)
         np.testing.assert_allclose(found, expected, atol=1e-5)
         np.testing.assert_array_equal(all_.logits, other.logits)

@@ -15,7 +15,7 @@ from keras_lstm.tasks.datasets import make_dataset
 from keras_lstm.tasks.hard_inputs import hard_inputs
 from keras_lstm.tasks.increment import Decrement, Increment, Parity
 from keras_lstm.tasks.transducer import TransducerTask
-from keras_lstm.verification import prefix_tree
+from keras_lstm.verification import asked_inputs, blocks, prefix_tree
 from keras_lstm.verification import verify as verification
 from keras_lstm.verification.rounding_bounds import DifferenceBounds
 from keras_lstm.verification.verify import verify
@@ -97,7 +97,7 @@ def test_the_walk_finds_what_predict_says(
     monkeypatch, task, config, block, pack
 ):
     monkeypatch.setattr(prefix_tree, "_BLOCK_NODES", block)
-    monkeypatch.setattr(prefix_tree, "_NODES_TO_PACK", pack)
+    monkeypatch.setattr(blocks, "_NODES_TO_PACK", pack)
     model = half_trained(task, config)
     numbers, wrong, margins = brute_force(model, task)
     found = verify(model, task)
@@ -148,13 +148,13 @@ def test_close_margins_are_checked_again(monkeypatch):
     model = half_trained(task, ModelConfig(units=4))
     expected = verify(model, task)
     rechecked = []
-    compare = verification._compare
+    compare = asked_inputs._compare
 
     def noting(model, task, symbols):
         rechecked.append(len(symbols))
         return compare(model, task, symbols)
 
-    monkeypatch.setattr(verification, "_compare", noting)
+    monkeypatch.setattr(asked_inputs, "_compare", noting)
     monkeypatch.setattr(DifferenceBounds, "start", lambda self: None)
     found = verify(model, task)
     assert sum(rechecked) == found.num_predicted == 31
