@@ -9,9 +9,8 @@ import html
 import io
 import re
 import warnings
-from typing import TYPE_CHECKING, Any
-
-import markupsafe
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from keras_lstm.core.drawing import Drawing, Plot
 
@@ -38,7 +37,39 @@ _NAME = re.compile(r' id="[a-zA-Z0-9.]+_\d+"')
 _POINTS_TO_PIXELS = 4 / 3
 
 
-def draw(figure: "Figure | Plot", name: str, label: str) -> Any:
+class Svg:
+    """An `svg` element that a template waits for only where it stands.
+
+    Args:
+        make: a function that returns an SVG file and its width in inches.
+        label: the text that stands for it where it is not seen.
+    """
+
+    def __init__(
+        self, make: Callable[[], tuple[str, float]], label: str
+    ) -> None:
+        self._make = make
+        self._label = label
+
+    def __html__(self) -> str:
+        """Return the markup, as Jinja asks for it."""
+        drawing, inches = self._make()
+        _, _, drawing = drawing.partition("<svg")
+        attributes, _, content = drawing.partition(">")
+        box = re.search(r'viewBox="[^"]*"', attributes)
+        content = re.sub(r"<style.*?</style>", "", content, flags=re.S)
+        content = _COLOR.sub(lambda match: _COLORS[match[0]], content)
+        content = _NAME.sub("", _FAMILY.sub("", content))
+        width = round(inches * 72 * _POINTS_TO_PIXELS * 1.25)
+        return (
+            f'<svg role="img" aria-label="{html.escape(self._label)}" '
+            f'{box[0] if box else ""} style="max-width: {width}px" '
+            'xmlns:xlink="http://www.w3.org/1999/xlink" '
+            f'xmlns="http://www.w3.org/2000/svg">{content.strip()}'
+        )
+
+
+def draw(figure: "Figure | Plot", name: str, label: str) -> Svg:
     """Return a figure as an `svg` element.
 
     Args:
@@ -47,25 +78,13 @@ def draw(figure: "Figure | Plot", name: str, label: str) -> Any:
         label: the text that stands for it where it is not seen.
 
     Returns:
-        The markup.
+        The element; another process may still draw it.
     """
     render = functools.partial(_svg_of, name=name)
-    drawing, inches = (
-        Drawing(figure, render).result if callable(figure) else render(figure)
-    )
-    _, _, drawing = drawing.partition("<svg")
-    attributes, _, content = drawing.partition(">")
-    box = re.search(r'viewBox="[^"]*"', attributes)
-    content = re.sub(r"<style.*?</style>", "", content, flags=re.S)
-    content = _COLOR.sub(lambda match: _COLORS[match[0]], content)
-    content = _NAME.sub("", _FAMILY.sub("", content))
-    width = round(inches * 72 * _POINTS_TO_PIXELS * 1.25)
-    return markupsafe.Markup(  # noqa: S704 - Matplotlib has escaped its text
-        f'<svg role="img" aria-label="{html.escape(label)}" '
-        f'{box[0] if box else ""} style="max-width: {width}px" '
-        'xmlns:xlink="http://www.w3.org/1999/xlink" '
-        f'xmlns="http://www.w3.org/2000/svg">{content.strip()}'
-    )
+    if callable(figure):
+        drawing = Drawing(figure, render)
+        return Svg(lambda: drawing.result, label)
+    return Svg(functools.partial(render, figure), label)
 
 
 def _svg_of(figure: "Figure", name: str) -> tuple[str, float]:

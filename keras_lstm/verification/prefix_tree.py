@@ -15,6 +15,8 @@ the network, and leaves all those inputs to `predict`.
 """
 
 import dataclasses
+import math
+import threading
 import time
 from collections.abc import Iterator
 from concurrent import futures
@@ -37,6 +39,8 @@ from keras_lstm.verification.rounding_bounds import DifferenceBounds, Groups
 _BLOCK_NODES = 2**15
 _BLOCK_NUMBERS = 2**22
 _FORECAST_ROUNDS = 3
+# `predict` takes longer for more than a walk over every prefix.
+_MAX_DOUBTFUL = 2**14
 # Prefixes for each state from which on it pays to look for the same states.
 _PREFIXES_PER_STATE = 1.25
 
@@ -262,12 +266,24 @@ class _MergedWalk(_Walk):
 
     _reuses_cells = False
 
+    def __init__(
+        self,
+        network: LSTMStepper,
+        bounds: DifferenceBounds,
+        task: TransducerTask,
+        max_nodes: float,
+    ) -> None:
+        super().__init__(network, bounds, task)
+        self._left = {"nodes": max_nodes, "doubtful": _MAX_DOUBTFUL}
+        self._counting = threading.Lock()
+
     def grow(self, block: Block) -> list[Block]:
         """Return each prefix extended by each symbol.
 
         Raises:
             UnmergedError: see `walk_merged`.
         """
+        self._take("nodes", len(block.numbers))
         grown = self._extend(block)
         if any(np.any(each.is_doubtful & (each.counts > 1)) for each in grown):
             raise UnmergedError
@@ -275,8 +291,17 @@ class _MergedWalk(_Walk):
         if block.length + 2 >= self._task.num_bits:
             return grown
         unknown = [each for each in grown if each.groups is None]
+        if sum(len(each.numbers) for each in unknown) <= self.block_nodes:
+            unknown = [join(unknown)] if unknown else []
         known = [each for each in grown if each.groups is not None]
         return [*unknown, *(self._merge(known) if known else ())]
+
+    def _take(self, name: str, count: int) -> None:
+        """Count what is limited; whether it is too much depends on no order."""
+        with self._counting:
+            self._left[name] -= count
+            if self._left[name] < 0:
+                raise UnmergedError
 
     def _merge(self, grown: list[Block]) -> list[Block]:
         whole = join(grown)
@@ -293,6 +318,7 @@ class _MergedWalk(_Walk):
     def _leaves(self, block: Block) -> list[Any]:
         if block.is_doubtful.any():
             doubtful = block.chosen(np.flatnonzero(block.is_doubtful))
+            self._take("doubtful", len(doubtful.numbers))
             rest = block.chosen(np.flatnonzero(~block.is_doubtful))
             return [*super()._leaves(doubtful), *self._leaves(rest)]
         inside = self._in_domain.take(block.states) & (block.counts > 0)
@@ -333,7 +359,10 @@ def walk(
 
 
 def walk_merged(
-    network: LSTMStepper, bounds: DifferenceBounds, task: TransducerTask
+    network: LSTMStepper,
+    bounds: DifferenceBounds,
+    task: TransducerTask,
+    max_nodes: float = math.inf,
 ) -> Iterator[RightInputs | CheckedInputs]:
     """Visit one prefix for each state of the network and of the machine.
 
@@ -341,6 +370,7 @@ def walk_merged(
         network: the network to check, with the per_step head.
         bounds: bounds for the same network.
         task: the task that defines the targets.
+        max_nodes: largest number of prefixes to visit. Defaults to infinity.
 
     Yields:
         Parts of the domain, in any order; together all of it. What may be wrong
@@ -348,9 +378,10 @@ def walk_merged(
 
     Raises:
         UnmergedError: if a node that stands for several prefixes may be wrong,
-            or if there are about as many states as prefixes.
+            if there are about as many states as prefixes, or more than
+            `max_nodes`, or if very much is doubtful.
     """
-    yield from _visited(_MergedWalk(network, bounds, task))
+    yield from _visited(_MergedWalk(network, bounds, task, max_nodes))
 
 
 def _visited(steps: _Walk) -> Iterator[Any]:

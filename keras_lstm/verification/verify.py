@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 import enum
 import functools
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
@@ -49,12 +50,14 @@ from keras_lstm.verification.rounding_bounds import DifferenceBounds
 
 # Sequences from which on equal states are looked for.
 _MANY_SEQUENCES = 2**14
-# Weights times sequences: a walk over more takes long enough for a forecast.
+# Weights times prefixes, of a walk that takes some seconds.
 _LONG_WALK = 2**36
 _MAX_FAILURES = 100_000
 # Bounds the memory of the list if sequences are very long.
 _MAX_FAILED_SYMBOLS = 2**24
 _Part = TypeVar("_Part", bound=CheckedInputs | RightInputs)
+# Prefixes are numbers of 64 bits, with a sign.
+MOST_SEQUENCES = 2**62
 MAX_WALKED_INPUTS = 2**30
 DEFAULT_WALKED_INPUTS = 2**24
 
@@ -185,8 +188,10 @@ def verify(
         task: the task, at the length to check.
         held_out: inputs to count separately, as numbers, `(num_held_out,)`.
         max_walked_inputs: largest number of sequences to check in full, up to
-            2^30; of more, a sample is checked: every hold length in random
-            contexts, constant and alternating ones, long holds at many places.
+            2^30, however long it takes. More, up to 2^62, are checked in full
+            where that takes seconds, since the network comes to few states;
+            else a sample is: every hold length in random contexts, constant
+            and alternating ones, long holds at many places.
         is_proved: whether a proof about this model and machine was checked: of
             what is walked, only wrong answers are then asked again.
         progress: called as `progress(num_done, num_sequences)`.
@@ -223,36 +228,45 @@ def verify(
             f"{len(held_out)} of {total} inputs"
         )
     new_tally = functools.partial(_Tally, model, task, held_out, is_proved)
-    if sampled:
+    tally = None
+    if total <= MOST_SEQUENCES and (stepper := find_stepper(model, task)):
+        bounds = ProvedBounds if is_proved else DifferenceBounds
+        walked = stepper, bounds(stepper.network), task
+        tally = _walk(walked, new_tally, sampled, progress, forecast)
+    if tally is not None:
+        method, sampled = Method.PREFIX_TREE, False
+    elif sampled:
         inputs, kinds = hard_inputs(task)
         total = len(inputs)
         chosen = (inputs[i : i + PART] for i in range(0, total, PART))
         parts = (unchecked(task, part, len(part)) for part in chosen)
         tally = new_tally().add_all(_counted(parts, total, progress))
-    elif (stepper := find_stepper(model, task)) is None:
+    else:
         every = _counted(all_inputs(task), total, progress)
         tally = new_tally().add_all(every)
-    else:
-        method = Method.PREFIX_TREE
-        bounds = ProvedBounds if is_proved else DifferenceBounds
-        walked = stepper, bounds(stepper.network), task
-        tally = _walk(walked, new_tally, progress, forecast)
     return tally.result(sampled, kinds, method, start)
 
 
 def _walk(
     walked: tuple[LSTMStepper, DifferenceBounds, TransducerTask],
     new_tally: "Callable[[], _Tally]",
+    is_large: bool,
     progress: Callable[[int, int], None] | None,
     forecast: Callable[[float], None] | None,
-) -> "_Tally":
-    """Return the results of a walk, over as few prefixes as will do."""
+) -> "_Tally | None":
+    """Return the results of a walk, over as few prefixes as will do.
+
+    None if the domain is too large, unless few prefixes will do.
+    """
     stepper, _, task = walked
     total = task.num_symbols**task.num_bits
     if stepper.per_step and total >= _MANY_SEQUENCES:
-        parts = walk_merged(*walked)
+        most = _LONG_WALK // stepper.num_weights if is_large else math.inf
+        parts = walk_merged(*walked, most)
         with contextlib.suppress(UnmergedError):
             return new_tally().add_merged(_counted(parts, total, progress))
+    if is_large:
+        return None
     if forecast is not None and total * stepper.num_weights > _LONG_WALK:
         forecast(forecast_seconds(*walked))
     return new_tally().add_all(_counted(walk(*walked), total, progress))

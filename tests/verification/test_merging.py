@@ -177,6 +177,32 @@ def test_a_prefix_in_doubt_has_a_node_of_its_own(monkeypatch, walks):
     assert lengths == {k: count for k, count in enumerate(counts) if count}
 
 
+def test_a_domain_of_any_size_is_checked_in_full_if_the_states_are_few(walks):
+    task = AlwaysOne(num_bits=60)
+    found = verify(network(task, lead=9), task)
+    assert walks == ["walk_merged"]
+    assert (found.checked, found.method) == ("all inputs", "prefix tree")
+    assert (found.num_wrong, found.num_examples) == (0, 2**60)
+    counts = [x.num_examples for x in found.by_hold_length]
+    assert counts == [2 ** (59 - held) for held in range(60)] + [1]
+
+
+def test_else_of_a_large_domain_a_sample_is_checked(monkeypatch, walks):
+    task = AlwaysOne(num_bits=40)
+    monkeypatch.setattr(verification, "_LONG_WALK", 2**16)
+    found = verify(network(task, lead=9, memory=2), task)
+    assert walks == ["walk_merged"]
+    assert (found.kinds != "", found.method) == (True, "predict")
+    assert 0 < found.num_examples < 2**20
+
+
+def test_beyond_numbers_of_64_bits_a_sample_is_checked(walks):
+    task = AlwaysOne(num_bits=63)
+    found = verify(network(task, lead=9), task)
+    assert walks == []
+    assert found.kinds != ""
+
+
 def test_held_out_inputs_are_counted(monkeypatch, walks):
     task = Ternary(num_bits=7)
     held_out = np.arange(5, 3**7, 3)
