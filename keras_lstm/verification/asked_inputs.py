@@ -16,7 +16,7 @@ from keras_lstm.verification.agreement import predict_logits
 from keras_lstm.verification.prefix_tree import CheckedInputs
 
 # Inputs checked at once if there is no tree to walk.
-PART = 2**13
+_PART = 2**13
 
 
 def symbols_of(task: TransducerTask, inputs: Any) -> npt.NDArray[np.int32]:
@@ -95,23 +95,29 @@ def all_inputs(task: TransducerTask) -> Iterator[CheckedInputs]:
         task: the task.
     """
     total = task.num_symbols**task.num_bits
-    for first in range(0, total, PART):
-        numbers = np.arange(first, min(total, first + PART))
+    for first in range(0, total, _PART):
+        numbers = np.arange(first, min(total, first + _PART))
         states = task.states(task.symbols_of(numbers))[:, -1]
         inputs = numbers[task.in_domain(states)]
-        yield unchecked(task, inputs, len(numbers))
+        yield _unchecked(task, inputs, len(numbers))
 
 
-def unchecked(
-    task: TransducerTask, inputs: Any, num_visited: int
-) -> CheckedInputs:
-    """Return inputs that are all left to `predict`.
+def in_parts(task: TransducerTask, inputs: Any) -> Iterator[CheckedInputs]:
+    """Yield given inputs, left to `predict`, in parts.
 
     Args:
         task: the task.
         inputs: see `symbols_of`.
-        num_visited: number of sequences that were visited to find them.
     """
+    for first in range(0, len(inputs), _PART):
+        part = inputs[first : first + _PART]
+        yield _unchecked(task, part, len(part))
+
+
+def _unchecked(
+    task: TransducerTask, inputs: Any, num_visited: int
+) -> CheckedInputs:
+    """Return inputs that are all left to `predict`."""
     count = len(inputs)
     return CheckedInputs(
         num_visited,
@@ -121,3 +127,21 @@ def unchecked(
         np.zeros(count, np.float32),
         np.ones(count, np.bool_),
     )
+
+
+def count_in_domain(
+    task: TransducerTask, numbers: npt.NDArray[np.int64]
+) -> int:
+    """Return how many numbers are inputs of the domain.
+
+    Args:
+        task: the task.
+        numbers: any sequences, as numbers.
+    """
+    if task.domain_states is None:
+        return len(numbers)
+    count = 0
+    for first in range(0, len(numbers), _PART):
+        symbols = task.symbols_of(numbers[first : first + _PART])
+        count += int(task.in_domain(task.states(symbols)[:, -1]).sum())
+    return count

@@ -19,7 +19,8 @@ from keras_lstm.verification.rounding_bounds import (
     joined_groups,
 )
 
-# Nodes of a block that is cut by state, and put in chunks: few only fill one.
+# Nodes of a block that is cut by state, and put in chunks. It is far above
+# `WIDTH`, so that chunks need few copies to be full.
 _NODES_TO_PACK = 2**10
 _MAX_STATES_TO_CUT_BY = 32
 # Sets of as many chunks' width, at most, in which nodes are put in chunks.
@@ -114,7 +115,8 @@ def in_chunks(
     Args:
         block: the block.
         most: nodes from which on a block is cut into several.
-        is_left: which nodes to continue with, `(nodes,)`; None for all.
+        is_left: which nodes to continue with, `(nodes,)`, no copies; None for
+            all of them, in a block that is not in chunks yet.
         rows: what `block.cells.rows()` returned; None for that.
 
     Returns:
@@ -124,7 +126,7 @@ def in_chunks(
     if cells is None or groups is None:
         return [block]
     if is_left is None:
-        if block.span > 1 or count < _NODES_TO_PACK:
+        if len(cells.arrays[0]) > 1 or count < _NODES_TO_PACK:
             return [block]
         is_left = np.ones(count, np.bool_)
     # Sets one after the other: as nodes were before they were put in chunks.

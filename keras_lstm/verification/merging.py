@@ -35,21 +35,22 @@ def merged(block: Block, most: int) -> list[Block] | None:
     cells, groups, count = block.cells, block.groups, len(block.states)
     if cells is None or groups is None or count < _LEAST_NODES:
         return None
-    spared, kept = _alike(_keys(block.states, cells))
+    single = np.flatnonzero((block.counts > 0) & ~block.is_doubtful)
+    keys = _keys(block.states, cells)[single]
+    spared, kept = (single[places] for places in _alike(keys))
     if len(spared) * _WORTHWHILE < count:
         return None
     rows = cells.rows()
     bits = rows.view(np.uint32)
     same = block.states[spared] == block.states[kept]
     same &= np.all(bits[spared] == bits[kept], axis=1)
-    same &= ~(block.is_doubtful[spared] | block.is_doubtful[kept])
     spared, kept = spared[same], kept[same]
     size = block.span * cells.width
     sets = [x // size * cells.width + x % cells.width for x in (spared, kept)]
     block = dataclasses.replace(
         _standing_for(block, spared, kept), groups=_with_errors(groups, *sets)
     )
-    is_left = np.ones(count, np.bool_)
+    is_left = block.counts > 0
     is_left[spared] = False
     return in_chunks(block, most, is_left, rows)
 
@@ -72,9 +73,9 @@ def _keys(
 
 
 def _alike(keys: npt.NDArray[np.uint32]) -> tuple[_Nodes, _Nodes]:
-    """Return nodes with the key of another node, and for each the first one."""
+    """Return places of keys that come again, and for each the first place."""
     order = np.argsort(keys, kind="stable")
-    is_first = np.diff(keys[order], prepend=~keys[order[0]]) != 0
+    is_first = np.diff(keys[order], prepend=~keys[order[:1]]) != 0
     first = order[np.flatnonzero(is_first)][np.cumsum(is_first) - 1]
     return order[~is_first], first[~is_first]
 

@@ -316,6 +316,7 @@ class _MergedWalk(_Walk):
         return grown
 
     def _leaves(self, block: Block) -> list[Any]:
+        # Every answer was checked on the way; no cells are kept to the end.
         if block.is_doubtful.any():
             doubtful = block.chosen(np.flatnonzero(block.is_doubtful))
             self._take("doubtful", len(doubtful.numbers))

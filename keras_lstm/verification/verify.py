@@ -30,12 +30,12 @@ from keras_lstm.verification.agreement import (
     predict_logits,
 )
 from keras_lstm.verification.asked_inputs import (
-    PART,
     all_inputs,
+    count_in_domain,
+    in_parts,
     leave_wrong,
     recheck_close,
     symbols_of,
-    unchecked,
 )
 from keras_lstm.verification.prefix_tree import (
     CheckedInputs,
@@ -195,8 +195,8 @@ def verify(
         is_proved: whether a proof about this model and machine was checked: of
             what is walked, only wrong answers are then asked again.
         progress: called as `progress(num_done, num_sequences)`.
-        forecast: called before a walk that will take more than a few
-            seconds, with the estimate in seconds.
+        forecast: called before a walk over every prefix that will take more
+            than a few seconds, with the estimate in seconds.
 
     Returns:
         The counts, the smallest margin and the failures.
@@ -235,15 +235,12 @@ def verify(
         tally = _walk(walked, new_tally, sampled, progress, forecast)
     if tally is not None:
         method, sampled = Method.PREFIX_TREE, False
-    elif sampled:
-        inputs, kinds = hard_inputs(task)
-        total = len(inputs)
-        chosen = (inputs[i : i + PART] for i in range(0, total, PART))
-        parts = (unchecked(task, part, len(part)) for part in chosen)
-        tally = new_tally().add_all(_counted(parts, total, progress))
     else:
-        every = _counted(all_inputs(task), total, progress)
-        tally = new_tally().add_all(every)
+        parts = all_inputs(task)
+        if sampled:
+            inputs, kinds = hard_inputs(task)
+            parts, total = in_parts(task, inputs), len(inputs)
+        tally = new_tally().add_all(_counted(parts, total, progress))
     return tally.result(sampled, kinds, method, start)
 
 
@@ -343,8 +340,10 @@ class _Tally:
         self._counts[:, 0] += np.bincount(block.hold_lengths[wrong], None, size)
         self._counts[:, 1] += np.bincount(block.hold_lengths, None, size)
         self._wrong_tokens += int(block.wrong_tokens.sum(dtype=np.int64))
-        least = int(block.margins.argmin())
-        self._add_margin(float(block.margins[least]), block.inputs[least])
+        least = block.margins.min()
+        inputs = block.inputs[block.margins == least]
+        first = inputs.min() if inputs.ndim == 1 else inputs[0]
+        self._add_margin(float(least), first)
         if self._held_out is not None:
             self._num_held_out += int(self._held_out[block.inputs].sum())
         if not wrong.any():
@@ -373,9 +372,8 @@ class _Tally:
         if count != self._counts[:, 1].sum():
             raise RuntimeError(f"{count} inputs were walked, not all of them")
         if self._held_out is not None:
-            symbols = self._task.symbols_of(np.flatnonzero(self._held_out))
-            inside = self._task.in_domain(self._task.states(symbols)[:, -1])
-            self._num_held_out = int(inside.sum())
+            numbers = np.flatnonzero(self._held_out)
+            self._num_held_out = count_in_domain(self._task, numbers)
         return self
 
     def _add_margin(self, margin: float, at: Any) -> None:

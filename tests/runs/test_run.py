@@ -88,7 +88,7 @@ def test_what_a_check_listed_is_compared(exact_run, wrong_run, capsys):
 
 @pytest.mark.parametrize(
     ("num_bits", "checked"),
-    [(7, "all inputs"), (14, "all inputs"), (48, "inputs of these kinds")],
+    [(7, "all inputs"), (48, "all inputs"), (64, "inputs of these kinds")],
 )
 def test_other_lengths_are_checked(exact_run, capsys, num_bits, checked):
     arguments = ["--num-bits", str(num_bits), "--walk", "--json"]

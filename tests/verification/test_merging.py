@@ -6,12 +6,15 @@ from handmade import make_network
 
 from keras_lstm.config import ModelConfig
 from keras_lstm.models.build import build_model
+from keras_lstm.models.stepper import LSTMStepper
+from keras_lstm.models.weights import read_weights
 from keras_lstm.tasks.hard_inputs import num_by_hold_length
 from keras_lstm.tasks.increment import Decrement, Increment, Parity
 from keras_lstm.tasks.transducer import TransducerTask
-from keras_lstm.verification import merging, prefix_tree
+from keras_lstm.verification import asked_inputs, blocks, merging, prefix_tree
 from keras_lstm.verification import verify as verification
-from keras_lstm.verification.prefix_tree import RightInputs
+from keras_lstm.verification.prefix_tree import CheckedInputs, RightInputs
+from keras_lstm.verification.rounding_bounds import DifferenceBounds
 from keras_lstm.verification.verify import verify
 
 
@@ -175,6 +178,77 @@ def test_a_prefix_in_doubt_has_a_node_of_its_own(monkeypatch, walks):
     lengths = {x.hold_length: x.num_examples for x in found.by_hold_length}
     counts = num_by_hold_length(task)
     assert lengths == {k: count for k, count in enumerate(counts) if count}
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_each_input_is_accounted_for_once(monkeypatch, walks, seed):
+    """Also where much is doubtful, keys collide and blocks are cut up."""
+    rng = np.random.default_rng(seed)
+    task = [AlwaysOne(num_bits=11), Ternary(num_bits=7)][seed % 2]
+    monkeypatch.setattr(prefix_tree, "_BLOCK_NODES", 300)
+    monkeypatch.setattr(blocks, "_NODES_TO_PACK", 130)
+    keys, divisor = merging._keys, int(rng.integers(3, 50))
+    monkeypatch.setattr(merging, "_keys", lambda *each: keys(*each) % divisor)
+    with_margins = prefix_tree._Walk._with_margins
+    length, doubtful = 4, rng.integers(task.num_symbols**4, size=3)
+
+    def doubt(self, block, groups, margins):
+        found = with_margins(self, block, groups, margins)
+        if block.length == length:
+            close = np.isin(found.numbers, doubtful)
+            found = dataclasses.replace(found, close=close)
+        return found
+
+    monkeypatch.setattr(prefix_tree._Walk, "_with_margins", doubt)
+    stepper = LSTMStepper(read_weights(network(task, lead=9), task.num_symbols))
+    bounds = DifferenceBounds(stepper.network)
+    parts = list(prefix_tree.walk_merged(stepper, bounds, task))
+    asked = [x.inputs[x.close] for x in parts if isinstance(x, CheckedInputs)]
+    numbers = np.arange(task.num_symbols**task.num_bits)
+    inside = task.in_domain(task.states(task.symbols_of(numbers))[:, -1])
+    is_doubtful = np.isin(numbers % task.num_symbols**length, doubtful)
+    expected = numbers[inside & is_doubtful]
+    assert sorted(np.concatenate(asked).tolist()) == expected.tolist()
+    right = [x.num_inputs for x in parts if isinstance(x, RightInputs)]
+    assert sum(right) == (inside & ~is_doubtful).sum()
+    assert sum(x.num_visited for x in parts) == len(numbers)
+
+
+def test_copies_stand_for_nothing(monkeypatch):
+    """A copy, which fills a chunk, does not take the place of a prefix."""
+    monkeypatch.setattr(merging, "_LEAST_NODES", 2)
+    task = AlwaysOne(num_bits=9)
+    stepper = LSTMStepper(read_weights(network(task, lead=9), 2))
+    start = blocks.root(stepper, DifferenceBounds(stepper.network))
+    many = start.chosen(np.zeros(6, np.int64))
+    block = dataclasses.replace(
+        many,
+        cells=start.cells.chosen(np.zeros(6, np.int64)),
+        numbers=np.array([0, 0, 1, 2, 3, 4]),
+        counts=np.array([0, 0, 1, 2, 1, 1]),
+        close=np.array([True, False, False, False, True, False]),
+    )
+    (found,) = merging.merged(block, 100)
+    assert found.numbers.tolist() == [1, 3]
+    assert found.counts.tolist() == [4, 1]
+    assert found.close.tolist() == [False, True]
+
+
+def test_a_network_of_nans_is_asked_in_few_parts(monkeypatch, walks):
+    task = AlwaysOne(num_bits=9)
+    model = network(task, lead=9)
+    model.set_weights([np.full_like(w, np.nan) for w in model.get_weights()])
+    asked = []
+    predict = asked_inputs.predict_logits
+
+    def noting(model, symbols):
+        asked.append(len(symbols))
+        return predict(model, symbols)
+
+    monkeypatch.setattr(asked_inputs, "predict_logits", noting)
+    found = verify(model, task)
+    assert found.num_wrong == found.num_predicted == 2**9
+    assert len(asked) <= 4
 
 
 def test_a_domain_of_any_size_is_checked_in_full_if_the_states_are_few(walks):
