@@ -21,10 +21,10 @@ from keras_lstm.verification.rounding_bounds import (
 
 # Nodes of a block that is cut by state, and put in chunks. It is far above
 # `WIDTH`, so that chunks need few copies to be full.
-_NODES_TO_PACK = 2**10
+_NODES_TO_PACK = 2**12
 _MAX_STATES_TO_CUT_BY = 32
-# Sets of as many chunks' width, at most, in which nodes are put in chunks.
-_MOST_SETS = 16
+# Share of copies in chunks from which on sets are made smaller.
+_MAX_COPIES = 0.04
 # A part is small below this share of an equal part.
 _SMALL_PART = 8
 
@@ -187,20 +187,19 @@ def _packed(
 
 
 def _span_for(sizes: npt.NDArray[np.int64]) -> int:
-    """Return the number of chunks in a set that takes the fewest nodes.
+    """Return the number of chunks in a set of nodes.
+
+    Large sets are few, which takes less time; small ones need fewer copies.
 
     Args:
         sizes: number of nodes of each group, `(groups,)`.
     """
-    most = max(1, int(sizes.sum()) // WIDTH)
-    spans = np.arange(max(1, most // _MOST_SETS), most + 1)
-
-    def num_nodes(span: int) -> int:
+    count = int(sizes.sum())
+    for span in range(count // WIDTH, 1, -1):
         sets = int((-(-sizes // span)).sum())
-        return -(-sets // WIDTH) * WIDTH * span
-
-    # Of several, the one with the fewest sets.
-    return min(reversed(spans.tolist()), key=num_nodes)
+        if -(-sets // WIDTH) * WIDTH * span <= (1 + _MAX_COPIES) * count:
+            return span
+    return 1
 
 
 def join(parts: list[Block]) -> Block:
