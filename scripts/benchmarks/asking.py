@@ -26,14 +26,15 @@ IMAGES = 10_000
 FORMATS = ("saved_model", "onnx", "litert")
 # Inputs of one call of an exported model, which LiteRT reads one by one.
 BATCH = {"saved_model": 2048, "onnx": 2048, "litert": 1}
-NUM_BITS = (20, 24)
+NUM_BITS = (20, 24, 30)
 
 
 def multiplications_of_walk(num_bits: int) -> int:
-    """Return the multiplications of a walk over all numbers of so many bits.
+    """Return the multiplications of a walk over every prefix of so many bits.
 
-    A node of the tree multiplies h of both layers once for its two children,
-    and each child multiplies what the first layer gives to the second.
+    A walk over each state once takes fewer. A node of the tree multiplies h of
+    both layers once for its two children, and each child multiplies what the
+    first layer gives to the second.
     """
     units = 32
     of_layer = units * 4 * units
@@ -73,8 +74,9 @@ def rows(rounds: int) -> Iterator[Row]:
         for num_bits in NUM_BITS:
             walk = ["verify", run, "--num-bits", str(num_bits), "--walk"]
             what = f"check all numbers of {num_bits} bits"
-            seconds = float(
-                np.median([_walk_seconds(run, num_bits) for _ in range(rounds)])
+            found = [_walk_seconds(run, num_bits) for _ in range(rounds)]
+            seconds, mib = (
+                float(np.median(each)) for each in zip(*found, strict=True)
             )
             yield _row(f"{what}, from the shell", median(walk))
             products = multiplications_of_walk(num_bits)
@@ -82,6 +84,9 @@ def rows(rounds: int) -> Iterator[Row]:
                 "at most 2.5 x limit", 2.5, lambda _, n=products: n / peak
             )
             yield _row(what, seconds, products, bar)
+        yield Row(
+            f"{what}: memory", "MiB", {OURS: mib}, bar=at_most(2048, "MiB")
+        )
 
 
 def _row(
@@ -93,17 +98,23 @@ def _row(
     return Row(what, "s", {OURS: seconds}, products, bar)
 
 
-def _walk_seconds(run: str, num_bits: int) -> float:
-    """Return the seconds of a walk in a process of its own, once warm."""
+def _walk_seconds(run: str, num_bits: int) -> tuple[float, float]:
+    """Return the seconds of a walk in a process of its own, once warm.
+
+    And the most MiB that the process took.
+    """
     script = (
-        "import dataclasses, pathlib, sys\n"
+        "import dataclasses, pathlib, resource, sys\n"
         "from keras_lstm.runs.run import load_run\n"
         "from keras_lstm.verification.verify import verify\n"
         "run = load_run(pathlib.Path(sys.argv[1]))\n"
         "task = dataclasses.replace(run.config.task, num_bits=16)\n"
         "verify(run.model, task)\n"
         "task = dataclasses.replace(task, num_bits=int(sys.argv[2]))\n"
-        "print(verify(run.model, task).seconds)\n"
+        "found = verify(run.model, task, max_walked_inputs=2**30)\n"
+        "assert found.checked == 'all inputs'\n"
+        "usage = resource.getrusage(resource.RUSAGE_SELF)\n"
+        "print(found.seconds, usage.ru_maxrss / 1024)\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", script, run, str(num_bits)],
@@ -112,7 +123,8 @@ def _walk_seconds(run: str, num_bits: int) -> float:
         stderr=subprocess.DEVNULL,
         text=True,
     )
-    return float(done.stdout)
+    seconds, mib = map(float, done.stdout.split())
+    return seconds, mib
 
 
 def _of_images(
