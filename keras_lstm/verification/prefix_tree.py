@@ -6,8 +6,8 @@ prefixes, whatever follows. For bits, computing each state once takes about
 `num_bits * 2 ** num_bits`. The walk is depth-first, in blocks of prefixes, so
 memory does not grow with the domain.
 
-`walk_merged` visits each state once (`merging.py`). It ends where an answer
-could be wrong, since it knows no prefixes but one for each state.
+`walk_merged` continues with one prefix for each state (`merging.py`). It gives
+up where an answer after several prefixes at once may be wrong.
 
 Beside each block go bounds on how far `predict` may be from it
 (`rounding_bounds.py`). Where nothing can be said, the walk continues without
