@@ -133,6 +133,21 @@ def duration(seconds: float) -> str:
     return f"{seconds:.0f} s"
 
 
+def share_of(part: int, whole: int) -> float:
+    """Return a part of a whole as a fraction, 1 only if nothing is missing.
+
+    Of a number as large as 2^60, a float cannot tell all from all but one.
+
+    Args:
+        part: the part, from 0 to `whole`.
+        whole: the whole, above 0.
+
+    Returns:
+        The fraction, from 0 to 1.
+    """
+    return 1.0 if part == whole else min(part / whole, math.nextafter(1, 0))
+
+
 def percent(share: float) -> str:
     """Format a fraction as a percentage, "100%" only if it is exactly 1.
 

@@ -6,7 +6,7 @@ import io
 import math
 from typing import Any
 
-from keras_lstm.core.console import percent
+from keras_lstm.core.console import percent, share_of
 from keras_lstm.core.errors import InputError
 from keras_lstm.core.files import read_small_text
 from keras_lstm.monitoring.machine_picture import (
@@ -206,7 +206,7 @@ def describe_groups(run: Run) -> dict[str, Any] | None:
 def _group(name: str, counts: dict[str, int]) -> dict[str, Any]:
     count = _count(counts, "num_examples")
     num_wrong = _count(counts, "num_wrong")
-    right = (count - num_wrong) / max(1, count)
+    right = share_of(count - num_wrong, count) if count else 0.0
     return {
         "name": name,
         "num_wrong": num_wrong,

@@ -1,5 +1,6 @@
 """Inputs that networks are likely to fail on, for domains too large to list."""
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -114,16 +115,11 @@ def num_by_hold_length(task: TransducerTask) -> list[int]:
     Returns:
         The exact numbers, of hold lengths from 0 to `num_bits`.
     """
-    start, *_ = task.next_state
-    left = [state for state in start if state != 0]
-    held = len(start) - len(left)
-    # By the symbols that follow: the ways to end in the domain, from each
-    # state.
-    ways = [[int(task.in_domain(x)) for x in range(len(task.next_state))]]
-    for _ in range(task.num_bits):
-        ways.append([sum(ways[-1][x] for x in row) for row in task.next_state])
-    found = [
-        held**length * sum(ways[task.num_bits - length - 1][x] for x in left)
-        for length in range(task.num_bits)
+    length, held = task.num_bits, len(task.hold_symbols)
+    # While it holds, the machine is in its start state.
+    at_least = [
+        held**count * task.num_inputs(length - count) for count in range(length)
     ]
-    return [*found, held**task.num_bits * ways[0][0]]
+    whole = held**length * int(task.in_domain(0))
+    pairs = itertools.pairwise([*at_least, whole])
+    return [*(more - fewer for more, fewer in pairs), whole]

@@ -97,8 +97,7 @@ def all_inputs(task: TransducerTask) -> Iterator[CheckedInputs]:
     total = task.num_symbols**task.num_bits
     for first in range(0, total, _PART):
         numbers = np.arange(first, min(total, first + _PART))
-        states = task.states(task.symbols_of(numbers))[:, -1]
-        inputs = numbers[task.in_domain(states)]
+        inputs = numbers[_is_input(task, numbers)]
         yield _unchecked(task, inputs, len(numbers))
 
 
@@ -142,6 +141,14 @@ def count_in_domain(
         return len(numbers)
     count = 0
     for first in range(0, len(numbers), _PART):
-        symbols = task.symbols_of(numbers[first : first + _PART])
-        count += int(task.in_domain(task.states(symbols)[:, -1]).sum())
+        count += int(_is_input(task, numbers[first : first + _PART]).sum())
     return count
+
+
+def _is_input(
+    task: TransducerTask, numbers: npt.NDArray[np.int64]
+) -> npt.NDArray[np.bool_]:
+    """Return whether numbers are in the domain."""
+    ends = task.states(task.symbols_of(numbers))[:, -1]
+    inside: npt.NDArray[np.bool_] = task.in_domain(ends)
+    return inside

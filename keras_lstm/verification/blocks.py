@@ -65,6 +65,13 @@ class Block:
         return len(self.numbers) // self.span
 
     @property
+    def sets(self) -> npt.NDArray[np.int64]:
+        """The set of each node."""
+        width = WIDTH if self.span > 1 else len(self.numbers)
+        by_column = np.arange(self.num_sets).reshape(-1, 1, width)
+        return np.repeat(by_column, self.span, 1).reshape(-1)
+
+    @property
     def is_doubtful(self) -> npt.NDArray[np.bool_]:
         """Whether an answer so far is wrong, or so close that it may be."""
         return self.close | (self.wrong_tokens > 0)

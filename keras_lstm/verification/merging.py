@@ -45,10 +45,10 @@ def merged(block: Block, most: int) -> list[Block] | None:
     same = block.states[spared] == block.states[kept]
     same &= np.all(bits[spared] == bits[kept], axis=1)
     spared, kept = spared[same], kept[same]
-    size = block.span * cells.width
-    sets = [x // size * cells.width + x % cells.width for x in (spared, kept)]
+    sets = block.sets
+    groups = _with_errors(groups, sets[spared], sets[kept])
     block = dataclasses.replace(
-        _standing_for(block, spared, kept), groups=_with_errors(groups, *sets)
+        _standing_for(block, spared, kept), groups=groups
     )
     is_left = block.counts > 0
     is_left[spared] = False

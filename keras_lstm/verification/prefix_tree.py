@@ -26,7 +26,6 @@ import numpy as np
 import numpy.typing as npt
 
 from keras_lstm.core.cores import num_cores
-from keras_lstm.models.cells import WIDTH
 from keras_lstm.models.logits import numpy_margins
 from keras_lstm.models.stepper import Children, LSTMStepper
 from keras_lstm.tasks.transducer import TransducerTask
@@ -222,7 +221,7 @@ class _Walk:
         tolerance = self._bounds.tolerances(groups, block.num_sets)
         # So that a tolerance of NaN allows nothing.
         if not magnitude.min() > tolerance.max():
-            close = close | ~(magnitude > _by_node(tolerance, block))
+            close = close | ~(magnitude > tolerance[block.sets])
         return dataclasses.replace(
             block,
             wrong_tokens=wrong_tokens,
@@ -243,7 +242,7 @@ class _Walk:
             wrong_tokens = (each < 0).sum(-1, dtype=np.int16)
             margins = each.min(-1)
             tolerance = self._bounds.tolerances(block.groups, block.num_sets)
-            allowed = _by_node(tolerance, block)[:, np.newaxis]
+            allowed = tolerance[block.sets][:, np.newaxis]
             close = np.any(~(np.abs(each) > allowed), axis=-1)
         inside = self._in_domain.take(block.states) & (block.counts > 0)
         arrays = (
@@ -331,16 +330,6 @@ class _MergedWalk(_Walk):
         number = int(block.worst[inside][margins == least].min())
         count = int(block.counts[inside].sum())
         return [RightInputs(visited, count, float(least), number)]
-
-
-def _by_node(
-    tolerance: npt.NDArray[np.float32], block: Block
-) -> npt.NDArray[np.float32]:
-    """Return the tolerance of each node from those of the sets."""
-    if block.span == 1:
-        return tolerance
-    by_set = tolerance.reshape(-1, 1, WIDTH)
-    return np.repeat(by_set, block.span, 1).reshape(-1)
 
 
 def walk(

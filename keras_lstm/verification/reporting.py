@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from keras_lstm.core.console import percent
+from keras_lstm.core.console import percent, share_of
 from keras_lstm.tasks.task import Task
 from keras_lstm.tasks.transducer import TransducerTask
 from keras_lstm.verification.evaluation import Evaluation
@@ -331,8 +331,8 @@ def _counts(check: Verification | Evaluation) -> dict[str, Any]:
     return {
         "num_examples": check.num_examples,
         "num_wrong": check.num_wrong,
-        "sequence_accuracy": right / check.num_examples,
-        "token_accuracy": right_tokens / check.num_tokens,
+        "sequence_accuracy": share_of(right, check.num_examples),
+        "token_accuracy": share_of(right_tokens, check.num_tokens),
     }
 
 

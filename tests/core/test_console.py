@@ -1,3 +1,5 @@
+import pytest
+
 from keras_lstm.core import console
 
 
@@ -25,3 +27,12 @@ def test_quiet_is_quiet(capfd, monkeypatch):
 
 def test_a_fraction_that_is_none_is_shown():
     assert console.percent(float("nan")) == "nan"
+
+
+@pytest.mark.parametrize("whole", [3, 2**30, 2**60, 2**62])
+def test_a_share_is_one_only_if_nothing_is_missing(whole):
+    assert console.share_of(whole, whole) == 1.0
+    share = console.share_of(whole - 1, whole)
+    assert share < 1.0
+    assert share == pytest.approx(1 - 1 / whole)
+    assert console.percent(share) != "100%"

@@ -4,6 +4,7 @@ import numpy as np
 
 from keras_lstm.tasks.increment import Add, Increment
 from keras_lstm.verification.reporting import (
+    check_report,
     check_text,
     failures_csv,
     failures_markdown,
@@ -136,3 +137,13 @@ def test_csv_lists_each_failure():
         "input,target,prediction,wrong,carry_length,margin\n"
         "0111,1000,1010,..^.,3,-1.5\n"
     )
+
+
+def test_one_wrong_answer_of_very_many_is_no_accuracy_of_1():
+    check = dataclasses.replace(
+        check_of([], 1), num_examples=2**60, num_tokens=60 * 2**60
+    )
+    report = check_report(TASK, check)
+    assert report["num_wrong"] == 1
+    assert report["sequence_accuracy"] < 1.0
+    assert report["token_accuracy"] < 1.0
