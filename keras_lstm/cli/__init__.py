@@ -1,5 +1,6 @@
 """The `keras-lstm` command."""
 
+import atexit
 import contextlib
 import os
 import signal
@@ -21,18 +22,32 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code: 0 for success, 1 for a failure, 2 for bad usage or
         input, 130 after Ctrl-C.
     """
-    if argv is None:
-        # Pictures are files; Matplotlib would not load with an unknown one.
-        os.environ.pop("MPLBACKEND", None)
+    if argv is not None:
+        return _run(list(argv))
+    # Pictures are files; Matplotlib would not load with an unknown one.
+    os.environ.pop("MPLBACKEND", None)
+    codes: list[int] = []
+    # Handlers that are registered later run before this one.
+    atexit.register(_end_at_once, codes)
+    codes.append(_run(sys.argv[1:]))
+    return codes[0]
+
+
+def _end_at_once(codes: list[int]) -> None:
+    """End the process; releasing its modules would take Python 0.1 s."""
+    _discard_unwritable()
+    for code in codes:
+        os._exit(code)
+
+
+def _run(argv: list[str]) -> int:
     _open_closed_streams()
     # Print the arrows of results even if the terminal cannot encode them.
     with contextlib.suppress(AttributeError, ValueError):
         sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]
     try:
         try:
-            arguments = parse_arguments(
-                sys.argv[1:] if argv is None else list(argv)
-            )
+            arguments = parse_arguments(argv)
             return int(arguments.run(arguments))
         finally:
             # Python would report a failure at exit in several lines.

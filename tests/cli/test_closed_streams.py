@@ -70,3 +70,29 @@ def test_a_run_without_any_stream_is_whole(tmp_path):
     assert done.returncode == 0
     assert done.stdout.startswith("5 → ")
     assert run("predict run 5 >&-", tmp_path).returncode == 0
+
+
+def test_handlers_run_before_the_process_ends_at_once():
+    # Without it, Python would release modules and print "released".
+    script = """
+import atexit, sys
+from keras_lstm import cli
+
+class Released:
+    def __del__(self):
+        print("released")
+
+def run(argv, run=cli._run):
+    atexit.register(print, "handler")
+    return run(argv)
+
+held = Released()
+cli._run = run
+sys.argv = ["keras-lstm", "predict", "nowhere", "7"]
+sys.exit(cli.main())
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout) == (2, "handler\n")
+    assert "must hold a finished run" in done.stderr
