@@ -315,12 +315,11 @@ class TransducerTask(SymbolNames, Task):
         Returns:
             The digits, `(..., num_bits)`, least significant first.
         """
-        digits = []
         rest = np.asarray(numbers)
-        for _ in range(num_bits or self.num_bits):
-            rest, digit = np.divmod(rest, self.num_symbols)
-            digits.append(digit)
-        return np.stack(digits, -1).astype(np.int32)
+        digits = np.empty((*rest.shape, num_bits or self.num_bits), np.int32)
+        for position in range(digits.shape[-1]):
+            rest, digits[..., position] = np.divmod(rest, self.num_symbols)
+        return digits
 
     # The examples.
 
