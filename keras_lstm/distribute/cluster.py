@@ -63,7 +63,8 @@ def read_cluster(strategy: str) -> Cluster | None:
     try:
         config = json.loads(text)
         cluster, task = config["cluster"], config["task"]
-        kind, index = task["type"], int(task["index"])
+        # Some launchers write a string; a fraction is refused.
+        kind, index = task["type"], int(str(task["index"]))
         for name in ("chief", "worker"):
             check_type(name, cluster.get(name, []), list[str])
         addresses = cluster[kind]
@@ -81,10 +82,10 @@ def read_cluster(strategy: str) -> Cluster | None:
             if len(set(workers)) < len(workers)
             else None
         )
-    # Of other types than expected, infinite or too deeply nested.
+    # Of other types than expected, or too deeply nested.
     except (
         *(ValueError, TypeError, KeyError, AttributeError),
-        *(IndexError, OverflowError, RecursionError),
+        *(IndexError, RecursionError),
     ) as error:
         problem = described(error)
     if problem is not None:

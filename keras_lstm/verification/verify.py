@@ -309,6 +309,11 @@ class _Tally:
         if held_out is not None:
             size = task.num_symbols**task.num_bits
             numbers = np.asarray(held_out)
+            if numbers.size and numbers.dtype.kind not in "iu":
+                raise InputError(
+                    "`held_out` must be integers. Received: "
+                    f"dtype={numbers.dtype}"
+                )
             outside = numbers[(numbers < 0) | (numbers >= size)]
             if len(outside):
                 raise InputError(

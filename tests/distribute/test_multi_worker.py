@@ -222,13 +222,18 @@ def test_a_worker_alone_may_be_stopped(tmp_path, cluster):
         ("{", "JSONDecodeError"),
         ("[]", "TypeError"),
         ('{"cluster": {}}', "KeyError: 'task'"),
+        (
+            '{"cluster": {"worker": ["a:1"]}, '
+            '"task": {"type": "worker", "index": 0.9}}',
+            "ValueError: invalid literal",
+        ),
         ("worker,3", "index 3 is out of range for 2 addresses"),
         ("worker,-1", "index -1 is out of range for 2 addresses"),
         ("worker,one", "ValueError"),
         (
             '{"cluster": {"worker": ["a:1"]}, "task": '
             '{"type": "worker", "index": 1e400}}',
-            "OverflowError: cannot convert float infinity",
+            "ValueError: invalid literal",
         ),
         ("[" * 100_000, "RecursionError"),
         ("evaluator,0", "KeyError: 'evaluator'"),

@@ -322,6 +322,21 @@ def test_logits_of_another_shape_are_refused():
         verify(model, Increment(num_bits=4))
 
 
+@pytest.mark.parametrize(
+    ("held_out", "message"),
+    [
+        (np.array([0.5]), "must be integers. Received: dtype=float64"),
+        (np.array([3, 16]), "must be inputs from 0 to 15. Received: 16"),
+        (np.array([-1]), "must be inputs from 0 to 15. Received: -1"),
+    ],
+)
+def test_held_out_inputs_are_of_the_domain(held_out, message):
+    task = Parity(num_bits=4)
+    model = build_model(task, ModelConfig(units=4))
+    with pytest.raises(InputError, match=message):
+        verify(model, task, held_out=held_out)
+
+
 def test_held_out_inputs_are_counted_apart():
     task = Increment(num_bits=8)
     model = half_trained(task, ModelConfig("last_state", 8), steps=40)
