@@ -103,7 +103,13 @@ def png_of(figure: "Figure") -> bytes:
 
     file = io.BytesIO()
     # Without the version of Matplotlib.
-    figure.savefig(file, format="png", metadata={"Software": None})
+    figure.savefig(
+        file,
+        format="png",
+        metadata={"Software": None},
+        # A fifth faster than level 6, for files that are an eighth larger.
+        pil_kwargs={"compress_level": 3},
+    )
     return file.getvalue()
 
 
@@ -184,5 +190,10 @@ def _end_with_parent() -> None:
 
 
 def _import_matplotlib() -> None:
+    import gc
+
     import matplotlib.backends.backend_agg  # noqa: F401
     import matplotlib.figure  # noqa: F401
+
+    # Imported objects stay for good; scanning them takes a twentieth.
+    gc.freeze()

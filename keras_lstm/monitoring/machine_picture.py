@@ -22,6 +22,8 @@ _NODE = 0.16
 _SIDE, _TOP, _SCALE = 0.75, 0.65, 1.3
 # Bend of an arrow, and where along it its label is.
 _BEND, _LABEL = 0.18, 0.38
+# Points of a label, and the width of its characters beside that.
+_LABEL_SIZE, _CHARACTER = 7, 0.58
 
 
 def plot_machine(task: TransducerTask, boxes: StateBoxes) -> "Figure":
@@ -39,14 +41,13 @@ def plot_machine(task: TransducerTask, boxes: StateBoxes) -> "Figure":
     Returns:
         The figure.
     """
-    draws_arrows = has_arrows(task)
-    figure = new_figure(
-        figsize=(12 if draws_arrows else 7, 6), layout="constrained"
-    )
-    axes: Any = figure.subplots(1, 2 if draws_arrows else 1, squeeze=False)[0]
-    if draws_arrows:
-        _draw_arrows(axes[0], task)
-    _draw_codes(figure, axes[-1], task, boxes)
+    # In inches.
+    start = 5.0 if has_arrows(task) else 0.0
+    figure = new_figure(figsize=(start + 7, 6))
+    if start:
+        axes: Any = figure.add_axes((0, 0.05, start / (start + 7), 0.85))
+        _draw_arrows(axes, task)
+    _draw_codes(figure, start, task, boxes)
     return figure
 
 
@@ -94,10 +95,8 @@ def plot_codes(task: TransducerTask, boxes: StateBoxes) -> "Figure":
     Returns:
         The figure.
     """
-    figure = new_figure(figsize=(5, 3.4), layout="constrained")
-    axes: Any = figure.add_subplot()
-    _draw_codes(figure, axes, task, boxes)
-    axes.set_title("")
+    figure = new_figure(figsize=(5, 3.4))
+    _draw_codes(figure, 0.0, task, boxes).set_title("")
     return figure
 
 
@@ -187,33 +186,40 @@ def _labels(task: TransducerTask) -> Iterator[tuple[int, int, str]]:
 
 
 def _draw_codes(
-    figure: "Figure",
-    axes: Any,
-    task: TransducerTask,
-    boxes: StateBoxes,
-) -> None:
+    figure: "Figure", start: float, task: TransducerTask, boxes: StateBoxes
+) -> Any:
+    """Draw the codes to the right of a place, in inches; return the axes."""
     order = sorted(
         range(len(boxes.states)),
         key=lambda box: (boxes.states[box], boxes.last_symbols[box][::-1]),
     )
+    labels = (
+        [_row_label(task, boxes, box) for box in order]
+        if len(order) <= _MAX_LABELS
+        else []
+    )
+    # Matplotlib's automatic layouts take as long as everything else here.
+    width, height = figure.get_size_inches()
+    longest = max(map(len, labels), default=4)
+    left = start + 0.25 + longest * _LABEL_SIZE * _CHARACTER / 72
+    places = np.array([left, 0.55, width - 0.65, height - 0.4])
+    left, bottom, right, top = places / [width, height, width, height]
+    axes: Any = figure.add_axes((left, bottom, right - left, top - bottom))
     middles = (boxes.low[order] + boxes.high[order]) / 2
     # Units that are largest in the same row side by side.
     columns = np.lexsort((middles.argmax(0), middles.argmin(0)))
     picture = axes.imshow(
         middles[:, columns], aspect="auto", cmap="RdBu", vmin=-1, vmax=1
     )
-    figure.colorbar(picture, ax=axes, label="h, middle of the box")
-    if len(order) <= _MAX_LABELS:
+    figure.colorbar(picture, ax=axes, label="h, middle of the box", pad=0.03)
+    if labels:
         axes.set_yticks(range(len(order)))
-        axes.set_yticklabels(
-            [_row_label(task, boxes, box) for box in order],
-            fontsize=7,
-            parse_math=False,
-        )
+        axes.set_yticklabels(labels, fontsize=_LABEL_SIZE, parse_math=False)
     axes.set_xlabel(f"{middles.shape[1]} units of the last layer, sorted")
     axes.set_title(
         f"learned code: {len(order)} boxes, by state and symbols read"
     )
+    return axes
 
 
 def _row_label(task: TransducerTask, boxes: StateBoxes, box: int) -> str:

@@ -47,8 +47,8 @@ def plot_proof(
     low, high = boxes.low, boxes.high
     x, y = _units_to_plot((low + high) / 2, high - low, boxes.states)
 
-    figure = new_figure(figsize=(7, 5.5), layout="constrained")
-    axes: Any = figure.add_subplot()
+    figure = new_figure(figsize=(7, 5.5))
+    axes: Any = figure.add_axes((0.12, 0.1, 0.85, 0.83))
     for state in np.unique(boxes.states):
         color = _COLORS[state % len(_COLORS)]
         chosen = dots[states == state]
