@@ -14,6 +14,12 @@ from keras_lstm.models.weights import (
 from keras_lstm.proof.boxes import make_boxes
 from keras_lstm.tasks.transducer import TransducerTask
 
+# Bounds are arrays of the lower ones and the upper ones, `(2, rows, units)`.
+_SIGNS = np.array([-1.0, 1.0], np.float32).reshape(2, 1, 1)
+# From bounds to middle and half the width, and back.
+_TO_MIDDLE = np.array([[0.5, 0.5], [-0.5, 0.5]], np.float32)
+_TO_ENDS = np.array([[1.0, -1.0], [1.0, 1.0]], np.float32)
+
 
 @identity_at_inference
 class ProofRegularization(keras.layers.Layer):
@@ -149,44 +155,38 @@ class ProofRegularization(keras.layers.Layer):
         sources, symbols, successors, targets = np.array(self._rows).T
         radius = self.radius * fraction
         # The first box is a single point: the state where reading starts.
-        reach = np.where(sources == 0, 0.0, 1.0)[:, np.newaxis] * radius
-        low = high = _encode(encoding, symbols)
+        wide = (sources > 0)[:, np.newaxis].astype(np.float32)
+        width = _SIGNS * wide * radius
+        x = ops.stack([_encode(encoding, symbols)] * 2)
         loss = 0.0
         for number, lstm in enumerate(lstms):
             centers = self._centers[2 * number : 2 * number + 2]
-            h, c = (ops.take(center, sources, axis=0) for center in centers)
-            low, high, c_low, c_high, forget_high = _advance(
-                lstm,
-                (low, high),
-                (h - reach, h + reach),
-                (c - reach, c + reach),
-            )
+            center = ops.concatenate(centers, axis=-1)
+            boxes = ops.take(center, sources, axis=0) + width
+            h, c = ops.split(boxes, 2, axis=-1)
+            h, c, forget_high = _advance(lstm, x, h, c)
             opened = ops.mean(ops.softplus(forget_high + 1.0))
             loss += self.forget_weight * opened
-            arrived = [(low, high), (c_low, c_high)]
-            for center, bounds in zip(centers, arrived, strict=True):
-                ends = ops.take(center, successors, axis=0)
-                out = ops.maximum(bounds[1] - ends, ends - bounds[0])
-                out = ops.relu(out - (1 - self._SLACK) * radius)
-                loss += self.containment_weight * ops.mean(out) / self.radius
-                self._follow(center, bounds, successors)
-        worst = _worst_logits(dense, low, high, targets)
+            arrived = ops.concatenate([h, c], axis=-1)
+            ends = ops.take(center, successors, axis=0)
+            away = (arrived - ends) * _SIGNS
+            out = ops.maximum(*ops.unstack(away)) - (1 - self._SLACK) * radius
+            # The means for h and for c, which are as large, are added.
+            out = 2 * ops.mean(ops.relu(out)) / self.radius
+            loss += self.containment_weight * out
+            middles = _middles(arrived, successors, self._num_boxes)
+            center += self._FOLLOW * (middles - center)
+            for each, value in zip(
+                centers, ops.split(center, 2, axis=-1), strict=True
+            ):
+                each.assign(value)
+            x = h
         loss += ops.mean(
             keras.losses.sparse_categorical_crossentropy(
-                targets, worst, from_logits=True
+                targets, _worst_logits(dense, x, targets), from_logits=True
             )
         )
         return ops.where(done > 0, loss, 0.0)
-
-    def _follow(self, center: Any, bounds: Any, successors: Any) -> None:
-        """Move each center towards the middle of what arrives in its box."""
-        arrives = successors == np.arange(self._num_boxes)[:, np.newaxis]
-        arrives = arrives[..., np.newaxis]
-        low = ops.min(ops.where(arrives, bounds[0], np.inf), axis=1)
-        high = ops.max(ops.where(arrives, bounds[1], -np.inf), axis=1)
-        # Nothing arrives in the first box, whose center stays 0.
-        middle = ops.where(arrives.any(1), (low + high) / 2, 0.0)
-        center.assign(center + self._FOLLOW * (middle - center))
 
 
 def _encode(layer: keras.layers.Layer, symbols: Any) -> Any:
@@ -195,42 +195,48 @@ def _encode(layer: keras.layers.Layer, symbols: Any) -> Any:
     return ops.one_hot(symbols, layer.num_tokens)
 
 
-def _worst_logits(
-    dense: keras.layers.Dense, low: Any, high: Any, targets: Any
-) -> Any:
+def _middles(arrived: Any, successors: Any, num_boxes: int) -> Any:
+    """Return the middle of what arrives in each box."""
+    rows = [np.flatnonzero(successors == box) for box in range(num_boxes)]
+    most = max(map(len, rows))
+    # Those of boxes where fewer arrive are repeated.
+    chosen = np.stack([np.resize(each, most) for each in rows]).astype(np.int32)
+    signed = ops.take(arrived * _SIGNS, chosen, axis=1)
+    middles = ops.mean(ops.max(signed, axis=2) * _SIGNS, axis=0)
+    # Nothing arrives in the first box, whose center stays 0.
+    some = np.array([len(each) > 0 for each in rows], np.float32)
+    return middles * some[:, np.newaxis]
+
+
+def _worst_logits(dense: keras.layers.Dense, h: Any, targets: Any) -> Any:
     """Return upper bounds on each logit minus the right one."""
-    columns = ops.transpose(dense.kernel)
-    difference = columns - ops.take(columns, targets, axis=0)[:, np.newaxis]
-    middle, reach = (
-        bound[:, np.newaxis] for bound in ((low + high) / 2, (high - low) / 2)
-    )
+    classes = np.eye(dense.units, dtype=np.float32)
+    minus_right = classes - classes[targets][:, np.newaxis]
+    difference = ops.matmul(minus_right, ops.transpose(dense.kernel))
+    middle, reach = ops.unstack(_mixed(_TO_MIDDLE, h)[:, :, np.newaxis])
     worst = ops.sum(middle * difference + reach * ops.abs(difference), -1)
-    return worst + dense.bias - ops.take(dense.bias, targets)[:, np.newaxis]
+    return worst + ops.matmul(minus_right, dense.bias)
 
 
 def _advance(lstm: keras.layers.LSTM, x: Any, h: Any, c: Any) -> Any:
     """Return bounds on the next h and c, and an upper one on z_f."""
-    middle, reach = lstm.cell.bias, 0.0
-    kernels = (lstm.cell.kernel, lstm.cell.recurrent_kernel)
-    for (low, high), kernel in zip((x, h), kernels, strict=True):
-        middle += ops.matmul((low + high) / 2, kernel)
-        reach += ops.matmul((high - low) / 2, ops.abs(kernel))
-    lows, highs = (
-        ops.split(bound, 4, axis=-1)
-        for bound in (middle - reach, middle + reach)
-    )
-    z_i, z_f, z_g, z_o = zip(lows, highs, strict=True)
-    forgotten = _product(_mapped(ops.sigmoid, z_f), c)
-    added = _product(_mapped(ops.sigmoid, z_i), _mapped(ops.tanh, z_g))
-    c = [a + b for a, b in zip(forgotten, added, strict=True)]
-    h = _product(_mapped(ops.sigmoid, z_o), _mapped(ops.tanh, c))
-    return *h, *c, z_f[1]
+    cell = lstm.cell
+    kernel = ops.concatenate([cell.kernel, cell.recurrent_kernel])
+    kernels = ops.stack([kernel, ops.abs(kernel)])
+    read = _mixed(_TO_MIDDLE, ops.concatenate([x, h], axis=-1))
+    z = _mixed(_TO_ENDS, ops.matmul(read, kernels)) + cell.bias
+    z_i, z_f, z_g, z_o = ops.split(z, 4, axis=-1)
+    c = _product(ops.sigmoid(z_f), c)
+    c += _product(ops.sigmoid(z_i), ops.tanh(z_g))
+    return _product(ops.sigmoid(z_o), ops.tanh(c)), c, z_f[1]
 
 
-def _mapped(function: Any, bounds: Any) -> Any:
-    return [function(bound) for bound in bounds]
+def _mixed(weights: Any, bounds: Any) -> Any:
+    """Return sums of the lower and the upper bounds with some weights."""
+    return ops.tensordot(weights, bounds, 1)
 
 
-def _product(x: Any, y: Any) -> Any:
-    corners = ops.stack([a * b for a in x for b in y])
-    return ops.min(corners, axis=0), ops.max(corners, axis=0)
+def _product(positive: Any, bounds: Any) -> Any:
+    """Return bounds on a product whose first factor is at least 0."""
+    other = ops.flip(positive, axis=0)
+    return ops.relu(bounds) * positive - ops.relu(-bounds) * other
