@@ -52,6 +52,8 @@ from keras_lstm.verification.rounding_bounds import DifferenceBounds
 _MANY_SEQUENCES = 2**14
 # Weights times prefixes, of a walk that takes some seconds.
 _LONG_WALK = 2**36
+# States that are too many to walk for a domain that may be sampled: 3 s.
+_MANY_STATES = 2**20
 _MAX_FAILURES = 100_000
 # Bounds the memory of the list if sequences are very long.
 _MAX_FAILED_SYMBOLS = 2**24
@@ -258,8 +260,8 @@ def _walk(
     stepper, _, task = walked
     total = task.num_symbols**task.num_bits
     if stepper.per_step and total >= _MANY_SEQUENCES:
-        most = _LONG_WALK // stepper.num_weights if is_large else math.inf
-        parts = walk_merged(*walked, most)
+        most = min(_LONG_WALK // stepper.num_weights, _MANY_STATES)
+        parts = walk_merged(*walked, most if is_large else math.inf)
         with contextlib.suppress(UnmergedError):
             return new_tally().add_merged(_counted(parts, total, progress))
     if is_large:

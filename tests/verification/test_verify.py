@@ -322,6 +322,25 @@ def test_logits_of_another_shape_are_refused():
         verify(model, Increment(num_bits=4))
 
 
+def test_the_walk_of_a_large_domain_is_short_for_small_networks_too(
+    monkeypatch,
+):
+    limits = []
+
+    def refused(*arguments):
+        limits.append(arguments[-1])
+        raise prefix_tree.UnmergedError
+        yield
+
+    monkeypatch.setattr(verification, "walk_merged", refused)
+    for units in (4, 256):
+        task = Parity(num_bits=40)
+        verify(build_model(task, ModelConfig(units=units)), task)
+    # A network of few weights is walked no faster, state by state.
+    assert limits[0] == 2**20
+    assert 2**16 < limits[1] < 2**17
+
+
 @pytest.mark.parametrize(
     ("held_out", "message"),
     [
