@@ -73,7 +73,7 @@ def check_activations() -> None:
     # TensorFlow computes the last few numbers of an array with other
     # instructions than the rest, so rows of 7 are measured as well.
     x = x[: len(x) // 7 * 7]
-    rows = [*np.split(x[: 7 * 1024], 1024), x[7 * 1024 :]]
+    rows = [*np.split(x[: 7 * 4096], 4096), x[7 * 4096 :]]
     with tf.device("CPU"):
         rows = [tf.constant(row) for row in rows]
         # Without the conversions of `tf.tanh`, which take most of its time.
