@@ -1,6 +1,6 @@
 """The `keras-lstm` command as `python -m keras_lstm`."""
 
-from keras_lstm.cli import main
+from keras_lstm.cli import run_process
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(run_process())

@@ -12,24 +12,16 @@ from keras_lstm.core.console import print_status
 from keras_lstm.core.errors import InputError, RunError, one_line
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the `keras-lstm` command.
-
-    Args:
-        argv: the arguments; None for those of the process.
+def run_process() -> int:
+    """Run the command as the whole of a process, which then ends at once.
 
     Returns:
-        The exit code: 0 for success, 1 for a failure, 2 for bad usage or
-        input, 130 after Ctrl-C.
+        The exit code, see `main`.
     """
-    if argv is not None:
-        return _run(list(argv))
-    # Pictures are files; Matplotlib would not load with an unknown one.
-    os.environ.pop("MPLBACKEND", None)
     codes: list[int] = []
     # Handlers that are registered later run before this one.
     atexit.register(_end_at_once, codes)
-    codes.append(_run(sys.argv[1:]))
+    codes.append(main())
     return codes[0]
 
 
@@ -40,14 +32,28 @@ def _end_at_once(codes: list[int]) -> None:
         os._exit(code)
 
 
-def _run(argv: list[str]) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the `keras-lstm` command.
+
+    Args:
+        argv: the arguments; None for those of the process.
+
+    Returns:
+        The exit code: 0 for success, 1 for a failure, 2 for bad usage or
+        input, 130 after Ctrl-C.
+    """
+    if argv is None:
+        # Pictures are files; Matplotlib would not load with an unknown one.
+        os.environ.pop("MPLBACKEND", None)
     _open_closed_streams()
     # Print the arrows of results even if the terminal cannot encode them.
     with contextlib.suppress(AttributeError, ValueError):
         sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]
     try:
         try:
-            arguments = parse_arguments(argv)
+            arguments = parse_arguments(
+                sys.argv[1:] if argv is None else list(argv)
+            )
             return int(arguments.run(arguments))
         finally:
             # Python would report a failure at exit in several lines.

@@ -72,9 +72,8 @@ def test_a_run_without_any_stream_is_whole(tmp_path):
     assert run("predict run 5 >&-", tmp_path).returncode == 0
 
 
-def test_handlers_run_before_the_process_ends_at_once():
-    # Without it, Python would release modules and print "released".
-    script = """
+# Says what runs at the end of a process, and when Python releases its modules.
+ENDING = """
 import atexit, sys
 from keras_lstm import cli
 
@@ -82,17 +81,30 @@ class Released:
     def __del__(self):
         print("released")
 
-def run(argv, run=cli._run):
+def main(main=cli.main):
     atexit.register(print, "handler")
-    return run(argv)
+    return main()
 
 held = Released()
-cli._run = run
+cli.main = main
 sys.argv = ["keras-lstm", "predict", "nowhere", "7"]
-sys.exit(cli.main())
 """
+
+
+@pytest.mark.parametrize(
+    ("last", "code", "out"),
+    [
+        ("sys.exit(cli.run_process())", 2, "handler\n"),
+        # A process that goes on after the command ends as any other.
+        ("cli.main(); sys.exit(3)", 3, "handler\nreleased\n"),
+    ],
+)
+def test_only_a_process_of_its_own_ends_at_once(last, code, out):
     done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True
+        [sys.executable, "-c", f"{ENDING}{last}"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    assert (done.returncode, done.stdout) == (2, "handler\n")
+    assert (done.returncode, done.stdout) == (code, out)
     assert "must hold a finished run" in done.stderr
