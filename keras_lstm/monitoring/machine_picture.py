@@ -1,5 +1,6 @@
 """A machine, drawn beside the code that a network learned for it."""
 
+import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +23,8 @@ _NODE = 0.16
 _SIDE, _TOP, _SCALE = 0.75, 0.65, 1.3
 # Bend of an arrow, and where along it its label is.
 _BEND, _LABEL = 0.18, 0.38
-# Points of a label, and the width of its characters beside that.
-_LABEL_SIZE, _CHARACTER = 7, 0.58
+# Points of a label of a row.
+_LABEL_SIZE = 7
 
 
 def plot_machine(task: TransducerTask, boxes: StateBoxes) -> "Figure":
@@ -200,8 +201,7 @@ def _draw_codes(
     )
     # Matplotlib's automatic layouts take as long as everything else here.
     width, height = figure.get_size_inches()
-    longest = max(map(len, labels), default=4)
-    left = start + 0.25 + longest * _LABEL_SIZE * _CHARACTER / 72
+    left = start + 0.25 + max(map(_inches, labels), default=0.25)
     places = np.array([left, 0.55, width - 0.65, height - 0.4])
     left, bottom, right, top = places / [width, height, width, height]
     axes: Any = figure.add_axes((left, bottom, right - left, top - bottom))
@@ -220,6 +220,21 @@ def _draw_codes(
         f"learned code: {len(order)} boxes, by state and symbols read"
     )
     return axes
+
+
+def _inches(label: str) -> float:
+    """Return the width of a row's label."""
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import text_to_path
+
+    font = FontProperties(size=_LABEL_SIZE)
+    with warnings.catch_warnings():
+        # A sign that the font lacks is warned of when it is drawn.
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
+        points, _, _ = text_to_path.get_text_width_height_descent(
+            label, font, ismath=False
+        )
+    return float(points) / 72
 
 
 def _row_label(task: TransducerTask, boxes: StateBoxes, box: int) -> str:

@@ -48,7 +48,9 @@ def plot_proof(
     x, y = _units_to_plot((low + high) / 2, high - low, boxes.states)
 
     figure = new_figure(figsize=(7, 5.5))
-    axes: Any = figure.add_axes((0.12, 0.1, 0.85, 0.83))
+    axes: Any = figure.add_axes((0.14, 0.1, 0.83, 0.83))
+    # Else labels of small numbers need more room.
+    axes.ticklabel_format(scilimits=(-2, 4))
     for state in np.unique(boxes.states):
         color = _COLORS[state % len(_COLORS)]
         chosen = dots[states == state]
