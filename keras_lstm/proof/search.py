@@ -20,8 +20,8 @@ from keras_lstm.tasks.transducer import TransducerTask
 
 _MAX_ROUNDS = 400
 _MAX_BOXES = 64
-_ROUNDS_BETWEEN_TRIES = 10
-_ROUNDS_TO_SETTLE = 10
+_ROUNDS_BEFORE_TRY = 10
+_ROUNDS_TO_SETTLE = 40
 # What `make_boxes` returns.
 _Layout = tuple[npt.NDArray[np.int64], list[list[int]], npt.NDArray[np.int64]]
 
@@ -37,7 +37,7 @@ class ProofSearch:
             proof.
         reason: why no proof was found; empty if one was.
         rounds: number of times that all boxes were propagated through the
-            network.
+            network, without those for boxes that were tried ahead.
         seconds: duration of the search, in seconds.
     """
 
@@ -58,9 +58,11 @@ def find_proof(
     There is one box for each machine state and last symbol read. Starting from
     the state before the first symbol, each round propagates the boxes through
     the network and grows each box to hold what arrives in it, until none grows.
-    If a prediction becomes undecided, no such boxes exist. Then, or if the
-    boxes do not stop growing, the search is repeated with boxes that
-    distinguish the last symbol written, too, or more of those read.
+    After 10, 20, 40, ... rounds, larger boxes are tried, grown ahead in
+    proportion to their last growth. If a prediction becomes undecided, no such
+    boxes exist. Then, or if the boxes do not stop growing, the search is
+    repeated with boxes that distinguish the last symbol written, too, or more
+    of those read.
 
     Args:
         model: model with the per_step head, from symbols,
@@ -134,22 +136,19 @@ class _Search:
         low, high = np.full((2, count, size), np.nan)
         low[0] = high[0] = 0.0
         boxes = Interval(low, high)
-        before = np.inf
+        before, next_try = np.inf, _ROUNDS_BEFORE_TRY
         while self.rounds < _MAX_ROUNDS:
             self.rounds += 1
-            after, undecided = self._push(boxes)
+            grown, growth, undecided = self._grow(boxes)
             if undecided:
                 self.reason = undecided
                 return None
-            grown = self._join(boxes, after)
-            growth = np.maximum(boxes.low - grown.low, grown.high - boxes.high)
-            growth[np.isnan(boxes.low) & ~np.isnan(grown.low)] = np.inf
             largest = float(np.nanmax(growth))
             if largest == 0:
                 return self._proof(boxes)
-            if self.rounds % _ROUNDS_BETWEEN_TRIES == 0 and largest < before:
-                ahead = self._extrapolate(boxes, grown, largest / before)
-                closed = self._close(ahead)
+            if self.rounds == next_try:
+                next_try *= 2
+                closed = self._close(_ahead(boxes, grown, largest / before))
                 if closed is not None:
                     return self._proof(closed)
             if progress is not None:
@@ -162,6 +161,18 @@ class _Search:
             f"the box {self._box(int(box))}"
         )
         return None
+
+    def _grow(
+        self, boxes: Interval
+    ) -> tuple[Interval, npt.NDArray[np.float64], str]:
+        """Return larger boxes, by how much, or what is undecided."""
+        after, undecided = self._push(boxes)
+        if undecided:
+            return boxes, np.zeros(0), undecided
+        grown = self._join(boxes, after)
+        growth = np.maximum(boxes.low - grown.low, grown.high - boxes.high)
+        growth[np.isnan(boxes.low) & ~np.isnan(grown.low)] = np.inf
+        return grown, growth, ""
 
     def _push(self, boxes: Interval) -> tuple[list[Interval], str]:
         """Return bounds after each symbol, or which prediction is undecided."""
@@ -199,25 +210,18 @@ class _Search:
 
     def _close(self, boxes: Interval) -> Interval | None:
         """Return boxes around these that nothing leaves; None if not found."""
-        for _ in range(_ROUNDS_TO_SETTLE):
-            after, undecided = self._push(boxes)
+        before = np.inf
+        for settled in range(1, _ROUNDS_TO_SETTLE + 1):
+            grown, growth, undecided = self._grow(boxes)
             if undecided:
                 return None
-            grown = self._join(boxes, after)
-            if all(map(np.array_equal, grown, boxes)):
+            largest = float(np.nanmax(growth))
+            if largest == 0:
                 return boxes
-            boxes = grown
+            if settled % _ROUNDS_BEFORE_TRY == 0:
+                grown = _ahead(boxes, grown, largest / before)
+            boxes, before = grown, largest
         return None
-
-    def _extrapolate(
-        self, boxes: Interval, grown: Interval, ratio: float
-    ) -> Interval:
-        """Return the limit of the growth if it keeps shrinking by `ratio`."""
-        further = 1.05 * ratio / (1 - ratio)
-        return Interval(
-            grown.low - further * (boxes.low - grown.low),
-            grown.high + further * (grown.high - boxes.high),
-        )
 
     def _proof(self, boxes: Interval) -> Proof:
         count, outputs = len(self.states), np.array(self._task.output)
@@ -252,3 +256,14 @@ class _Search:
                 return f"{name} of unit {unit} in LSTM layer {number}"
             element -= 2 * lstm.units
         raise IndexError(element)
+
+
+def _ahead(boxes: Interval, grown: Interval, ratio: float) -> Interval:
+    """Return the limit of the growth if it keeps shrinking by `ratio`."""
+    if not ratio < 1:
+        return grown
+    further = 1.05 * ratio / (1 - ratio)
+    return Interval(
+        grown.low - further * (boxes.low - grown.low),
+        grown.high + further * (grown.high - boxes.high),
+    )
