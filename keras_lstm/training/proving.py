@@ -9,6 +9,7 @@ from keras_lstm.config import Config
 from keras_lstm.proof.certificate import check_proof
 from keras_lstm.proof.proof_json import ProofError
 from keras_lstm.proof.search import ProofSearch, find_proof
+from keras_lstm.proof.subject import provable_weights
 from keras_lstm.tasks.transducer import TransducerTask, get_machine
 from keras_lstm.training.construction import construct_weights
 
@@ -18,6 +19,7 @@ def settle_proof(
     config: Config,
     search: ProofSearch | None,
     progress: Callable[[int, int], None],
+    recheck: bool = True,
 ) -> tuple[str | None, ProofSearch | None]:
     """Check the proof that was found; without one, fall back if asked to.
 
@@ -26,6 +28,9 @@ def settle_proof(
         config: the run's configuration.
         search: the last search for a proof; None for none.
         progress: see `find_proof`.
+        recheck: whether to check the proof in full: it was read from a
+            checkpoint, or code of others ran since it was found. Else only the
+            weights are compared.
 
     Returns:
         What taught the network, "examples" or "construction", None without
@@ -35,7 +40,7 @@ def settle_proof(
     if machine is None:
         return None, search
     if search is not None:
-        search = _checked(model, machine, search)
+        search = _checked(model, machine, search, recheck)
     if config.training.fallback is None:
         return None, search
     if search is None:
@@ -47,13 +52,19 @@ def settle_proof(
 
 
 def _checked(
-    model: keras.Model, machine: TransducerTask, search: ProofSearch
+    model: keras.Model,
+    machine: TransducerTask,
+    search: ProofSearch,
+    recheck: bool,
 ) -> ProofSearch:
     """Return the search, without its proof if that no longer holds.
 
     Custom callbacks may have changed the weights after the proof was found.
     """
     if search.proof is None:
+        return search
+    digest = provable_weights(model, machine).digest()
+    if digest == search.proof.weights_sha256 and not recheck:
         return search
     try:
         check_proof(model, machine, search.proof)

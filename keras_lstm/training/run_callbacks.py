@@ -92,6 +92,7 @@ class RunCallbacks:
         prover: stops at a proof; None if not configured.
         tracker: sends the run to a tracker; None if not configured.
         in_order: all callbacks, in the order in which `fit` gets them.
+        has_custom: whether some of them are the user's.
     """
 
     resume: ExactResume
@@ -104,6 +105,7 @@ class RunCallbacks:
     prover: StopAtProof | None
     tracker: Tracker | None
     in_order: list[keras.callbacks.Callback]
+    has_custom: bool
 
     @contextlib.contextmanager
     def recording(self) -> Iterator[None]:
@@ -211,7 +213,7 @@ def make_callbacks(
     in_order = [RaiseOnNonFinite(), resume, writer, *stateful]
     return RunCallbacks(
         *(resume, board, logger, stop, best, margins, feedback, prover),
-        *(tracker, in_order),
+        *(tracker, in_order, bool(callbacks)),
     )
 
 

@@ -364,7 +364,11 @@ def _check(
     search = None if parts.prover is None else parts.prover.search
     with ProgressBar("proving", quiet) as bar:
         progress = _progress(bar, preemption)
-        taught_by, search = settle_proof(model, config, search, progress)
+        resumed = parts.resume.resumed_step is not None
+        recheck = resumed or parts.has_custom
+        taught_by, search = settle_proof(
+            model, config, search, progress, recheck
+        )
     show_proof(parts.board, config, model, search, history)
     with ProgressBar("checking", quiet) as bar:
         final = check_model(
