@@ -69,9 +69,9 @@ def find_proof(
             `(batch_size, timesteps)`, to logits,
             `(batch_size, timesteps, num_classes)`.
         task: the machine.
-        progress: function called after a round, with the number of rounds done
-            and their maximum; the count starts again for each set of boxes.
-            Defaults to None.
+        progress: function called in each round, with its number and the
+            greatest; the count starts again for each set of boxes, and stays
+            while larger ones are tried. Defaults to None.
 
     Returns:
         The proof, checked by `check_proof`, or why none was found.
@@ -83,8 +83,8 @@ def find_proof(
     network = provable_weights(model, task)
     rounds, reason = 0, ""
     for layout in _layouts(task):
-        search = _Search(network, task, *layout)
-        proof = search.run(progress)
+        search = _Search(network, task, progress, *layout)
+        proof = search.run()
         rounds += search.rounds
         if proof is not None:
             margin = check_proof(model, task, proof)
@@ -117,19 +117,21 @@ class _Search:
         self,
         network: LSTMWeights,
         task: TransducerTask,
+        progress: Callable[[int, int], None] | None,
         states: npt.NDArray[np.int64],
         last_symbols: list[list[int]],
         successors: npt.NDArray[np.int64],
     ) -> None:
         self._network = network
         self._task = task
+        self._progress = progress
         self.states = states
         self.last_symbols = last_symbols
         self.successors = successors
         self.rounds = 0
         self.reason = ""
 
-    def run(self, progress: Callable[[int, int], None] | None) -> Proof | None:
+    def run(self) -> Proof | None:
         size = state_size(self._network)
         count = len(self.states)
         # NaN marks a box that nothing has reached; only the start is reached.
@@ -151,8 +153,6 @@ class _Search:
                 closed = self._close(_ahead(boxes, grown, largest / before))
                 if closed is not None:
                     return self._proof(closed)
-            if progress is not None:
-                progress(self.rounds, _MAX_ROUNDS)
             boxes, before = grown, largest
         box, element = np.unravel_index(np.nanargmax(growth), growth.shape)
         self.reason = (
@@ -166,6 +166,8 @@ class _Search:
         self, boxes: Interval
     ) -> tuple[Interval, npt.NDArray[np.float64], str]:
         """Return larger boxes, by how much, or what is undecided."""
+        if self._progress is not None:
+            self._progress(self.rounds, _MAX_ROUNDS)
         after, undecided = self._push(boxes)
         if undecided:
             return boxes, np.zeros(0), undecided

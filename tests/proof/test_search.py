@@ -79,3 +79,13 @@ def test_boxes_that_never_close_are_given_up(monkeypatch):
     assert search.proof is None
     assert "after 25 rounds boxes still grew: c of unit 1" in search.reason
     assert tried[:2] == [10, 20]
+
+
+def test_progress_is_told_in_each_round_and_while_boxes_are_tried():
+    told = []
+    search = find_proof(
+        *copier_with_sums([3.0], [0.0]), lambda *each: told.append(each)
+    )
+    assert sorted({done for done, _ in told}) == list(range(1, 11))
+    assert {total for _, total in told} == {400}
+    assert len(told) > search.rounds
