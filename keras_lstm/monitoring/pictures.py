@@ -178,12 +178,12 @@ def plot_activations(
     for column, symbols in enumerate(inputs):
         top, below = grid[:, column]
         for each in np.unique(states):
-            top.bar(
-                steps[states[column] == each],
-                height=1,
-                width=1,
+            # One artist for all of them, where `bar` makes one for each.
+            top.broken_barh(
+                [(t - 0.5, 1) for t in steps[states[column] == each]],
+                (0, 1),
                 transform=top.get_xaxis_transform(),
-                color=_COLORS[each % len(_COLORS)],
+                facecolor=_COLORS[each % len(_COLORS)],
                 alpha=0.3,
                 label=task.state_name(each),
             )
