@@ -20,8 +20,10 @@ from keras_lstm.tasks.transducer import TransducerTask
 
 _MAX_ROUNDS = 400
 _MAX_BOXES = 64
-_ROUNDS_BEFORE_TRY = 10
-_ROUNDS_TO_SETTLE = 40
+# Rounds before boxes are extrapolated, if all are reached in half as many.
+_PERIOD = 10
+# Periods in which extrapolated boxes may settle.
+_PERIODS_TO_SETTLE = 4
 # What `make_boxes` returns.
 _Layout = tuple[npt.NDArray[np.int64], list[list[int]], npt.NDArray[np.int64]]
 
@@ -37,7 +39,7 @@ class ProofSearch:
             proof.
         reason: why no proof was found; empty if one was.
         rounds: number of times that all boxes were propagated through the
-            network, without those for boxes that were tried ahead.
+            network, without those for extrapolated boxes.
         seconds: duration of the search, in seconds.
     """
 
@@ -58,20 +60,19 @@ def find_proof(
     There is one box for each machine state and last symbol read. Starting from
     the state before the first symbol, each round propagates the boxes through
     the network and grows each box to hold what arrives in it, until none grows.
-    After 10, 20, 40, ... rounds, larger boxes are tried, grown ahead in
-    proportion to their last growth. If a prediction becomes undecided, no such
-    boxes exist. Then, or if the boxes do not stop growing, the search is
-    repeated with boxes that distinguish the last symbol written, too, or more
-    of those read.
+    From time to time, boxes are tried that are extrapolated from the last
+    round's growth. If a prediction becomes undecided, no such boxes exist.
+    Then, or if the boxes do not stop growing, the search is repeated with boxes
+    that distinguish the last symbol written, too, or more of those read.
 
     Args:
         model: model with the per_step head, from symbols,
             `(batch_size, timesteps)`, to logits,
             `(batch_size, timesteps, num_classes)`.
         task: the machine.
-        progress: function called in each round, with its number and the
-            greatest; the count starts again for each set of boxes, and stays
-            while larger ones are tried. Defaults to None.
+        progress: function called at the start of each round, with its number
+            and their maximum. The count starts again for each set of boxes,
+            and stays while extrapolated ones are tried. Defaults to None.
 
     Returns:
         The proof, checked by `check_proof`, or why none was found.
@@ -138,7 +139,7 @@ class _Search:
         low, high = np.full((2, count, size), np.nan)
         low[0] = high[0] = 0.0
         boxes = Interval(low, high)
-        before, next_try = np.inf, _ROUNDS_BEFORE_TRY
+        before, period, next_try = np.inf, _PERIOD, _PERIOD
         while self.rounds < _MAX_ROUNDS:
             self.rounds += 1
             grown, growth, undecided = self._grow(boxes)
@@ -148,11 +149,16 @@ class _Search:
             largest = float(np.nanmax(growth))
             if largest == 0:
                 return self._proof(boxes)
-            if self.rounds == next_try:
-                next_try *= 2
-                closed = self._close(_ahead(boxes, grown, largest / before))
+            if largest == np.inf:
+                # What arrives in a box comes around the machine in time.
+                next_try = period = max(_PERIOD, 2 * self.rounds)
+            elif self.rounds >= next_try and largest < before:
+                ahead = _extrapolate(boxes, grown, largest / before)
+                closed, tried = self._close(ahead, period)
                 if closed is not None:
                     return self._proof(closed)
+                # Tries take no more rounds than the boxes themselves.
+                next_try = self.rounds + max(period, tried)
             boxes, before = grown, largest
         box, element = np.unravel_index(np.nanargmax(growth), growth.shape)
         self.reason = (
@@ -165,7 +171,7 @@ class _Search:
     def _grow(
         self, boxes: Interval
     ) -> tuple[Interval, npt.NDArray[np.float64], str]:
-        """Return larger boxes, by how much, or what is undecided."""
+        """Return the grown boxes, their growth, and what is undecided."""
         if self._progress is not None:
             self._progress(self.rounds, _MAX_ROUNDS)
         after, undecided = self._push(boxes)
@@ -210,20 +216,25 @@ class _Search:
             np.fmax.at(high, self.successors[:, symbol], arrived.high)
         return Interval(low, high)
 
-    def _close(self, boxes: Interval) -> Interval | None:
-        """Return boxes around these that nothing leaves; None if not found."""
+    def _close(
+        self, boxes: Interval, period: int
+    ) -> tuple[Interval | None, int]:
+        """Return boxes around these that nothing leaves, and the rounds taken.
+
+        None stands for boxes that were not found.
+        """
         before = np.inf
-        for settled in range(1, _ROUNDS_TO_SETTLE + 1):
+        for tried in range(1, _PERIODS_TO_SETTLE * period + 1):
             grown, growth, undecided = self._grow(boxes)
             if undecided:
-                return None
+                return None, tried
             largest = float(np.nanmax(growth))
             if largest == 0:
-                return boxes
-            if settled % _ROUNDS_BEFORE_TRY == 0:
-                grown = _ahead(boxes, grown, largest / before)
+                return boxes, tried
+            if tried % period == 0 and largest < before:
+                grown = _extrapolate(boxes, grown, largest / before)
             boxes, before = grown, largest
-        return None
+        return None, tried
 
     def _proof(self, boxes: Interval) -> Proof:
         count, outputs = len(self.states), np.array(self._task.output)
@@ -260,10 +271,8 @@ class _Search:
         raise IndexError(element)
 
 
-def _ahead(boxes: Interval, grown: Interval, ratio: float) -> Interval:
-    """Return the limit of the growth if it keeps shrinking by `ratio`."""
-    if not ratio < 1:
-        return grown
+def _extrapolate(boxes: Interval, grown: Interval, ratio: float) -> Interval:
+    """Return the limit of the growth if it keeps shrinking by `ratio` < 1."""
     further = 1.05 * ratio / (1 - ratio)
     return Interval(
         grown.low - further * (boxes.low - grown.low),

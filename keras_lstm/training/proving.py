@@ -28,9 +28,9 @@ def settle_proof(
         config: the run's configuration.
         search: the last search for a proof; None for none.
         progress: see `find_proof`.
-        recheck: whether to check the proof in full: it was read from a
-            checkpoint, or code of others ran since it was found. Else only the
-            weights are compared.
+        recheck: whether to check the proof in full. Needed if it was read from
+            a checkpoint, or if custom callbacks ran after it was found;
+            otherwise, only compare the weights.
 
     Returns:
         What taught the network, "examples" or "construction", None without
@@ -59,13 +59,15 @@ def _checked(
 ) -> ProofSearch:
     """Return the search, without its proof if that no longer holds.
 
-    Custom callbacks may have changed the weights after the proof was found.
+    Custom callbacks may have changed the model after the proof was found; then
+    `recheck` is true. The weights are compared in any case.
     """
     if search.proof is None:
         return search
-    digest = provable_weights(model, machine).digest()
-    if digest == search.proof.weights_sha256 and not recheck:
-        return search
+    if not recheck:
+        digest = provable_weights(model, machine).digest()
+        if digest == search.proof.weights_sha256:
+            return search
     try:
         check_proof(model, machine, search.proof)
     except ProofError as error:

@@ -9,21 +9,28 @@ from keras_lstm.proof.search import find_proof
 from keras_lstm.tasks.transducer import TransducerTask
 
 
-class Copy(TransducerTask):
-    name = "copy"
-    next_state = ((0, 0),)
-    output = ((0, 1),)
+def ring_of(num_states):
+    """Return a machine that copies what it reads, and counts in a ring."""
+
+    class Ring(TransducerTask):
+        name = f"ring-{num_states}"
+        next_state = tuple(
+            ((state + 1) % num_states,) * 2 for state in range(num_states)
+        )
+        output = ((0, 1),) * num_states
+
+    return Ring(num_bits=10)
 
 
-def copier_with_sums(forgotten, added):
+def copier_with_sums(task, forgotten, added):
     """Return a copier beside units that sum up what they do not forget.
 
     Args:
+        task: the task.
         forgotten: biases of the forget gates.
         added: biases of the input gates.
     """
     units = 1 + len(forgotten)
-    task = Copy(num_bits=10)
     model = build_model(
         task, ModelConfig(units=units, num_layers=1, embedding_dim=1)
     )
@@ -44,7 +51,14 @@ def copier_with_sums(forgotten, added):
             np.zeros(2),
         ]
     )
-    return model, task
+    return model
+
+
+@pytest.fixture
+def told():
+    """Return a list, and a function that adds each call's arguments to it."""
+    calls = []
+    return calls, lambda *each: calls.append(each)
 
 
 @pytest.mark.parametrize(
@@ -57,35 +71,53 @@ def copier_with_sums(forgotten, added):
     ],
 )
 def test_boxes_that_grow_at_several_rates_close_at_the_first_try(
-    forgotten, added
+    forgotten, added, told
 ):
-    model, task = copier_with_sums(forgotten, added)
-    search = find_proof(model, task)
+    task = ring_of(1)
+    model = copier_with_sums(task, forgotten, added)
+    calls, progress = told
+    search = find_proof(model, task, progress)
     assert search.rounds == 10
     assert check_proof(model, task, search.proof) == search.margin > 0
+    # Progress is told while boxes are tried, too.
+    assert sorted(set(calls)) == [(done, 400) for done in range(1, 11)]
+    assert 10 < len(calls) < 50
 
 
-def test_boxes_that_never_close_are_given_up(monkeypatch):
-    monkeypatch.setattr(searching, "_MAX_ROUNDS", 25)
-    # The gate rounds to 1: nothing is ever forgotten.
-    model, task = copier_with_sums([90.0], [0.0])
-    tried = []
-    monkeypatch.setattr(
-        searching._Search,
-        "_close",
-        lambda self, boxes: tried.append(self.rounds),
-    )
-    search = find_proof(model, task)
+@pytest.mark.parametrize("num_states", [5, 12, 20, 30])
+def test_extrapolation_waits_for_what_goes_around_a_ring(num_states, told):
+    task = ring_of(num_states)
+    model = copier_with_sums(task, [3.0], [0.0])
+    calls, progress = told
+    search = find_proof(model, task, progress)
+    assert check_proof(model, task, search.proof) == search.margin > 0
+    assert search.rounds == max(10, 2 * num_states)
+    assert len(calls) <= 2 * search.rounds
+
+
+def test_boxes_that_never_close_are_given_up(monkeypatch, told):
+    monkeypatch.setattr(searching, "_MAX_ROUNDS", 200)
+    task = ring_of(1)
+    # The forget gate rounds to 1: c grows by the same in each round.
+    model = copier_with_sums(task, [90.0], [0.0])
+    calls, progress = told
+    search = find_proof(model, task, progress)
     assert search.proof is None
-    assert "after 25 rounds boxes still grew: c of unit 1" in search.reason
-    assert tried[:2] == [10, 20]
+    assert "after 200 rounds boxes still grew: c of unit 1" in search.reason
+    # What does not shrink is not extrapolated.
+    assert len(calls) == search.rounds
 
 
-def test_progress_is_told_in_each_round_and_while_boxes_are_tried():
-    told = []
-    search = find_proof(
-        *copier_with_sums([3.0], [0.0]), lambda *each: told.append(each)
-    )
-    assert sorted({done for done, _ in told}) == list(range(1, 11))
-    assert {total for _, total in told} == {400}
-    assert len(told) > search.rounds
+def test_tries_take_no_more_rounds_than_the_boxes(monkeypatch, told):
+    monkeypatch.setattr(searching, "_MAX_ROUNDS", 200)
+    # Boxes that are not extrapolated grow for hundreds of rounds.
+    monkeypatch.setattr(searching, "_extrapolate", lambda _, grown, __: grown)
+    task = ring_of(1)
+    model = copier_with_sums(task, [5.0], [0.0])
+    calls, progress = told
+    search = find_proof(model, task, progress)
+    assert search.proof is None
+    rounds = [done for done, _ in calls[:360]]
+    tried = {done for done in rounds if rounds.count(done) > 1}
+    assert tried == {10, 50, 90, 130, 170}
+    assert search.rounds < len(calls) <= 2 * search.rounds
