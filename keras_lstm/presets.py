@@ -34,7 +34,7 @@ def increment() -> Config:
 
     Source: this project; docs/proof.md explains it.
     Command: keras-lstm train increment
-    Result: proved for each of the seeds 0-9, with 4 or 5 boxes, from 19,200
+    Result: proved for each of the seeds 0-9, with 4 boxes, from 19,200
         examples (`python scripts/benchmarks/seeds.py increment --seeds 0-9`).
     Time: 10 s on 2 cores, from the shell to the result.
     """

@@ -164,3 +164,8 @@ def percent(share: float) -> str:
     return (
         f"{int(share * 1_000_000) / 10_000:.4f}".rstrip("0").rstrip(".") + "%"
     )
+
+
+def quantity(count: int, noun: str) -> str:
+    """Return a count with its noun, such as "1 bit" or "2,000 bits"."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from keras_lstm.core.console import ProgressBar, print_status
+from keras_lstm.core.console import ProgressBar, print_status, quantity
 from keras_lstm.core.errors import InputError
 from keras_lstm.core.files import read_small_text, write_text
 from keras_lstm.proof.certificate import Proof, check_proof
@@ -207,7 +207,7 @@ def prove_run(
         # Some domains have too few inputs of such a length.
         except InputError:
             continue
-        with ProgressBar(f"checking {num_bits} bits") as bar:
+        with ProgressBar(f"checking {quantity(num_bits, 'bit')}") as bar:
             check = verify(run.model, machine, progress=bar.update)
         checks.append(check)
         if check.num_wrong:

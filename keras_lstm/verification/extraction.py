@@ -16,6 +16,7 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
+from keras_lstm.core.console import quantity
 from keras_lstm.core.extras import require_package
 from keras_lstm.models.stepper import lstm_cell, numpy_sigmoid
 from keras_lstm.models.weights import LSTMWeights
@@ -198,7 +199,7 @@ class _Learning:
             self._progress(hypothesis.size, self._max_states)
         if hypothesis.size > self._max_states:
             limit = self._max_states
-            self.reason = f"it has more than {_states(limit)}"
+            self.reason = f"it has more than {quantity(limit, 'state')}"
             return None
         machine = self._machine(hypothesis)
         symbols = self._different(machine)
@@ -309,7 +310,7 @@ def extraction_text(found: Extraction, task: TransducerTask) -> str:
     machine, search = found.machine, found.search
     if machine is None or search is None:
         return f"No machine was found: {found.reason}."
-    size = f"a machine of {_states(len(machine.next_state))}"
+    size = f"a machine of {quantity(len(machine.next_state), 'state')}"
     who = "This" if search.proof else "As far as it was compared, this"
     if found.apart is None:
         lines = [f"{who} network is {size}. It answers {task.target_name}."]
@@ -350,10 +351,6 @@ def extraction_text(found: Extraction, task: TransducerTask) -> str:
     if len(arrows) > len(shown):
         shown.append(f"  and {len(arrows) - len(shown)} more; see --output")
     return "\n".join([*lines, *shown])
-
-
-def _states(count: int) -> str:
-    return f"{count} state{'' if count == 1 else 's'}"
 
 
 def _joined(

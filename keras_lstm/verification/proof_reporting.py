@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from keras_lstm.core.console import quantity
 from keras_lstm.proof.ellipsoid_search import EllipsoidSearch
 from keras_lstm.proof.search import ProofSearch
 from keras_lstm.tasks.transducer import TransducerTask
@@ -46,7 +47,7 @@ def proof_text(
     lines.append(f"No proof was found: {search.reason}.")
     lines += [
         f"{check.num_wrong:,} of {check.num_examples:,} answers are wrong at "
-        f"{len(check.min_margin_input)} bits ({check.checked})."
+        f"{quantity(len(check.min_margin_input), 'bit')} ({check.checked})."
         for check in checks
     ]
     return "\n".join(lines)
@@ -78,8 +79,8 @@ def verified_text(
     return (
         f"{proved_text(task)}\n{states_text(search)} The proof was checked "
         f"again, in {search.seconds:.2f} s.\n{proof_of_text(model_sha256)}\n"
-        f"So nothing is wrong at {task.num_bits:,} bits either; `--walk` "
-        "computes the answers one by one."
+        f"So nothing is wrong at {quantity(task.num_bits, 'bit')} either; "
+        "`--walk` computes the answers one by one."
     )
 
 

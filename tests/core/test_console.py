@@ -36,3 +36,9 @@ def test_a_share_is_one_only_if_nothing_is_missing(whole):
     assert share < 1.0
     assert share == pytest.approx(1 - 1 / whole)
     assert console.percent(share) != "100%"
+
+
+def test_a_count_has_its_noun():
+    assert console.quantity(1, "bit") == "1 bit"
+    assert console.quantity(0, "bit") == "0 bits"
+    assert console.quantity(2000, "bit") == "2,000 bits"
