@@ -240,12 +240,6 @@ def rules_of_proof(task: Task, options: Mapping[str, Any]) -> Iterator[Rule]:
         "both",
     )
     yield (
-        not options["keep_best"],
-        "`prove_from_epoch` proves the last weights of an epoch, but "
-        "`keep_best` may keep others",
-        "both",
-    )
-    yield (
         get_machine(task) is not None,
         "`prove_from_epoch` needs a sequence task",
         named,

@@ -154,7 +154,6 @@ def test_an_option_is_not_given_under_both_names():
         ({"num_microbatches": 2}, "`num_microbatches` 1"),
         ({"jit_compile": True}, "`jit_compile` False"),
         ({"ema_fraction": 0.5}, "`ema_fraction` keeps others"),
-        ({"keep_best": True}, "`keep_best` may keep others"),
     ],
 )
 def test_a_preset_is_not_proved_if_other_options_exclude_it(values, rule):

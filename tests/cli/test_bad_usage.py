@@ -50,7 +50,6 @@ TRAIN = [
     ),
     ("--prove-from-epoch 0 --early-prediction 0.1", "for different tasks"),
     ("--prove-from-epoch 0 --ema-fraction 0.1", "`ema_fraction` keeps others"),
-    ("--prove-from-epoch 0 --keep-best true", "`keep_best` may keep others"),
     ("--prove-from-epoch 0 --head last_state", "needs the per_step head"),
     ("--early-prediction 0.1", "needs one label per example"),
     ("--num-bits 30 --sampling permutation", "at most 16777216 inputs"),
