@@ -86,7 +86,10 @@ def test_a_new_folder_is_refused_first(tmp_path, capsys):
 @pytest.mark.timeout(1800)
 def test_a_run_is_repaired_into_a_new_folder(tmp_path, capsys):
     old, new = tmp_path / "run", tmp_path / "run-proved"
-    config = get_preset("increment-noise").replace(num_bits=12, units=16)
+    # The boxes of other seeds close as they are.
+    config = get_preset("increment-noise").replace(
+        num_bits=12, units=16, seed=3
+    )
     assert not train(config, old, quiet=True).report.proved
     before = {
         path: path.read_bytes() for path in old.iterdir() if path.is_file()
