@@ -151,13 +151,14 @@ class _Search:
                 return self._proof(boxes)
             if largest == np.inf:
                 # What arrives in a box comes around the machine in time.
-                next_try = period = max(_PERIOD, 2 * self.rounds)
+                period = min(max(_PERIOD, 2 * self.rounds), _MAX_ROUNDS)
+                next_try = period
             elif self.rounds >= next_try and largest < before:
                 ahead = _extrapolate(boxes, grown, largest / before)
                 closed, tried = self._close(ahead, period)
                 if closed is not None:
                     return self._proof(closed)
-                # Tries take no more rounds than the boxes themselves.
+                # The next one waits for as many rounds as this one took.
                 next_try = self.rounds + max(period, tried)
             boxes, before = grown, largest
         box, element = np.unravel_index(np.nanargmax(growth), growth.shape)
