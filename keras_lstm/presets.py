@@ -197,7 +197,7 @@ def machine() -> Config:
     Result: proved for all 17 machines of the library for each of the seeds
         0-9, 10 of them always by examples
         (`python scripts/benchmarks/machines.py --seeds 0-9`).
-    Time: 12 to 35 s on 2 busy cores from the shell (medians of ten seeds).
+    Time: 14 to 35 s on 2 busy cores from the shell (medians of ten seeds).
     """
     return Config(
         preset="machine",
