@@ -56,3 +56,35 @@ def make_network(task):
         ]
     )
     return model
+
+
+def copier_with_sums(task, forgotten=(), added=()):
+    """Return a copier beside units that sum up what they do not forget.
+
+    Args:
+        task: the task.
+        forgotten: biases of the other units' forget gates.
+        added: biases of their input gates.
+    """
+    units = 1 + len(forgotten)
+    model = build_model(
+        task, ModelConfig(units=units, num_layers=1, embedding_dim=1)
+    )
+    # Gates: input, forget, cell, output.
+    kernel, bias = np.zeros((2, 4, units))
+    kernel[2] = 4.0
+    bias[:, 0] = 5.0, -5.0, 0.0, 5.0
+    bias[0, 1:], bias[1, 1:] = added, forgotten
+    dense = np.zeros((units, 2))
+    dense[0] = -1.0, 1.0
+    model.set_weights(
+        [
+            np.array([[-1.0], [1.0]]),
+            kernel.reshape(1, -1),
+            np.zeros((units, 4 * units)),
+            bias.reshape(-1),
+            dense,
+            np.zeros(2),
+        ]
+    )
+    return model

@@ -1,8 +1,6 @@
-import numpy as np
 import pytest
+from handmade import copier_with_sums
 
-from keras_lstm.config import ModelConfig
-from keras_lstm.models.build import build_model
 from keras_lstm.proof import search as searching
 from keras_lstm.proof.certificate import check_proof
 from keras_lstm.proof.search import find_proof
@@ -20,38 +18,6 @@ def ring_of(num_states):
         output = ((0, 1),) * num_states
 
     return Ring(num_bits=10)
-
-
-def copier_with_sums(task, forgotten, added):
-    """Return a copier beside units that sum up what they do not forget.
-
-    Args:
-        task: the task.
-        forgotten: biases of the forget gates.
-        added: biases of the input gates.
-    """
-    units = 1 + len(forgotten)
-    model = build_model(
-        task, ModelConfig(units=units, num_layers=1, embedding_dim=1)
-    )
-    # Gates: input, forget, cell, output.
-    kernel, bias = np.zeros((2, 4, units))
-    kernel[2] = 4.0
-    bias[:, 0] = 5.0, -5.0, 0.0, 5.0
-    bias[0, 1:], bias[1, 1:] = added, forgotten
-    dense = np.zeros((units, 2))
-    dense[0] = -1.0, 1.0
-    model.set_weights(
-        [
-            np.array([[-1.0], [1.0]]),
-            kernel.reshape(1, -1),
-            np.zeros((units, 4 * units)),
-            bias.reshape(-1),
-            dense,
-            np.zeros(2),
-        ]
-    )
-    return model
 
 
 @pytest.fixture
