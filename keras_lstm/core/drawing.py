@@ -79,7 +79,9 @@ def drawing_apart() -> Iterator[None]:
     finally:
         pool, _pool = _pool, None
         if pool is not None:
-            pool.shutdown(wait=False, cancel_futures=True)
+            # Python would wait for the pool's thread at exit, too, and might
+            # then write to a pipe that this thread is closing.
+            pool.shutdown(wait=True, cancel_futures=True)
 
 
 def new_figure(**options: Any) -> "Figure":

@@ -8,6 +8,7 @@ import signal
 import struct
 import subprocess
 import sys
+import threading
 import time
 
 import keras
@@ -86,6 +87,16 @@ def test_what_was_not_drawn_in_time_is_drawn_here(monkeypatch):
     with drawing_apart():
         drawn = [Drawing(CURVES, png_of) for _ in range(20)]
     assert {size_of(each.result) for each in drawn} == {(450, 350)}
+
+
+def test_no_thread_of_the_pool_is_left_for_the_exit(monkeypatch):
+    monkeypatch.delitem(sys.modules, "matplotlib")
+    monkeypatch.setattr(drawing, "num_cores", lambda: 2)
+    before = set(threading.enumerate())
+    with drawing_apart():
+        Drawing(CURVES, png_of)
+        assert set(threading.enumerate()) > before
+    assert set(threading.enumerate()) == before
 
 
 def test_ctrl_c_does_not_reach_the_other_process(apart):
