@@ -331,7 +331,8 @@ def _compare(
 
     # Eager execution takes a millisecond for each step of a long sequence.
     call = tf.function(
-        lambda x: model(x, training=False), reduce_retracing=True
+        lambda x: model(x, training=False),
+        input_signature=[tf.TensorSpec((None, *given.shape), given.dtype)],
     )
     largest, num_compared = 0.0, 0
     for inputs in given.batches():
