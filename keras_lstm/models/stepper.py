@@ -245,7 +245,8 @@ class LSTMStepper:
         return scratch
 
     def _apply_head(self, h: Array, logits: Array) -> None:
-        np.matmul(self._head, h, logits)
+        head = self._head[np.newaxis, np.newaxis, np.newaxis]
+        multiply_in_parts(head, h, logits[np.newaxis])
         np.add(logits, self._head_bias, logits)
 
 
@@ -332,14 +333,21 @@ def apply_gates(z: Array, c: Array, h_after: Array, c_after: Array) -> None:
 def multiply_in_parts(weights: Array, x: Array, found: Array) -> None:
     """Multiply columns by weights, in parts that OpenBLAS takes at once.
 
+    The columns are cut here if they are many, the weights by the caller.
+
     Args:
         weights: `(gates, 1, parts, rows, terms)`.
         x: columns, `(chunks, terms, width)`.
         found: array for the products, `(gates, chunks, units, width)`.
     """
-    parts = weights.shape[2:4]
-    by_part = found.reshape(*found.shape[:2], *parts, found.shape[-1])
-    np.matmul(weights, x[:, np.newaxis], by_part)
+    *_, parts, rows, terms = weights.shape
+    width = x.shape[-1]
+    by_part = found.reshape(*found.shape[:2], parts, rows, width)
+    x = x[:, np.newaxis]
+    most = max(1, LARGEST_PRODUCT // (rows * terms))
+    for first in range(0, width, most):
+        part = slice(first, first + most)
+        np.matmul(weights, x[..., part], by_part[..., part])
 
 
 def _packed(lstm: LayerWeights, embedding: Array | None) -> _Layer:

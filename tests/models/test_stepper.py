@@ -7,6 +7,8 @@ from scipy.special import expit
 from keras_lstm.config import ModelConfig
 from keras_lstm.models.build import build_model
 from keras_lstm.models.cells import joined
+from keras_lstm.models.logits import margins_of
+from keras_lstm.models.numpy_stepper import LARGEST_PRODUCT
 from keras_lstm.models.stepper import LSTMStepper, lstm_cell
 from keras_lstm.models.weights import read_weights
 from keras_lstm.monitoring.activations import activations, lstm_layers
@@ -74,3 +76,27 @@ def test_the_gates_of_a_single_unit(library):
     assert o == pytest.approx(0.04742587)
     assert c_after == pytest.approx(f * 0.7 + i * g)
     assert h == pytest.approx(o * np.tanh(c_after))
+
+
+@pytest.mark.parametrize("units", [32, 200])
+def test_products_are_small_and_right(units, monkeypatch):
+    task = Increment(num_bits=3)
+    model = build_model(task, ModelConfig(units=units))
+    stepper = LSTMStepper(read_weights(model, 2))
+    # Not a multiple of the columns in a product.
+    symbols = np.random.default_rng(0).integers(2, size=(1001, 3))
+    targets = task.targets(symbols)
+    multiply, sizes = np.matmul, []
+
+    def recorded(a, b, out):
+        sizes.append(a.shape[-2] * a.shape[-1] * b.shape[-1])
+        return multiply(a, b, out)
+
+    monkeypatch.setattr(np, "matmul", recorded)
+    found = stepper.follow(symbols, targets)
+    assert max(sizes) <= LARGEST_PRODUCT
+    # No more calls than are needed, but for the last columns.
+    assert sum(sizes) > LARGEST_PRODUCT * len(sizes) // 4
+    monkeypatch.undo()
+    expected = margins_of(model.predict(symbols, verbose=0), targets)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
