@@ -13,6 +13,7 @@ import keras
 import tensorflow as tf
 
 from keras_lstm.config import Config
+from keras_lstm.core.console import quantity
 from keras_lstm.core.drawing import Drawing, png_of
 from keras_lstm.core.files import replacing
 from keras_lstm.core.version import __version__
@@ -198,7 +199,8 @@ def trained_text(config: Config, report: Report) -> str:
     distinct = report.distinct_training_examples
     reason = stop_text(report.stopped_because, config.training.monitor)
     return (
-        f"Trained on {report.training_examples:,} examples"
+        f"Trained on {quantity(report.training_examples, 'example')}"
         + (f", {distinct:,} of them distinct" if distinct else "")
-        + f", in {report.optimizer_steps:,} steps; stopped because {reason}."
+        + f", in {quantity(report.optimizer_steps, 'step')}; "
+        f"stopped because {reason}."
     )

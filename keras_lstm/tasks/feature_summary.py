@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from keras_lstm.core.console import quantity
 from keras_lstm.core.errors import escaped
 from keras_lstm.tasks.feature_survey import FeatureSurvey
 from keras_lstm.tasks.own_data import (
@@ -27,12 +28,12 @@ def summarize_features(found: FeatureSurvey) -> list[str]:
     table, source = found.table, found.source
     lengths = table.lengths
     lines = [
-        f"{len(table):,} sequences: {describe_parts(found.parts)}",
-        f"inputs:  {source.source}, {table.num_features:,} features",
+        f"{quantity(len(table), 'sequence')}: {describe_parts(found.parts)}",
+        f"inputs:  {source.source}, {quantity(table.num_features, 'feature')}",
     ]
     lines += describe_defects(found.defects)
     if table.num_steps:
-        lines.append(f"lengths: {table.num_steps:,} steps each")
+        lines.append(f"lengths: {quantity(table.num_steps, 'step')} each")
     else:
         lines += ["", f"{'steps':>11} {'sequences':>10}", *histogram(lengths)]
     lines += ["", *_feature_lines(found)]

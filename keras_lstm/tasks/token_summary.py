@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_lstm.core.console import percent
+from keras_lstm.core.console import percent, quantity
 from keras_lstm.core.errors import escaped
 from keras_lstm.tasks.own_data import (
     class_lines,
@@ -35,7 +35,8 @@ def summarize(found: Survey, max_vocabulary: int) -> list[str]:
     source = found.source
     kinds = "one for each token" if _is_per_token(found) else "one each"
     lines = [
-        f"{len(found.parts):,} sequences: {describe_parts(found.parts)}",
+        f"{quantity(len(found.parts), 'sequence')}: "
+        f"{describe_parts(found.parts)}",
         f"inputs:  column {source.input}, {source.tokens}",
         f"targets: column {source.target}, {kinds}",
     ]

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from keras_lstm.callbacks.stop_at_proof import StopAtProof
-from keras_lstm.core.console import ProgressBar, print_status
+from keras_lstm.core.console import ProgressBar, print_status, quantity
 from keras_lstm.core.errors import InputError
 from keras_lstm.models.build import copy_weights
 from keras_lstm.models.metrics import SequenceAccuracy
@@ -362,9 +362,9 @@ def repair_text(report: dict[str, Any]) -> str:
     if not report["optimizer_steps"]:
         return "Nothing was changed: the model was proved as it is."
     return (
-        f"Repaired in {report['optimizer_steps']} steps, by schedule "
-        f"{report['schedule']}, in {report['seconds']:.1f} s: the weights "
-        f"moved by {report['weights_moved']:.1%} of their norm, none by more "
+        f"Repaired in {quantity(report['optimizer_steps'], 'step')}, by "
+        f"schedule {report['schedule']}, in {report['seconds']:.1f} s: the "
+        f"weights moved by {report['weights_moved']:.1%} of their norm, none by more "
         f"than {report['largest_weight_change']:.3g}; "
         f"{report['answers_changed']:,} of {report['num_examples']:,} answers "
         f"changed ({report['checked']}).\n"
