@@ -364,8 +364,8 @@ def repair_text(report: dict[str, Any]) -> str:
     return (
         f"Repaired in {quantity(report['optimizer_steps'], 'step')}, by "
         f"schedule {report['schedule']}, in {report['seconds']:.1f} s: the "
-        f"weights moved by {report['weights_moved']:.1%} of their norm, none by more "
-        f"than {report['largest_weight_change']:.3g}; "
+        f"weights moved by {report['weights_moved']:.1%} of their norm, none "
+        f"by more than {report['largest_weight_change']:.3g}; "
         f"{report['answers_changed']:,} of {report['num_examples']:,} answers "
         f"changed ({report['checked']}).\n"
         f"Smallest margin: {report['min_margin_before']:.4g} before, "
