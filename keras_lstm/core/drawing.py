@@ -80,8 +80,10 @@ def drawing_apart() -> Iterator[None]:
         pool, _pool = _pool, None
         if pool is not None:
             # Python would wait for the pool's thread at exit, too, and might
-            # then write to a pipe that this thread is closing.
-            pool.shutdown(wait=True, cancel_futures=True)
+            # then write to a pipe that this thread is closing. After a Ctrl-C
+            # here it would wait for ever.
+            with _blocked_interrupts():
+                pool.shutdown(wait=True, cancel_futures=True)
 
 
 def new_figure(**options: Any) -> "Figure":
@@ -141,7 +143,7 @@ def _start_pool() -> "Executor | None":
 
 @contextlib.contextmanager
 def _blocked_interrupts() -> Iterator[None]:
-    """Have processes that start in a `with` block ignore Ctrl-C."""
+    """Put Ctrl-C off in a `with` block; processes that start ignore it."""
     # Windows has none.
     mask: Any = getattr(signal, "pthread_sigmask", None)
     if mask is None:

@@ -198,6 +198,36 @@ def test_there_may_be_no_other_process(monkeypatch, why):
         assert Drawing(CURVES, png_of)._future is None
 
 
+INTERRUPTED = """
+import functools, os, signal, threading, time
+from keras_lstm.core import drawing
+
+def interrupt():
+    os.kill(os.getpid(), signal.SIGINT)
+
+if __name__ == "__main__":
+    drawing.num_cores = lambda: 2
+    try:
+        with drawing.drawing_apart():
+            # The other process is busy while this one waits for it.
+            drawing._pool.submit(time.sleep, 1.5)
+            threading.Timer(0.5, interrupt).start()
+            raise KeyboardInterrupt("the first")
+    except KeyboardInterrupt as error:
+        print(repr(error), "after", repr(error.__context__))
+"""
+
+
+def test_a_second_ctrl_c_does_not_stop_the_exit(tmp_path):
+    script = tmp_path / "interrupted.py"
+    script.write_text(INTERRUPTED)
+    done = subprocess.run(
+        [sys.executable, script], capture_output=True, text=True, timeout=60
+    )
+    found = "KeyboardInterrupt() after KeyboardInterrupt('the first')\n"
+    assert (done.returncode, done.stdout, done.stderr) == (0, found, "")
+
+
 ORPHAN = """
 import os, sys, time
 from keras_lstm.core import drawing
