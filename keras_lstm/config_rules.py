@@ -59,6 +59,12 @@ def rules_of_any(task: Task, options: Mapping[str, Any]) -> Iterator[Rule]:
         "`head` must be last_state for a task without one target per time step",
         f"head={head}",
     )
+    machine = get_machine(task)
+    yield (
+        machine is None or machine.num_classes > 1,
+        "`task` must write at least two different symbols",
+        f"task={task.name}, which writes 0 only",
+    )
     yield (
         per_step or None not in task.output_shape,
         "`head` must be per_step for a task of targets of any length",

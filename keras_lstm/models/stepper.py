@@ -333,7 +333,8 @@ def apply_gates(z: Array, c: Array, h_after: Array, c_after: Array) -> None:
 def multiply_in_parts(weights: Array, x: Array, found: Array) -> None:
     """Multiply columns by weights, in parts that OpenBLAS takes at once.
 
-    The columns are cut here if they are many, the weights by the caller.
+    The columns are cut here if they are many, the weights by the caller; what
+    is left whole, as a head of very many classes, is worth several threads.
 
     Args:
         weights: `(gates, 1, parts, rows, terms)`.
@@ -344,7 +345,7 @@ def multiply_in_parts(weights: Array, x: Array, found: Array) -> None:
     width = x.shape[-1]
     by_part = found.reshape(*found.shape[:2], parts, rows, width)
     x = x[:, np.newaxis]
-    most = max(1, LARGEST_PRODUCT // (rows * terms))
+    most = max(WIDTH, LARGEST_PRODUCT // (rows * terms))
     for first in range(0, width, most):
         part = slice(first, first + most)
         np.matmul(weights, x[..., part], by_part[..., part])

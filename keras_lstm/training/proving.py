@@ -39,9 +39,15 @@ def settle_proof(
     machine = get_machine(config.task)
     if machine is None:
         return None, search
+    keep_best, fallback = config.training.keep_best, config.training.fallback
     if search is not None:
         search = _checked(model, machine, search, recheck)
-    if config.training.fallback is None:
+        # The weights of the best epoch may be others than those searched, and
+        # so may those that custom callbacks leave, which a fallback replaces.
+        may_differ = keep_best or (recheck and fallback is not None)
+        if search.proof is None and may_differ:
+            search = find_proof(model, machine, progress)
+    if fallback is None:
         return None, search
     if search is None:
         search = find_proof(model, machine, progress)

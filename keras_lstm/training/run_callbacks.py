@@ -128,7 +128,8 @@ class RunCallbacks:
             proved: whether the trained weights are proved. Another callback
                 may have changed them after a proof was found.
         """
-        if proved:
+        prover = self.prover
+        if proved and prover is not None and prover.stopped_epoch is not None:
             return StopReason.PROVED
         for callback, reason in (
             (self.feedback, StopReason.NOTHING_WRONG),

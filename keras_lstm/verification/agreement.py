@@ -43,7 +43,11 @@ def find_stepper(
         computes something else than they do, answers at another number of
         positions, is compiled by XLA, or runs where the bounds on rounding do
         not hold.
+
+    Raises:
+        InputError: if `model` reads sequences of another length only.
     """
+    _check_length(model, task.num_bits)
     if model.jit_compile is True or not bounds_hold_here():
         return None
     try:
@@ -102,7 +106,30 @@ def check_repeats(model: keras.Model, symbols: Any) -> None:
 
 
 def predict_logits(model: keras.Model, symbols: Any) -> npt.NDArray[np.float32]:
-    """Return the logits by `model.predict`, in batches that fit into memory."""
+    """Return the logits by `model.predict`, in batches that fit into memory.
+
+    Args:
+        model: any model from symbols to logits.
+        symbols: inputs, `(num_examples, num_bits)`.
+
+    Returns:
+        The logits.
+
+    Raises:
+        InputError: if `model` reads sequences of another length only.
+    """
+    _check_length(model, symbols.shape[-1])
     batch_size = min(_PREDICT_BATCH, -(-_PREDICT_SYMBOLS // symbols.shape[-1]))
     dataset = tf.data.Dataset.from_tensor_slices(symbols).batch(batch_size)
     return model.predict(without_autotuning(dataset), verbose=0)
+
+
+def _check_length(model: keras.Model, length: int) -> None:
+    # A subclassed model has no `inputs`, and reads what it will.
+    inputs = getattr(model, "inputs", None) or ()
+    for shape in (each.shape for each in inputs):
+        if len(shape) > 1 and shape[1] not in (None, length):
+            raise InputError(
+                f"`model` must read sequences of {length} symbols. Received: "
+                f"{model.name}, which reads sequences of {shape[1]}"
+            )

@@ -63,6 +63,12 @@ def test_arrays_that_are_no_tables_are_refused(values):
         cls()
 
 
+def test_a_machine_that_writes_one_symbol_is_not_learned():
+    cls = type("Zeros", (Arrays,), {"output": np.zeros((2, 2), int)})
+    with pytest.raises(InputError, match="at least two different symbols"):
+        get_preset("increment").replace(cls, num_bits=5)
+
+
 @dataclasses.dataclass(frozen=True)
 class Failing(Increment):
     def splits(self, seed):

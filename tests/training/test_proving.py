@@ -1,6 +1,7 @@
 import dataclasses
 
 import keras
+import numpy as np
 import pytest
 
 from keras_lstm.presets import get_preset
@@ -45,6 +46,46 @@ def test_a_proof_of_other_weights_never_holds(copier):
     again = settled(copier, search, recheck=False)
     assert again.proof is None
     assert "about other weights" in again.reason
+
+
+def settled_otherwise(copier, search, recheck, **options):
+    """Settle a proof after the weights have changed."""
+    model, task = copier
+    bias = model.layers[-1].bias
+    bias.assign(bias + 1e-3)
+    config = dataclasses.replace(
+        get_preset("increment").replace(Increment, **options), task=task
+    )
+    taught_by, again = settle_proof(model, config, search, print, recheck)
+    bias.assign(bias - 1e-3)
+    return taught_by, again
+
+
+def test_the_weights_of_the_best_epoch_are_searched_again(copier):
+    search = find_proof(*copier)
+    # Also those of an epoch before, where the last search failed.
+    failed = dataclasses.replace(search, proof=None, margin=0.0, reason="no")
+    for before in (search, failed):
+        taught_by, again = settled_otherwise(
+            copier, before, recheck=False, keep_best=True
+        )
+        assert taught_by is None
+        assert again.proof is not None
+        assert again.proof.weights_sha256 != search.proof.weights_sha256
+
+
+@pytest.mark.parametrize("keep_best", [False, True])
+def test_what_examples_taught_is_not_constructed(copier, keep_best):
+    before = copier[0].get_weights()
+    taught_by, again = settled_otherwise(
+        *(copier, find_proof(*copier)),
+        recheck=not keep_best,
+        keep_best=keep_best,
+        fallback="construction",
+    )
+    assert (taught_by, again.proof is not None) == ("examples", True)
+    for old, new in zip(before, copier[0].get_weights(), strict=True):
+        np.testing.assert_allclose(old, new, atol=1e-6)
 
 
 @pytest.mark.usefixtures("refused")

@@ -149,3 +149,20 @@ def test_xla_may_be_turned_on_at_any_time(copier):
     finally:
         tf.config.optimizer.set_jit(False)
     assert find_stepper(model, task) is not None
+
+
+@pytest.mark.parametrize("num_bits", [3, 10, 100])
+def test_nothing_is_said_of_a_length_that_the_model_does_not_read(num_bits):
+    model = keras.Sequential(
+        [
+            keras.Input((4,), dtype="int32"),
+            layers.Embedding(2, 3),
+            layers.LSTM(4, return_sequences=True),
+            layers.Dense(2),
+        ]
+    )
+    # 100 bits are never walked.
+    message = rf"sequences of {num_bits} symbols\..* reads sequences of 4$"
+    with pytest.raises(InputError, match=message):
+        verify(model, Increment(num_bits=num_bits))
+    assert verify(model, Increment(num_bits=4)).checked == "all inputs"
