@@ -15,11 +15,7 @@ import numpy.typing as npt
 
 from keras_lstm.core.cores import num_cores
 from keras_lstm.models.cells import WIDTH, Array
-from keras_lstm.models.numpy_stepper import (
-    LARGEST_PRODUCT,
-    ChainWeights,
-    packed,
-)
+from keras_lstm.models.numpy_stepper import ChainWeights, packed
 from keras_lstm.models.stepper import apply_gates, multiply_in_parts
 
 # Numbers in the gates of the sequences that take a step together: they stay in
@@ -34,7 +30,7 @@ class _Layer(NamedTuple):
     """Weights of one LSTM layer, and where its inputs are.
 
     Args:
-        weights: a row for each gate, `(4, 1, parts, rows, end - first)`.
+        weights: a row for each gate, `(4, 1, units, end - first)`.
         first: first row of the layer's inputs.
         end: row after the last: after h and a 1.
         units: size of h, whose last row is `end - 2`.
@@ -88,9 +84,9 @@ class ChunkReader:
         first, end = 0, self._features
         for lstm in (first_lstm, *others):
             matrix = packed(lstm, is_first=first == 0)
-            parts = _in_parts(matrix.reshape(4, lstm.units, -1))
+            rows = matrix.reshape(4, 1, lstm.units, -1)
             end += lstm.units + 1
-            self._layers.append(_Layer(parts, first, end, lstm.units))
+            self._layers.append(_Layer(rows, first, end, lstm.units))
             first = end - lstm.units - 1
         self._last = slice(first, end)
         head = np.concatenate(
@@ -212,7 +208,7 @@ class ChunkReader:
                     _step(layer, x, z, c)
                 if per_step or step == len(rows) - 1:
                     at_step = logits[step if per_step else 0]
-                    np.matmul(self._head, x[:, self._last], at_step)
+                    multiply_in_parts(self._head, x[:, self._last], at_step)
         by_column = logits.transpose(1, 3, 0, 2)
         flat = by_column.reshape(-1, *by_column.shape[2:])[:count]
         if per_step:
@@ -262,11 +258,3 @@ def _step(layer: _Layer, x: Array, z: Array, c: Array) -> None:
     h = x[:, layer.end - 1 - layer.units : layer.end - 1]
     multiply_in_parts(layer.weights, x[:, layer.first : layer.end], z)
     apply_gates(z, c, h, c)
-
-
-def _in_parts(weights: Array) -> Array:
-    """Return weights in parts that OpenBLAS multiplies in one thread."""
-    _, units, terms = weights.shape
-    most = max(1, LARGEST_PRODUCT // (WIDTH * terms))
-    size = max(n for n in range(1, units + 1) if n <= most and not units % n)
-    return weights.reshape(4, 1, -1, size, terms)

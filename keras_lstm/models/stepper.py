@@ -68,9 +68,9 @@ class _Layer(NamedTuple):
 
     Args:
         units: size of h and of c.
-        kernel: weights of the layer below, `(4, 1, parts, rows, units_below)`;
+        kernel: weights of the layer below, `(4, 1, units, units_below)`;
             None for the first layer.
-        recurrent_kernel: weights of h, `(4, 1, parts, rows, units)`.
+        recurrent_kernel: weights of h, `(4, 1, units, units)`.
         added: for the first layer the products of each embedding, with the
             bias, `(num_symbols, 4, units)`; for others the bias,
             `(1, 4, units)`.
@@ -245,8 +245,7 @@ class LSTMStepper:
         return scratch
 
     def _apply_head(self, h: Array, logits: Array) -> None:
-        head = self._head[np.newaxis, np.newaxis, np.newaxis]
-        multiply_in_parts(head, h, logits[np.newaxis])
+        multiply_in_parts(self._head, h, logits)
         np.add(logits, self._head_bias, logits)
 
 
@@ -333,22 +332,31 @@ def apply_gates(z: Array, c: Array, h_after: Array, c_after: Array) -> None:
 def multiply_in_parts(weights: Array, x: Array, found: Array) -> None:
     """Multiply columns by weights, in parts that OpenBLAS takes at once.
 
-    The columns are cut here if they are many, the weights by the caller; what
-    is left whole, as a head of very many classes, is worth several threads.
-
     Args:
-        weights: `(gates, 1, parts, rows, terms)`.
+        weights: `(gates, 1, rows, terms)` or `(rows, terms)`.
         x: columns, `(chunks, terms, width)`.
-        found: array for the products, `(gates, chunks, units, width)`.
+        found: array for the products, `(gates, chunks, rows, width)` or
+            `(chunks, rows, width)`.
     """
-    *_, parts, rows, terms = weights.shape
+    rows, terms = weights.shape[-2:]
     width = x.shape[-1]
-    by_part = found.reshape(*found.shape[:2], parts, rows, width)
-    x = x[:, np.newaxis]
-    most = max(WIDTH, LARGEST_PRODUCT // (rows * terms))
-    for first in range(0, width, most):
-        part = slice(first, first + most)
-        np.matmul(weights, x[..., part], by_part[..., part])
+    most = LARGEST_PRODUCT // terms
+    columns = min(width, max(WIDTH, most // rows))
+    num_parts = -(-rows * columns // max(most, columns))
+    size = -(-rows // num_parts)
+    whole = rows - rows % size
+    # Parts of one size together: all parts of a chunk follow each other.
+    for top, end in ((0, whole), (whole, rows)):
+        if top == end:
+            continue
+        parts = (-1, min(size, end - top))
+        own = weights[..., top:end, :]
+        own = own.reshape(*own.shape[:-2], *parts, terms)
+        for first in range(0, width, columns):
+            part = slice(first, first + columns)
+            products = found[..., top:end, part]
+            shape = (*products.shape[:-2], *parts, products.shape[-1])
+            np.matmul(own, x[:, np.newaxis, :, part], products.reshape(shape))
 
 
 def _packed(lstm: LayerWeights, embedding: Array | None) -> _Layer:
@@ -357,23 +365,17 @@ def _packed(lstm: LayerWeights, embedding: Array | None) -> _Layer:
     def by_gate(columns: Array) -> Array:
         i, f, g, o = np.split(columns, 4, -1)
         gates = [o * _HALF, i * _HALF, f * _HALF, g]
-        return np.stack([gate.T for gate in gates])
-
-    def in_parts(weights: Array) -> Array:
-        _, rows, terms = weights.shape
-        most = max(1, LARGEST_PRODUCT // (WIDTH * terms))
-        size = max(n for n in range(1, rows + 1) if n <= most and not rows % n)
-        return weights.reshape(4, 1, -1, size, terms)
+        return np.stack([gate.T for gate in gates])[:, np.newaxis]
 
     kernel, recurrent_kernel, bias = lstm
     from_below, added = None, bias[np.newaxis]
     if embedding is None:
-        from_below = in_parts(by_gate(kernel * _HALF))
+        from_below = by_gate(kernel * _HALF)
     else:
         added = embedding @ kernel + bias
     return _Layer(
         lstm.units,
         from_below,
-        in_parts(by_gate(recurrent_kernel * _HALF)),
-        by_gate(added).transpose(2, 0, 1),
+        by_gate(recurrent_kernel * _HALF),
+        by_gate(added)[:, 0].transpose(2, 0, 1),
     )

@@ -78,7 +78,7 @@ def test_the_gates_of_a_single_unit(library):
     assert h == pytest.approx(o * np.tanh(c_after))
 
 
-@pytest.mark.parametrize("units", [32, 200])
+@pytest.mark.parametrize("units", [32, 127, 200])
 def test_products_are_small_and_right(units, monkeypatch):
     task = Increment(num_bits=3)
     model = build_model(task, ModelConfig(units=units))
