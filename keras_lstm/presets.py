@@ -69,7 +69,7 @@ def increment_noise() -> Config:
     Result: 0 wrong of 1,048,575 for each of the seeds 0-9, from 15,360
         examples
         (`python scripts/benchmarks/seeds.py increment-noise --seeds 0-9`).
-    Time: 8 s on 2 cores from the shell to the result, of which 4 s import
+    Time: 9 s on 2 cores from the shell to the result, of which 3 s import
         TensorFlow and Keras.
     """
     return Config(
@@ -299,8 +299,7 @@ def image_rows() -> Config:
     Command: keras-lstm train image-rows
     Result: mean 99.51%, lowest 99.44% of 10,000 test images for the seeds
         0-4 (`python scripts/benchmarks/seeds.py image-rows --seeds 0-4`);
-        of Fashion-MNIST, 18 epochs, with nothing else changed, 90.2% and
-        89.99%.
+        of Fashion-MNIST, with nothing changed, 90.05% and 89.88%.
     Time: 5 minutes on 2 cores, 8 if they are busy.
     """
     return Config(
