@@ -339,10 +339,9 @@ def multiply_in_parts(weights: Array, x: Array, found: Array) -> None:
             `(chunks, rows, width)`.
     """
     rows, terms = weights.shape[-2:]
-    width = x.shape[-1]
-    most = LARGEST_PRODUCT // terms
-    columns = min(width, max(WIDTH, most // rows))
-    num_parts = -(-rows * columns // max(most, columns))
+    most = max(WIDTH, LARGEST_PRODUCT // terms)
+    columns = max(WIDTH, most // rows)
+    num_parts = -(-rows * columns // most)
     size = -(-rows // num_parts)
     whole = rows - rows % size
     # Parts of one size together: all parts of a chunk follow each other.
@@ -352,7 +351,7 @@ def multiply_in_parts(weights: Array, x: Array, found: Array) -> None:
         parts = (-1, min(size, end - top))
         own = weights[..., top:end, :]
         own = own.reshape(*own.shape[:-2], *parts, terms)
-        for first in range(0, width, columns):
+        for first in range(0, x.shape[-1], columns):
             part = slice(first, first + columns)
             products = found[..., top:end, part]
             shape = (*products.shape[:-2], *parts, products.shape[-1])
