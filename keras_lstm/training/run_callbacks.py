@@ -181,7 +181,7 @@ def make_callbacks(
         None if validation is None else validation.num_examples,
     )
     feedback = _make_feedback(config, splits, logger)
-    prover = _make_prover(config, logger)
+    prover = _make_prover(config, logger, best)
     board = TensorBoard(
         folder.path,
         make_diagnostics(config.task, splits.validation, config.seed),
@@ -338,7 +338,11 @@ def _make_feedback(
     )
 
 
-def _make_prover(config: Config, logger: ProgressLogger) -> StopAtProof | None:
+def _make_prover(
+    config: Config,
+    logger: ProgressLogger,
+    best: keras.callbacks.EarlyStopping | None,
+) -> StopAtProof | None:
     training, machine = config.training, get_machine(config.task)
     if training.prove_from_epoch is None or machine is None:
         return None
@@ -347,6 +351,10 @@ def _make_prover(config: Config, logger: ProgressLogger) -> StopAtProof | None:
         proved = search.proof is not None
         found = "proved" if proved else f"no proof: {search.reason}"
         logger.note("proof", f"epoch {epoch + 1}: {found}")
+        if proved and best is not None and best.restore_best_weights:
+            # No epoch is better, whatever its accuracy.
+            best.best_epoch = epoch
+            best.best_weights = best.model.get_weights()
 
     return StopAtProof(machine, training.prove_from_epoch, on_search=on_search)
 

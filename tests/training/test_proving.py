@@ -7,6 +7,7 @@ import pytest
 from keras_lstm.presets import get_preset
 from keras_lstm.proof.proof_json import ProofError
 from keras_lstm.proof.search import find_proof
+from keras_lstm.runs.report import StopReason
 from keras_lstm.tasks.increment import Increment
 from keras_lstm.training import proving
 from keras_lstm.training import train as training
@@ -108,3 +109,19 @@ def test_what_may_have_changed_is_checked_again(tmp_path, monkeypatch, what):
     if what != "plain":
         assert result.proof.reason == "checked in full"
     assert (result.report.resumed_from_step is not None) == (what == "resumed")
+
+
+@pytest.mark.parametrize("fallback", [None, "construction"])
+def test_the_epoch_that_is_proved_is_the_best(tmp_path, fallback):
+    config = get_preset("increment").replace(
+        Increment, num_bits=12, keep_best=True, fallback=fallback
+    )
+    result = train(config, tmp_path / "run", quiet=True)
+    report = result.report
+    accuracies = result.history["val_sequence_accuracy"]
+    # By accuracy alone, it would be an earlier one.
+    assert accuracies.index(max(accuracies)) + 1 < report.best_epoch
+    assert report.best_epoch == report.epochs
+    assert report.proved
+    assert report.taught_by == (fallback and "examples")
+    assert report.stopped_because is StopReason.PROVED
