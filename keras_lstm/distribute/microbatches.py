@@ -151,9 +151,9 @@ def _train_step(
 
     @compiled
     def update_after_microbatches(
-        batch: Any, gradients: Any, losses: Any, y_preds: Any, masks: Any
+        batch: Any, gradients: Any, losses: Any, y_pred: Any, masks: Any
     ) -> Any:
-        return _update(model, batch, gradients, losses, y_preds, masks, shared)
+        return _update(model, batch, gradients, losses, y_pred, masks)
 
     # All but what the masks need is pruned from this function.
     def masks_of_batch(batch: Any) -> Any:
@@ -177,10 +177,9 @@ def _train_step(
         change = np.array([index * _SEED_STRIDE, 0])
         moved = [x + change for x in seeds]
         found.append(gradients_of_microbatch(part, moved, share, totals))
-    gradients, losses, y_preds, drawn = zip(*found, strict=True)
-    for seed, value in zip(seeds, drawn[0], strict=True):
+    for seed, value in zip(seeds, found[0][3], strict=True):
         seed.assign(value)
-    return update_after_microbatches(batch, gradients, losses, y_preds, masks)
+    return update_after_microbatches(batch, *_join(found, shared), masks)
 
 
 def _build(model: keras.Model, batch: Any) -> None:
@@ -271,11 +270,11 @@ def _split(batch: Any, num_microbatches: int) -> tuple[list[Any], list[Any]]:
 
 
 def _may_mask(model: keras.Model) -> bool:
-    """Return whether a layer makes a mask."""
+    """Return whether a layer makes a mask. Keras's others pass theirs on."""
     return any(
-        isinstance(layer, keras.layers.Masking)
+        isinstance(layer, (keras.layers.Masking, keras.layers.Lambda))
         or getattr(layer, "mask_zero", False)
-        or type(layer).compute_mask is not keras.Layer.compute_mask
+        or not type(layer).compute_mask.__module__.startswith("keras.")
         for layer in model._flatten_layers(include_self=False)
     )
 
@@ -376,31 +375,35 @@ def _check_unchanged(model: keras.Model, changed: set[int]) -> None:
     )
 
 
+def _join(found: Any, shared: list[bool]) -> tuple[Any, Any, Any]:
+    """Return the batch's gradients, losses and outputs.
+
+    XLA would take long to compile this for many microbatches.
+    """
+    gradients, losses, y_preds, _ = zip(*found, strict=True)
+    are_shared = iter(shared)
+    return (
+        [mean_of_parts(x, are_shared) for x in zip(*gradients, strict=True)],
+        [tf.reduce_mean(values) for values in zip(*losses, strict=True)],
+        keras.tree.map_structure(lambda *x: tf.concat(x, 0), *y_preds),
+    )
+
+
 def _update(
     model: keras.Model,
     batch: Any,
     gradients: Any,
     losses: Any,
-    y_preds: Any,
+    y_pred: Any,
     masks: Any,
-    shared: list[bool],
 ) -> Any:
     """Update the weights and metrics after all microbatches."""
     x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)
-    loss, *each_loss = [
-        tf.reduce_mean(values) for values in zip(*losses, strict=True)
-    ]
+    loss, *each_loss = losses
     first = next(x for x in keras.tree.flatten(x) if x is not None)
     model._loss_tracker.update_state(loss, sample_weight=tf.shape(first)[0])
-    are_shared = iter(shared)
-    means = [
-        mean_of_parts(each, are_shared) for each in zip(*gradients, strict=True)
-    ]
     model.optimizer.apply_gradients(
-        zip(means, model.trainable_weights, strict=True)
-    )
-    y_pred = keras.tree.map_structure(
-        lambda *parts: tf.concat(parts, 0), *y_preds
+        zip(gradients, model.trainable_weights, strict=True)
     )
     outputs = keras.tree.flatten(y_pred)
     for output, mask in zip(outputs, masks or (), strict=False):

@@ -128,12 +128,12 @@ def _lstm(inputs: Any, kernel: Any, recurrent_kernel: Any, bias: Any) -> Any:
     given = inputs, kernel, recurrent_kernel, bias
     # The tape need not record what happens inside.
     weights = [tf.stop_gradient(x) for x in given]
-    outputs, gates, cells = _forward(*weights)
+    outputs, *kept = _forward(*weights)
 
     @tf.custom_gradient  # type: ignore[untyped-decorator]
     def first_gradient(upstream: Any, *_: Any) -> Any:
         stopped = tf.stop_gradient(upstream)
-        found = _backward(*weights[:3], outputs, gates, cells, stopped)
+        found = _backward(*weights[:3], *kept, stopped)
         return found, _refuse_second_gradient
 
     def gradient(upstream: Any) -> Any:
@@ -167,36 +167,61 @@ def _array(steps: Any, like: Any, width: int) -> tf.TensorArray:
 @_compiled  # type: ignore[untyped-decorator]
 def _forward(
     inputs: Any, kernel: Any, recurrent_kernel: Any, bias: Any
-) -> tuple[Any, Any, Any]:
-    """Return outputs, tanh of the scaled gates, and cells, steps first."""
+) -> tuple[Any, ...]:
+    """Return the outputs, and what `_backward` needs of all steps.
+
+    Derivatives are taken where the values are at hand: what remains for the
+    way back are products.
+
+    Args:
+        inputs: as for `_lstm`, as the others.
+        kernel: the weights of the inputs, (size, 4 * units).
+        recurrent_kernel: the weights of the states, (units, 4 * units).
+        bias: (4 * units,).
+
+    Returns:
+        Arrays of (steps, batch_size, units), but for the third: outputs, and
+        those of the step before; derivatives of the cell, and for the last gate
+        of the output, by what enters the gates, (steps, batch_size, 4 * units);
+        of the output by the cell; of the cell by the one before.
+    """
     units = recurrent_kernel.shape[0]
     scale = _scale(units)
     batch_size, steps = tf.shape(inputs)[0], tf.shape(inputs)[1]
     by_step = tf.transpose(inputs, (1, 0, 2))
     flat = tf.reshape(by_step, (-1, inputs.shape[2]))
-    products = tf.matmul(flat, kernel * scale) + bias * scale
+    products = tf.matmul(flat, kernel * scale)
     products = tf.reshape(products, tf.stack([steps, batch_size, 4 * units]))
-    recurrent = recurrent_kernel * scale
+    recurrent, bias = recurrent_kernel * scale, bias * scale
 
-    # The gates take the place of the products.
+    # The derivatives by the gates take the place of the products.
     def step(t: Any, h: Any, c: Any, *arrays: tf.TensorArray) -> Any:
-        gates = tf.tanh(arrays[0].read(t) + tf.matmul(h, recurrent))
+        gates = tf.tanh(arrays[0].read(t) + tf.matmul(h, recurrent) + bias)
         i, f, candidate, o = tf.split(gates, 4, 1)
-        c = (0.5 * f + 0.5) * c + (0.5 * i + 0.5) * candidate
-        h = (0.5 * o + 0.5) * tf.tanh(c)
-        kept = zip(arrays, (gates, h, c), strict=True)
-        return t + 1, h, c, *(array.write(t, x) for array, x in kept)
+        i, f, o = (0.5 * x + 0.5 for x in (i, f, o))
+        factors = [candidate, c, i]
+        c = f * c + i * candidate
+        squashed = tf.tanh(c)
+        # A sigmoid's tanh enters by half, and is of half.
+        by_gates = tf.concat([*factors, squashed], 1) * (
+            scale * scale * (1 - gates * gates)
+        )
+        by_cell = o * (1 - squashed * squashed)
+        found = zip(arrays, (by_gates, h, by_cell, f), strict=True)
+        written = (array.write(t, x) for array, x in found)
+        return t + 1, o * squashed, c, *written
 
     zeros = tf.zeros_like(products[0, :, :units])
-    arrays = [_array(steps, inputs, n * units) for n in (4, 1, 1)]
-    found = tf.while_loop(
+    arrays = [_array(steps, inputs, n * units) for n in (4, 1, 1, 1)]
+    _, last, _, *arrays = tf.while_loop(
         lambda t, *_: t < steps,
         step,
         (0, zeros, zeros, arrays[0].unstack(products), *arrays[1:]),
         maximum_iterations=inputs.shape[1],
     )
-    gates, outputs, cells = (array.stack() for array in found[3:])
-    return outputs, gates, cells
+    by_gates, before, by_cell, by_last = (x.stack() for x in arrays)
+    outputs = tf.concat([before[1:], last[None]], 0)
+    return outputs, before, by_gates, by_cell, by_last
 
 
 @_compiled  # type: ignore[untyped-decorator]
@@ -204,9 +229,10 @@ def _backward(
     inputs: Any,
     kernel: Any,
     recurrent_kernel: Any,
-    outputs: Any,
-    gates: Any,
-    cells: Any,
+    before: Any,
+    by_gates: Any,
+    by_cell: Any,
+    by_last: Any,
     upstream: Any,
 ) -> tuple[Any, Any, Any, Any]:
     """Return the gradients of the arguments of `_lstm`.
@@ -215,64 +241,47 @@ def _backward(
         inputs: as for `_lstm`.
         kernel: as for `_lstm`.
         recurrent_kernel: as for `_lstm`.
-        outputs: what `_forward` returned, as the next two.
-        gates: tanh of the scaled gates, (steps, batch_size, 4 * units).
-        cells: the cells, (steps, batch_size, units).
+        before: what `_forward` returned after the outputs, as the next three.
+        by_gates: derivatives by what enters the gates.
+        by_cell: derivatives of the output by the cell.
+        by_last: derivatives of the cell by the one before.
         upstream: gradient of the outputs, (batch_size, steps, units).
     """
     units = recurrent_kernel.shape[0]
-    scale = _scale(units)
-    steps = tf.shape(gates)[0]
-    upstream = tf.transpose(upstream, (1, 0, 2))
-    given = _array(steps, inputs, units).unstack(upstream)
-    all_gates = _array(steps, inputs, 4 * units).unstack(gates)
-    all_cells = _array(steps, inputs, units).unstack(cells)
+    steps = tf.shape(before)[0]
+    given, by_cell, by_last = (
+        _array(steps, inputs, units).unstack(x)
+        for x in (tf.transpose(upstream, (1, 0, 2)), by_cell, by_last)
+    )
     recurrent = tf.transpose(recurrent_kernel)
 
-    # Each round of the loop reads what the next one needs. If it read two
-    # slices of an array that it uses itself, XLA would not vectorize it.
-    def step(t: Any, dh: Any, dc: Any, gates: Any, c: Any, array: Any) -> Any:
-        i, f, candidate, o = tf.split(gates, 4, 1)
-        last = tf.maximum(t - 1, 0)
-        before = tf.where(t > 0, all_cells.read(last), 0.0)
-        c = tf.tanh(c)
-        dc = dc + dh * (0.5 * o + 0.5) * (1 - c * c)
-        d_gates = tf.concat(
-            [dc * candidate, dc * before, dc * (0.5 * i + 0.5), dh * c], 1
-        )
-        # Of the gates before they were scaled: a sigmoid's tanh enters by half.
-        d_gates = d_gates * (scale * scale * (1 - gates * gates))
-        dh = tf.matmul(d_gates, recurrent) + given.read(last)
-        dc = dc * (0.5 * f + 0.5)
-        array = array.write(t, d_gates)
-        return t - 1, dh, dc, all_gates.read(last), before, array
+    # Gradients take the place of the derivatives.
+    def step(t: Any, dh: Any, dc: Any, array: Any) -> Any:
+        dh = dh + given.read(t)
+        dc = dc + dh * by_cell.read(t)
+        d_gates = tf.concat([dc, dc, dc, dh], 1) * array.read(t)
+        dh = tf.matmul(d_gates, recurrent)
+        return t - 1, dh, dc * by_last.read(t), array.write(t, d_gates)
 
-    zeros = tf.zeros_like(cells[0])
+    zeros = tf.zeros_like(before[0])
+    array = _array(steps, inputs, 4 * units).unstack(by_gates)
     *_, array = tf.while_loop(
         lambda t, *_: t >= 0,
         step,
-        (
-            steps - 1,
-            upstream[-1],
-            zeros,
-            gates[-1],
-            cells[-1],
-            _array(steps, inputs, 4 * units),
-        ),
+        (steps - 1, zeros, zeros, array),
         maximum_iterations=inputs.shape[1],
     )
     d_gates = tf.reshape(array.stack(), (-1, 4 * units))
     by_step = tf.transpose(inputs, (1, 0, 2))
     d_inputs = tf.matmul(d_gates, kernel, transpose_b=True)
     d_inputs = tf.reshape(d_inputs, tf.shape(by_step))
-    before = tf.concat([zeros[None], outputs[:-1]], 0)
-    read = tf.concat([by_step, before], 2)
-    size = inputs.shape[2]
-    read = tf.reshape(read, (-1, size + units))
-    d_weights = tf.matmul(read, d_gates, transpose_a=True)
+    d_kernel, d_recurrent_kernel = (
+        tf.matmul(tf.reshape(x, (-1, x.shape[2])), d_gates, transpose_a=True)
+        for x in (by_step, before)
+    )
     return (
         tf.transpose(d_inputs, (1, 0, 2)),
-        d_weights[:size],
-        d_weights[size:],
+        d_kernel,
+        d_recurrent_kernel,
         tf.reduce_sum(d_gates, 0),
     )

@@ -194,6 +194,50 @@ def compiled(*layers, loss="mse"):
 ONES = np.ones((4, 4), np.float32)
 
 
+class NotZero(keras.layers.Layer):
+    """Makes a mask of its own."""
+
+    def call(self, x):
+        return x
+
+    def compute_mask(self, x, mask=None):
+        return keras.ops.any(keras.ops.not_equal(x, 0.0), -1)
+
+
+def not_zero(x, mask=None):
+    return keras.ops.any(keras.ops.not_equal(x, 0.0), -1)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        keras.layers.Masking,
+        NotZero,
+        lambda: keras.layers.Lambda(lambda x: x, mask=not_zero),
+    ],
+    ids=["Masking", "own layer", "Lambda"],
+)
+def test_masks_count_whatever_layer_makes_them(layer):
+    rng = np.random.default_rng(0)
+    # No part has as many valid steps as another.
+    lengths = rng.integers(1, 6, size=(8, 1, 1))
+    x = rng.random((8, 5, 3)) * (np.arange(5)[:, None] < lengths)
+    y = rng.random((8, 5, 1))
+
+    def trained(count):
+        keras.utils.set_random_seed(0)
+        inputs = keras.Input((5, 3))
+        outputs = keras.layers.LSTM(4, return_sequences=True)(layer()(inputs))
+        model = keras.Model(inputs, keras.layers.Dense(1)(outputs))
+        model.compile("sgd", "mse", jit_compile=False)
+        if count > 1:
+            enable_microbatches(model, count)
+        model.fit(x, y, batch_size=8, epochs=3, shuffle=False, verbose=0)
+        return model
+
+    assert_near(trained(2), trained(1), 1e-6)
+
+
 def test_regularizers_count():
     found = []
     for num_microbatches in (None, 2):
