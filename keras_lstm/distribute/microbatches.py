@@ -24,6 +24,7 @@ from keras_lstm.distribute.partial_losses import (
     count_mask,
     mark_total,
     masked_outputs,
+    may_mask,
     part_loss,
 )
 from keras_lstm.distribute.sparse_gradients import (
@@ -168,7 +169,7 @@ def _train_step(
 
     masks, totals = (
         compiled(masks_of_batch, jit_compile=False)(batch)
-        if _may_mask(model)
+        if may_mask(model)
         else (None, [])
     )
     parts, shares = _split(batch, num_microbatches)
@@ -267,16 +268,6 @@ def _split(batch: Any, num_microbatches: int) -> tuple[list[Any], list[Any]]:
         for tensors in zip(*split, strict=True)
     ]
     return parts, shares
-
-
-def _may_mask(model: keras.Model) -> bool:
-    """Return whether a layer makes a mask. Keras's others pass theirs on."""
-    return any(
-        isinstance(layer, (keras.layers.Masking, keras.layers.Lambda))
-        or getattr(layer, "mask_zero", False)
-        or not type(layer).compute_mask.__module__.startswith("keras.")
-        for layer in model._flatten_layers(include_self=False)
-    )
 
 
 def _seed_states(model: keras.Model) -> list[keras.Variable]:

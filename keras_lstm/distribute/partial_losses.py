@@ -26,6 +26,8 @@ _SUMS = (
 )
 # Attribute of a masked prediction: how many positions of the whole batch count.
 _TOTAL = "_keras_lstm_total"
+# Packages whose layers make no masks of their own, but for some of Keras's.
+_WITHOUT_OWN_MASKS = ("keras", "keras_lstm")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,6 +129,24 @@ def mark_total(y_pred: Any, total: Any) -> None:
         total: number of positions that count in the whole batch.
     """
     setattr(y_pred, _TOTAL, total)
+
+
+def may_mask(model: keras.Model) -> bool:
+    """Return whether outputs may have masks: own layers', or those of symbols.
+
+    A stock layer passes a mask on that it is called with, as `mask=` or by the
+    layer before.
+
+    Args:
+        model: a built model.
+    """
+    return any(
+        isinstance(layer, (keras.layers.Masking, keras.layers.Lambda))
+        or getattr(layer, "mask_zero", False)
+        or type(layer).__module__.split(".")[0] not in _WITHOUT_OWN_MASKS
+        or masked_outputs(getattr(layer, "outputs", None) or [])
+        for layer in model._flatten_layers()
+    )
 
 
 def masked_outputs(y_pred: Any) -> list[Any]:

@@ -109,7 +109,8 @@ def mean_of_parts(gradients: Any, are_shared: Iterator[bool]) -> Any:
     if isinstance(gradients[0], list):
         reads = zip(*gradients, strict=True)
         return join_reads([_mean_read(x, next(are_shared)) for x in reads])
-    return tf.reduce_mean(gradients, 0)
+    # A mean would make a copy of all of them first.
+    return tf.add_n(gradients) / len(gradients)
 
 
 def _mean_read(parts: Any, shared: bool) -> Any:

@@ -174,14 +174,14 @@ def _forward(
     way back are products.
 
     Args:
-        inputs: as for `_lstm`, as the others.
+        inputs: (batch_size, steps, size).
         kernel: the weights of the inputs, (size, 4 * units).
         recurrent_kernel: the weights of the states, (units, 4 * units).
         bias: (4 * units,).
 
     Returns:
         Arrays of (steps, batch_size, units), but for the third: outputs, and
-        those of the step before; derivatives of the cell, and for the last gate
+        those of the step before; derivatives of the cell, for the output gate
         of the output, by what enters the gates, (steps, batch_size, 4 * units);
         of the output by the cell; of the cell by the one before.
     """
@@ -194,7 +194,7 @@ def _forward(
     products = tf.reshape(products, tf.stack([steps, batch_size, 4 * units]))
     recurrent, bias = recurrent_kernel * scale, bias * scale
 
-    # The derivatives by the gates take the place of the products.
+    # Derivatives by what enters the gates take the place of the products.
     def step(t: Any, h: Any, c: Any, *arrays: tf.TensorArray) -> Any:
         gates = tf.tanh(arrays[0].read(t) + tf.matmul(h, recurrent) + bias)
         i, f, candidate, o = tf.split(gates, 4, 1)
@@ -202,7 +202,7 @@ def _forward(
         factors = [candidate, c, i]
         c = f * c + i * candidate
         squashed = tf.tanh(c)
-        # A sigmoid's tanh enters by half, and is of half.
+        # A sigmoid is half a tanh of half its input: two factors of 1/2.
         by_gates = tf.concat([*factors, squashed], 1) * (
             scale * scale * (1 - gates * gates)
         )
@@ -219,9 +219,9 @@ def _forward(
         (0, zeros, zeros, arrays[0].unstack(products), *arrays[1:]),
         maximum_iterations=inputs.shape[1],
     )
-    by_gates, before, by_cell, by_last = (x.stack() for x in arrays)
+    by_gates, before, by_cell, by_cell_before = (x.stack() for x in arrays)
     outputs = tf.concat([before[1:], last[None]], 0)
-    return outputs, before, by_gates, by_cell, by_last
+    return outputs, before, by_gates, by_cell, by_cell_before
 
 
 @_compiled  # type: ignore[untyped-decorator]
@@ -232,7 +232,7 @@ def _backward(
     before: Any,
     by_gates: Any,
     by_cell: Any,
-    by_last: Any,
+    by_cell_before: Any,
     upstream: Any,
 ) -> tuple[Any, Any, Any, Any]:
     """Return the gradients of the arguments of `_lstm`.
@@ -244,14 +244,14 @@ def _backward(
         before: what `_forward` returned after the outputs, as the next three.
         by_gates: derivatives by what enters the gates.
         by_cell: derivatives of the output by the cell.
-        by_last: derivatives of the cell by the one before.
+        by_cell_before: derivatives of the cell by the one before.
         upstream: gradient of the outputs, (batch_size, steps, units).
     """
     units = recurrent_kernel.shape[0]
     steps = tf.shape(before)[0]
-    given, by_cell, by_last = (
+    given, by_cell, by_cell_before = (
         _array(steps, inputs, units).unstack(x)
-        for x in (tf.transpose(upstream, (1, 0, 2)), by_cell, by_last)
+        for x in (tf.transpose(upstream, (1, 0, 2)), by_cell, by_cell_before)
     )
     recurrent = tf.transpose(recurrent_kernel)
 
@@ -261,7 +261,7 @@ def _backward(
         dc = dc + dh * by_cell.read(t)
         d_gates = tf.concat([dc, dc, dc, dh], 1) * array.read(t)
         dh = tf.matmul(d_gates, recurrent)
-        return t - 1, dh, dc * by_last.read(t), array.write(t, d_gates)
+        return t - 1, dh, dc * by_cell_before.read(t), array.write(t, d_gates)
 
     zeros = tf.zeros_like(before[0])
     array = _array(steps, inputs, 4 * units).unstack(by_gates)

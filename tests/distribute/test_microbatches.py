@@ -208,27 +208,54 @@ def not_zero(x, mask=None):
     return keras.ops.any(keras.ops.not_equal(x, 0.0), -1)
 
 
+class CallsWithMask(keras.Model):
+    """Gives its LSTM a mask that no layer makes."""
+
+    def __init__(self):
+        super().__init__()
+        self.lstm = keras.layers.LSTM(4, return_sequences=True)
+        self.dense = keras.layers.Dense(1)
+
+    def call(self, x):
+        return self.dense(self.lstm(x, mask=not_zero(x)))
+
+
+def model_with(layer):
+    inputs = keras.Input((5, 3))
+    outputs = keras.layers.LSTM(4, return_sequences=True)(layer(inputs))
+    return keras.Model(inputs, keras.layers.Dense(1)(outputs))
+
+
+def model_called_with_a_mask():
+    inputs = keras.Input((5, 3))
+    lstm = keras.layers.LSTM(4, return_sequences=True)
+    outputs = lstm(inputs, mask=not_zero(inputs))
+    return keras.Model(inputs, keras.layers.Dense(1)(outputs))
+
+
 @pytest.mark.parametrize(
-    "layer",
+    "make_model",
     [
-        keras.layers.Masking,
-        NotZero,
-        lambda: keras.layers.Lambda(lambda x: x, mask=not_zero),
+        lambda: model_with(keras.layers.Masking()),
+        lambda: model_with(NotZero()),
+        lambda: model_with(keras.layers.Lambda(lambda x: x, mask=not_zero)),
+        model_called_with_a_mask,
+        # What is inside another model is known to that one.
+        lambda: keras.Sequential([model_called_with_a_mask()]),
+        CallsWithMask,
     ],
-    ids=["Masking", "own layer", "Lambda"],
+    ids=["Masking", "own layer", "Lambda", "argument", "nested", "own model"],
 )
-def test_masks_count_whatever_layer_makes_them(layer):
+def test_masks_count_whatever_makes_them(make_model):
     rng = np.random.default_rng(0)
-    # No part has as many valid steps as another.
+    # No part has as many valid steps as the other.
     lengths = rng.integers(1, 6, size=(8, 1, 1))
     x = rng.random((8, 5, 3)) * (np.arange(5)[:, None] < lengths)
     y = rng.random((8, 5, 1))
 
     def trained(count):
         keras.utils.set_random_seed(0)
-        inputs = keras.Input((5, 3))
-        outputs = keras.layers.LSTM(4, return_sequences=True)(layer()(inputs))
-        model = keras.Model(inputs, keras.layers.Dense(1)(outputs))
+        model = make_model()
         model.compile("sgd", "mse", jit_compile=False)
         if count > 1:
             enable_microbatches(model, count)
@@ -236,6 +263,19 @@ def test_masks_count_whatever_layer_makes_them(layer):
         return model
 
     assert_near(trained(2), trained(1), 1e-6)
+
+
+def test_a_model_without_masks_is_not_traced_for_them(monkeypatch):
+    traced = []
+    forward = microbatches._forward
+
+    def counted(model, batch):
+        traced.append(batch)
+        return forward(model, batch)
+
+    monkeypatch.setattr(microbatches, "_forward", counted)
+    fitted(SMALL.replace(Increment, num_microbatches=2), steps=1)
+    assert len(traced) == 1
 
 
 def test_regularizers_count():
