@@ -89,6 +89,7 @@ def verify_run(
         "task": task_name(type(task)),
         "num_bits": task.num_bits,
         **check_report(task, result),
+        "model_sha256": run.model_sha256,
         "seconds": round(result.seconds, 3),
     }
     _write_verification(run, task, report, result.failures)
@@ -129,6 +130,7 @@ def verify_by_proof(
         "task": task_name(type(task)),
         "num_bits": task.num_bits,
         **proved_report(task, search),
+        "model_sha256": run.model_sha256,
         "seconds": round(search.seconds, 3),
     }
     _write_verification(run, task, report, [])

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from keras_lstm.core.console import percent
+from keras_lstm.core.console import percent, share_of
 from keras_lstm.core.errors import escaped
 from keras_lstm.tasks.task import Split, Task
 from keras_lstm.verification.evaluation import Evaluation
@@ -68,7 +68,7 @@ def evaluation_details(
     details = {
         "num_examples": result.num_examples,
         "num_wrong": result.num_wrong,
-        "sequence_accuracy": right / result.num_examples,
+        "sequence_accuracy": share_of(right, result.num_examples),
         "interval_95": [float(interval.low), float(interval.high)],
         "by_class": [
             {

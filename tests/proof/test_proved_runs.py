@@ -95,6 +95,8 @@ def test_verify_checks_the_proof_instead(proved_run, tmp_path, capsys):
     report = json.loads((copy / "verify-100.json").read_text())
     margin = json.loads((copy / "report.json").read_text())["proof_margin"]
     assert (report["method"], report["num_wrong"]) == ("proof", 0)
+    model = (copy / "model.keras").read_bytes()
+    assert report["model_sha256"] == hashlib.sha256(model).hexdigest()
     # 2^100 inputs are more than JSON can count.
     assert (report["num_examples"], report["min_margin"]) == (None, margin)
     assert (copy / "failures-100.csv").read_text().count("\n") == 1

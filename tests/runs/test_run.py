@@ -1,3 +1,4 @@
+import hashlib
 import json
 
 import pytest
@@ -53,6 +54,8 @@ def test_verify_says_that_nothing_is_wrong(exact_run, capsys):
     assert (exact_run / "report.json").read_text() == before
     written = json.loads((exact_run / "verify-10.json").read_text())
     assert (written["num_examples"], written["num_wrong"]) == (1023, 0)
+    model = (exact_run / "model.keras").read_bytes()
+    assert written["model_sha256"] == hashlib.sha256(model).hexdigest()
 
 
 def test_verify_lists_what_is_wrong_and_exits_with_1(wrong_run, capsys):
