@@ -131,8 +131,8 @@ def increment_tutorial() -> Config:
         rule, which looks at the training average.
     Command: keras-lstm train increment --preset increment-tutorial
     Result: 55 wrong of the 786,431 held out, 77 of all 1,048,575 (seed 0);
-        the training average reaches 99.996%, never 1.
-    Time: 16 minutes on 2 cores, 27 if they are busy.
+        the training average reaches 99.995%, never 1.
+    Time: 14 minutes on 2 cores, 27 if they are busy.
     """
     return Config(
         preset="increment-tutorial",
@@ -300,7 +300,7 @@ def image_rows() -> Config:
     Result: mean 99.49%, lowest 99.45% of 10,000 test images for the seeds
         0-4 (`python scripts/benchmarks/seeds.py image-rows --seeds 0-4`);
         of Fashion-MNIST, with nothing changed, 90.05% and 89.88%.
-    Time: 5 minutes on 2 cores, 8 if they are busy.
+    Time: 6 minutes on 2 cores, 8 if they are busy.
     """
     return Config(
         preset="image-rows",
@@ -340,7 +340,7 @@ def image_rows_tutorial() -> Config:
         whose 97.66% was on the first 128 test images.
     Command: keras-lstm train image-rows --preset image-rows-tutorial
     Result: 96.56% of all 10,000 test images; 98.44% of the first 128 (seed 0).
-    Time: 33 s on 2 cores.
+    Time: 21 s on 2 cores.
     """
     return Config(
         preset="image-rows-tutorial",
