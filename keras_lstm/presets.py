@@ -69,7 +69,7 @@ def increment_noise() -> Config:
     Result: 0 wrong of 1,048,575 for each of the seeds 0-9, from 15,360
         examples
         (`python scripts/benchmarks/seeds.py increment-noise --seeds 0-9`).
-    Time: 9 s on 2 cores from the shell to the result, of which 3 s import
+    Time: 8 s on 2 cores from the shell to the result, of which 3 s import
         TensorFlow and Keras.
     """
     return Config(

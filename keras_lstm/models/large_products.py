@@ -199,17 +199,16 @@ def _forward(
         gates = tf.tanh(arrays[0].read(t) + tf.matmul(h, recurrent) + bias)
         i, f, candidate, o = tf.split(gates, 4, 1)
         i, f, o = (0.5 * x + 0.5 for x in (i, f, o))
-        factors = [candidate, c, i]
-        c = f * c + i * candidate
-        squashed = tf.tanh(c)
+        cell = f * c + i * candidate
+        squashed = tf.tanh(cell)
         # A sigmoid is half a tanh of half its input: two factors of 1/2.
-        by_gates = tf.concat([*factors, squashed], 1) * (
+        by_gates = tf.concat([candidate, c, i, squashed], 1) * (
             scale * scale * (1 - gates * gates)
         )
         by_cell = o * (1 - squashed * squashed)
         found = zip(arrays, (by_gates, h, by_cell, f), strict=True)
         written = (array.write(t, x) for array, x in found)
-        return t + 1, o * squashed, c, *written
+        return t + 1, o * squashed, cell, *written
 
     zeros = tf.zeros_like(products[0, :, :units])
     arrays = [_array(steps, inputs, n * units) for n in (4, 1, 1, 1)]

@@ -85,14 +85,10 @@ def verify_run(
             progress=bar.update,
             forecast=bar.forecast,
         )
-    report = {
-        "task": task_name(type(task)),
-        "num_bits": task.num_bits,
-        **check_report(task, result),
-        "model_sha256": run.model_sha256,
-        "seconds": round(result.seconds, 3),
-    }
-    _write_verification(run, task, report, result.failures)
+    found = check_report(task, result)
+    report = _write_verification(
+        run, task, found, result.seconds, result.failures
+    )
     return task, result, report
 
 
@@ -126,27 +122,31 @@ def verify_by_proof(
                 "answers are computed"
             )
         return None
-    report = {
-        "task": task_name(type(task)),
-        "num_bits": task.num_bits,
-        **proved_report(task, search),
-        "model_sha256": run.model_sha256,
-        "seconds": round(search.seconds, 3),
-    }
-    _write_verification(run, task, report, [])
+    found = proved_report(task, search)
+    report = _write_verification(run, task, found, search.seconds, [])
     return task, search, report
 
 
 def _write_verification(
     run: Run,
     task: TransducerTask,
-    report: dict[str, Any],
+    found: dict[str, Any],
+    seconds: float,
     failures: Sequence[Failure],
-) -> None:
+) -> dict[str, Any]:
+    """Write what a check found; return the contents of its JSON file."""
+    report = {
+        "task": task_name(type(task)),
+        "num_bits": task.num_bits,
+        **found,
+        "model_sha256": run.model_sha256,
+        "seconds": round(seconds, 3),
+    }
     text = json.dumps(report, indent=2, allow_nan=False) + "\n"
     write_text(run.folder.verification(task.num_bits), text)
     text = failures_csv(task, failures)
     write_text(failures_path(run, task.num_bits), text)
+    return report
 
 
 def prove_run(
