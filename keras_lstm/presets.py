@@ -304,7 +304,9 @@ def image_rows() -> Config:
     """
     return Config(
         preset="image-rows",
-        task=ImageRows(rotation=0.15, scale=0.08, shear=0.12, shift=2.0),
+        task=ImageRows(
+            rotation=0.15, scale=0.08, shear=0.12, shift=2.0, elastic=0.7
+        ),
         model=ModelConfig(
             head="last_state",
             units=128,
@@ -314,17 +316,17 @@ def image_rows() -> Config:
         ),
         training=TrainingConfig(
             batch_size=256,
-            epochs=17,
+            epochs=19,
             optimizer="adamw",
             learning_rate=0.003,
             schedule="cosine",
-            # 180 steps of 3,655.
-            warmup_fraction=0.0493,
+            # 180 steps of 4,085.
+            warmup_fraction=0.0441,
             global_clipnorm=1.0,
             weight_decay=0.01,
             label_smoothing=0.1,
             # About 120 steps: a momentum of 0.992.
-            ema_fraction=0.0328,
+            ema_fraction=0.0294,
             early_prediction=0.3,
         ),
     )

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from keras_lstm.core.errors import InputError
 from keras_lstm.core.options import option
-from keras_lstm.tasks.augmentation import random_affine
+from keras_lstm.tasks.augmentation import random_warp
 from keras_lstm.tasks.idx import IdxError, read_idx
 from keras_lstm.tasks.image_files import ImageNotation, sketch_image
 from keras_lstm.tasks.notation import Notation
@@ -58,7 +58,14 @@ class ImageRows(Task):
     name = "image-rows"
     default_preset: ClassVar[str] = "image-rows"
     data_options = ("dataset", "data_dir")
-    training_options = ("test_first", "rotation", "scale", "shear", "shift")
+    training_options = (
+        "test_first",
+        "rotation",
+        "scale",
+        "shear",
+        "shift",
+        "elastic",
+    )
     example_label = "image"
     step_label = "row"
 
@@ -101,6 +108,13 @@ class ImageRows(Task):
     shift: float = option(
         0.0,
         "augmentation: largest random shift along each axis, in pixels",
+        minimum=0.0,
+        maximum=28.0,
+    )
+    elastic: float = option(
+        0.0,
+        "augmentation: standard deviation of a smooth random displacement of "
+        "each pixel, along each axis, in pixels",
         minimum=0.0,
         maximum=28.0,
     )
@@ -196,10 +210,11 @@ class ImageRows(Task):
             "scale": self.scale,
             "shear": self.shear,
             "shift": self.shift,
+            "elastic": self.elastic,
         }
         if not any(limits.values()):
             return None
-        return functools.partial(random_affine, **limits)
+        return functools.partial(random_warp, **limits)
 
     def _load(self) -> tuple[tuple[_Images, _Labels], tuple[_Images, _Labels]]:
         if self.dataset == "digits":

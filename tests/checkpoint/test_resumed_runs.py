@@ -49,6 +49,7 @@ DIGITS = {
     "dropout": 0.2,
     "rotation": 0.1,
     "shift": 1.0,
+    "elastic": 0.5,
     "ema_fraction": 0.2,
     "label_smoothing": 0.1,
     "early_prediction": 0.3,
