@@ -33,12 +33,6 @@ class Cells(NamedTuple):
     arrays: tuple[Array, ...]
 
     @property
-    def num_nodes(self) -> int:
-        """Number of nodes."""
-        num_chunks, _, width = self.arrays[0].shape
-        return num_chunks * width
-
-    @property
     def width(self) -> int:
         """Number of nodes in a chunk."""
         return self.arrays[0].shape[-1]

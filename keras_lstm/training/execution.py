@@ -150,8 +150,9 @@ def execution_of(model: keras.Model) -> Execution:
     Args:
         model: a compiled model.
     """
-    count, jit_compile = microbatches_of(model)
-    return Execution(count, jit_compile, model.steps_per_execution)
+    count, parts_compiled = microbatches_of(model)
+    compiled = parts_compiled or bool(model.jit_compile)
+    return Execution(count, compiled, model.steps_per_execution)
 
 
 def execution_text(execution: Execution) -> str:

@@ -209,8 +209,9 @@ def test_the_preset_takes_either_dataset(
     assert json.loads(capsys.readouterr().out)["dataset"] == dataset
 
 
-def test_augmentation_is_for_training_alone():
-    task = ImageRows(dataset="digits", shift=2.0)
+@pytest.mark.parametrize("option", ["shift", "elastic"])
+def test_augmentation_is_for_training_alone(option):
+    task = ImageRows(dataset="digits", **{option: 2.0})
     plain = ImageRows(dataset="digits")
     splits, stock = task.splits(seed=0), plain.splits(seed=0)
     assert splits.validation.augment is splits.test.augment is None
@@ -226,7 +227,7 @@ def test_augmentation_is_for_training_alone():
     assert (moved != first(splits.train, training=True, seed=2)).any()
     original = first(stock.train, training=True, seed=1)
     assert (moved != original).any()
-    # Each pass over the same images draws other shifts.
+    # Each pass over the same images draws other maps.
     passes = make_dataset(splits.train, 1257, training=True, seed=1)
     one, two = (np.sort(x.numpy().sum((1, 2))) for x, _ in passes.take(2))
     assert (one != two).any()
