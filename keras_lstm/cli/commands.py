@@ -193,6 +193,8 @@ def tune_command(arguments: argparse.Namespace) -> int:
     # A worker may start before the chief has created the folder.
     if part != "worker":
         check_folder(folder, search, **mode)
+        for remark in config.task.remarks():
+            print_status(escaped(remark))
     if part is None and workers > 1:
         # Start the chief and the workers with the same command.
         command = [sys.executable, "-m", "keras_lstm", *arguments.argv]
@@ -207,8 +209,8 @@ def tune_command(arguments: argparse.Namespace) -> int:
     trials = run(folder, search, **mode)
     print(table(search, trials))
     print(f"Search folder: {folder}")
-    if all(trial.score is None for trial in trials):
-        raise RunError("no trial has finished")
+    if all(trial.report is None for trial in trials):
+        raise RunError("no trial has finished without failure")
     return 0
 
 
@@ -307,7 +309,10 @@ def evaluate_command(arguments: argparse.Namespace) -> int:
     """Run `keras-lstm evaluate`; return the exit code."""
     names = ("data", "dataset", "data_dir")
     data = {name: getattr(arguments, name) for name in names}
-    read_run_of(arguments.run_dir, arguments.task).task_to_evaluate(**data)
+    saved = read_run_of(arguments.run_dir, arguments.task)
+    task = saved.task_to_evaluate(**data)
+    for remark in task.defects() if arguments.data is not None else ():
+        print_status(escaped(remark))
     with loading_tensorflow():
         from keras_lstm.runs.checks import evaluate_run
         from keras_lstm.runs.run import load_run

@@ -356,8 +356,12 @@ class FeatureSequences(OwnData):
             f"{self.data}: {len(table):,} sequences "
             f"({describe_parts(found.parts)}) of {lengths} steps, "
             f"{table.num_features} features{names}, {self.num_classes} classes",
-            *describe_defects(found.defects),
+            *self.defects(),
         ]
+
+    def defects(self) -> list[str]:
+        """Return what may be wrong with the data."""
+        return describe_defects(self.survey().defects)
 
     def suggested(self) -> dict[str, str]:
         """Return the columns of a table."""

@@ -15,7 +15,7 @@ from keras_lstm.core.options import check_known
 from keras_lstm.tasks.feature_table import MAX_VALUE, FeatureTable
 from keras_lstm.tasks.labels import class_order, label_text
 from keras_lstm.tasks.partition import part_named
-from keras_lstm.tasks.records import Record, RecordFile
+from keras_lstm.tasks.records import Record, RecordFile, usual_column
 
 # Rows from which to tell which columns are numbers.
 _NUM_FIRST = 1000
@@ -73,13 +73,10 @@ def find_columns(
     taken += features or ()
     for argument, usual in _USUAL.items():
         if found[argument] is None:
-            named = [
-                name
-                for name in file.columns
-                if name.lower() in usual and name not in taken
-            ]
-            found[argument] = named[0] if named else None
-            taken += named[:1]
+            left = [name for name in file.columns if name not in taken]
+            column = usual_column(left, usual)
+            found[argument] = column
+            taken += [] if column is None else [column]
     for argument in ("group", "target"):
         if found[argument] is None:
             raise InputError(

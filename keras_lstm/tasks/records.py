@@ -50,6 +50,20 @@ class Record:
     values: dict[str, Any]
 
 
+def usual_column(columns: list[str], usual: tuple[str, ...]) -> str | None:
+    """Return the column with the most usual name, whatever its case.
+
+    Args:
+        columns: names of columns.
+        usual: names in lower case, the most usual one first.
+
+    Returns:
+        The first of the columns named so; None if there is none.
+    """
+    lower = {name.lower(): name for name in reversed(columns)}
+    return next((lower[name] for name in usual if name in lower), None)
+
+
 def refuse_row(error: InputError) -> None:
     """Refuse the file because of a row; an `OnBadRow`."""
     raise error
@@ -185,6 +199,13 @@ class RecordFile:
             except StopIteration:
                 return
             except csv.Error as error:
+                # Then nobody knows where the row ends.
+                if (count := reader.line_num - line + 1) > 1:
+                    raise self.error(
+                        line,
+                        f"the quotes of a row must be closed ({error})",
+                        f"a row of {count:,} lines or more",
+                    ) from None
                 yield line, self.error(line, str(error), "a row that does not")
                 continue
             if not cells:

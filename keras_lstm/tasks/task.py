@@ -314,6 +314,10 @@ class Task(Options, abc.ABC):
         """Return what to know of the data before training, a line each."""
         return []
 
+    def defects(self) -> list[str]:
+        """Return what may be wrong with the data, a line each."""
+        return []
+
     def suggested(self) -> dict[str, str]:
         """Return options to train with first, for `keras-lstm data`."""
         return {}

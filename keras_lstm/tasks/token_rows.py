@@ -9,7 +9,13 @@ from keras_lstm.core.errors import InputError, shown
 from keras_lstm.core.options import check_known
 from keras_lstm.tasks.labels import label_text
 from keras_lstm.tasks.partition import part_named
-from keras_lstm.tasks.records import OnBadRow, Record, RecordFile, refuse_row
+from keras_lstm.tasks.records import (
+    OnBadRow,
+    Record,
+    RecordFile,
+    refuse_row,
+    usual_column,
+)
 from keras_lstm.tasks.tokens import split_tokens
 
 LABEL, PER_TOKEN = "label", "per_token"
@@ -202,19 +208,18 @@ def with_columns(source: TokenSource, file: RecordFile) -> TokenSource:
     for argument, usual in (("input", INPUT_NAMES), ("target", _TARGET_NAMES)):
         if found[argument] is not None:
             continue
-        named = [name for name in left if name.lower() in usual]
         missing = sum(value is None for value in found.values())
-        if named:
-            found[argument] = named[0]
-        elif len(left) == missing:
-            found[argument] = left[0]
-        else:
+        name = usual_column(left, usual)
+        if name is None and len(left) == missing:
+            name = left[0]
+        if name is None:
             raise InputError(
                 f"`{argument}` must be given for a file of other columns than "
                 f"input and target. Received: {file.path}, with columns "
                 f"{shown(file.columns)}"
             )
-        left.remove(found[argument] or "")
+        found[argument] = name
+        left.remove(name)
     source = dataclasses.replace(
         source, input=found["input"], target=found["target"]
     )

@@ -268,13 +268,17 @@ class TokenSequences(OwnData):
         ):
             if count > 0:
                 lines.append(f"{count:,} {text}")
-        lines += describe_defects(found.defects)
+        lines += self.defects()
         if names.unknown_fraction:
             lines.append(
                 f"{percent(names.unknown_fraction)} of the validation and "
                 "test parts' tokens are unknown"
             )
         return lines
+
+    def defects(self) -> list[str]:
+        """Return what may be wrong with the data."""
+        return describe_defects(self.survey().defects)
 
     def suggested(self) -> dict[str, str]:
         """Return columns, and what their contents ask for."""

@@ -185,12 +185,13 @@ def _survey(source: TokenSource, stamp: Any) -> Survey:
     first_rows: dict[str, int] = {}
     class_counts: collections.Counter[str] = collections.Counter()
     for each in read_examples(source, on_bad_row):
-        text = "\0".join(each.tokens)
+        # Rows that differ only after the cut are the same to the model.
+        text = "\0".join(each.tokens[: source.max_length])
         inputs.append(hash_key(text, source.split_seed))
         group = inputs[-1]
-        if source.group is not None:
-            # Another file's rows need not have the column.
-            name = str(each.record.values.get(source.group))
+        # Another file's rows need not have the column.
+        if source.group in each.record.values:
+            name = str(each.record.values[source.group])
             group = hash_key(name, source.split_seed)
         groups.append(group)
         lengths.append(len(each.tokens))
@@ -198,9 +199,10 @@ def _survey(source: TokenSource, stamp: Any) -> Survey:
         if isinstance(each.target, str):
             number = numbers.setdefault(each.target, len(numbers))
         classes.append(number)
-        targets.append(hash_key("\0".join(each.targets), source.split_seed))
+        kept = each.targets[: source.max_length]
+        targets.append(hash_key("\0".join(kept), source.split_seed))
         class_counts.update(each.targets)
-        for name in each.targets[: source.max_length]:
+        for name in kept:
             first_rows.setdefault(name, len(lengths) - 1)
         forced.append(_forced_part(source, each))
     if not lengths:
@@ -215,6 +217,8 @@ def _survey(source: TokenSource, stamp: Any) -> Survey:
         np.array(forced),
         list(first_rows.values()),
     )
+    if source.group is not None and source.part is not None:
+        _check_groups(source, np.array(groups), parts)
     counts = np.array(lengths, np.int64)
     most = source.max_length
     return Survey(
@@ -228,6 +232,23 @@ def _survey(source: TokenSource, stamp: Any) -> Survey:
     )
 
 
+def _check_groups(
+    source: TokenSource,
+    groups: npt.NDArray[np.uint64],
+    parts: npt.NDArray[np.uint8],
+) -> None:
+    """Refuse a column of parts that divides the rows of a group."""
+    order = np.lexsort((parts, groups))
+    ordered, part = groups[order], parts[order]
+    divided = (ordered[1:] == ordered[:-1]) & (part[1:] != part[:-1])
+    if divided.any():
+        raise InputError(
+            "`group` must have the rows of each value in one part. Received: "
+            f"{len(np.unique(ordered[1:][divided])):,} values of column "
+            f"{source.group} in several parts, by column {source.part}"
+        )
+
+
 def _sha256(source: TokenSource) -> str:
     """Return the SHA-256 of `data`, or of those of all files if several."""
     paths = (source.data, source.validation_data, source.test_data)
@@ -238,8 +259,12 @@ def _sha256(source: TokenSource) -> str:
 
 def _that_fit(names: list[str]) -> tuple[str, ...]:
     """Return the first names whose text fits into a configuration."""
-    sizes = np.cumsum([len(json.dumps(name)) + 2 for name in names])
+    sizes = np.cumsum([len(_json(name)) + 2 for name in names])
     return tuple(names[: int(np.searchsorted(sizes, _MAX_NAMES, "right"))])
+
+
+def _json(text: str) -> bytes:
+    return json.dumps(text, ensure_ascii=False).encode()
 
 
 def check_class(name: str, classes: Any, example: Example) -> None:

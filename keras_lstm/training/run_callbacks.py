@@ -30,6 +30,7 @@ from keras_lstm.config import Config
 from keras_lstm.config_rules import Execution
 from keras_lstm.core.errors import InputError
 from keras_lstm.core.files import write_text
+from keras_lstm.core.yaml_text import MAX_TEXT
 from keras_lstm.distribute.cluster import leads_cluster
 from keras_lstm.monitoring.diagnostics import make_diagnostics
 from keras_lstm.presets import get_preset
@@ -166,7 +167,8 @@ def make_callbacks(
         The callbacks.
 
     Raises:
-        InputError: if the data lacks a split that an option needs.
+        InputError: if the data lacks a split that an option needs, or the
+            configuration is too long to be read again.
     """
     training = config.training
     stop = _make_stop(config, splits)
@@ -225,8 +227,20 @@ def _config_writer(
 
     It writes after the first checkpoint: a configuration in a run folder says
     that there is something to resume.
+
+    Raises:
+        InputError: if it would be too long to be read again.
     """
     path, text = folder.config, config.to_yaml()
+    size = len(text.encode())
+    if size > MAX_TEXT:
+        options = config.to_flat()
+        largest = max(options, key=lambda name: len(str(options[name])))
+        raise InputError(
+            f"`{largest}` must be shorter: a configuration must have at most "
+            f"{MAX_TEXT:,} bytes to be read again. Received: {size:,} bytes, "
+            f"{len(str(options[largest]).encode()):,} of them {largest}"
+        )
 
     def write(epoch: int, logs: dict[str, float] | None) -> None:
         if not path.exists() or path.read_text("utf-8") != text:

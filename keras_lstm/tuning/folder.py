@@ -255,9 +255,11 @@ def trial_config(search: Search, state: dict[str, Any]) -> Config:
     missing = [name for name in search.names if name not in chosen]
     if missing:
         raise ValueError(f"no value of {missing[0]}")
-    return search.config.replace(
-        **{name: chosen[name] for name in search.names}
-    )
+    values = {name: chosen[name] for name in search.names}
+    # Hyperband trains the same values for more and more epochs.
+    if "tuner/epochs" in chosen:
+        values["epochs"] = chosen["tuner/epochs"]
+    return search.config.replace(**values)
 
 
 def read_state(path: pathlib.Path) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import keras_tuner
 
 from keras_lstm.callbacks.counterexamples import Counterexamples
 from keras_lstm.config import Config
-from keras_lstm.core.errors import RunError
+from keras_lstm.core.errors import InputError, RunError
 from keras_lstm.runs.folder import RunFolder
 from keras_lstm.runs.report import Report
 from keras_lstm.tasks.transducer import TransducerTask, get_machine
@@ -139,6 +139,10 @@ class LSTMHyperModel(keras_tuner.HyperModel):
         return self._result(report)
 
     def _result(self, report: Report) -> dict[str, float]:
+        if self.objective == "accuracy" and report.validation_accuracy is None:
+            raise InputError(
+                "`objective` accuracy needs validation examples. Received: none"
+            )
         return {"score": score(report, self.objective), **trial_metrics(report)}
 
 

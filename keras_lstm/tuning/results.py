@@ -97,7 +97,7 @@ def write_results(
         score = "" if trial.score is None else trial.score
         writer.writerow([trial.name, *values, score, *metrics])
     write_text(folder / "trials.csv", text.getvalue())
-    if trials and trials[0].score is not None:
+    if trials and trials[0].report is not None:
         write_text(folder / "best.yaml", trials[0].config.to_yaml())
     _write_hparams(folder, trials)
 

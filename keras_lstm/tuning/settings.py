@@ -7,6 +7,7 @@ import yaml
 from keras_lstm.config import Config
 from keras_lstm.core.errors import InputError
 from keras_lstm.core.options import check_known
+from keras_lstm.core.yaml_text import write_yaml
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,15 +100,14 @@ class Search:
 
         `max_trials` is not among them: a resumed search may run more trials.
         """
-        return yaml.safe_dump(
+        return write_yaml(
             {
                 "algorithm": self.algorithm,
                 "objective": self.objective,
                 "search": list(self.names),
                 "seed": self.seed,
                 "config": yaml.safe_load(self.config.to_yaml()),
-            },
-            sort_keys=False,
+            }
         )
 
 
@@ -119,11 +119,17 @@ def check_objective(config: Config, objective: str) -> None:
         objective: the name of the objective.
 
     Raises:
-        InputError: if `objective` is not among the task's `objectives`.
+        InputError: if `objective` is not among the task's `objectives`, or
+            needs a validation split that the task lacks.
     """
     check_known(objective, OBJECTIVES, "objective")
     if objective not in config.task.objectives:
         raise InputError(
             f"`objective` must be {' or '.join(config.task.objectives)} for "
             f"{config.task.name}. Received: objective={objective}"
+        )
+    if objective == "accuracy" and not config.task.has_validation:
+        raise InputError(
+            "`objective` accuracy needs a task with a validation split. "
+            f"Received: task={config.task.name}, without one"
         )

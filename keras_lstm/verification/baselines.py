@@ -12,6 +12,9 @@ _BATCH = 1024
 # Training examples of the bag of tokens, which is held in memory.
 _MAX_BAGS = 100_000
 _MAX_ITERATIONS = 200
+# Classes times the larger of examples and symbols, of which the regression
+# holds several arrays: about 600 MB.
+_MAX_REGRESSION = 2**23
 
 
 def baselines(task: Task, splits: Splits) -> dict[str, float]:
@@ -26,9 +29,10 @@ def baselines(task: Task, splits: Splits) -> dict[str, float]:
         always predicts the most frequent training class, and of
         `bag_of_tokens` or `mean_of_steps`: logistic regression on how often
         each symbol occurs, or on the features' means over time, fitted to at
-        most 100,000 training examples. For one label per symbol, the token
-        accuracy of `majority_class`, and of `majority_of_token`, which
-        predicts the most frequent class of each symbol.
+        most 100,000 training examples, unless that takes too much memory. For
+        one label per symbol, the token accuracy of `majority_class`, and of
+        `majority_of_token`, which predicts the most frequent class of each
+        symbol.
     """
     if splits.test is None:
         return {}
@@ -38,6 +42,8 @@ def baselines(task: Task, splits: Splits) -> dict[str, float]:
     test, targets = _bags(task, splits.test, None)
     majority = np.bincount(labels).argmax()
     found = {"majority_class": float((targets == majority).mean())}
+    if max(train.shape) * task.num_classes > _MAX_REGRESSION:
+        return found
     name = "mean_of_steps" if task.num_symbols is None else "bag_of_tokens"
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline

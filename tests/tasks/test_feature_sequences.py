@@ -454,6 +454,14 @@ def test_rows_of_a_group_are_a_sequence_in_the_order_of_time(tmp_path):
     assert split.lines.tolist() == [2, 3]
 
 
+def test_columns_are_found_by_their_names_not_their_places(tmp_path):
+    rows = ["id,group,time,value,label"]
+    rows += [f"{i},{i // 5},{i},{i / 7},{'ab'[i // 5 % 2]}" for i in range(100)]
+    task = FeatureSequences(data=str(write_series(tmp_path, rows)))
+    assert (task.group, task.time, task.target) == ("group", "time", "label")
+    assert task.survey().table.lengths.tolist() == [5] * 20
+
+
 def test_dates_and_json_lines_are_read_as_well(tmp_path):
     rows = [
         {"id": i % 2, "date": f"2024-01-{9 - i:02}", "v": i, "class": i % 2 > 0}

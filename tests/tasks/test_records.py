@@ -7,7 +7,7 @@ import pytest
 
 from keras_lstm.core.errors import InputError
 from keras_lstm.tasks import records
-from keras_lstm.tasks.records import RecordFile
+from keras_lstm.tasks.records import RecordFile, usual_column
 
 
 def rows(path, content, bad=None):
@@ -106,6 +106,24 @@ def test_bad_rows_can_be_skipped(tmp_path):
     assert [str(error).split(":")[0].split()[-1] for error in bad] == [
         *("3", "4", "5")
     ]
+
+
+@pytest.mark.parametrize(
+    "row", ['"a,2\n5,6', '"a\n5,6\n"b,2', '"a\n' + "7,8\n" * 40_000 + '",2']
+)
+def test_rows_whose_end_is_unknown_are_never_skipped(tmp_path, row):
+    bad = []
+    with pytest.raises(InputError, match="line 3: the quotes of a row must be"):
+        rows(tmp_path / "a.csv", f"x,y\n1,2\n{row}\n3,4\n".encode(), bad)
+    assert bad == []
+
+
+def test_the_most_usual_name_decides_not_the_order_of_columns():
+    usual = ("input", "text")
+    for columns in (["text", "Input", "x"], ["Input", "x", "text"]):
+        assert usual_column(columns, usual) == "Input"
+    assert usual_column(["x", "TEXT", "text"], usual) == "TEXT"
+    assert usual_column(["x"], usual) is None
 
 
 def test_a_line_without_end_takes_no_memory(tmp_path, monkeypatch):

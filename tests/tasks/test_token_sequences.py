@@ -16,7 +16,9 @@ from keras_lstm.core.errors import InputError
 from keras_lstm.models.build import build_model
 from keras_lstm.models.text_input import with_text_input
 from keras_lstm.runs.model_file import read_model, save_model
+from keras_lstm.tasks import token_survey
 from keras_lstm.tasks.datasets import make_dataset
+from keras_lstm.tasks.labels import parse_names
 from keras_lstm.tasks.partition import divide
 from keras_lstm.tasks.token_sequences import TokenSequences
 from keras_lstm.tasks.tokens import TOKENS, split_tokens
@@ -108,6 +110,90 @@ def test_a_group_stays_together():
     parts = divide(keys, np.arange(200, dtype=np.int32) % 3, 0.2, 0.2)
     assert all(len(set(part)) == 1 for part in parts.reshape(50, 4).tolist())
     assert min(np.bincount(parts)[1:]) >= 32
+
+
+def test_a_column_of_parts_must_not_divide_a_group(tmp_path):
+    rows = [
+        (text, label, user, part)
+        for user, part in (("u", "train"), ("v", "test"), ("w", "dev"))
+        for text, label in made_rows(30)
+    ]
+    header = ("text", "label", "user", "part")
+    path = str(write_csv(tmp_path / "a.csv", rows, header))
+    options = {"data": path, "group": "user", "part": "part"}
+    assert np.bincount(TokenSequences(**options).survey().parts).tolist() == (
+        [30, 30, 30]
+    )
+    rows[0] = (*rows[0][:3], "test")
+    write_csv(tmp_path / "a.csv", rows, header)
+    with pytest.raises(InputError, match=r"one part\. Received: 1 val"):
+        TokenSequences(**options)
+
+
+def test_rows_that_are_the_same_once_cut_stay_together(tmp_path):
+    rng = np.random.default_rng(0)
+    rows = [
+        (f"{i % 40:08b}" + "".join(rng.choice(list("01"), 8)), i % 2)
+        for i in range(400)
+    ]
+    path = str(write_csv(tmp_path / "a.csv", rows))
+    task = TokenSequences(data=path, tokens="characters", max_length=8)
+    found = task.survey()
+    assert (np.bincount(found.parts) > 20).all()
+    part_of = {}
+    for part, each in found.examples():
+        assert part_of.setdefault(tuple(each.tokens[:8]), part) == part
+    assert found.defects.num_repeated == 360
+    whole = TokenSequences(data=path, tokens="characters").survey()
+    assert whole.defects.num_repeated < 20
+
+
+def test_columns_are_found_by_their_names_not_their_places(tmp_path):
+    rows = [(str(i), text, text, label) for i, (text, label) in enumerate(
+        made_rows(40)
+    )]  # fmt: skip
+    header = ("category", "text", "input", "target")
+    task = TokenSequences(data=str(write_csv(tmp_path / "a.csv", rows, header)))
+    assert (task.input, task.target) == ("input", "target")
+
+
+def test_a_vocabulary_is_as_long_in_any_alphabet(tmp_path, monkeypatch):
+    monkeypatch.setattr(token_survey, "_MAX_NAMES", 2000)
+    known = []
+    for first, size in ((97, 1), (0x430, 2)):
+        words = [
+            "".join(chr(first + int(x)) for x in f"{i:06}") for i in range(300)
+        ]
+        rows = [(f"{word} {word}", i % 2) for i, word in enumerate(words)]
+        path = str(write_csv(tmp_path / f"{size}.csv", rows))
+        task = TokenSequences(data=path, tokens="words")
+        known.append(len(parse_names(task.vocabulary, "vocabulary")))
+    # Letters of two bytes, and quotes, a comma and a space of one each.
+    assert known == [2000 // 10, 2000 // 16]
+
+
+def test_a_run_that_could_not_be_read_again_is_not_begun(tmp_path, capsys):
+    texts = [text for text, _ in made_rows(300)]
+    rows = [(text, f"{i % 100:03}" * 2000) for i, text in enumerate(texts)]
+    path = str(write_csv(tmp_path / "a.csv", rows))
+    run_dir = tmp_path / "run"
+    arguments = ["--data", path, "--units", "4", "--epochs", "1", "--quiet"]
+    arguments += ["--run-dir", str(run_dir)]
+    assert main(["train", "sequences", *arguments]) == 2
+    err = capsys.readouterr().err
+    assert "`classes` must be shorter" in err
+    assert "at most 500,000 bytes" in err
+    assert not (run_dir / "config.yaml").exists()
+
+
+def test_other_data_says_what_is_wrong_with_it(tmp_path):
+    task = TokenSequences(
+        data=str(write_csv(tmp_path / "a.csv", made_rows(60))), bad_rows="skip"
+    )
+    path = str(
+        write_csv(tmp_path / "b.csv", [*made_rows(5), ("", "x"), ("", "y")])
+    )
+    assert task.to_evaluate(data=path).defects() == ["2 bad rows are skipped"]
 
 
 def test_lines_lead_back_to_the_file(labelled):

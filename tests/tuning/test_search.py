@@ -14,8 +14,11 @@ import pytest
 
 from keras_lstm.cli import main
 from keras_lstm.config_file import read_config
+from keras_lstm.core.errors import RunError
 from keras_lstm.presets import get_preset
 from keras_lstm.tasks.increment import Increment
+from keras_lstm.tuning.folder import find_search
+from keras_lstm.tuning.results import read_trials
 from keras_lstm.tuning.settings import Search
 
 TUNE = (
@@ -399,6 +402,13 @@ def test_every_algorithm_runs_to_its_end(tmp_path, capsys, algorithm):
     assert len(found) >= 5
     assert all(row["score"] for row in found)
     assert len({(row["units"], row["learning_rate"]) for row in found}) > 3
+    if algorithm == "hyperband":
+        # A trial is told with the epochs that it was trained for.
+        trials = read_trials(folder, find_search(folder))
+        told = [trial.config.training.epochs for trial in trials]
+        trained = [trial.report.epochs for trial in trials]
+        assert all(np.array(trained) <= told)
+        assert min(told) < max(told) == 6
     before = (folder / "trials.csv").read_text()
     # The search is finished: no trial runs again.
     assert main([*TUNE, *options, "--resume"]) == 0
@@ -448,6 +458,21 @@ def test_a_chief_and_a_worker_as_on_several_machines(tmp_path, other):
     assert out == ""
     assert chief_out.splitlines()[-1] == f"Search folder: {folder}"
     assert len(rows(folder)) == 2
+
+
+def test_where_every_trial_fails_none_is_the_best(
+    tmp_path, capsys, monkeypatch
+):
+    def fail(*arguments, **options):
+        raise RunError("the loss is not finite")
+
+    monkeypatch.setattr("keras_lstm.tuning.hypermodel.train", fail)
+    folder = tmp_path / "search"
+    options = ["--max-trials", "2", "--run-dir", str(folder)]
+    assert main([*TUNE, *options]) == 1
+    assert "no trial has finished without failure" in capsys.readouterr().err
+    assert (folder / "trials.csv").exists()
+    assert not (folder / "best.yaml").exists()
 
 
 def test_trials_that_cannot_be_run_are_one_line(tmp_path, capsys):

@@ -8,6 +8,7 @@ from keras_lstm.presets import get_preset
 from keras_lstm.tasks.image_rows import ImageRows
 from keras_lstm.tasks.increment import Increment
 from keras_lstm.tasks.registry import TASKS
+from keras_lstm.tasks.token_sequences import TokenSequences
 from keras_lstm.tuning.folder import check_same_search
 from keras_lstm.tuning.settings import (
     OBJECTIVES,
@@ -51,6 +52,15 @@ def test_an_objective_that_the_task_has_not_got_is_refused(
 ):
     with pytest.raises(InputError, match=message):
         check_objective(config, objective)
+
+
+def test_accuracy_needs_a_validation_split(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("text,label\n" + "ab,x\ncd,y\n" * 20)
+    config = get_preset("sequences")
+    task = {"data": str(path), "monitor": None, "keep_best": False}
+    with pytest.raises(InputError, match="needs a task with a validation spl"):
+        Search(config.replace(TokenSequences, **task, validation_fraction=0.0))
 
 
 @pytest.mark.parametrize(
