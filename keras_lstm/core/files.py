@@ -79,6 +79,9 @@ def replacing_folder(path: pathlib.Path) -> Iterator[pathlib.Path]:
     old = path.with_name(f".{path.name}.old")
     if old.exists() and not path.exists():
         old.replace(path)
+    # Killed later: the new one is in place.
+    elif old.exists():
+        shutil.rmtree(old)
     try:
         yield temporary
         for below in temporary.rglob("*"):
@@ -95,6 +98,45 @@ def replacing_folder(path: pathlib.Path) -> Iterator[pathlib.Path]:
         shutil.rmtree(old, ignore_errors=True)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def check_output(path: pathlib.Path, overwrite: bool) -> pathlib.Path | None:
+    """Refuse a path that cannot be written before any work.
+
+    Args:
+        path: the file or folder to write, the argument `output`.
+        overwrite: whether it may exist.
+
+    Returns:
+        The path without links, if there is something to overwrite; else None.
+
+    Raises:
+        InputError: if the path cannot be, is below a file, or exists although
+            it must not.
+    """
+    try:
+        # Packages that write models take no other paths.
+        str(path).encode()
+        target = path.resolve()
+        exists = target.exists()
+        above = next(x for x in (target, *target.parents) if x.exists())
+    except (OSError, RuntimeError, UnicodeEncodeError) as error:
+        raise InputError(
+            f"`output` must be a path in UTF-8. Received: output={path} "
+            f"({error})"
+        ) from None
+    if not exists:
+        if not above.is_dir():
+            raise InputError(
+                f"`output` must not be below a file. Received: output={path}"
+            )
+        return None
+    if not overwrite:
+        raise InputError(
+            "`output` must not exist unless `overwrite` is set. Received: "
+            f"output={path}"
+        )
+    return target
 
 
 def write_text(path: pathlib.Path, text: str) -> None:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from keras_lstm.core.errors import InputError, RunError
 from keras_lstm.core.extras import require_packages
-from keras_lstm.core.files import replacing, replacing_folder
+from keras_lstm.core.files import check_output, replacing, replacing_folder
 from keras_lstm.core.options import check_known
 from keras_lstm.inference.export_formats import FORMATS, OUTPUT, Array, Infer
 from keras_lstm.tasks.task import Task
@@ -254,28 +254,9 @@ def check_export(
             f"output={path}"
         )
     require_packages(kind.modules, format_name, f"`format` {format_name}")
-    try:
-        # None of the formats' packages writes to other paths.
-        str(path).encode()
-        target = path.resolve()
-        exists = target.exists()
-        above = next(x for x in (target, *target.parents) if x.exists())
-    except (OSError, RuntimeError, UnicodeEncodeError) as error:
-        raise InputError(
-            f"`output` must be a path in UTF-8. Received: output={path} "
-            f"({error})"
-        ) from None
-    if not exists:
-        if not above.is_dir():
-            raise InputError(
-                f"`output` must not be below a file. Received: output={path}"
-            )
+    target = check_output(path, overwrite)
+    if target is None:
         return
-    if not overwrite:
-        raise InputError(
-            "`output` must not exist unless `overwrite` is set. Received: "
-            f"output={path}"
-        )
     # Guards against removing anything but a model of this format.
     is_model = target.is_file() and not kind.is_folder
     if target.is_dir() and kind.is_folder:

@@ -9,7 +9,11 @@ import shutil
 from typing import TYPE_CHECKING
 
 from keras_lstm.core.errors import InputError
-from keras_lstm.core.files import replacing_folder, sha256_of
+from keras_lstm.core.files import (
+    check_output,
+    replacing_folder,
+    sha256_of,
+)
 from keras_lstm.runs.folder import RunFolder
 from keras_lstm.runs.public_config import public_report, public_yaml
 from keras_lstm.tasks.tokens import NUM_RESERVED
@@ -32,14 +36,9 @@ def check_folder_export(output: pathlib.Path, overwrite: bool = False) -> None:
     Raises:
         InputError: if the path must not be written.
     """
-    target = output.resolve()
-    if not target.exists():
+    target = check_output(output, overwrite)
+    if target is None:
         return
-    if not overwrite:
-        raise InputError(
-            "`output` must not exist unless `overwrite` is set. Received: "
-            f"output={output}"
-        )
     folder, names = RunFolder(target), set()
     if target.is_dir():
         names = {each.name for each in target.iterdir()}

@@ -9,7 +9,13 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from keras_lstm.core.errors import InputError
-from keras_lstm.models.pointwise import RECURRENT, why_not_pointwise
+from keras_lstm.models.pointwise import (
+    ACTIVATIONS,
+    RECURRENT,
+    take_activations,
+    why_not_pointwise,
+)
+from keras_lstm.models.weights import has_input_alone
 
 # From inputs and state to outputs and the next state.
 _Step = Callable[[Any, Any], tuple[Any, Any]]
@@ -120,6 +126,8 @@ def check_chain(model: keras.Model) -> None:
             raise _not_streamed(
                 layer, "its input is not the previous layer's output alone"
             )
+        if not has_input_alone(layer._inbound_nodes[0]):
+            raise _not_streamed(layer, "it is called with more than its input")
         previous = layer.output
     if len(model.outputs) != 1 or model.outputs[0] is not previous:
         raise InputError(
@@ -165,15 +173,13 @@ def _recurrent_step(
         raise _not_streamed(layer, "it reads backwards")
     if layer.return_state:
         raise _not_streamed(layer, "it returns its state")
-    config = layer.get_config() | {
-        "return_sequences": True,
-        "return_state": True,
-        "stateful": False,
-        "unroll": False,
-    }
-    copy = type(layer).from_config(config)
-    copy.build(layer.input.shape)
-    copy.set_weights(layer.get_weights())
+    copy = _copied(
+        layer,
+        return_sequences=True,
+        return_state=True,
+        stateful=False,
+        unroll=False,
+    )
     zeros = tf.zeros([batch_size, layer.units], layer.compute_dtype)
     start = [zeros] * (2 if type(layer) is keras.layers.LSTM else 1)
 
@@ -189,10 +195,9 @@ def _convolution_step(
 ) -> tuple[_Step, Any]:
     if convolution.padding != "causal" or convolution.strides != (1,):
         raise _not_streamed(convolution, "it is not causal with stride 1")
-    config = convolution.get_config() | {"padding": "valid"}
-    copy = keras.layers.Conv1D.from_config(config)
-    copy.build(convolution.input.shape)
-    copy.set_weights(convolution.get_weights())
+    if convolution.data_format != "channels_last":
+        raise _not_streamed(convolution, "its last axis is that of time")
+    copy = _copied(convolution, padding="valid")
     (size,), (dilation,) = convolution.kernel_size, convolution.dilation_rate
     kept = (size - 1) * dilation
     features = convolution.input.shape[-1]
@@ -205,6 +210,27 @@ def _convolution_step(
         return copy(x, training=False), following
 
     return step, start
+
+
+def _copied(layer: keras.layers.Layer, **settings: Any) -> keras.layers.Layer:
+    """Return a copy of a layer with other settings and the same weights.
+
+    A configuration has the names of functions, and another function may have
+    the same name.
+    """
+    config = layer.get_config() | settings
+    for name in config:
+        if name.endswith(("_regularizer", "_constraint")):
+            config[name] = None
+        elif name.endswith("_initializer"):
+            config[name] = "zeros"
+        elif name in ACTIVATIONS:
+            config[name] = "linear"
+    copy = type(layer).from_config(config)
+    copy.build(layer.input.shape)
+    copy.set_weights(layer.get_weights())
+    take_activations(copy, layer)
+    return copy
 
 
 def _not_streamed(layer: keras.layers.Layer, why: str) -> InputError:

@@ -24,7 +24,8 @@ from keras_lstm.models.numpy_stepper import (
 )
 from keras_lstm.models.weights import is_idle_at_inference, read_weights
 
-# The trial: its sequences, and their steps if the model reads any length.
+# The trial: its sequences, and their steps if the model reads any length. What
+# is longer is tried with the first inputs that are.
 _TRIAL_SEQUENCES = 256
 _TRIAL_STEPS = 32
 # The largest difference allowed in a logit, where the largest logit is up to 1
@@ -67,8 +68,9 @@ class QuickBatches:
         ask: as for `make_quick_batches`.
 
     Attributes:
-        is_reliable: whether NumPy was not seen to differ from the model by more
-            than rounding usually does.
+        is_reliable: whether NumPy was never seen to differ from the model by
+            more than rounding usually does; if not, the model is asked for
+            everything.
         tolerance: a class whose logit comes this close to the largest is in
             doubt.
     """
@@ -80,14 +82,11 @@ class QuickBatches:
         self._model = model
         self._ask = ask or _traced(model)
         self._shape = tuple(model.output_shape[1:])
+        self.is_reliable = True
+        self.tolerance = 0.0
         trial = _make_trial(model)
-        expected = self._call(trial)
-        found = self._read(trial)
-        scale = float(np.max(np.abs(expected)))
-        difference = float(np.max(np.abs(found - expected)))
-        # Also if it is NaN.
-        self.is_reliable = difference <= _LARGEST_DIFFERENCE * max(1.0, scale)
-        self.tolerance = _SAFETY * max(difference, _UNIT * scale)
+        self._longest = trial.shape[1]
+        self._compare(self._read(trial), self._call(trial))
 
     def logits(self, inputs: npt.NDArray[Any]) -> Array:
         """Return the logits for a batch.
@@ -102,6 +101,12 @@ class QuickBatches:
         # The trial says nothing of larger numbers.
         if inputs.ndim > 2 and not np.max(np.abs(inputs)) <= 1:
             return self._ask(inputs)
+        if self.is_reliable and inputs.shape[1] > self._longest:
+            self._longest = inputs.shape[1]
+            longer = inputs[:_TRIAL_SEQUENCES]
+            self._compare(self._read(longer), self._ask(longer))
+        if not self.is_reliable:
+            return self._ask(inputs)
         found = self._read(inputs)
         if found.shape[-1] == 2:
             near = np.abs(found[..., 1] - found[..., 0]) <= self.tolerance
@@ -110,8 +115,22 @@ class QuickBatches:
             near = (found >= best - self.tolerance).sum(-1) > 1
         doubtful = near.reshape(len(inputs), -1).any(-1)
         if doubtful.any():
-            found[doubtful] = self._ask(inputs[doubtful])
+            expected = self._ask(inputs[doubtful])
+            self._compare(found[doubtful], expected)
+            if not self.is_reliable:
+                return self._ask(inputs)
+            found[doubtful] = expected
         return found
+
+    def _compare(self, found: Array, expected: Array) -> None:
+        """Learn from the difference between NumPy's logits and the model's."""
+        scale = float(np.max(np.abs(expected)))
+        difference = float(np.max(np.abs(found - expected)))
+        # Also if it is NaN.
+        if not difference <= _LARGEST_DIFFERENCE * max(1.0, scale):
+            self.is_reliable = False
+        tolerance = _SAFETY * max(difference, _UNIT * scale)
+        self.tolerance = max(self.tolerance, tolerance)
 
     def _read(self, inputs: npt.NDArray[Any]) -> Array:
         found = self._reader.logits(inputs)

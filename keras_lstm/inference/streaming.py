@@ -18,11 +18,13 @@ class Stream:
 
     A model with the per_step head predicts after each symbol, in streams of
     any length. A model that predicts an image's class from its last row
-    predicts the class so far after each row. Each prediction equals the
-    model's for the whole sequence up to that step: small LSTMs are computed by
-    NumPy, which takes microseconds where TensorFlow takes most of a
-    millisecond, and where two classes are as close as rounding, the model
-    itself is asked (see `quick_steps.py`).
+    predicts the class so far after each row. Each prediction is the model's
+    for the whole sequence up to that step: small LSTMs are computed by NumPy,
+    which takes microseconds where TensorFlow takes most of a millisecond, and
+    where two classes are as close as rounding, the model's layers read the last
+    steps again (see `quick_steps.py`). What rounding can do is measured, not
+    proved: of a network that never forgets, such as a counter, errors add up
+    over tens of thousands of steps, and may then decide.
 
     Args:
         model: a chain of stock layers: LSTM, GRU, SimpleRNN, causal Conv1D,

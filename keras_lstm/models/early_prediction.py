@@ -6,7 +6,11 @@ import keras
 from keras import ops
 
 from keras_lstm.core.errors import InputError
-from keras_lstm.models.pointwise import RECURRENT, why_not_pointwise
+from keras_lstm.models.pointwise import (
+    RECURRENT,
+    take_activations,
+    why_not_pointwise,
+)
 
 
 class EarlyPrediction(keras.layers.Layer):
@@ -119,4 +123,6 @@ def build_stepwise_model(model: keras.Model) -> keras.Model:
             f"Received: {model.name}: {str(error).splitlines()[0][:200]}"
         ) from None
     copy.set_weights(model.get_weights())
+    for copied, layer in zip(copy.layers, model.layers, strict=True):
+        take_activations(copied, layer)
     return copy

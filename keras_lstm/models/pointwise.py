@@ -33,6 +33,8 @@ _POINTWISE = (
     keras.layers.UnitNormalization,
 )
 _NUM_STEPS = 5
+# Attributes that are functions, of a layer or of its cell.
+ACTIVATIONS = ("activation", "recurrent_activation")
 
 
 def why_not_pointwise(
@@ -66,6 +68,23 @@ def why_not_pointwise(
     return "it needs the whole sequence"
 
 
+def take_activations(
+    copy: keras.layers.Layer, layer: keras.layers.Layer
+) -> None:
+    """Give a copy of a layer the layer's own activation functions.
+
+    A configuration has their names, and another function may have the same.
+
+    Args:
+        copy: the copy, made from a configuration.
+        layer: the layer.
+    """
+    copied, owner = (getattr(x, "cell", x) for x in (copy, layer))
+    for name in ACTIVATIONS:
+        if hasattr(owner, name):
+            setattr(copied, name, getattr(owner, name))
+
+
 def _try(layer: keras.layers.Layer, per_step: bool, apply: Any) -> str | None:
     """Return why settings such as an axis or an activation mix steps.
 
@@ -87,6 +106,8 @@ def _try(layer: keras.layers.Layer, per_step: bool, apply: Any) -> str | None:
             for at in sorted({0, length // 2, length - 1}):
                 one = x[:, at : at + 1] if per_step else x[:, at]
                 alone = keras.ops.convert_to_numpy(layer(one, training=False))
+                if per_step and alone.shape[1] != 1:
+                    return "it has a weight for each time step"
                 alone = alone[:, 0] if per_step else alone
                 if not np.allclose(alone, whole[:, at], rtol=1e-3, atol=1e-4):
                     return "its output at a time step depends on other steps"

@@ -292,7 +292,7 @@ def _check_model(model: keras.Model) -> None:
             raise _unsupported(layer, "it reads backwards as well")
         if _is_patched(layer):
             raise _unsupported(layer, "one of its methods is replaced")
-        if not all(map(_is_plain, layer._inbound_nodes)):
+        if not all(map(has_input_alone, layer._inbound_nodes)):
             raise _unsupported(layer, "it is called with more than its input")
 
 
@@ -313,8 +313,12 @@ def _is_patched(layer: Any) -> bool:
     return not _patched_names(layer) <= _WRAPPED_BY_KERAS
 
 
-def _is_plain(node: Any) -> bool:
-    """Return whether a layer was called with at most its input."""
+def has_input_alone(node: Any) -> bool:
+    """Return whether a layer was called with at most its input.
+
+    Args:
+        node: one of a layer's inbound nodes.
+    """
     return len(node.arguments.args) <= 1 and all(
         value is None or isinstance(value, bool)
         for value in node.arguments.kwargs.values()

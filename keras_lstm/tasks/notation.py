@@ -343,10 +343,15 @@ def array_queries(
     """
     if values.ndim == len(shape):
         values = values[np.newaxis]
-    if values.ndim != len(shape) + 1 or values.shape[1:] != shape:
+    sizes = values.shape[1:]
+    if len(sizes) != len(shape) or any(
+        size != wanted if wanted is not None else size == 0
+        for size, wanted in zip(sizes, shape, strict=True)
+    ):
+        texts = ("any number" if x is None else str(x) for x in shape)
         raise InputError(
             "`input` must hold arrays of "
-            f"{' x '.join(map(str, shape))}, which the model reads. Received: "
+            f"{' x '.join(texts)}, which the model reads. Received: "
             f"{text}, of {' x '.join(map(str, values.shape))}"
         )
     values = to_float32(values)

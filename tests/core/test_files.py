@@ -11,6 +11,7 @@ import pytest
 
 from keras_lstm.core.errors import InputError
 from keras_lstm.core.files import (
+    check_output,
     is_locked,
     locked,
     remove_temporary,
@@ -222,6 +223,37 @@ def test_a_folder_comes_back_after_a_kill(tmp_path):
     ):
         raise RuntimeError
     assert (tmp_path / "model" / "a").read_text() == "old"
+
+
+def test_what_a_kill_left_of_an_old_folder_is_removed(tmp_path):
+    # The state after a process was killed before the old folder was removed.
+    for name in (".model.old", "model"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a").write_text(name)
+    with replacing_folder(tmp_path / "model") as temporary:
+        temporary.mkdir()
+        (temporary / "a").write_text("newer")
+    assert (tmp_path / "model" / "a").read_text() == "newer"
+    assert [p.name for p in tmp_path.iterdir()] == ["model"]
+
+
+def test_a_path_that_cannot_be_written_is_refused(tmp_path):
+    (tmp_path / "file").touch()
+    (tmp_path / "loop").symlink_to("loop")
+    assert check_output(tmp_path / "new", overwrite=False) is None
+    assert (
+        check_output(tmp_path / "file", overwrite=True)
+        == (tmp_path / "file").resolve()
+    )
+    for name, message in (
+        ("file", "must not exist unless `overwrite` is set"),
+        ("file/below", "must not be below a file"),
+        ("loop", "must be a path in UTF-8"),
+        ("x" * 300, "must be a path in UTF-8"),
+        ("\udcff", "must be a path in UTF-8"),
+    ):
+        with pytest.raises(InputError, match=f"`output` {message}"):
+            check_output(tmp_path / name, overwrite=False)
 
 
 def test_folders_half_written_are_removed(tmp_path):

@@ -367,3 +367,16 @@ def test_rows_after_which_a_model_does_not_predict(rows, changes, message):
         return
     with pytest.raises(InputError, match=message):
         prediction.check_rows(rows, config)
+
+
+def test_arrays_may_have_any_number_of_steps(tmp_path):
+    notation = ArrayNotation((None, 3))
+    path = str(tmp_path / "a.npy")
+    for shape, count in (((5, 3), 1), ((2, 1, 3), 2)):
+        np.save(path, np.zeros(shape, np.float32))
+        queries = notation.read(path)
+        assert [query.num_steps for query in queries] == [shape[-2]] * count
+    for shape in ((5, 2), (0, 3), (3,), (1, 2, 5, 3)):
+        np.save(path, np.zeros(shape, np.float32))
+        with pytest.raises(InputError, match="arrays of any number x 3, which"):
+            notation.read(path)

@@ -154,6 +154,56 @@ STREAMED = {
 }
 
 
+def hard_sigmoid(x):
+    return keras.ops.clip(0.2 * x + 0.5, 0, 1)
+
+
+def squashed(x):
+    return keras.ops.clip(x, -1, 1)
+
+
+class NoPenalty(keras.regularizers.Regularizer):
+    """Regularizer that Keras cannot make again from its configuration."""
+
+    def __call__(self, x):
+        return keras.ops.sum(x) * 0.0
+
+    def get_config(self):
+        return {}
+
+
+def from_a_state():
+    inputs = keras.Input((None, 2))
+    state = [np.ones((1, 3), np.float32)] * 2
+    return keras.Model(inputs, keras.layers.LSTM(3)(inputs, state))
+
+
+# Of the first, Keras has a function of the same name.
+@pytest.mark.parametrize("function", [hard_sigmoid, squashed])
+def test_functions_of_ones_own_stay_what_they_are(function):
+    model = layers(
+        keras.layers.Conv1D(3, 2, padding="causal", activation=function),
+        keras.layers.LSTM(
+            3,
+            return_sequences=True,
+            activation=function,
+            recurrent_activation=function,
+            kernel_regularizer=NoPenalty(),
+        ),
+        keras.layers.GRU(
+            3, return_sequences=True, recurrent_activation=function
+        ),
+    )
+    model.set_weights(
+        [rng.normal(size=w.shape).astype(w.dtype) for w in model.get_weights()]
+    )
+    rows = rng.normal(size=(1, 6, 2)).astype(np.float32)
+    expected = model.predict(rows, verbose=0)[0]
+    stream = Stream(model)
+    found = [stream.feed_logits(row) for row in rows[0]]
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
 @pytest.mark.parametrize("name", STREAMED)
 def test_other_stock_layers_are_streamed(name):
     rows = rng.normal(size=(2, 6, 2)).astype(np.float32)
@@ -220,6 +270,20 @@ def test_other_stock_layers_are_streamed(name):
             ),
             "it is not causal with stride 1",
         ),
+        (
+            lambda: layers(
+                keras.layers.Conv1D(
+                    2, 3, padding="causal", data_format="channels_first"
+                ),
+                inputs=keras.Input((5, 3)),
+            ),
+            "its last axis is that of time",
+        ),
+        (
+            lambda: layers(keras.layers.PReLU(), inputs=keras.Input((5, 3))),
+            "it has a weight for each time step",
+        ),
+        (from_a_state, "it is called with more than its input"),
     ],
 )
 def test_a_model_that_cannot_be_streamed_is_refused(made, message):

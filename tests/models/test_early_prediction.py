@@ -79,3 +79,17 @@ def test_a_model_without_steps_is_refused(layers, message):
         build_stepwise_model(model)
     with pytest.raises(InputError, match="functional or Sequential"):
         build_stepwise_model(keras.Model())
+
+
+def test_functions_of_ones_own_stay_what_they_are():
+    def hard_sigmoid(x):
+        return keras.ops.clip(0.2 * x + 0.5, 0, 1)
+
+    inputs = keras.Input((6, 2))
+    # Keras has another function of this name.
+    lstm = keras.layers.LSTM(3, recurrent_activation=hard_sigmoid)
+    model = keras.Model(inputs, keras.layers.Dense(2)(lstm(inputs)))
+    rows = np.random.default_rng(0).normal(size=(4, 6, 2)).astype(np.float32)
+    found = build_stepwise_model(model).predict(rows * 9, verbose=0)
+    expected = model.predict(rows * 9, verbose=0)
+    np.testing.assert_allclose(found[:, -1], expected, atol=1e-6)
