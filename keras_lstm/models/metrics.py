@@ -43,13 +43,15 @@ class _ExactAccuracy(keras.metrics.Metric, abc.ABC):
                 with a `threshold`, those of class 1 alone, `(batch_size, ...,
                 1)`. Positions where its Keras mask is False do not count.
             sample_weight: weights, `(batch_size,)` or any shape that the shape
-                of `y_true` starts with. Positions of weight zero do not count;
+                of `y_true` starts with, or such a shape and an axis of size 1.
+                Positions of weight zero do not count;
                 all other weights count the same. Defaults to None.
 
         Raises:
             ValueError: if `y_true` does not have the shape of `y_pred` without
                 its last axis, or the last axis has size 1 and there is no
-                `threshold`, or another size and there is one.
+                `threshold`, or another size and there is one; or if weights
+                have more axes than `y_true`.
         """
         mask = getattr(y_pred, "_keras_mask", None)
         y_pred = ops.convert_to_tensor(y_pred)
@@ -77,12 +79,13 @@ class _ExactAccuracy(keras.metrics.Metric, abc.ABC):
         right = ops.equal(
             ops.cast(predicted, "int64"), ops.cast(y_true, "int64")
         )
+        # NaN is no answer, though `argmax` makes class 0 of it.
+        known = ops.logical_not(ops.any(ops.isnan(y_pred), -1))
+        right = ops.logical_and(right, known)
         counts = ops.ones_like(right)
         for weight in (mask, sample_weight):
             if weight is not None:
-                weight = ops.cast(weight, "bool")
-                while len(weight.shape) < len(right.shape):
-                    weight = ops.expand_dims(weight, -1)
+                weight = _of_rank(len(right.shape), ops.cast(weight, "bool"))
                 counts = ops.logical_and(counts, weight)
         right, counts = self._reduce(right, counts)
         right = ops.logical_and(right, counts)
@@ -117,6 +120,24 @@ class _ExactAccuracy(keras.metrics.Metric, abc.ABC):
             "dtype": self.dtype,
             "threshold": self.threshold,
         }
+
+
+def _of_rank(rank: int, weight: Any) -> Any:
+    """Return weights with as many axes as what they weight.
+
+    Raises:
+        ValueError: if they have more.
+    """
+    if len(weight.shape) == rank + 1 and weight.shape[-1] == 1:
+        weight = ops.squeeze(weight, -1)
+    if len(weight.shape) > rank:
+        raise ValueError(
+            f"`sample_weight` must have at most {rank} axes, as `y_true` has "
+            f"without a last one of size 1. Received: shape {weight.shape}"
+        )
+    while len(weight.shape) < rank:
+        weight = ops.expand_dims(weight, -1)
+    return weight
 
 
 @keras.saving.register_keras_serializable("keras_lstm")

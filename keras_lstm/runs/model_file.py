@@ -5,6 +5,7 @@ built from the run's configuration, the file's description of its layers is
 only compared with that of the model, and the weights alone are loaded.
 """
 
+import inspect
 import io
 import json
 import math
@@ -216,6 +217,8 @@ def _plain_shape(array: h5py.Dataset) -> tuple[int, ...]:
 
 def _differences(saved: Any, built: Any) -> Iterator[str]:
     """Yield how the description of a file's layers differs from the model's."""
+    if saved.get("compile_config"):
+        yield "a compiled model"
     saved, built = (_with_mask_names(x["config"]) for x in (saved, built))
     layers = {layer["name"]: layer for layer in saved["layers"]}
     if len(layers) < len(saved["layers"]):
@@ -225,13 +228,32 @@ def _differences(saved: Any, built: Any) -> Iterator[str]:
         if name not in layers:
             yield f"a model without the layer `{name}`"
             continue
-        for key, value in _changes(layers.pop(name), layer, "layer"):
+        found = layers.pop(name)
+        for key, value in _changes(found, layer, "layer"):
             yield f"layer `{name}` with {key}={shown(value)}"
+        for key in _missing(found["config"], layer):
+            yield f"layer `{name}` without {key}"
     for name, layer in layers.items():
         yield f"a model with the layer `{name}`, a {layer['class_name']} layer"
     for ends in ("input_layers", "output_layers"):
         if saved[ends] != built[ends]:
             yield f"a model with {ends}={shown(saved[ends])}"
+
+
+def _missing(saved: dict[str, Any], built: dict[str, Any]) -> Iterator[str]:
+    """Yield the entries without which Keras would make another layer.
+
+    Each version of Keras adds entries, which older files lack: then what counts
+    is the default.
+    """
+    signature = inspect.signature(getattr(keras.layers, built["class_name"]))
+    for name, value in built["config"].items():
+        if name in saved or name in _IGNORED or name.endswith("_initializer"):
+            continue
+        argument = signature.parameters.get(name)
+        default = None if argument is None else argument.default
+        if value != default and value not in _UNSET:
+            yield name
 
 
 def _with_mask_names(description: Any) -> Any:
@@ -265,7 +287,7 @@ def _changes(saved: Any, built: Any, key: str) -> Iterator[tuple[str, Any]]:
     """Yield the entries of a description that differ, with the saved value.
 
     Each version of Keras adds entries: one that only the built model has is
-    ignored, and one that only the file has must be None or False.
+    left to `_missing`, and one that only the file has must be None or False.
     """
     if isinstance(saved, dict) and isinstance(built, dict):
         for name, value in saved.items():

@@ -159,3 +159,31 @@ def as_dataset(*arrays):
     import tensorflow as tf
 
     return tf.data.Dataset.from_tensor_slices(arrays)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_nan_is_never_right(metric):
+    logits = np.full((3, 2, 2), np.nan, np.float32)
+    assert float(metric()(np.zeros((3, 2)), logits)) == 0.0
+    logits[:] = [1.0, 0.0]
+    logits[1, 1, 1] = np.nan
+    assert 0.0 < float(metric()(np.zeros((3, 2)), logits)) < 1.0
+    unit = np.array([[0.2], [np.nan]], np.float32)
+    assert float(metric(threshold=0.5)(np.zeros(2), unit)) == 0.5
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_weights_may_have_a_last_axis_of_one(metric):
+    rng = np.random.default_rng(0)
+    for shape in ((6,), (6, 6), (5, 3)):
+        logits = rng.normal(size=(*shape, 2)).astype(np.float32)
+        labels = rng.integers(2, size=shape)
+        weights = rng.integers(2, size=shape)
+        flat, tall = metric(), metric()
+        flat.update_state(labels, logits, weights)
+        tall.update_state(labels[..., None], logits, weights[..., None])
+        assert float(tall.result()) == float(flat.result())
+        variables = [each.numpy() for each in tall.variables]
+        assert variables == [each.numpy() for each in flat.variables]
+    with pytest.raises(ValueError, match="`sample_weight` must have at most 2"):
+        metric()(labels, logits, np.ones((5, 3, 2)))

@@ -89,6 +89,13 @@ def set_option(name, key, value):
     return change
 
 
+def without(name, key):
+    def change(config):
+        del layer(config, name)["config"][key]
+
+    return change
+
+
 def set_call(config):
     layer(config, "input_dropout")["inbound_nodes"][0]["kwargs"] = {
         "training": True
@@ -120,6 +127,9 @@ OTHERS = [
     (set_option("lstm_2", "unknown", 3), "`lstm_2` with unknown=3"),
     (set_option("logits", "units", 9), "`logits` with units=9"),
     (set_option("logits", "dtype", "float16"), "`logits` with dtype=float16"),
+    (without("lstm_1", "return_sequences"), "`lstm_1` without return_seq"),
+    (without("embedding", "output_dim"), "`embedding` without output_dim"),
+    (lambda c: c.update(compile_config={"jit_compile": True}), "a compiled mo"),
     (set_call, "`input_dropout` with training=True"),
     (add_layer, "with the layer `new`, a Dense layer"),
     (repeat_layer, "two layers of one name"),
