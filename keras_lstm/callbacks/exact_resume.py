@@ -218,7 +218,8 @@ class ExactResume(keras.callbacks.Callback):
             self._found = None
         self._reset()
         found = self._found
-        if calls.settings is None:
+        # Scripts set others for a later call.
+        if calls.settings is None or number:
             calls.settings = read_settings(self._optimizers())
         self._state.build(None if found is None else found.state.get("built"))
         if self._data is not None:

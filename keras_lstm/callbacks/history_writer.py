@@ -47,9 +47,9 @@ class HistoryWriter(keras.callbacks.Callback):
     <BLANKLINE>
     """
 
-    def __init__(self, path: pathlib.Path) -> None:
+    def __init__(self, path: pathlib.Path | str) -> None:
         super().__init__()
-        self.path = path
+        self.path = pathlib.Path(path)
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Clear the rows of an earlier `fit`."""
@@ -71,8 +71,12 @@ class HistoryWriter(keras.callbacks.Callback):
         self._write()
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
-        """Write the file; needed if a resumed training has no epochs left."""
-        self._write()
+        """Write the file; needed if a resumed training has no epochs left.
+
+        Of a `fit` that `ExactResume` passes over, the file is there.
+        """
+        if self._rows:
+            self._write()
 
     def _write(self) -> None:
         names = list(dict.fromkeys(name for row in self._rows for name in row))

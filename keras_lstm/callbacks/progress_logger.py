@@ -4,6 +4,7 @@ import time
 from typing import Any
 
 import keras
+import numpy as np
 
 from keras_lstm.core.console import duration, percent, print_status
 from keras_lstm.core.display import Block, Display, open_display, sparkline
@@ -162,7 +163,7 @@ class ProgressLogger(keras.callbacks.Callback):
         """Show the metrics of an epoch, and what is wrong in validation."""
         self._logs |= logs
         for name, value in logs.items():
-            self._curves.setdefault(name, []).append(value)
+            self._curves.setdefault(name, []).append(_mean(value))
         # The length of a dataset may be known only after its end. A resumed
         # epoch may be the rest of one.
         if not (self._is_partial or self._steps_per_epoch):
@@ -214,6 +215,11 @@ class ProgressLogger(keras.callbacks.Callback):
         )
 
 
+def _mean(value: Any) -> float:
+    """Return the mean of a metric that is an array, as Keras's progress bar."""
+    return float(np.mean(value))
+
+
 def _values(logs: dict[str, float] | None) -> str:
     return "  ".join(
         f"{name} {_value(name, value)}" for name, value in (logs or {}).items()
@@ -221,4 +227,5 @@ def _values(logs: dict[str, float] | None) -> str:
 
 
 def _value(name: str, value: float) -> str:
+    value = _mean(value)
     return percent(value) if "accuracy" in name else f"{value:.4g}"

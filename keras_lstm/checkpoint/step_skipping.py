@@ -143,6 +143,17 @@ class SkippedSteps:
         ]
 
         def skip_call(iterator: Any) -> Any:
+            try:
+                return skip(iterator)
+            except (StopIteration, tf.errors.OutOfRangeError):
+                raise
+            # `fit` may be called again.
+            except BaseException:
+                model.train_function = train_function
+                self.end()
+                raise
+
+        def skip(iterator: Any) -> Any:
             self.num_left -= 1
             if self.num_left:
                 if draw is not None:
@@ -160,7 +171,8 @@ class SkippedSteps:
 
     def end(self) -> None:
         """Restore the hooks of the callbacks."""
-        for callback, name, original in self._hooks:
+        hooks, self._hooks = self._hooks, []
+        for callback, name, original in hooks:
             if original is None:
                 delattr(callback, name)
             else:

@@ -8,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from keras_lstm.core.errors import InputError
+
 
 def margins_of(logits: Any, targets: Any) -> Any:
     """Return the target's logit minus the largest other logit.
@@ -72,12 +74,24 @@ def make_margin_function(
         model: a model that outputs logits, `(batch_size, ..., num_classes)`.
 
     Returns:
-        A function of batches of inputs and targets. It returns the lowest
-        margin of each example's outputs, padding apart, `(num_examples,)`.
+        A function of batches of inputs and targets, class numbers which may
+        have a last axis of 1. It returns the lowest margin of each example's
+        outputs, padding apart, `(num_examples,)`, and raises an `InputError`
+        for other targets or a model of one class.
     """
 
     def measure(inputs: Any, targets: Any) -> Any:
         logits = model(inputs, training=False)
+        targets = tf.convert_to_tensor(targets)
+        rank = len(logits.shape)
+        if len(targets.shape) == rank and targets.shape[-1] == 1:
+            targets = tf.squeeze(targets, -1)
+        if len(targets.shape) != rank - 1 or logits.shape[-1] == 1:
+            raise InputError(
+                "targets must be class numbers, of the shape of logits without "
+                "the axis of two classes or more. Received: "
+                f"{targets.shape} for logits of {logits.shape}"
+            )
         margins = margins_of(tf.cast(logits, tf.float32), targets)
         mask = getattr(logits, "_keras_mask", None)
         if len(margins.shape) == 1:

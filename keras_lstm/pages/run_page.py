@@ -129,13 +129,25 @@ def rewrite_run_page(run: Run) -> None:
 
 
 def _test_again(run: Run) -> SplitResult | None:
-    """Return the predictions for the test split, if its data is there."""
+    """Return the predictions for the test split, if its data is there.
+
+    None, too, if they are not those that the report tells: the data may be
+    other, or the machine.
+    """
     task = run.config.task
     try:
         test = require_test(task, make_splits(task, run.config.seed))
     except InputError:
         return None
     result = evaluate(run.model, test)
+    found = (result.num_wrong, result.num_examples)
+    told = (run.report.num_wrong, run.report.num_examples)
+    if found != told:
+        print_status(
+            f"report.json tells {told[0]:,} of {told[1]:,} wrong, but here "
+            f"{found[0]:,} of {found[1]:,} are: the page is without them"
+        )
+        return None
     return SplitResult(result, test, measure_by_step(run, test))
 
 

@@ -96,6 +96,21 @@ def check_activations() -> None:
             )
 
 
+def check_precision() -> None:
+    """Refuse a TensorFlow that is told to compute float32 less exactly.
+
+    Raises:
+        InputError: if its graph optimizer is.
+    """
+    options = tf.config.optimizer.get_experimental_options()
+    for name, value in options.items():
+        if name.startswith("auto_mixed_precision") and value:
+            raise InputError(
+                "TensorFlow's graph optimizer must leave float32 as it is. "
+                f"Received: {name}={value}"
+            )
+
+
 def provable_weights(model: keras.Model, task: TransducerTask) -> LSTMWeights:
     """Return the weights of a model that can be proved.
 
@@ -110,10 +125,12 @@ def provable_weights(model: keras.Model, task: TransducerTask) -> LSTMWeights:
     Raises:
         InputError: if `model` has unsupported layers or a last_state head, too
             few classes, or weights that are not finite and below 2^50; or if
-            TensorFlow's tanh or sigmoid is less accurate than allowed.
+            TensorFlow's tanh or sigmoid is less accurate than allowed, or it
+            replaces float32.
     """
     check_reads_numbers(model)
     check_activations()
+    check_precision()
     network = read_weights(model, task.num_symbols)
     if not network.per_step:
         raise InputError(

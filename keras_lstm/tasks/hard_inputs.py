@@ -57,7 +57,7 @@ def hard_inputs(
     """
     length, num_symbols = task.num_bits, task.num_symbols
     # The array is large, so use the smallest type that holds the symbols.
-    dtype = np.min_scalar_type(-num_symbols)
+    dtype = np.min_scalar_type(-num_symbols - 1)
     rng = np.random.default_rng(derive_seed(0, "kinds"))
     steps = np.arange(length)
 
@@ -69,10 +69,14 @@ def hard_inputs(
     kinds = ["uniformly random"]
     if task.hold_symbols and task.leave_symbols:
         lengths = np.repeat(steps, contexts)
-        parts.append(set_hold_lengths(task, random(len(lengths)), lengths))
+        held = set_hold_lengths(task, random(len(lengths)), lengths)
+        parts.append(held)
+        admitted = task.in_domain(task.states(held)[:, -1])
+        count = len(np.unique(lengths[admitted]))
+        which = "every" if count == length else f"{count:,} of the"
         kinds.append(
-            f"every {task.hold_label} length from 0 to {length - 1:,}, each in "
-            f"up to {contexts} random contexts"
+            f"{which} {task.hold_label} length{'s' * (count < length)} from 0 "
+            f"to {length - 1:,}, each in up to {contexts} random contexts"
         )
     constant = np.arange(num_symbols, dtype=dtype)[:, np.newaxis]
     constant = np.repeat(constant, length, -1)

@@ -35,6 +35,11 @@ _MAX_STORED_INPUTS = 2**20
 # Inputs outside the domain are drawn again, too often in a rarer domain.
 _MAX_SEQUENCES_PER_INPUT = 1024
 _TABLES = ("next_state", "output")
+# Methods that say what a machine computes, and with them what is checked.
+_BY_TABLES = (
+    *("targets", "states", "transduce", "in_domain"),
+    *("symbols_of", "hold_length", "num_inputs"),
+)
 
 Symbols = npt.NDArray[np.integer[Any]]
 
@@ -110,6 +115,12 @@ class TransducerTask(SymbolNames, Task):
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
+        for name in _BY_TABLES:
+            if name in cls.__dict__:
+                raise InputError(
+                    "a machine must be what its tables say. Received: "
+                    f"{cls.__name__}, which defines `{name}` itself"
+                )
         # The rest of the package compares tables, hashes states, writes JSON.
         for name in (*_TABLES, "domain_states"):
             if name in cls.__dict__:

@@ -170,12 +170,12 @@ def check_text(task: TransducerTask, check: Verification, failures: str) -> str:
     )
     if check.method is Method.PREDICT and check.coverage is Coverage.ALL:
         lines.append(
-            "Asked one by one with `predict`: the model is not one that the "
+            "Asked with `predict`: the model is not one that the "
             "walk over prefixes supports."
         )
     elif check.num_predicted and check.coverage is Coverage.ALL:
         lines.append(
-            f"{check.num_predicted:,} of them were asked one by one with "
+            f"{check.num_predicted:,} of them were asked with "
             "`predict`: too close to call in the walk over prefixes."
         )
     if check.min_margin == -math.inf:

@@ -14,6 +14,7 @@ narrow.
 """
 
 import functools
+import os
 from typing import NamedTuple
 
 import numpy as np
@@ -39,7 +40,7 @@ from keras_lstm.proof.intervals import (
     total,
     weighted_sum,
 )
-from keras_lstm.proof.subject import check_activations
+from keras_lstm.proof.subject import check_activations, check_precision
 
 # Widths up to which groups are merged: of h, and of c relative to 1 + |c|.
 # They decide how tight the bounds are, not whether they hold.
@@ -369,8 +370,14 @@ def bounds_hold_here() -> bool:
     They are about float32 on a CPU, not compiled by XLA, with tanh, sigmoid and
     matrix products of the usual accuracy, of TensorFlow and of NumPy.
     """
-    # XLA can be turned on at any time.
-    return not tf.config.optimizer.get_jit() and _is_accurate_here()
+    # These can be turned on at any time.
+    try:
+        check_precision()
+    except InputError:
+        return False
+    by_xla = "tf_xla_auto_jit" in os.environ.get("TF_XLA_FLAGS", "")
+    by_xla = by_xla or bool(tf.config.optimizer.get_jit())
+    return not by_xla and _is_accurate_here()
 
 
 @functools.cache

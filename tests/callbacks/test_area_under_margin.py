@@ -1,11 +1,15 @@
 """The mean margins of training examples."""
 
+import keras
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from keras_lstm.callbacks import AreaUnderMargin
 from keras_lstm.config import ModelConfig
+from keras_lstm.core.errors import InputError
 from keras_lstm.models.build import build_model
+from keras_lstm.models.logits import make_margin_function, numpy_margins
 from keras_lstm.tasks.token_sequences import TokenSequences
 
 
@@ -41,3 +45,27 @@ def test_several_outputs_count_by_the_lowest_and_padding_does_not():
     np.testing.assert_array_equal(again.means(), callback.means())
     callback.on_train_begin()
     assert callback.num_epochs == 0
+
+
+def test_labels_may_have_a_last_axis_of_one():
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
+    inputs = np.random.default_rng(0).normal(size=(6, 2)).astype(np.float32)
+    labels = np.array([0, 1, 2, 0, 1, 2])
+
+    def margins(targets):
+        whole = tf.data.Dataset.from_tensor_slices((inputs, targets))
+        return make_margin_function(model)(whole.batch(4))
+
+    expected = numpy_margins(model.predict(inputs, verbose=0).T, labels)
+    for targets in (labels, labels[:, None]):
+        np.testing.assert_allclose(margins(targets), expected, rtol=1e-4)
+    for wrong in (labels[:, None, None], np.eye(3)[labels]):
+        with pytest.raises(InputError, match="targets must be class numbers"):
+            margins(wrong)
+
+
+def test_a_model_of_one_unit_has_no_margins():
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    whole = tf.data.Dataset.from_tensors((np.ones((4, 2)), np.ones(4)))
+    with pytest.raises(InputError, match="of two classes or more"):
+        make_margin_function(model)(whole)

@@ -1,6 +1,7 @@
 import io
 import types
 
+import numpy as np
 import pytest
 from rich.console import Console
 
@@ -234,3 +235,16 @@ def test_only_exactly_one_is_a_hundred_percent(fraction, text):
     from keras_lstm.core.console import percent
 
     assert percent(fraction) == text
+
+
+def test_metrics_that_are_arrays_are_shown_as_their_mean(capfd):
+    logger = ProgressLogger(log_every_steps=1)
+    logger.set_params({"epochs": 1, "steps": 1})
+    logger.set_model(types.SimpleNamespace(steps_per_execution=1))
+    logger.on_train_begin()
+    logger.on_epoch_begin(0)
+    logs = {"f1_score": np.array([0.25, 0.75])}
+    logger.on_train_batch_end(0, logs)
+    logger.on_epoch_end(0, logs)
+    logger.on_train_end()
+    assert "step 1  f1_score 0.5" in capfd.readouterr().err

@@ -6,6 +6,7 @@ import hashlib
 import itertools
 import json
 import re
+import types
 
 import numpy as np
 import pytest
@@ -15,6 +16,8 @@ from page_reader import Reader
 
 from keras_lstm.cli import main
 from keras_lstm.core.errors import InputError
+from keras_lstm.models.build import build_model
+from keras_lstm.pages import run_page
 from keras_lstm.pages.live_images import describe_images
 from keras_lstm.pages.run_page import make_run_page, rewrite_run_page
 from keras_lstm.pages.split_result import SplitResult
@@ -28,7 +31,7 @@ from keras_lstm.tasks.increment import Increment
 from keras_lstm.tasks.machine import FiniteStateMachine
 from keras_lstm.tasks.task import Split
 from keras_lstm.tasks.token_sequences import TokenSequences
-from keras_lstm.verification.evaluation import Evaluation
+from keras_lstm.verification.evaluation import Evaluation, evaluate
 from keras_lstm.verification.mistakes import mistakes_csv
 
 ODD = "<script>alert(1)</script>"
@@ -409,3 +412,19 @@ def test_a_report_about_another_model_is_refused(saved_run):
     other = dataclasses.replace(run, model_sha256="00")
     with pytest.raises(InputError, match="that its report is about"):
         rewrite_run_page(other)
+
+
+def test_a_report_that_tells_other_answers_is_not_illustrated(capsys):
+    config = get_preset("digits").replace(ImageRows, units=4, num_layers=1)
+    model = build_model(config.task, config.model)
+    test = config.task.splits(0).test
+    result = evaluate(model, test)
+    for told, expected in ((result.num_wrong, True), (0, False)):
+        report = types.SimpleNamespace(
+            num_wrong=told, num_examples=result.num_examples
+        )
+        run = types.SimpleNamespace(config=config, model=model, report=report)
+        assert (run_page._test_again(run) is not None) == expected
+    assert "report.json tells 0 of 360 wrong, but here" in (
+        capsys.readouterr().err
+    )

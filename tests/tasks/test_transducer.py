@@ -1,4 +1,5 @@
 import itertools
+import re
 
 import numpy as np
 import pytest
@@ -6,6 +7,7 @@ import tensorflow as tf
 
 from keras_lstm.core.errors import InputError
 from keras_lstm.tasks import transducer
+from keras_lstm.tasks.hard_inputs import hard_inputs
 from keras_lstm.tasks.increment import Decrement, Increment, Parity
 from keras_lstm.tasks.transducer import TransducerTask
 
@@ -272,3 +274,41 @@ def test_carry_sampling_needs_a_start_state_that_can_be_left():
 
     with pytest.raises(InputError, match="`sampling` carry needs"):
         Copy(sampling="carry")
+
+
+@pytest.mark.parametrize("name", ["targets", "states", "hold_length"])
+def test_a_machine_is_what_its_tables_say(name):
+    with pytest.raises(InputError, match=f"Other, which defines `{name}`"):
+        type("Other", (Parity,), {name: lambda self, symbols: symbols})
+
+
+def test_hold_lengths_outside_the_domain_are_not_claimed():
+    class Sixteenths(TransducerTask):
+        """Ones counted modulo 16; only multiples are in the domain."""
+
+        name = "sixteenths"
+        next_state = tuple((s, (s + 1) % 16) for s in range(16))
+        output = ((0, 1),) * 16
+        domain_states = frozenset({0})
+
+    task = Sixteenths(num_bits=256)
+    inputs, kinds = hard_inputs(task)
+    lengths = task.hold_length(inputs)
+    (claimed,) = re.findall(r"(\d+) of the \w+ lengths from 0 to 255", kinds)
+    assert int(claimed) <= len(np.unique(lengths[lengths < 256])) < 250
+    assert "every" not in kinds
+    every = hard_inputs(Increment(num_bits=256))[1]
+    assert "every carry length from 0 to 255, each in" in every
+
+
+@pytest.mark.parametrize("num_symbols", [127, 128, 129])
+def test_machines_may_have_as_many_symbols_as_bytes_count(num_symbols):
+    class Many(TransducerTask):
+        """Whether a symbol is odd."""
+
+        name = "many"
+        next_state = ((0,) * num_symbols,)
+        output = (tuple(i % 2 for i in range(num_symbols)),)
+
+    inputs, _ = hard_inputs(Many(num_bits=16))
+    assert sorted(np.unique(inputs)) == list(range(num_symbols))

@@ -10,6 +10,7 @@ from keras_lstm.models.logits import margins_of
 from keras_lstm.models.weights import read_weights
 from keras_lstm.proof.certificate import check_proof
 from keras_lstm.proof.search import find_proof
+from keras_lstm.proof.subject import provable_weights
 from keras_lstm.tasks.increment import Increment, Parity
 from keras_lstm.tasks.transducer import TransducerTask
 from keras_lstm.verification import rounding_bounds
@@ -149,6 +150,22 @@ def test_xla_may_be_turned_on_at_any_time(copier):
     finally:
         tf.config.optimizer.set_jit(False)
     assert find_stepper(model, task) is not None
+
+
+def test_less_exact_graphs_are_noticed_at_any_time(copier, monkeypatch):
+    model, task = copier
+    options = {"auto_mixed_precision_onednn_bfloat16": True}
+    tf.config.optimizer.set_experimental_options(options)
+    try:
+        assert find_stepper(model, task) is None
+        with pytest.raises(InputError, match="must leave float32 as it is"):
+            provable_weights(model, task)
+    finally:
+        options = dict.fromkeys(options, False)
+        tf.config.optimizer.set_experimental_options(options)
+    assert find_stepper(model, task) is not None
+    monkeypatch.setenv("TF_XLA_FLAGS", "--tf_xla_auto_jit=2")
+    assert find_stepper(model, task) is None
 
 
 @pytest.mark.parametrize("num_bits", [3, 10, 100])

@@ -118,7 +118,7 @@ def test_nothing_wrong_is_one_plain_sentence():
 
 def test_it_says_when_the_walk_was_not_possible():
     text = check_text(TASK, check_of([], 0, method=Method.PREDICT), "")
-    assert "Asked one by one with `predict`" in text
+    assert "Asked with `predict`" in text
     assert "predict" not in check_text(TASK, check_of([], 0), "")
 
 

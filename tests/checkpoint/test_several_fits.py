@@ -1,0 +1,129 @@
+"""`fit` called again in one process, or several times in a script."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_lstm.callbacks import ExactResume, HistoryWriter
+
+rng = np.random.default_rng(0)
+inputs = rng.normal(size=(20, 4)).astype(np.float32)
+targets = rng.integers(2, size=20)
+
+
+class StopError(Exception):
+    """Error in place of a kill."""
+
+
+class StopAt(keras.callbacks.Callback):
+    """Raise after some steps."""
+
+    def __init__(self, num_left):
+        super().__init__()
+        self.num_left = num_left
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.num_left -= 1
+        if self.num_left == 0:
+            raise StopError
+
+    def get_state(self):
+        return {}
+
+    def set_state(self, state):
+        pass
+
+
+def dataset():
+    whole = tf.data.Dataset.from_tensor_slices((inputs, targets))
+    return whole.shuffle(20, seed=3).batch(4)
+
+
+def make_model(learning_rate=0.5):
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+    compile_model(model, learning_rate)
+    return model
+
+
+def compile_model(model, learning_rate):
+    model.compile(
+        keras.optimizers.SGD(learning_rate),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        jit_compile=False,
+    )
+
+
+def fit(model, resume, epochs, *callbacks):
+    return model.fit(
+        resume.dataset(dataset()),
+        epochs=epochs,
+        shuffle=False,
+        verbose=0,
+        callbacks=[resume, *callbacks],
+    )
+
+
+def two_fits(folder, stop, compiles):
+    """Train twice, the second time with another rate, and return weights."""
+    resume = ExactResume(
+        folder / "checkpoints",
+        every_steps=1,
+        restore_learning_rate=False,
+        verbose=0,
+    )
+    model = make_model()
+    fit(model, resume, 1, HistoryWriter(str(folder / "first.csv")))
+    if compiles:
+        compile_model(model, 0.001)
+    else:
+        model.optimizer.learning_rate = 0.001
+    fit(model, resume, 2, StopAt(stop))
+    assert float(model.optimizer.learning_rate) == pytest.approx(0.001)
+    return model.get_weights()
+
+
+@pytest.mark.parametrize("compiles", [True, False])
+def test_a_second_fit_keeps_its_own_rate_and_the_first_its_file(
+    tmp_path, compiles
+):
+    (tmp_path / "whole").mkdir()
+    expected = two_fits(tmp_path / "whole", 0, compiles)
+    with pytest.raises(StopError):
+        two_fits(tmp_path, 3, compiles)
+    before = (tmp_path / "first.csv").read_text()
+    assert before.startswith("epoch,loss\n1,0.")
+    found = two_fits(tmp_path, 0, compiles)
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert (tmp_path / "first.csv").read_text() == before
+
+
+def test_fit_goes_on_after_an_error_in_a_skipped_step(tmp_path):
+    def train(model, folder, *callbacks):
+        resume = ExactResume(folder, every_steps=1, verbose=0)
+        fit(model, resume, 4, *callbacks)
+        return model.get_weights()
+
+    expected = train(make_model(), tmp_path / "whole")
+    with pytest.raises(StopError):
+        train(make_model(), tmp_path / "stopped", StopAt(9))
+    model = make_model()
+    step, errors = model.train_step, [MemoryError("once")]
+
+    def failing_step(data):
+        if errors:
+            raise errors.pop()
+        return step(data)
+
+    model.train_step = failing_step
+    logged = keras.callbacks.LambdaCallback(on_epoch_begin=lambda *_: None)
+    hook = logged.on_epoch_begin
+    with pytest.raises(MemoryError):
+        train(model, tmp_path / "stopped", logged)
+    assert logged.on_epoch_begin is hook
+    found = train(model, tmp_path / "stopped")
+    assert int(model.optimizer.iterations) == 20
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one, other)
