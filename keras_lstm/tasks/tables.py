@@ -8,6 +8,11 @@ import numpy as np
 from keras_lstm.core.errors import InputError, shown
 
 _MAX_SYMBOLS = 2**15
+# Methods that say what a machine computes, and with them what is checked.
+_BY_TABLES = (
+    *("targets", "states", "transduce", "in_domain"),
+    *("symbols_of", "hold_length", "num_inputs"),
+)
 
 
 def are_tables(next_state: Any, output: Any) -> bool:
@@ -40,6 +45,29 @@ def are_tables(next_state: Any, output: Any) -> bool:
         and np.min(output) >= 0
         and np.max(output) < _MAX_SYMBOLS
     )
+
+
+def settle_tables(cls: type) -> None:
+    """Make a class of machines what its tables say.
+
+    The rest of the package compares tables, hashes states and writes JSON, so
+    arrays become tuples and integers.
+
+    Args:
+        cls: the class.
+
+    Raises:
+        InputError: if it defines a method that the tables decide.
+    """
+    for name in _BY_TABLES:
+        if name in vars(cls):
+            raise InputError(
+                "a machine must be what its tables say. Received: "
+                f"{cls.__name__}, which defines `{name}` itself"
+            )
+    for name in ("next_state", "output", "domain_states"):
+        if name in vars(cls):
+            setattr(cls, name, without_arrays(vars(cls)[name]))
 
 
 def check_tables(next_state: Any, output: Any, domain_states: Any) -> None:

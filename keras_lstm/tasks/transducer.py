@@ -25,7 +25,7 @@ from keras_lstm.tasks.sampling import (
     stored_split,
 )
 from keras_lstm.tasks.symbol_names import SymbolNames
-from keras_lstm.tasks.tables import check_tables, codes_of, without_arrays
+from keras_lstm.tasks.tables import check_tables, codes_of, settle_tables
 from keras_lstm.tasks.task import Split, Splits, Task
 
 # A permutation is stored as int64 numbers: 128 MB at this size.
@@ -35,11 +35,6 @@ _MAX_STORED_INPUTS = 2**20
 # Inputs outside the domain are drawn again, too often in a rarer domain.
 _MAX_SEQUENCES_PER_INPUT = 1024
 _TABLES = ("next_state", "output")
-# Methods that say what a machine computes, and with them what is checked.
-_BY_TABLES = (
-    *("targets", "states", "transduce", "in_domain"),
-    *("symbols_of", "hold_length", "num_inputs"),
-)
 
 Symbols = npt.NDArray[np.integer[Any]]
 
@@ -115,16 +110,7 @@ class TransducerTask(SymbolNames, Task):
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
-        for name in _BY_TABLES:
-            if name in cls.__dict__:
-                raise InputError(
-                    "a machine must be what its tables say. Received: "
-                    f"{cls.__name__}, which defines `{name}` itself"
-                )
-        # The rest of the package compares tables, hashes states, writes JSON.
-        for name in (*_TABLES, "domain_states"):
-            if name in cls.__dict__:
-                setattr(cls, name, without_arrays(cls.__dict__[name]))
+        settle_tables(cls)
 
     def __post_init__(self) -> None:
         super().__post_init__()
