@@ -31,6 +31,7 @@ _COLORS = {
     "#8c564b": "var(--sixth)",
 }
 _COLOR = re.compile("|".join(_COLORS))
+_TAG = re.compile("<[^>]*>")
 _FAMILY = re.compile(r"font-family: [^;\"]*;? ?")
 # Names that nothing refers to, the same in each drawing.
 _NAME = re.compile(r' id="[a-zA-Z0-9.]+_\d+"')
@@ -58,7 +59,11 @@ class Svg:
         attributes, _, content = drawing.partition(">")
         box = re.search(r'viewBox="[^"]*"', attributes)
         content = re.sub(r"<style.*?</style>", "", content, flags=re.S)
-        content = _COLOR.sub(lambda match: _COLORS[match[0]], content)
+        # Of tags alone: a text may be a color's name.
+        content = _TAG.sub(
+            lambda tag: _COLOR.sub(lambda color: _COLORS[color[0]], tag[0]),
+            content,
+        )
         content = _NAME.sub("", _FAMILY.sub("", content))
         width = round(inches * 72 * _POINTS_TO_PIXELS * 1.25)
         return (

@@ -236,6 +236,11 @@ def _check_shapes(proof: Proof, task: TransducerTask, size: int) -> None:
         or proof.margins.shape != (count, task.num_symbols)
         or not _all_in(proof.states, len(task.next_state))
         or not _all_in(proof.successors, count)
+        or not all(
+            0 <= symbol < task.num_symbols
+            for symbols in proof.last_symbols
+            for symbol in symbols
+        )
         or not np.all(proof.boxes.size < LARGEST)
     ):
         raise ProofError(

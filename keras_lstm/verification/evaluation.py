@@ -115,7 +115,9 @@ class Evaluation:
     def confident_mistakes(self) -> npt.NDArray[np.int64]:
         """Return the indices of wrong examples, the most confident first."""
         is_wrong = self.predictions != self.targets
-        confidences = np.where(is_wrong, self.confidences, -1.0)
+        # Without an answer, NaN, there is no confidence.
+        known = np.nan_to_num(self.confidences, nan=0.0)
+        confidences = np.where(is_wrong, known, -1.0)
         most = confidences.reshape(len(is_wrong), -1).max(1)
         wrong = np.flatnonzero(most >= 0)
         return wrong[np.argsort(-most[wrong], kind="stable")]

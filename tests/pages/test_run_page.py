@@ -12,12 +12,14 @@ import numpy as np
 import pytest
 from finished import make_run, write_failures
 from handmade import make_network
+from matplotlib.figure import Figure
 from page_reader import Reader
 
 from keras_lstm.cli import main
 from keras_lstm.core.errors import InputError
 from keras_lstm.models.build import build_model
 from keras_lstm.pages import run_page
+from keras_lstm.pages.drawings import draw
 from keras_lstm.pages.live_images import describe_images
 from keras_lstm.pages.run_page import make_run_page, rewrite_run_page
 from keras_lstm.pages.split_result import SplitResult
@@ -428,3 +430,12 @@ def test_a_report_that_tells_other_answers_is_not_illustrated(capsys):
     assert "report.json tells 0 of 360 wrong, but here" in (
         capsys.readouterr().err
     )
+
+
+def test_a_text_that_is_a_color_stays_what_it_is():
+    figure = Figure()
+    figure.subplots().set_title("#ffffff and #000000")
+    drawing = draw(figure, "colors", "a drawing").__html__()
+    assert "#ffffff and #000000" in drawing
+    assert "var(--paper)" in drawing
+    assert "fill: #ffffff" not in drawing

@@ -250,6 +250,7 @@ def test_boxes_that_prove_nothing_are_rejected_whatever_the_checksum(proved):
         ({"state": (1, 7)}, "wrong shapes or values"),
         ({"successors": (2, [2, 1])}, "of another machine state"),
         ({"successors": (2, [1, -1])}, "wrong shapes or values"),
+        ({"last_symbols": (2, [7])}, "wrong shapes or values"),
         ({"high": (2, [1e300] * 16)}, "wrong shapes or values"),
         ({"low": (2, [nan] * 16)}, "wrong shapes or values"),
         (

@@ -89,6 +89,9 @@ def test_the_interval_is_wilsons():
 def test_the_most_confident_mistakes_come_first():
     result = evaluation([0, 1, 2, 0], [0, 0, 1, 1], [0.99, 0.4, 0.9, 0.6])
     np.testing.assert_array_equal(result.confident_mistakes(), [2, 3, 1])
+    result = evaluation([0, 1, 2], [0, -1, 1], [0.9, np.nan, 0.2])
+    np.testing.assert_array_equal(result.confident_mistakes(), [2, 1])
+    assert result.num_wrong == 2
 
 
 def test_the_text_shows_mistakes_first():
