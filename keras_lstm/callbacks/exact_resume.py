@@ -203,13 +203,7 @@ class ExactResume(keras.callbacks.Callback):
         calls = fit_calls(model, self._checkpoints.folder)
         self._calls_of_fit, number = calls, len(calls.histories)
         self._others = KeptCallbacks(self, self._given)
-        self.not_kept = self._others.not_kept
-        if self.not_kept and self.verbose:
-            print_status(
-                "ExactResume cannot save the state of "
-                f"{', '.join(self.not_kept)}: if they have one, give them "
-                "get_state() and set_state()"
-            )
+        self._told = False
         if not self._was_read:
             self._found = self._read_newest()
         self._was_read = False
@@ -331,6 +325,7 @@ class ExactResume(keras.callbacks.Callback):
         self, epoch: int, logs: dict[str, float] | None = None
     ) -> None:
         """Restore the checkpoint, or write one if it is due."""
+        self._tell_not_kept()
         self._end_skipping()
         self._epoch = epoch
         if self._found is not None:
@@ -348,6 +343,17 @@ class ExactResume(keras.callbacks.Callback):
         if self._state.is_built or self._step_is_checked:
             self._keep_best()
             self._write_or_stop(may_write=True)
+
+    def _tell_not_kept(self) -> None:
+        """Name the callbacks whose state cannot be saved, once in a `fit`."""
+        self.not_kept = self._others.not_kept
+        if self.not_kept and self.verbose and not self._told:
+            print_status(
+                "ExactResume cannot save the state of "
+                f"{', '.join(self.not_kept)}: if they have one, give them "
+                "get_state() and set_state()"
+            )
+        self._told = True
 
     def on_train_batch_begin(
         self, batch: int, logs: dict[str, float] | None = None

@@ -31,7 +31,6 @@ class KeptCallbacks:
     Attributes:
         all: all other callbacks, except Keras's history and progress bar.
         kept: those whose state is saved.
-        not_kept: types of those in `kept` whose state cannot be saved.
 
     Raises:
         InputError: if `given` is None and `fit` does not call `owner`.
@@ -56,19 +55,31 @@ class KeptCallbacks:
                 "`callbacks` must be given if `fit` does not call this "
                 "callback. Received: callbacks=None"
             )
+        self._are_given = given is not None
         self.kept = self.all if given is None else list(given)
-        self.not_kept = [
+
+    # Callbacks may have a state only after `on_train_begin`, which is called
+    # after this object is made.
+
+    @property
+    def not_kept(self) -> list[str]:
+        """Types of those in `kept` whose state cannot be saved."""
+        return [
             type(callback).__name__
             for callback in self.kept
             if not has_kept_state(callback)
         ]
-        # Callbacks that were given need not see an epoch start again. Others
-        # may have to, such as those that look at the time.
-        self.started = (
-            [each for each in self.kept if has_kept_state(each)]
-            if given is None
-            else self.kept
-        )
+
+    @property
+    def started(self) -> list[keras.callbacks.Callback]:
+        """Those in `kept` that need not see an epoch start again.
+
+        Callbacks that were given need not. Others may have to, such as those
+        that look at the time.
+        """
+        if self._are_given:
+            return self.kept
+        return [each for each in self.kept if has_kept_state(each)]
 
     def states(self) -> list[list[Any]]:
         """Return the states, for a checkpoint."""

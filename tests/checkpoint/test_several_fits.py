@@ -1,4 +1,4 @@
-"""`fit` called again in one process, or several times in a script."""
+"""`fit` called again in one process, and callbacks of one's own in it."""
 
 import keras
 import numpy as np
@@ -127,3 +127,41 @@ def test_fit_goes_on_after_an_error_in_a_skipped_step(tmp_path):
     assert int(model.optimizer.iterations) == 20
     for one, other in zip(found, expected, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+class Losses(keras.callbacks.Callback):
+    """Callback with a state that it makes when training begins."""
+
+    def on_train_begin(self, logs=None):
+        self.losses = []
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.began = epoch
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.losses.append((self.began, logs["loss"]))
+
+
+@pytest.mark.parametrize("is_first", [False, True])
+def test_a_state_made_when_training_begins_is_named(tmp_path, capsys, is_first):
+    def train(stop):
+        losses = Losses()
+        resume = ExactResume(tmp_path, every_steps=1)
+        model = make_model()
+        callbacks = [losses, resume] if is_first else [resume, losses]
+        model.fit(
+            resume.dataset(dataset()),
+            epochs=2,
+            shuffle=False,
+            verbose=0,
+            callbacks=[*callbacks, StopAt(stop)],
+        )
+        return resume, losses
+
+    with pytest.raises(StopError):
+        train(7)
+    assert "cannot save the state of Losses" in capsys.readouterr().err
+    resume, losses = train(0)
+    assert resume.not_kept == ["Losses"]
+    # It sees the epoch that is resumed begin.
+    assert [epoch for epoch, _ in losses.losses] == [1]
