@@ -418,6 +418,8 @@ class ExactResume(keras.callbacks.Callback):
             self._calls = 0
             self._keep_best()
             self._write(stopped=self.model.stop_training)
+        if self._data is not None:
+            self._data.end()
         optimizer = self.model.optimizer
         if optimizer is not None and optimizer.built:
             optimizer.finalize_variable_values(trainable)

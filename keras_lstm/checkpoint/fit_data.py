@@ -18,6 +18,8 @@ from keras_lstm.core.errors import InputError
 
 _ENDLESS = 2**31
 _ITERATORS = "_keras_lstm_iterators"
+# And whether a `fit` with it is under way, or ended with an error.
+_RUNNING = "_keras_lstm_running"
 
 
 @dataclasses.dataclass
@@ -44,6 +46,7 @@ class FitData:
     is_endless: bool = dataclasses.field(default=True, init=False)
     _saves: bool = dataclasses.field(default=False, init=False)
     _redraws: bool = dataclasses.field(default=False, init=False)
+    _was_left: bool = dataclasses.field(default=False, init=False)
 
     def begin(
         self,
@@ -63,6 +66,8 @@ class FitData:
                 size of the dataset, or the order cannot be found again under
                 this strategy.
         """
+        self._was_left = getattr(self.dataset, _RUNNING, False)
+        setattr(self.dataset, _RUNNING, True)
         size = int(self.dataset.cardinality())
         known = 0 <= size < _ENDLESS
         self.is_endless = not (known or (size != -1 and steps is None))
@@ -190,17 +195,35 @@ class FitData:
         Returns:
             Function that brings the iterator of `fit` to the start of the
             epoch before it is trained from; None if none is needed.
+
+        Raises:
+            InputError: if this process has made more iterators of a shuffled
+                dataset than the training had, each of which has its own order.
         """
         if self.order is None or state is None:
             return None
         made, self.iterators = self.iterators, state["iterators"]
         if not (self.is_endless and (elements or calls)):
+            if self.order.is_shuffled and not calls:
+                self._refuse_more(made)
             self._renew(self.iterators - made)
         elif self.draws:
             return lambda iterator: skip_elements(iterator, elements)
         elif not calls:
             return lambda iterator: self.restore(iterator, state)
         return None
+
+    def _refuse_more(self, made: int) -> None:
+        if self._was_left or made > self.iterators:
+            raise InputError(
+                "`dataset` must be made anew to go on after an error: it is "
+                "shuffled, and its order changes with each use. Received: one "
+                "that was used before"
+            )
+
+    def end(self) -> None:
+        """End a call of `fit`."""
+        setattr(self.dataset, _RUNNING, False)
 
     def end_epoch(
         self,

@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from keras_lstm.callbacks import ExactResume, HistoryWriter
+from keras_lstm.core.errors import InputError
 
 rng = np.random.default_rng(0)
 inputs = rng.normal(size=(20, 4)).astype(np.float32)
@@ -165,3 +166,36 @@ def test_a_state_made_when_training_begins_is_named(tmp_path, capsys, is_first):
     assert resume.not_kept == ["Losses"]
     # It sees the epoch that is resumed begin.
     assert [epoch for epoch, _ in losses.losses] == [1]
+
+
+@pytest.mark.parametrize("stop", [3, 5, 8])
+def test_a_shuffled_dataset_that_an_error_left_is_exact_or_refused(
+    tmp_path, stop
+):
+    def train(whole, folder, every_steps, *callbacks):
+        model = make_model()
+        resume = ExactResume(
+            folder, every_steps=every_steps, every_seconds=None, verbose=0
+        )
+        model.fit(
+            resume.dataset(whole),
+            epochs=3,
+            shuffle=False,
+            verbose=0,
+            callbacks=[resume, *callbacks],
+        )
+        return model.get_weights()
+
+    expected = train(dataset(), tmp_path / "whole", 1)
+    for every_steps in (1, None):
+        folder, whole = tmp_path / str(every_steps), dataset()
+        with pytest.raises(StopError):
+            train(whole, folder, every_steps, StopAt(stop))
+        if every_steps is None:
+            # The checkpoint is from the start of an epoch.
+            with pytest.raises(InputError, match="must be made anew to go on"):
+                train(whole, folder, every_steps)
+            whole = dataset()
+        found = train(whole, folder, every_steps)
+        for one, other in zip(found, expected, strict=True):
+            np.testing.assert_array_equal(one, other)
