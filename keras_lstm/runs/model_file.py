@@ -246,7 +246,12 @@ def _missing(saved: dict[str, Any], built: dict[str, Any]) -> Iterator[str]:
     Each version of Keras adds entries, which older files lack: then what counts
     is the default.
     """
-    signature = inspect.signature(getattr(keras.layers, built["class_name"]))
+    layers = saved.get("layers", ()), built["config"].get("layers", ())
+    # Of a model within the model.
+    for one, other in zip(*layers, strict=False):
+        yield from _missing(one["config"], other)
+    kind = getattr(keras.layers, built["class_name"], keras.Model)
+    signature = inspect.signature(kind)
     for name, value in built["config"].items():
         if name in saved or name in _IGNORED or name.endswith("_initializer"):
             continue

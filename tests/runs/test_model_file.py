@@ -16,7 +16,7 @@ from keras_lstm.core.files import sha256_of
 from keras_lstm.models.build import build_model, count_parameters
 from keras_lstm.presets import PRESETS, get_preset
 from keras_lstm.runs import run as runs
-from keras_lstm.runs.model_file import read_model, save_model
+from keras_lstm.runs.model_file import _differences, read_model, save_model
 from keras_lstm.runs.saved_run import SavedRun
 from keras_lstm.tasks.increment import Increment
 
@@ -149,6 +149,19 @@ def test_a_file_that_describes_other_layers_is_refused(
     text = str(info.value).replace("'", "")
     assert "the model that its config.yaml describes" in text
     assert message in text
+
+
+def test_a_setting_that_a_model_within_the_model_lacks_is_noticed():
+    inner = keras.Sequential(
+        [keras.Input((5, 2)), keras.layers.LSTM(3, return_sequences=True)],
+        name="inner",
+    )
+    inputs = keras.Input((5, 2))
+    model = keras.Model(inputs, keras.layers.Dense(2)(inner(inputs)))
+    built, saved = json.loads(model.to_json()), json.loads(model.to_json())
+    assert list(_differences(saved, built)) == []
+    del layer(saved, "inner")["config"]["layers"][1]["config"]["units"]
+    assert list(_differences(saved, built)) == ["layer `inner` without units"]
 
 
 def test_what_a_file_names_is_not_called(tmp_path, members):
