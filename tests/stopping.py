@@ -1,4 +1,4 @@
-"""Callback that stops training with an error of its own type."""
+"""Callbacks that stop training with an error of their own type."""
 
 import keras
 
@@ -22,3 +22,22 @@ class Stop(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         if epoch == self.after_epoch:
             raise StopError
+
+
+class StopAtCall(keras.callbacks.Callback):
+    """Raise `StopError` after a number of steps of all calls of `fit`."""
+
+    def __init__(self, at):
+        super().__init__()
+        self.left = at
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.left -= 1
+        if not self.left:
+            raise StopError
+
+    def get_state(self):
+        return {}
+
+    def set_state(self, state):
+        pass

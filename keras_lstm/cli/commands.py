@@ -193,14 +193,14 @@ def tune_command(arguments: argparse.Namespace) -> int:
     # A worker may start before the chief has created the folder.
     if part != "worker":
         check_folder(folder, search, **mode)
-        for remark in config.task.remarks():
-            print_status(escaped(remark))
     if part is None and workers > 1:
         # Start the chief and the workers with the same command.
         command = [sys.executable, "-m", "keras_lstm", *arguments.argv]
         command += ["--run-dir", str(folder)]
         run_processes(folder, search, command, workers)
         return 0
+    for remark in config.task.remarks() if part != "worker" else ():
+        print_status(escaped(remark))
     with loading_tensorflow():
         from keras_lstm.tuning.search import run, run_trials
     if part == "worker":

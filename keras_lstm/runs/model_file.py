@@ -255,9 +255,11 @@ def _missing(saved: dict[str, Any], built: dict[str, Any]) -> Iterator[str]:
     for name, value in built["config"].items():
         if name in saved or name in _IGNORED or name.endswith("_initializer"):
             continue
-        argument = signature.parameters.get(name)
-        default = None if argument is None else argument.default
-        if value != default and value not in _UNSET:
+        if name in signature.parameters:
+            is_default = value == signature.parameters[name].default
+        else:
+            is_default = value in _UNSET
+        if not is_default:
             yield name
 
 

@@ -67,17 +67,10 @@ def hard_inputs(
     contexts = int(np.clip(2**15 // length, 4, 64))
     parts = [random(1024)]
     kinds = ["uniformly random"]
-    if task.hold_symbols and task.leave_symbols:
-        lengths = np.repeat(steps, contexts)
-        held = set_hold_lengths(task, random(len(lengths)), lengths)
-        parts.append(held)
-        admitted = task.in_domain(task.states(held)[:, -1])
-        count = len(np.unique(lengths[admitted]))
-        which = "every" if count == length else f"{count:,} of the"
-        kinds.append(
-            f"{which} {task.hold_label} length{'s' * (count < length)} from 0 "
-            f"to {length - 1:,}, each in up to {contexts} random contexts"
-        )
+    lengths = np.repeat(steps, contexts)
+    can_hold = bool(task.hold_symbols and task.leave_symbols)
+    if can_hold:
+        parts.append(set_hold_lengths(task, random(len(lengths)), lengths))
     constant = np.arange(num_symbols, dtype=dtype)[:, np.newaxis]
     constant = np.repeat(constant, length, -1)
     other = (constant + 1) % num_symbols
@@ -97,7 +90,18 @@ def hard_inputs(
         ]
     kinds.append(f"runs of {length // 8:,} and {length // 2:,} at 32 places")
     inputs = np.concatenate(parts)
-    inputs = inputs[task.in_domain(task.states(inputs)[:, -1])]
+    admitted = task.in_domain(task.states(inputs)[:, -1])
+    if can_hold:
+        start = len(parts[0])
+        held = lengths[admitted[start : start + len(lengths)]]
+        count = len(np.unique(held))
+        which = "every" if count == length else f"{count:,} of the"
+        kinds.insert(
+            1,
+            f"{which} {task.hold_label} length{'s' * (count < length)} from 0 "
+            f"to {length - 1:,}, each in up to {contexts} random contexts",
+        )
+    inputs = inputs[admitted]
     if not len(inputs):
         raise InputError(
             "`domain_states` must admit at least one of the inputs to check. "

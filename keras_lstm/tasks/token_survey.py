@@ -4,7 +4,6 @@ import array
 import collections
 import dataclasses
 import functools
-import json
 import os
 import pathlib
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ import numpy.typing as npt
 
 from keras_lstm.core.errors import InputError, shown
 from keras_lstm.core.files import joined_sha256, sha256_of
+from keras_lstm.tasks.labels import names_to_text
 from keras_lstm.tasks.partition import (
     TEST,
     TRAIN,
@@ -259,12 +259,9 @@ def _sha256(source: TokenSource) -> str:
 
 def _that_fit(names: list[str]) -> tuple[str, ...]:
     """Return the first names whose text fits into a configuration."""
-    sizes = np.cumsum([len(_json(name)) + 2 for name in names])
+    # The brackets of each take as much as a comma and a space.
+    sizes = np.cumsum([len(names_to_text([name]).encode()) for name in names])
     return tuple(names[: int(np.searchsorted(sizes, _MAX_NAMES, "right"))])
-
-
-def _json(text: str) -> bytes:
-    return json.dumps(text, ensure_ascii=False).encode()
 
 
 def check_class(name: str, classes: Any, example: Example) -> None:

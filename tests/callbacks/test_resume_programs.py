@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from stopping import StopError
+from stopping import StopAtCall, StopError
 
 from keras_lstm.callbacks.exact_resume import ExactResume
 from keras_lstm.core.errors import InputError
@@ -14,25 +14,6 @@ pytestmark = pytest.mark.filterwarnings("ignore:Your input ran out of data")
 RNG = np.random.default_rng(0)
 INPUTS = RNG.normal(size=(20, 4)).astype("float32")
 TARGETS = RNG.integers(2, size=20)
-
-
-class StopAtCall(keras.callbacks.Callback):
-    """Raise `StopError` after a number of steps of all calls of `fit`."""
-
-    def __init__(self, at):
-        super().__init__()
-        self.left = at
-
-    def on_train_batch_end(self, batch, logs=None):
-        self.left -= 1
-        if not self.left:
-            raise StopError
-
-    def get_state(self):
-        return {}
-
-    def set_state(self, state):
-        pass
 
 
 def make_model(*layers, **options):

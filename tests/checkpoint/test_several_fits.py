@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from stopping import StopAtCall, StopError
 
 from keras_lstm.callbacks import ExactResume, HistoryWriter
 from keras_lstm.core.errors import InputError
@@ -11,29 +12,6 @@ from keras_lstm.core.errors import InputError
 rng = np.random.default_rng(0)
 inputs = rng.normal(size=(20, 4)).astype(np.float32)
 targets = rng.integers(2, size=20)
-
-
-class StopError(Exception):
-    """Error in place of a kill."""
-
-
-class StopAt(keras.callbacks.Callback):
-    """Raise after some steps."""
-
-    def __init__(self, num_left):
-        super().__init__()
-        self.num_left = num_left
-
-    def on_train_batch_end(self, batch, logs=None):
-        self.num_left -= 1
-        if self.num_left == 0:
-            raise StopError
-
-    def get_state(self):
-        return {}
-
-    def set_state(self, state):
-        pass
 
 
 def dataset():
@@ -80,7 +58,7 @@ def two_fits(folder, stop, compiles):
         compile_model(model, 0.001)
     else:
         model.optimizer.learning_rate = 0.001
-    fit(model, resume, 2, StopAt(stop))
+    fit(model, resume, 2, StopAtCall(stop))
     assert float(model.optimizer.learning_rate) == pytest.approx(0.001)
     return model.get_weights()
 
@@ -109,7 +87,7 @@ def test_fit_goes_on_after_an_error_in_a_skipped_step(tmp_path):
 
     expected = train(make_model(), tmp_path / "whole")
     with pytest.raises(StopError):
-        train(make_model(), tmp_path / "stopped", StopAt(9))
+        train(make_model(), tmp_path / "stopped", StopAtCall(9))
     model = make_model()
     step, errors = model.train_step, [MemoryError("once")]
 
@@ -155,7 +133,7 @@ def test_a_state_made_when_training_begins_is_named(tmp_path, capsys, is_first):
             epochs=2,
             shuffle=False,
             verbose=0,
-            callbacks=[*callbacks, StopAt(stop)],
+            callbacks=[*callbacks, StopAtCall(stop)],
         )
         return resume, losses
 
@@ -190,7 +168,7 @@ def test_a_shuffled_dataset_that_an_error_left_is_exact_or_refused(
     for every_steps in (1, None):
         folder, whole = tmp_path / str(every_steps), dataset()
         with pytest.raises(StopError):
-            train(whole, folder, every_steps, StopAt(stop))
+            train(whole, folder, every_steps, StopAtCall(stop))
         if every_steps is None:
             # The checkpoint is from the start of an epoch.
             with pytest.raises(InputError, match="must be made anew to go on"):
