@@ -120,7 +120,7 @@ def check_output(path: pathlib.Path, overwrite: bool) -> pathlib.Path | None:
         target = path.resolve()
         exists = target.exists()
         above = next(x for x in (target, *target.parents) if x.exists())
-    except (OSError, RuntimeError, UnicodeEncodeError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         raise InputError(
             f"`output` must be a path in UTF-8. Received: output={path} "
             f"({error})"

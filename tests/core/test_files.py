@@ -251,6 +251,7 @@ def test_a_path_that_cannot_be_written_is_refused(tmp_path):
         ("loop", "must be a path in UTF-8"),
         ("x" * 300, "must be a path in UTF-8"),
         ("\udcff", "must be a path in UTF-8"),
+        ("a\0b", "must be a path in UTF-8"),
     ):
         with pytest.raises(InputError, match=f"`output` {message}"):
             check_output(tmp_path / name, overwrite=False)
