@@ -25,9 +25,9 @@ def increment() -> Config:
 
     A network that predicts at every step generalizes to any length. With a
     forget bias of -8, a cell forgets at once, so the recurrent state must hold
-    the memory, where it does not drift. After two epochs, the network is also
-    trained on boxes: bounds that its states should not leave. After each epoch
-    from then on, a proof is searched for.
+    the memory, where it does not drift. After the first epoch, the network is
+    also trained on boxes: bounds that its states should not leave. After each
+    epoch from then on, a proof is searched for.
 
     Returns:
         The configuration.
@@ -48,8 +48,8 @@ def increment() -> Config:
             steps_per_epoch=50,
             learning_rate=0.02,
             global_clipnorm=1.0,
-            prove_from_epoch=2,
-            prove_ramp_steps=100,
+            prove_from_epoch=1,
+            prove_ramp_steps=50,
         ),
     )
 
