@@ -221,6 +221,12 @@ class TrainingConfig(Options):
         "construction sets its weights from the machine, so that it is",
         choices=("construction",),
     )
+    prove_wait_steps: int = option(
+        0,
+        "steps for which those boxes wait, at most, until the network answers "
+        "right from all their centers",
+        minimum=0,
+    )
     prove_ramp_steps: int = option(
         300,
         "steps over which those boxes grow to their full size",

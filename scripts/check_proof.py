@@ -20,6 +20,7 @@ import numpy as np
 UNIT, TINY = 1.01 * 2.0**-24, 1.01 * 2.0**-126
 TANH_ERROR, SIGMOID_ERROR, LARGEST = 2.0**-21, 2.0**-22, 2.0**50
 IDLE = ("InputLayer", "Dropout", "GaussianNoise", "StringLookup")
+INPUT_DTYPES = ("string", "float32", "int32", "int64")
 ACTIVATIONS = {"Embedding": None, "LSTM": "tanh", "Dense": "linear"}
 USUAL = {"recurrent_activation": "sigmoid", "quantization_config": None}
 USUAL |= {"return_sequences": True, "use_bias": True, "mask_zero": False}
@@ -109,6 +110,14 @@ def step(lstms: list[list[Any]], x: Any, states: Any) -> Any:
     return np.concatenate(after, -1)
 
 
+def follows(before: str, layer: Any) -> bool:
+    """Return whether a layer is called once, with another's output alone."""
+    (call,) = layer["inbound_nodes"]
+    (argument,) = call["args"]
+    source = argument["config"]["keras_history"]
+    return source == [before, 0, 0] and not any(call["kwargs"].values())
+
+
 def read_weights(path: pathlib.Path) -> list[list[Any]]:
     """Return the arrays of each layer that has any, first to last."""
     found, before, kinds = [], "", []
@@ -117,11 +126,17 @@ def read_weights(path: pathlib.Path) -> list[list[Any]]:
         file = h5py.File(io.BytesIO(archive.read("model.weights.h5")))
     for layer in model["layers"]:
         kind, config = layer["class_name"], layer["config"]
-        calls = json.dumps(layer["inbound_nodes"])
-        plain = f'"keras_history": ["{before}", 0, 0]' in calls
-        plain &= calls.count("keras_history") == 1 and "true" not in calls
-        need(plain or not before, "the layers are not a plain chain")
-        before = layer["name"]
+        need(layer["module"] == "keras.layers", "a layer of somebody's own")
+        plain = kind == "InputLayer" if not before else follows(before, layer)
+        need(plain, "the layers are not a plain chain")
+        before, dtype = layer["name"], config["dtype"]
+        if kind == "InputLayer":
+            need(dtype in INPUT_DTYPES, "inputs of another type")
+            continue
+        if isinstance(dtype, dict):
+            need(dtype["class_name"] == "DTypePolicy", "not in float32")
+            dtype = dtype["config"]["name"]
+        need(dtype == "float32", "not in float32")
         if kind in IDLE:
             continue
         usual = USUAL | {"activation": ACTIVATIONS[kind]}
@@ -130,7 +145,6 @@ def read_weights(path: pathlib.Path) -> list[list[Any]]:
         # Keras's own settings, which count where there are none, are usual but
         # for this one.
         need(kind != "LSTM" or "return_sequences" in config, "a last state")
-        need('"float32"' in json.dumps(config["dtype"]), "not in float32")
         # Keras numbers the layers of a class: lstm, lstm_1, lstm_2, ...
         number = f"_{kinds.count(kind)}" * (kind in kinds)
         kinds.append(kind)

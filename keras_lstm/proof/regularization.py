@@ -49,6 +49,8 @@ class ProofRegularization(keras.layers.Layer):
         radius: half the width of a box, for every h and c. Defaults to 0.1.
         warmup_steps: training steps before the terms are added; the network
             must first learn distinct states. Defaults to 100.
+        wait_steps: steps for which the terms then wait, at most, until the
+            network answers right from the centers of all boxes. Defaults to 0.
         ramp_steps: training steps over which the boxes then grow to their full
             width. Defaults to 300.
         containment_weight: weight of the distance. Defaults to 1.
@@ -80,6 +82,7 @@ class ProofRegularization(keras.layers.Layer):
         task: TransducerTask,
         radius: float = 0.1,
         warmup_steps: int = 100,
+        wait_steps: int = 0,
         ramp_steps: int = 300,
         containment_weight: float = 1.0,
         forget_weight: float = 1.0,
@@ -105,6 +108,7 @@ class ProofRegularization(keras.layers.Layer):
                 )
         self.radius = radius
         self.warmup_steps = warmup_steps
+        self.wait_steps = wait_steps
         self.ramp_steps = ramp_steps
         self.containment_weight = containment_weight
         self.forget_weight = forget_weight
@@ -151,7 +155,7 @@ class ProofRegularization(keras.layers.Layer):
         encoding, *lstms, dense = self._layers_of_model()
         done = (self._steps - self.warmup_steps) / self.ramp_steps
         fraction = ops.clip(done, 0.0, 1.0)
-        self._steps.assign_add(1.0)
+        begun = self._steps >= self.warmup_steps + 1
         sources, symbols, successors, targets = np.array(self._rows).T
         radius = self.radius * fraction
         # The first box is a single point: the state where reading starts.
@@ -181,12 +185,25 @@ class ProofRegularization(keras.layers.Layer):
             ):
                 each.assign(value)
             x = h
+        worst = _worst_logits(dense, x, targets)
         loss += ops.mean(
             keras.losses.sparse_categorical_crossentropy(
-                targets, _worst_logits(dense, x, targets), from_logits=True
+                targets, worst, from_logits=True
             )
         )
-        return ops.where(done > 0, loss, 0.0)
+        self._count_step(worst)
+        return ops.where(begun, loss, 0.0)
+
+    def _count_step(self, worst: Any) -> None:
+        """Count a training step, or the part of one while the terms wait."""
+        step: Any = 1.0
+        if self.wait_steps:
+            # The right logit minus itself is 0.
+            right = ops.sum(ops.cast(worst >= 0, "int32")) == len(self._rows)
+            waits = (self._steps >= self.warmup_steps) & ~right
+            waits &= self._steps < self.warmup_steps + 1
+            step = ops.where(waits, 1 / self.wait_steps, 1.0)
+        self._steps.assign_add(step)
 
 
 def _encode(layer: keras.layers.Layer, symbols: Any) -> Any:

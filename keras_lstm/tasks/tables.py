@@ -1,5 +1,6 @@
 """The tables of a Mealy machine."""
 
+import inspect
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -8,10 +9,17 @@ import numpy as np
 from keras_lstm.core.errors import InputError, shown
 
 _MAX_SYMBOLS = 2**15
-# Methods that say what a machine computes, and with them what is checked.
+_TABLES = ("next_state", "output")
+# Attributes that say what a machine computes, and with them what is checked.
 _BY_TABLES = (
     *("targets", "states", "transduce", "in_domain"),
     *("symbols_of", "hold_length", "num_inputs"),
+    *("num_symbols", "num_classes", "codes", "hold_symbols", "leave_symbols"),
+)
+# Attributes that are about certain tables.
+_OF_TABLES = (
+    *("domain_states", "state_names"),
+    *("input_name", "target_name", "hold_label"),
 )
 
 
@@ -47,27 +55,40 @@ def are_tables(next_state: Any, output: Any) -> bool:
     )
 
 
-def settle_tables(cls: type) -> None:
+def settle_tables(cls: type, base: type) -> None:
     """Make a class of machines what its tables say.
 
-    The rest of the package compares tables, hashes states and writes JSON, so
-    arrays become tuples and integers.
+    Names and the domain of another machine, whose tables a class replaces, are
+    not taken over. The rest of the package compares tables, hashes states and
+    writes JSON, so arrays become tuples and integers.
 
     Args:
         cls: the class.
+        base: the class that all machines are derived from.
 
     Raises:
-        InputError: if it defines a method that the tables decide.
+        InputError: if it has a method of its own where the tables decide.
     """
     for name in _BY_TABLES:
-        if name in vars(cls):
+        if inspect.getattr_static(cls, name) is not vars(base)[name]:
             raise InputError(
                 "a machine must be what its tables say. Received: "
                 f"{cls.__name__}, which defines `{name}` itself"
             )
-    for name in ("next_state", "output", "domain_states"):
+    of_tables = min(_depth(cls, name) for name in _TABLES)
+    for name in _OF_TABLES:
+        if _depth(cls, name) > of_tables:
+            setattr(cls, name, vars(base)[name])
+    for name in (*_TABLES, "domain_states"):
         if name in vars(cls):
             setattr(cls, name, without_arrays(vars(cls)[name]))
+
+
+def _depth(cls: type, name: str) -> int:
+    """Return which of a class and its bases, in order, defines a name."""
+    bases = cls.__mro__
+    found = (i for i, each in enumerate(bases) if name in vars(each))
+    return next(found, len(bases))
 
 
 def check_tables(next_state: Any, output: Any, domain_states: Any) -> None:

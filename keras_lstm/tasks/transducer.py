@@ -110,7 +110,7 @@ class TransducerTask(SymbolNames, Task):
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
-        settle_tables(cls)
+        settle_tables(cls, TransducerTask)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -156,6 +156,7 @@ def _with_additions(
             model,
             machine,
             warmup_steps=training.prove_from_epoch * steps_per_epoch,
+            wait_steps=training.prove_wait_steps,
             ramp_steps=training.prove_ramp_steps,
             radius=training.prove_radius,
             containment_weight=training.prove_containment_weight,

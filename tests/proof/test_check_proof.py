@@ -6,6 +6,7 @@ import json
 import pathlib
 import subprocess
 import sys
+import zipfile
 
 import handmade
 import numpy as np
@@ -167,6 +168,74 @@ def test_another_layer_is_refused(checker, tmp_path):
         write(tmp_path, other, task, content)
         with pytest.raises(ValueError, match=message):
             checker.check(tmp_path)
+
+
+def _called_with(**arguments):
+    def change(layers):
+        layers["lstm_1"]["inbound_nodes"][0]["kwargs"] = arguments
+
+    return change
+
+
+def _typed(layer, dtype):
+    def change(layers):
+        layers[layer]["config"]["dtype"] = dtype
+
+    return change
+
+
+def _constant(value, dtype):
+    config = {"value": value, "dtype": dtype}
+    return {"class_name": "__numpy__", "config": config}
+
+
+def _policy(kind, **config):
+    return {
+        "module": "keras",
+        "class_name": kind,
+        "config": config,
+        "registered_name": "float32",
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (_called_with(mask=_constant([[0, 0]], "bool")), "plain chain"),
+        (_called_with(initial_state=[_constant([[1.0]], "float32")]), "plain"),
+        (_called_with(training=1), "plain chain"),
+        (_typed("inputs", "bool"), "inputs of another type"),
+        (_typed("lstm_1", "bfloat16"), "not in float32"),
+        (
+            _typed("lstm_1", _policy("DTypePolicy", name="mixed_bfloat16")),
+            "not in float32",
+        ),
+        (
+            _typed("logits", _policy("DTypePolicyMap", name="float32")),
+            "not in float32",
+        ),
+        (lambda layers: layers["logits"].update(module="mine"), "own"),
+    ],
+)
+def test_a_saved_model_that_computes_otherwise_is_refused(
+    checker, tmp_path, change, message
+):
+    task = Increment()
+    model = handmade.make_network(task)
+    content = json.loads(find_proof(model, task).proof.to_json())
+    write(tmp_path, model, task, content)
+    checker.check(tmp_path)
+    path = tmp_path / "model.keras"
+    with zipfile.ZipFile(path) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    config = json.loads(files["config.json"])
+    change({layer["name"]: layer for layer in config["config"]["layers"]})
+    files["config.json"] = json.dumps(config).encode()
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    with pytest.raises(ValueError, match=message):
+        checker.check(tmp_path)
 
 
 def test_the_script_says_what_does_not_hold(tmp_path):

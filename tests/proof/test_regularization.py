@@ -1,3 +1,4 @@
+import handmade
 import keras
 import numpy as np
 import pytest
@@ -66,6 +67,20 @@ def test_nothing_is_added_before_the_warmup_is_over():
         losses.append(float(training_model.losses[0]))
     assert losses[:3] == [0, 0, 0]
     assert all(loss > 0 for loss in losses[3:])
+
+
+@pytest.mark.parametrize(("is_right", "first"), [(False, 24), (True, 21)])
+def test_the_terms_wait_for_right_answers(is_right, first):
+    model = handmade.make_network(TASK) if is_right else small_model()
+    terms = ProofRegularization(
+        model, TASK, warmup_steps=20, wait_steps=4, ramp_steps=2
+    )
+    training_model = keras.Model(model.input, terms(model.output))
+    losses = []
+    for _ in range(27):
+        training_model(np.array([[0, 1]]), training=True)
+        losses.append(float(training_model.losses[0]))
+    assert [loss > 0 for loss in losses] == [i >= first for i in range(27)]
 
 
 def loss_with_weights(model, containment, forget):

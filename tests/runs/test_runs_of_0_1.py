@@ -75,7 +75,7 @@ def test_options_that_came_later_are_not_those_of_a_changed_preset(begun):
     assert config.training.prove_from_epoch == 1
     # 0.1 took 300 steps, always.
     assert config.training.prove_ramp_steps == 300
-    assert get_preset("increment").training.prove_ramp_steps == 100
+    assert get_preset("increment").training.prove_ramp_steps == 50
 
 
 def test_a_begun_run_is_resumed_and_ends_as_it_would_have(begun, finished):

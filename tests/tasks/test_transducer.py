@@ -276,10 +276,41 @@ def test_carry_sampling_needs_a_start_state_that_can_be_left():
         Copy(sampling="carry")
 
 
-@pytest.mark.parametrize("name", ["targets", "states", "hold_length"])
+@pytest.mark.parametrize(
+    "name", ["targets", "states", "hold_length", "num_symbols", "leave_symbols"]
+)
 def test_a_machine_is_what_its_tables_say(name):
-    with pytest.raises(InputError, match=f"Other, which defines `{name}`"):
-        type("Other", (Parity,), {name: lambda self, symbols: symbols})
+    own = {name: lambda self, symbols: symbols}
+    for bases, values in (
+        ((Parity,), own),
+        ((Parity,), {name: 1}),
+        # A base that is no machine comes first.
+        ((type("Mixin", (), own), Parity), {}),
+    ):
+        with pytest.raises(InputError, match=f"Other, which defines `{name}`"):
+            type("Other", bases, values)
+
+
+def test_other_tables_do_not_take_over_what_is_said_of_the_first():
+    class Negate(Increment):
+        name = "negate"
+        next_state = ((0, 1), (1, 1))
+        output = ((0, 1), (1, 0))
+
+    class Named(Negate):
+        output = ((0, 1), (1, 1))
+        target_name = "something else"
+
+    class Longer(Increment):
+        name = "longer"
+
+    assert Negate.target_name == "what its machine writes"
+    assert Negate.input_name == "sequence of symbols"
+    assert (Negate.state_names, Negate.hold_label) == ((), "hold")
+    assert Negate(num_bits=4).num_inputs() == 16
+    assert Named.target_name == "something else"
+    assert Longer.target_name == Increment.target_name
+    assert Longer(num_bits=4).num_inputs() == 15
 
 
 def test_hold_lengths_outside_the_domain_are_not_claimed():
