@@ -118,8 +118,8 @@ def rules_of_counterexamples(
     yield (
         machine is not None
         or not (task.draws_without_end or options["early_prediction"]),
-        "`counterexamples_from_epoch` needs a sequence task, or training "
-        "examples that are stored and no `early_prediction`",
+        "`counterexamples_from_epoch` needs a finite-state machine, or "
+        "training examples that are stored and no `early_prediction`",
         f"task={task.name}, early_prediction={options['early_prediction']}",
     )
     yield (
@@ -247,7 +247,7 @@ def rules_of_proof(task: Task, options: Mapping[str, Any]) -> Iterator[Rule]:
     )
     yield (
         get_machine(task) is not None,
-        "`prove_from_epoch` needs a sequence task",
+        "`prove_from_epoch` needs a finite-state machine",
         named,
     )
     yield from _rules_of_network("prove_from_epoch", options)
@@ -303,7 +303,7 @@ def rules_of_construction(
     machine = get_machine(task)
     yield (
         machine is not None,
-        "`fallback` needs a sequence task",
+        "`fallback` needs a finite-state machine",
         f"task={task.name}",
     )
     yield from _rules_of_network("fallback", options)

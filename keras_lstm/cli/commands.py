@@ -29,6 +29,7 @@ from keras_lstm.tasks.data_kind import DATA_TASKS, task_for_data
 from keras_lstm.tasks.machine_dot import check_dot_path
 from keras_lstm.tasks.machine_library import MACHINES
 from keras_lstm.tasks.make import make_task
+from keras_lstm.tasks.own_data import OwnData
 from keras_lstm.tasks.registry import TASKS
 from keras_lstm.tasks.transducer import TransducerTask
 
@@ -61,7 +62,9 @@ def list_tasks_command(arguments: argparse.Namespace) -> int:
 
 def data_command(arguments: argparse.Namespace) -> int:
     """Run `keras-lstm data`; return the exit code."""
-    name = arguments.task or task_for_data(arguments.file).name
+    name = (
+        arguments.task or task_for_data(arguments.file, arguments.options).name
+    )
     check_known(name, DATA_TASKS, "task that reads files")
     task = DATA_TASKS[name]
     values: dict[str, Any] = {"data": str(arguments.file)}
@@ -311,8 +314,10 @@ def evaluate_command(arguments: argparse.Namespace) -> int:
     data = {name: getattr(arguments, name) for name in names}
     saved = read_run_of(arguments.run_dir, arguments.task)
     task = saved.task_to_evaluate(**data)
-    for remark in task.defects() if arguments.data is not None else ():
-        print_status(escaped(remark))
+    if isinstance(task, OwnData) and arguments.data is not None:
+        trained = saved.config.task
+        for remark in (*task.training_remarks(trained), *task.defects()):
+            print_status(escaped(remark))
     with loading_tensorflow():
         from keras_lstm.runs.checks import evaluate_run
         from keras_lstm.runs.run import load_run

@@ -17,7 +17,10 @@ from keras_lstm.pages.render import shortened
 from keras_lstm.runs.run import Run
 from keras_lstm.tasks.task import Split, Task
 from keras_lstm.verification.evaluation import Evaluation
-from keras_lstm.verification.evaluation_details import evaluation_details
+from keras_lstm.verification.evaluation_details import (
+    evaluation_details,
+    share_text,
+)
 from keras_lstm.verification.mistakes import mistakes
 
 MAX_PICTURES = 100
@@ -70,8 +73,8 @@ def describe_split_result(run: Run, tested: SplitResult) -> dict[str, Any]:
             row
             | {
                 "class": name,
-                "precision": percent(row["precision"]),
-                "recall": percent(row["recall"]),
+                "precision": share_text(row["precision"]),
+                "recall": share_text(row["recall"]),
             }
             for name, row in list(zip(names, details["by_class"], strict=True))[
                 :_MAX_CLASSES

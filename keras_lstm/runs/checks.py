@@ -336,7 +336,10 @@ def evaluate_run(
     by_step = measure_by_step(run, test)
     named = {k: getattr(task, k) for k in task.data_options[:1]}
     details = named | evaluation_details(result, by_step, task, test)
-    inputs, _ = test.batch(result.confident_mistakes()[:NUM_MISTAKES])
+    wrong = result.confident_mistakes()[:NUM_MISTAKES]
+    if not len(wrong):
+        return task, details, []
+    inputs, _ = test.batch(wrong)
     return task, details, [task.sketch(one) for one in inputs.numpy()]
 
 

@@ -108,7 +108,7 @@ class SavedRun:
         if get_machine(task) is not None:
             raise InputError(
                 "`run_dir` must hold a run with a test split; `keras-lstm "
-                "verify` is for sequence tasks. Received: a run of "
+                "verify` is for machines. Received: a run of "
                 f"{task.name}, run_dir={self.run_dir}"
             )
         given = {k: v for k, v in data_options.items() if v is not None}

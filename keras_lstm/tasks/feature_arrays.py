@@ -2,6 +2,7 @@
 
 import math
 import pathlib
+import re
 import struct
 import zipfile
 from typing import Any, NoReturn
@@ -13,7 +14,7 @@ from keras_lstm.core.errors import InputError, described, shown
 from keras_lstm.core.files import open_regular, sha256_of
 from keras_lstm.tasks.feature_table import FeatureTable
 from keras_lstm.tasks.labels import class_order, label_text
-from keras_lstm.tasks.partition import TEST, TRAIN
+from keras_lstm.tasks.partition import TEST, TRAIN, VALIDATION
 
 # Largest array that is held in memory, in bytes: one that is compressed, or
 # in Fortran's order. Others are mapped.
@@ -26,7 +27,9 @@ _HEADERS: Any = {
 }
 # Suffixes of the names of arrays, and the part that they are.
 _WHOLE = (("", -1),)
-_PARTS = (("_train", TRAIN), ("_test", TEST))
+_PARTS = (("_train", TRAIN), ("_val", VALIDATION), ("_test", TEST))
+# Arrays of another name, such as names of the features, may be there as well.
+_IS_READ = re.compile(r"(x|y|len\w*?)(_\w+)?\Z")
 
 
 def read_arrays(path: pathlib.Path, argument: str = "data") -> FeatureTable:
@@ -34,10 +37,11 @@ def read_arrays(path: pathlib.Path, argument: str = "data") -> FeatureTable:
 
     Args:
         path: a file with the arrays x_train, y_train, x_test and y_test, as
-            Keras's `mnist.npz`, or x and y. x is `(num_examples, timesteps)`
+            Keras's `mnist.npz`, or x and y; x_val and y_val may be there for
+            validation. x is `(num_examples, timesteps)`
             or `(num_examples, timesteps, features)`; y is `(num_examples,)`,
-            integers or strings. The arrays lengths_train and lengths_test, or
-            lengths, `(num_examples,)`, say where sequences end. Arrays that
+            integers or strings. The arrays lengths_train, ..., or lengths,
+            `(num_examples,)`, say where sequences end. Arrays that
             are not compressed are mapped, others are held in memory.
         argument: name of the option that gives the path. Defaults to "data".
 
@@ -106,27 +110,26 @@ class _Place:
 
 def _parts(archive: "_Archive") -> tuple[tuple[str, int], ...]:
     """Return the suffixes of the arrays' names, and the parts they are."""
-    whole = {"x", "y"} <= archive.names
-    both = {f"{x}{suffix}" for x in "xy" for suffix, _ in _PARTS}
-    if both & archive.names:
-        missing = sorted(both - archive.names)
-        if whole:
-            archive.refuse(
-                "arrays must be x and y, or x_train, y_train, x_test and "
-                "y_test",
-                f"both, {shown(sorted(archive.names))}",
-            )
-    elif whole:
-        return _WHOLE
+    names = {x for x in archive.names if _IS_READ.match(x)}
+    rule = "arrays must be x and y, or x_train, y_train, x_test and y_test"
+    received = f"arrays {shown(sorted(archive.names))}"
+    parts: tuple[tuple[str, int], ...]
+    if names & {"x", "y"}:
+        parts = _WHOLE
     else:
-        missing = sorted({"x", "y"} - archive.names)
-    if missing:
-        archive.refuse(
-            "there must be arrays x and y, or x_train, y_train, x_test and "
-            f"y_test: {', '.join(missing)} is missing",
-            f"arrays {shown(sorted(archive.names))}",
+        # Only those for validation may be missing.
+        parts = tuple(
+            (suffix, part)
+            for suffix, part in _PARTS
+            if part != VALIDATION or {f"x{suffix}", f"y{suffix}"} & names
         )
-    return _PARTS
+    needed = {f"{x}{suffix}" for x in "xy" for suffix, _ in parts}
+    if missing := sorted(needed - names):
+        archive.refuse(f"{rule}: {', '.join(missing)} is missing", received)
+    known = needed | {f"lengths{suffix}" for suffix, _ in parts}
+    if others := sorted(names - known):
+        archive.refuse(f"{rule}: {', '.join(others)} is not read", received)
+    return parts
 
 
 def _read_part(

@@ -10,6 +10,7 @@ from keras_lstm.core.errors import InputError, shown
 from keras_lstm.core.files import sha256_of
 from keras_lstm.tasks.feature_table import FeatureTable
 from keras_lstm.tasks.image_files import read_picture
+from keras_lstm.tasks.partition import is_part_name
 
 _SUFFIXES = (".png", ".jpg", ".jpeg")
 
@@ -103,6 +104,12 @@ def class_folders(
         raise InputError(
             f"`{argument}` must be a folder with a folder of images for each "
             f"class. Received: {path}, without folders"
+        )
+    if all(is_part_name(name) for name in names):
+        raise InputError(
+            f"`{argument}` must have a folder for each class, not for each "
+            f"part: give {names[0]} as `data`, the others as `test_data` and "
+            f"`validation_data`. Received: {path} with {', '.join(names)}"
         )
     for name in names:
         # A name that is no UTF-8 cannot be written into config.yaml.

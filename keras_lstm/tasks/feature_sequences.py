@@ -16,6 +16,7 @@ from keras_lstm.tasks.feature_options import (
 )
 from keras_lstm.tasks.feature_series import SeriesColumns
 from keras_lstm.tasks.feature_summary import (
+    describe_ignored,
     suggest,
     summarize_features,
 )
@@ -163,8 +164,10 @@ class FeatureSequences(OwnData):
                 object.__setattr__(self, name, value)
         if self.mean is None or self.variance is None:
             in_one = self.standardize == _ALL
-            pair = found.statistics(in_one)
-            for name, numbers in zip(("mean", "variance"), pair, strict=True):
+            mean, variance = found.statistics(in_one)
+            # A feature that is constant becomes 0.
+            pair = {"mean": mean, "variance": np.where(variance, variance, 1.0)}
+            for name, numbers in pair.items():
                 object.__setattr__(self, name, numbers_to_text(numbers))
         self._check_fits(found)
 
@@ -361,7 +364,8 @@ class FeatureSequences(OwnData):
 
     def defects(self) -> list[str]:
         """Return what may be wrong with the data."""
-        return describe_defects(self.survey().defects)
+        found = self.survey()
+        return describe_defects(found.defects) + describe_ignored(found)
 
     def suggested(self) -> dict[str, str]:
         """Return the columns of a table."""

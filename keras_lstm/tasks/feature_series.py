@@ -37,6 +37,7 @@ class SeriesColumns:
             for sequences without a class.
         part: column that names the part; likewise. None for none.
         features: columns of the features.
+        ignored: columns that nothing is known of, and that are not numbers.
     """
 
     group: str
@@ -44,6 +45,7 @@ class SeriesColumns:
     target: str | None
     part: str | None
     features: tuple[str, ...]
+    ignored: tuple[str, ...] = ()
 
 
 def find_columns(
@@ -83,15 +85,16 @@ def find_columns(
                 f"`{argument}` must name a column. Received: "
                 f"{argument}=None, columns {shown(file.columns)} of {file.path}"
             )
-    if features is None:
-        left = [name for name in file.columns if name not in taken]
-        features = _numeric(file, left)
-        if not features:
-            raise InputError(
-                "`data` must have a column of numbers besides group, time and "
-                f"target. Received: columns {shown(left)} of {file.path}"
-            )
-    return SeriesColumns(features=features, **found)  # type: ignore[arg-type]
+    left = [name for name in file.columns if name not in taken]
+    numeric = _numeric(file, left)
+    features = numeric if features is None else features
+    if not features:
+        raise InputError(
+            "`data` must have a column of numbers besides group, time and "
+            f"target. Received: columns {shown(left)} of {file.path}"
+        )
+    ignored = tuple(name for name in left if name not in numeric)
+    return SeriesColumns(features=features, ignored=ignored, **found)  # type: ignore[arg-type]
 
 
 def is_series(file: RecordFile) -> bool:
@@ -328,6 +331,7 @@ class _Reader:
             place=_Place(self._file.path, self.groups),
             sha256=sha256_of(self._file.path),
             features=self._columns.features,
+            ignored=self._columns.ignored,
             lines=np.array(lines, np.int64),
             num_bad=num_bad,
             groups=tuple(self.groups),

@@ -8,6 +8,7 @@ from keras_lstm.tasks.feature_survey import FeatureSurvey
 from keras_lstm.tasks.own_data import (
     class_lines,
     describe_defects,
+    describe_missing_test,
     describe_parts,
     histogram,
 )
@@ -31,7 +32,8 @@ def summarize_features(found: FeatureSurvey) -> list[str]:
         f"{quantity(len(table), 'sequence')}: {describe_parts(found.parts)}",
         f"inputs:  {source.source}, {quantity(table.num_features, 'feature')}",
     ]
-    lines += describe_defects(found.defects)
+    lines += describe_defects(found.defects) + describe_ignored(found)
+    lines += describe_missing_test(found.parts)
     if table.num_steps:
         lines.append(f"lengths: {quantity(table.num_steps, 'step')} each")
     else:
@@ -56,7 +58,8 @@ def _feature_lines(found: FeatureSurvey) -> list[str]:
     width = max(len("feature"), *(len(name) for name in names[:_NUM_FEATURES]))
     lines = [f"{'feature':<{width}} {'mean':>11} {'deviation':>11}"]
     lines += [
-        f"{name:<{width}} {center:>11.5g} {spread**0.5:>11.5g}"
+        f"{name:<{width}} {center:>11.5g} "
+        + (f"{spread**0.5:>11.5g}" if spread else f"{'constant':>11}")
         for name, center, spread in zip(
             names[:_NUM_FEATURES],
             mean.tolist(),
@@ -67,6 +70,18 @@ def _feature_lines(found: FeatureSurvey) -> list[str]:
     if len(names) > _NUM_FEATURES:
         lines.append(f"... and {len(names) - _NUM_FEATURES:,} more")
     return lines
+
+
+def describe_ignored(found: FeatureSurvey) -> list[str]:
+    """Return which columns are not used, as a line; none if all are.
+
+    Args:
+        found: the survey.
+    """
+    names = found.table.ignored
+    if not names:
+        return []
+    return [f"not used, since most values are no numbers: {', '.join(names)}"]
 
 
 def suggest(found: FeatureSurvey) -> dict[str, str]:

@@ -232,7 +232,9 @@ def _parts(
         # Of training arrays, some may validate.
         free |= forced == TRAIN
     has_test = source.part is None and bool((forced == TEST).any())
-    has_validation = source.validation_data is not None
+    has_validation = source.validation_data is not None or (
+        source.part is None and bool((forced == VALIDATION).any())
+    )
     parts = forced.astype(np.uint8)
     if free.any():
         parts[free] = divide(
@@ -250,12 +252,6 @@ def _load(
 ) -> tuple[FeatureSource, FeatureTable]:
     """Read all data of a source into one table."""
     found, table = _load_one(source, "data")
-    if source.test_data and source.part is None and TEST in table.forced:
-        raise InputError(
-            "`test_data` must not be given for an archive with x_test. "
-            f"Received: test_data={shown(source.test_data)}, "
-            f"data={shown(source.data)}"
-        )
     tables, digests = [table], [table.sha256]
     for argument, part in (
         ("validation_data", VALIDATION),
@@ -263,6 +259,12 @@ def _load(
     ):
         path = getattr(source, argument)
         digests.append("")
+        if path and source.part is None and part in table.forced:
+            raise InputError(
+                f"`{argument}` must not be given for an archive with arrays "
+                f"for it. Received: {argument}={shown(path)}, "
+                f"data={shown(source.data)}"
+            )
         if path is not None:
             like_it = dataclasses.replace(found, data=path, part=None)
             _, other = _load_one(like_it, argument)

@@ -46,6 +46,8 @@ class FeatureTable:
         has_one_unit: whether all features are in the same unit, as pixels
             are. Defaults to False.
         features: names of the features, if they have any.
+        ignored: names of columns that are no features, since most of their
+            values are no numbers.
         groups: the name of each sequence, if it has one.
         lines: number of each sequence's first line in its file, or None.
         num_bad: number of rows that were skipped.
@@ -63,6 +65,7 @@ class FeatureTable:
     scale: float = 1.0
     has_one_unit: bool = False
     features: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
     lines: npt.NDArray[np.int64] | None = None
     num_bad: int = 0
@@ -163,7 +166,7 @@ class FeatureTable:
 
         Returns:
             The mean and the variance, `(features,)`, or `(1,)` if `in_one`;
-            the variance of a feature that is constant in float32 is 1.
+            the variance of a feature that is constant in float32 is 0.
 
         Raises:
             InputError: if a feature varies so little that the model would not
@@ -193,7 +196,7 @@ class FeatureTable:
                 f"least {_MIN_STDDEV:.0e}: use a smaller unit. Received: "
                 f"{stddev[feature]:.3g} for feature {shown(name)}"
             )
-        return mean, np.where(is_constant, 1.0, stddev**2)
+        return mean, np.where(is_constant, 0.0, stddev**2)
 
     def _chunks(
         self, indices: npt.NDArray[np.int64]

@@ -10,7 +10,7 @@ from keras_lstm.core.console import percent
 from keras_lstm.core.errors import InputError
 from keras_lstm.core.options import option
 from keras_lstm.tasks.labels import parse_names
-from keras_lstm.tasks.partition import PARTS, Defects
+from keras_lstm.tasks.partition import PARTS, TEST, Defects
 from keras_lstm.tasks.task import Split, Task
 
 _BAR = 40
@@ -117,6 +117,19 @@ class OwnData(Task):
             or self.validation_data is not None
         )
 
+    def training_remarks(self, trained: Task) -> list[str]:
+        """Return a line that says so if a model was trained on this data.
+
+        Args:
+            trained: the task that the model was trained on.
+        """
+        if self.data_sha256 != getattr(trained, "data_sha256", None):
+            return []
+        return [
+            f"{self.data} is what the model was trained on: its training part "
+            "is measured as well; without `data`, the test part alone is"
+        ]
+
     def to_evaluate(self, **data: Any) -> Task:
         """Return the task whose test split is all of other data."""
         values: dict[str, Any] = dict.fromkeys(self.dividing_options)
@@ -144,6 +157,17 @@ def describe_parts(parts: npt.NDArray[np.uint8]) -> str:
         f"{count:,} {'training' if name == 'train' else name}"
         for name, count in zip(PARTS, counts.tolist(), strict=True)
     )
+
+
+def describe_missing_test(parts: npt.NDArray[np.uint8]) -> list[str]:
+    """Return a line that says so if nothing is left to test on.
+
+    Args:
+        parts: the part of each sequence, an index in `PARTS`.
+    """
+    if (parts == TEST).any():
+        return []
+    return ["no test sequences: `test_fraction` must leave some"]
 
 
 def describe_defects(defects: Defects) -> list[str]:

@@ -91,13 +91,21 @@ def part_named(name: object) -> int:
     Raises:
         InputError: if the name is another.
     """
-    part = _PART_NAMES.get(str(name).strip().lower())
-    if part is None:
+    if not is_part_name(str(name)):
         raise InputError(
             f"a part must be one of {', '.join(_PART_NAMES)}. Received: "
             f"{shown(name)}"
         )
-    return part
+    return _PART_NAMES[str(name).strip().lower()]
+
+
+def is_part_name(name: str) -> bool:
+    """Return whether `part_named` knows a name.
+
+    Args:
+        name: any text.
+    """
+    return name.strip().lower() in _PART_NAMES
 
 
 def hash_key(text: str, seed: int) -> int:

@@ -8,6 +8,7 @@ import contextlib
 import csv
 import dataclasses
 import gzip
+import itertools
 import json
 import pathlib
 import zlib
@@ -19,6 +20,8 @@ from keras_lstm.core.files import open_regular
 
 # Longest line of a file, in bytes: more is no row of a table.
 _MAX_LINE = 2**24
+# Objects of JSON Lines whose keys are its columns.
+_NUM_FIRST = 1000
 _GZIP = b"\x1f\x8b"
 _DELIMITERS = ",;\t|"
 _KINDS = {
@@ -73,7 +76,7 @@ class RecordFile:
     """A table in a file: CSV, TSV or JSON Lines, compressed by gzip or not.
 
     The first line of CSV and TSV names the columns; those of JSON Lines are
-    the keys of the first object. The suffix, apart from `.gz`, tells the kind.
+    the keys of its first objects. The suffix, apart from `.gz`, tells the kind.
     The delimiter of CSV is whichever of comma, semicolon, tab and bar the
     first line has most of.
 
@@ -150,10 +153,14 @@ class RecordFile:
 
     def _columns_of(self, lines: "_Lines") -> list[str]:
         if self._is_json:
-            _, values = next(self._json_rows(lines))
-            if isinstance(values, InputError):
-                raise values
-            return list(values)
+            rows = self._json_rows(lines)
+            _, first = next(rows)
+            if isinstance(first, InputError):
+                raise first
+            names = dict.fromkeys(first)
+            for _, row in itertools.islice(rows, _NUM_FIRST - 1):
+                names |= dict.fromkeys(row if isinstance(row, dict) else ())
+            return list(names)
         header, reader = self._csv_reader(lines)
         for name in header:
             if header.count(name) > 1:
@@ -200,11 +207,14 @@ class RecordFile:
                 return
             except csv.Error as error:
                 # Then nobody knows where the row ends.
-                if (count := reader.line_num - line + 1) > 1:
+                count = reader.line_num - line + 1
+                if count > 1 or "end of data" in str(error):
                     raise self.error(
                         line,
                         f"the quotes of a row must be closed ({error})",
-                        f"a row of {count:,} lines or more",
+                        "a row that ends with the file"
+                        if count == 1
+                        else f"a row of {count:,} lines or more",
                     ) from None
                 yield line, self.error(line, str(error), "a row that does not")
                 continue

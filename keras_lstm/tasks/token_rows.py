@@ -138,7 +138,7 @@ def _read_example(
             )
         values.append(value)
     for name in (source.part, source.group):
-        if name is not None and record.values.get(name) in (None, ""):
+        if name is not None and is_blank(record.values.get(name)):
             if file.argument != "data":
                 continue
             raise file.error(
@@ -164,6 +164,15 @@ def _read_example(
             f"{len(target)}",
         )
     return Example(record.line, tokens, target, record, file)
+
+
+def is_blank(value: Any) -> bool:
+    """Return whether a row's value is none, or blanks alone.
+
+    Args:
+        value: the value of a column.
+    """
+    return value is None or (isinstance(value, str) and not value.strip())
 
 
 def _target(value: Any, source: TokenSource) -> str | list[str]:
@@ -215,7 +224,8 @@ def with_columns(source: TokenSource, file: RecordFile) -> TokenSource:
         if name is None:
             raise InputError(
                 f"`{argument}` must be given for a file of other columns than "
-                f"input and target. Received: {file.path}, with columns "
+                "input and target (the task rows reads time series, a row for "
+                f"each step). Received: {file.path}, with columns "
                 f"{shown(file.columns)}"
             )
         found[argument] = name
@@ -241,25 +251,32 @@ def with_kinds(source: TokenSource, file: RecordFile) -> TokenSource:
         )
         if len(first) == _NUM_FIRST:
             break
-    if source.tokens is None:
+    given = source.tokens
+    if given is None:
         lists = sum(isinstance(value, list) for value, _ in first)
         spaced = sum(" " in str(value).strip() for value, _ in first)
         tokens = "words" if 2 * spaced > len(first) else "characters"
         tokens = "list" if 2 * lists > len(first) else tokens
         source = dataclasses.replace(source, tokens=tokens)
     if source.target_kind is None:
-        agree = sum(
-            _agree(value, target, source.tokens or "")
-            for value, target in first
-        )
-        is_label = agree < max(1, _MOST * len(first))
-        kind = LABEL if is_label else PER_TOKEN
-        source = dataclasses.replace(source, target_kind=kind)
+        kinds = [source.tokens or ""]
+        if given is None and kinds == ["words"]:
+            # Tags of punctuation are for tokens that words leave out.
+            kinds.append("spaces")
+        for tokens in kinds:
+            agree = sum(
+                _agree(value, target, tokens) for value, target in first
+            )
+            if agree >= max(1, _MOST * len(first)):
+                return dataclasses.replace(
+                    source, tokens=tokens, target_kind=PER_TOKEN
+                )
+        source = dataclasses.replace(source, target_kind=LABEL)
     return source
 
 
 def _agree(value: Any, target: Any, tokens: str) -> bool:
-    """Return whether a target has a token for each of several tokens."""
+    """Return whether a target has as many tokens as its input."""
     try:
         inputs = split_tokens(value, tokens)
         return len(inputs) == len(target_tokens(target, tokens))

@@ -7,10 +7,10 @@ from keras_lstm.core.errors import escaped
 from keras_lstm.tasks.own_data import (
     class_lines,
     describe_defects,
+    describe_missing_test,
     describe_parts,
     histogram,
 )
-from keras_lstm.tasks.partition import TEST
 from keras_lstm.tasks.token_rows import PER_TOKEN
 from keras_lstm.tasks.token_survey import Survey, survey_names
 
@@ -41,8 +41,7 @@ def summarize(found: Survey, max_vocabulary: int) -> list[str]:
         f"targets: column {source.target}, {kinds}",
     ]
     lines += describe_defects(found.defects)
-    if not (found.parts == TEST).any():
-        lines.append("no test rows: `test_fraction` must leave some")
+    lines += describe_missing_test(found.parts)
     lines += ["", f"{'tokens':>11} {'sequences':>10}"]
     lines += histogram(found.lengths)
     shown = " ".join(names.tokens[:_NUM_TOKENS])

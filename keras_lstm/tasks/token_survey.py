@@ -191,7 +191,7 @@ def _survey(source: TokenSource, stamp: Any) -> Survey:
         group = inputs[-1]
         # Another file's rows need not have the column.
         if source.group in each.record.values:
-            name = str(each.record.values[source.group])
+            name = str(each.record.values[source.group]).strip()
             group = hash_key(name, source.split_seed)
         groups.append(group)
         lengths.append(len(each.tokens))

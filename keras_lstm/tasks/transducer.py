@@ -430,7 +430,7 @@ def require_machine(task: Task, what: str, received: str) -> TransducerTask:
 
     Args:
         task: the task.
-        what: start of the error message, which "a sequence task" follows.
+        what: start of the error message, before "a finite-state machine".
         received: end of the error message, which follows "Received: ".
 
     Returns:
@@ -441,5 +441,5 @@ def require_machine(task: Task, what: str, received: str) -> TransducerTask:
     """
     machine = get_machine(task)
     if machine is None:
-        raise InputError(f"{what} a sequence task. Received: {received}")
+        raise InputError(f"{what} a finite-state machine. Received: {received}")
     return machine

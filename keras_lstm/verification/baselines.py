@@ -44,14 +44,15 @@ def baselines(task: Task, splits: Splits) -> dict[str, float]:
     found = {"majority_class": float((targets == majority).mean())}
     if max(train.shape) * task.num_classes > _MAX_REGRESSION:
         return found
-    name = "mean_of_steps" if task.num_symbols is None else "bag_of_tokens"
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import MaxAbsScaler
+    from sklearn.preprocessing import MaxAbsScaler, StandardScaler
 
-    model = make_pipeline(
-        MaxAbsScaler(), LogisticRegression(max_iter=_MAX_ITERATIONS)
-    )
+    # Counts are sparse, which centered ones would not be.
+    name, scaler = "bag_of_tokens", MaxAbsScaler()
+    if task.num_symbols is None:
+        name, scaler = "mean_of_steps", StandardScaler()
+    model = make_pipeline(scaler, LogisticRegression(max_iter=_MAX_ITERATIONS))
     model.fit(train, labels)
     found[name] = float((model.predict(test) == targets).mean())
     return found

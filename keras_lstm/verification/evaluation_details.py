@@ -63,7 +63,7 @@ def evaluation_details(
     )
     names = class_labels(task)
     precision, recall, _, counts = precision_recall_fscore_support(
-        targets, predictions, labels=classes, zero_division=0.0
+        targets, predictions, labels=classes, zero_division=np.nan
     )
     details = {
         "num_examples": result.num_examples,
@@ -74,8 +74,8 @@ def evaluation_details(
             {
                 "class": names[label],
                 "num_examples": int(counts[label]),
-                "precision": float(precision[label]),
-                "recall": float(recall[label]),
+                "precision": _share(precision[label]),
+                "recall": _share(recall[label]),
             }
             for label in classes
         ],
@@ -89,6 +89,20 @@ def evaluation_details(
     if split is not None and split.lengths is not None:
         details["by_length"] = count_by_length(result, split.lengths)
     return details
+
+
+def _share(value: float) -> float | None:
+    """Return a share; None if it is one of nothing."""
+    return None if np.isnan(value) else float(value)
+
+
+def share_text(share: float | None) -> str:
+    """Return the text of a class's precision or recall.
+
+    Args:
+        share: the number, None if there is none.
+    """
+    return "-" if share is None else percent(share)
 
 
 def _by_step_name(task: Task) -> str:
@@ -134,7 +148,7 @@ def evaluation_details_text(
     lines += ["", f"{'class':>{width}} {'count':>8}  precision   recall"]
     lines += [
         f"{label:>{width}} {row['num_examples']:>8,}   "
-        f"{percent(row['precision']):>8} {percent(row['recall']):>8}"
+        f"{share_text(row['precision']):>8} {share_text(row['recall']):>8}"
         for label, row in zip(labels, report["by_class"], strict=True)
     ]
     lines += ["", *_confusion_lines(np.array(report["confusion"]), labels)]

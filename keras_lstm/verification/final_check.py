@@ -120,7 +120,8 @@ def require_test(task: Task, splits: Splits) -> Split:
     """
     if splits.test is None:
         raise InputError(
-            "`task` must have a test split, or be a sequence task. Received: "
+            "`task` must have a test split (own data: a larger "
+            "`test_fraction`, or `test_data`), or be a machine. Received: "
             f"task={task.name}"
         )
     return splits.test

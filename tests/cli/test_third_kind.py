@@ -124,7 +124,11 @@ def test_it_is_tuned(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("flag", "value", "message"),
     [
-        ("--prove-from-epoch", "1", "`prove_from_epoch` needs a sequence task"),
+        (
+            "--prove-from-epoch",
+            "1",
+            "`prove_from_epoch` needs a finite-state machine",
+        ),
         ("--head", "per_step", "`head` must be last_state"),
         ("--length", "0", "`length` must be an integer from 1 to 100"),
     ],

@@ -200,7 +200,7 @@ def test_commands_are_quoted_for_a_shell(tmp_path):
     quoted = f"""'{tmp_path}/a b'"'"'c'"""
     assert f"keras-lstm verify {quoted}" in text
     assert f"keras-lstm prove {quoted}" in text
-    resume = f"train increment --run-dir {quoted} --resume --epochs 10"
+    resume = f"train increment --run-dir {quoted} --resume --epochs 20"
     assert resume in text
 
 

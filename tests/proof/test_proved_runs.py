@@ -293,7 +293,7 @@ def test_other_tasks_are_proved_with_no_change_but_the_task(tmp_path, task):
 
 def test_images_cannot_be_proved(tmp_path, capsys):
     with pytest.raises(
-        InputError, match="`prove_from_epoch` needs a sequence task"
+        InputError, match="`prove_from_epoch` needs a finite-state machine"
     ):
         get_preset("digits").replace(prove_from_epoch=1)
     config = get_preset("digits").replace(
@@ -301,7 +301,7 @@ def test_images_cannot_be_proved(tmp_path, capsys):
     )
     train(config, tmp_path / "run", quiet=True)
     assert main(["prove", str(tmp_path / "run")]) == 2
-    assert "must hold a run of a sequence task" in capsys.readouterr().err
+    assert "must hold a run of a finite-state" in capsys.readouterr().err
 
 
 def test_a_last_state_model_cannot_be_proved(tmp_path, capsys):

@@ -200,7 +200,10 @@ def test_a_run_of_another_task_is_refused(tmp_path, capsys):
     train(config, tmp_path / "run", quiet=True)
     assert main(["verify", str(tmp_path / "run")]) == 2
     err = capsys.readouterr().err
-    assert "must hold a run of a sequence task. Received: a run of im" in err
+    assert (
+        "must hold a run of a finite-state machine. Received: a run of im"
+        in err
+    )
 
 
 @pytest.mark.parametrize(

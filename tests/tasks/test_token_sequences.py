@@ -575,7 +575,9 @@ def test_other_files_are_part_of_what_is_resumed(tmp_path):
 def test_without_rows_to_test_on_nothing_is_trained(tmp_path):
     data = str(write_csv(tmp_path / "a.csv", made_rows(60)))
     task = TokenSequences(data=data, test_fraction=0.0)
-    assert "no test rows: `test_fraction` must leave some" in task.summary()
+    assert (
+        "no test sequences: `test_fraction` must leave some" in task.summary()
+    )
     with pytest.raises(InputError, match="must leave rows to test on"):
         task.splits(0)
 

@@ -61,7 +61,11 @@ def test_the_figures_are_the_definitions():
     assert (report["num_examples"], report["num_wrong"]) == (5, 2)
     assert report["sequence_accuracy"] == 3 / 5
     assert report["confusion"] == [[1, 1, 0], [0, 2, 0], [1, 0, 0]]
-    assert [row["precision"] for row in report["by_class"]] == [1 / 2, 2 / 3, 0]
+    assert [row["precision"] for row in report["by_class"]] == [
+        0.5,
+        2 / 3,
+        None,
+    ]
     assert [row["recall"] for row in report["by_class"]] == [1 / 2, 1, 0]
     assert report["accuracy_by_rows"] == [0.2, 0.6]
     json.dumps(report, allow_nan=False)
