@@ -35,7 +35,7 @@ from keras_lstm.checkpoint.step_skipping import (
     try_first_step,
 )
 from keras_lstm.core.console import print_status
-from keras_lstm.core.errors import InputError
+from keras_lstm.core.errors import InputError, shown
 from keras_lstm.distribute.strategies import is_chief, is_multi_worker
 from keras_lstm.tasks.datasets import check_endless
 
@@ -181,6 +181,11 @@ class ExactResume(keras.callbacks.Callback):
         if isinstance(dataset, tf.data.Dataset):
             self._data = FitData(dataset, read_order(dataset))
             return dataset
+        if not callable(dataset):
+            raise InputError(
+                "`dataset` must be a tf.data.Dataset, or a function that makes "
+                f"one from a number of steps. Received: {shown(dataset)}"
+            )
         start = 0
         number = 0
         if self._calls_of_fit is not None:

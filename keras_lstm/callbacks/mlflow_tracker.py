@@ -6,6 +6,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from keras_lstm.callbacks.tracker import Rows, Tracker
 
 # The tag by which a resumed training finds its run: MLflow chooses the
@@ -114,7 +116,7 @@ class MLflowTracker(Tracker):
 
         now = int(time.time() * 1000)
         points = [
-            mlflow.entities.Metric(name, float(value), now, epoch)
+            mlflow.entities.Metric(name, float(np.mean(value)), now, epoch)
             for epoch in sorted(rows)
             for name, value in rows[epoch].items()
         ]

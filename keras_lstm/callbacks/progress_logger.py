@@ -62,7 +62,7 @@ class ProgressLogger(keras.callbacks.Callback):
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Start the display and the clock."""
         self.close()
-        self._steps = self._epoch = self._epochs_here = 0
+        self._steps = self._epoch = self._epochs_here = self._skipped = 0
         self._started = time.monotonic()
         self._first_step: int | None = None
         self._steps_per_epoch: int | None = self.params["steps"]
@@ -85,14 +85,23 @@ class ProgressLogger(keras.callbacks.Callback):
         """Set the epoch that is shown."""
         self._epoch = epoch + 1
         self._epoch_began = self._steps
+        if not (self._steps or self._epochs_here):
+            # `initial_epoch`.
+            self._skipped = epoch
 
     def get_state(self) -> dict[str, Any]:
         """Return the callback's state, for `ExactResume`."""
-        return {"epoch": self._epoch, "steps": self._steps}
+        return {
+            "epoch": self._epoch,
+            "steps": self._steps,
+            "skipped": self._skipped,
+        }
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Restore the state that `get_state` returned."""
         self._epoch, self._steps = state["epoch"], state["steps"]
+        # Older versions did not count them.
+        self._skipped = state.get("skipped", 0)
         self._is_partial = True
 
     def on_train_batch_end(
@@ -192,13 +201,16 @@ class ProgressLogger(keras.callbacks.Callback):
         if not steps or first is None:
             return "time left unknown"
         done = max(1, self._steps - first)
-        left = max(0, self.params["epochs"] * steps - self._steps)
+        epochs = self.params["epochs"] - self._skipped
+        left = max(0, epochs * steps - self._steps)
         seconds = (time.monotonic() - self._started) / done * left
         return f"at most {duration(seconds)} left"
 
     def _block(self, ending: str) -> Block:
         epochs, steps = self.params["epochs"], self._steps_per_epoch
-        share = self._steps / (epochs * steps) if steps else None
+        share = None
+        if steps:
+            share = self._steps / ((epochs - self._skipped) * steps)
         values: dict[bool, list[str]] = {False: [], True: []}
         for name, value in self._logs.items():
             fact = f"{name} {_value(name, value):<{_VALUE_WIDTH}}"

@@ -51,6 +51,14 @@ class PreemptionHandler:
         self._old_handlers: dict[int, Any] = {}
 
     @property
+    def is_within_another(self) -> bool:
+        """Whether this block is within another one, whose owner goes on."""
+        return any(
+            isinstance(getattr(handler, "__self__", None), PreemptionHandler)
+            for handler in self._old_handlers.values()
+        )
+
+    @property
     def requested(self) -> bool:
         """Whether a signal has been received."""
         return self._signum is not None

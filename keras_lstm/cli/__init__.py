@@ -7,7 +7,6 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from keras_lstm.cli.parser import parse_arguments
 from keras_lstm.core.console import print_status
 from keras_lstm.core.errors import InputError, RunError, one_line
 
@@ -51,6 +50,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]
     try:
         try:
+            # Ctrl-C is heard while this is imported.
+            from keras_lstm.cli.parser import parse_arguments
+
             arguments = parse_arguments(
                 sys.argv[1:] if argv is None else list(argv)
             )

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from keras_lstm.checkpoint.preemption import PreemptionHandler
 from keras_lstm.cli.resolve import (
     parse_positive,
     parse_steps,
@@ -29,7 +30,6 @@ from keras_lstm.tasks.data_kind import DATA_TASKS, task_for_data
 from keras_lstm.tasks.machine_dot import check_dot_path
 from keras_lstm.tasks.machine_library import MACHINES
 from keras_lstm.tasks.make import make_task
-from keras_lstm.tasks.own_data import OwnData
 from keras_lstm.tasks.registry import TASKS
 from keras_lstm.tasks.transducer import TransducerTask
 
@@ -102,13 +102,13 @@ def train_command(arguments: argparse.Namespace) -> int:
     if not arguments.quiet:
         _say_if_large(arguments.options.get("data"))
     config = resolve_config(arguments)
-    if arguments.print_config:
-        print(config.to_yaml(), end="")
-        return 0
     log_every_steps = parse_positive(
         arguments.log_every_steps, "log_every_steps"
     )
     profile_steps = parse_steps(arguments.profile_steps)
+    if arguments.print_config:
+        print(config.to_yaml(), end="")
+        return 0
     require_tracker(config.training.track)
     cluster = read_cluster(config.training.strategy)
     chief = cluster is None or cluster.is_chief
@@ -187,7 +187,7 @@ def tune_command(arguments: argparse.Namespace) -> int:
         tuple(names),
         arguments.objective or held.objective,
         arguments.algorithm or held.algorithm,
-        max_trials,
+        held.max_trials if max_trials is None else max_trials,
         config.seed,
     )
     read_cluster(config.training.strategy)
@@ -207,7 +207,9 @@ def tune_command(arguments: argparse.Namespace) -> int:
     with loading_tensorflow():
         from keras_lstm.tuning.search import run, run_trials
     if part == "worker":
-        run_trials(folder, search)
+        # The chief says how to go on after a signal.
+        with PreemptionHandler():
+            run_trials(folder, search)
         return 0
     trials = run(folder, search, **mode)
     print(table(search, trials))
@@ -224,6 +226,7 @@ def verify_command(arguments: argparse.Namespace) -> int:
     with loading_tensorflow():
         from keras_lstm.runs.checks import (
             failures_path,
+            save_verification,
             verify_by_proof,
             verify_run,
         )
@@ -239,10 +242,12 @@ def verify_command(arguments: argparse.Namespace) -> int:
             report,
             lambda: verified_text(task, search, run.model_sha256),
         )
+        save_verification(run, task, report, [])
         return 0
     task, result, report = verify_run(run, num_bits)
     failures = failures_path(run, task.num_bits).name
     _print_result(arguments, report, lambda: check_text(task, result, failures))
+    save_verification(run, task, report, result.failures)
     return 1 if result.num_wrong else 0
 
 
@@ -256,7 +261,7 @@ def prove_command(arguments: argparse.Namespace) -> int:
     if arguments.output is not None:
         raise InputError("`output` needs `repair`")
     with loading_tensorflow():
-        from keras_lstm.runs.checks import prove_run
+        from keras_lstm.runs.checks import prove_run, save_proof
         from keras_lstm.runs.run import load_run
         from keras_lstm.verification.proof_reporting import proof_text
     run = load_run(arguments.run_dir)
@@ -266,6 +271,7 @@ def prove_command(arguments: argparse.Namespace) -> int:
         report,
         lambda: proof_text(machine, search, report["model_sha256"], checks),
     )
+    save_proof(run, search)
     return 0 if search.proof is not None else 1
 
 
@@ -314,7 +320,7 @@ def evaluate_command(arguments: argparse.Namespace) -> int:
     data = {name: getattr(arguments, name) for name in names}
     saved = read_run_of(arguments.run_dir, arguments.task)
     task = saved.task_to_evaluate(**data)
-    if isinstance(task, OwnData) and arguments.data is not None:
+    if arguments.data is not None:
         trained = saved.config.task
         for remark in (*task.training_remarks(trained), *task.defects()):
             print_status(escaped(remark))

@@ -90,8 +90,8 @@ def startup_messages_held() -> Iterator[None]:
         try:
             yield
         except BaseException as error:
-            # These say in one line what is wrong.
-            if not isinstance(error, InputError | RunError):
+            # The first two say in one line what is wrong.
+            if not isinstance(error, InputError | RunError | KeyboardInterrupt):
                 held.seek(0)
                 os.write(stderr, held.read())
             raise

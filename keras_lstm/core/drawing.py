@@ -6,6 +6,7 @@ which a short training would wait for.
 
 import contextlib
 import functools
+import re
 import signal
 import sys
 import types
@@ -24,6 +25,8 @@ T = TypeVar("T")
 # or a `functools.partial` of one. It holds copies: what it shows may change
 # before it is called.
 Plot = Callable[[], "Figure"]
+# Numbers as Matplotlib writes them at axes.
+_TICK = re.compile(r"\$\\mathdefault\{[^$]*\}\$")
 
 _pool: "Executor | None" = None
 
@@ -97,6 +100,22 @@ def new_figure(**options: Any) -> "Figure":
     return Figure(**options)
 
 
+def show_dollars(figure: "Figure") -> None:
+    r"""Show texts between dollars as they are, not as mathematics.
+
+    They may be names of somebody's states or classes, such as `$\texttt{a}$`,
+    which Matplotlib may not be able to read. Numbers at axes are left alone.
+
+    Args:
+        figure: the figure.
+    """
+    from matplotlib.text import Text
+
+    for text in figure.findobj(Text):
+        if "$" in text.get_text() and not _TICK.fullmatch(text.get_text()):
+            text.set_parse_math(False)
+
+
 def png_of(figure: "Figure") -> bytes:
     """Return a figure as a PNG file.
 
@@ -106,6 +125,7 @@ def png_of(figure: "Figure") -> bytes:
     import io
 
     file = io.BytesIO()
+    show_dollars(figure)
     # Without the version of Matplotlib.
     figure.savefig(
         file,

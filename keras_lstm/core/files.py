@@ -113,6 +113,7 @@ def check_output(path: pathlib.Path, overwrite: bool) -> pathlib.Path | None:
     Raises:
         InputError: if the path cannot be, is below a file, or exists although
             it must not.
+        PermissionError: if its folder cannot be written to.
     """
     try:
         # Packages that write models take no other paths.
@@ -130,13 +131,29 @@ def check_output(path: pathlib.Path, overwrite: bool) -> pathlib.Path | None:
             raise InputError(
                 f"`output` must not be below a file. Received: output={path}"
             )
+        check_writable(above, "output")
         return None
+    check_writable(target.parent, "output")
     if not overwrite:
         raise InputError(
             "`output` must not exist unless `overwrite` is set. Received: "
             f"output={path}"
         )
     return target
+
+
+def check_writable(folder: pathlib.Path, argument: str) -> None:
+    """Refuse a folder in which no file can be made.
+
+    Args:
+        folder: the folder.
+        argument: name of the argument that gives it.
+
+    Raises:
+        PermissionError: if it cannot be written to.
+    """
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise PermissionError(f"`{argument}` cannot be written to: {folder}")
 
 
 def write_text(path: pathlib.Path, text: str) -> None:

@@ -38,7 +38,8 @@ def tf_config_from_slurm() -> str:
         workers = resolver.cluster_spec().as_dict()["worker"]
         index = int(os.environ["SLURM_PROCID"])
         # The resolver sorts hosts as text: node10 comes before node9.
-        workers.sort(key=_natural)
+        listed = os.environ["SLURM_STEP_NODELIST"]
+        workers.sort(key=lambda worker: _place_in(listed, worker))
         host, port = workers[index].rsplit(":", 1)
     except (RuntimeError, ValueError, LookupError, AssertionError) as error:
         raise InputError(
@@ -59,6 +60,16 @@ def tf_config_from_slurm() -> str:
             "task": {"type": "worker", "index": index},
         }
     )
+
+
+def _place_in(hosts: str, address: str) -> tuple[int, list[Any]]:
+    """Return a key that sorts addresses as a list of hosts does.
+
+    Hosts of one prefix are in one place of Slurm's list, by their numbers.
+    """
+    prefix = re.split(r"\d", address.rsplit(":", 1)[0], maxsplit=1)[0]
+    found = re.search(rf"(?:^|,){re.escape(prefix)}(?![a-z])", hosts)
+    return found.start() if found else len(hosts), _natural(address)
 
 
 def _natural(address: str) -> list[Any]:

@@ -258,7 +258,7 @@ def check_export(
     if target is None:
         return
     # Guards against removing anything but a model of this format.
-    is_model = target.is_file() and not kind.is_folder
+    is_model = target.is_file() and kind.marks(target)
     if target.is_dir() and kind.is_folder:
         names = {each.name for each in target.iterdir()}
         is_model = "saved_model.pb" in names <= _SAVED_MODEL

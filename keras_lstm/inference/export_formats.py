@@ -154,6 +154,7 @@ class Format(NamedTuple):
             path.
         load: returns a function from inputs to logits, given the path and the
             input's name.
+        mark: bytes that its files have, and where; None if it is a folder.
     """
 
     file_name: str
@@ -164,6 +165,7 @@ class Format(NamedTuple):
     reads_text: bool
     write: Callable[["keras.Model", Any, pathlib.Path], None]
     load: Callable[[pathlib.Path, str], Infer]
+    mark: tuple[int, bytes] | None = None
 
     @property
     def suffix(self) -> str:
@@ -174,6 +176,18 @@ class Format(NamedTuple):
     def is_folder(self) -> bool:
         """Whether the model is a folder."""
         return not self.suffix
+
+    def marks(self, path: pathlib.Path) -> bool:
+        """Return whether a file seems to be of the format.
+
+        Args:
+            path: the file.
+        """
+        if self.mark is None:
+            return False
+        place, expected = self.mark
+        with path.open("rb") as file:
+            return file.read(place + len(expected))[place:] == expected
 
 
 FORMATS = {
@@ -196,6 +210,7 @@ FORMATS = {
         reads_text=False,
         write=_write_litert,
         load=_load_litert,
+        mark=(4, b"TFL3"),
     ),
     "onnx": Format(
         file_name="model.onnx",
@@ -206,5 +221,7 @@ FORMATS = {
         reads_text=False,
         write=_write_onnx,
         load=_load_onnx,
+        # The version, the first field, is a number.
+        mark=(0, b"\x08"),
     ),
 }

@@ -43,11 +43,14 @@ def check_folder_export(output: pathlib.Path, overwrite: bool = False) -> None:
     if target.is_dir():
         names = {each.name for each in target.iterdir()}
     packed = {path.name for path in _files(folder)}
+    # What `report` and `verify` add.
+    packed |= {path.name for path in (folder.page, *folder.checks())}
     # Guards against removing a run, or anything else.
     if not {folder.card.name, folder.model.name} <= names <= packed:
         raise InputError(
-            "`output` must be a folder of this format to be overwritten. "
-            f"Received: output={output}"
+            "`output` must be a folder of this format, and hold nothing else, "
+            f"to be overwritten. Received: output={output}, with "
+            f"{', '.join(sorted(names - packed)) or 'no run'}"
         )
 
 

@@ -26,7 +26,7 @@ def margins_of(logits: Any, targets: Any) -> Any:
         # The same numbers as below, by fewer operations.
         difference = logits[..., 1] - logits[..., 0]
         margins = tf.where(tf.equal(targets, 1), difference, -difference)
-        unknown = tf.math.is_nan(margins) | tf.greater(targets, 1)
+        unknown = tf.math.is_nan(margins) | tf.not_equal(targets // 2, 0)
         return tf.where(unknown, -np.inf, margins)
     logits = tf.convert_to_tensor(logits)
     chosen = tf.one_hot(targets, logits.shape[-1], True, False)
@@ -53,7 +53,9 @@ def numpy_margins(
         if len(logits) == 2:
             difference = logits[1] - logits[0]
             margins = difference * (2 * targets - 1).astype(np.float32)
-            unknown = np.isnan(margins) | (targets > 1)
+            # Negative ones are large without their sign.
+            unsigned = targets.view(f"u{targets.itemsize}")
+            unknown = np.isnan(margins) | (unsigned > 1)
         else:
             classes = np.arange(len(logits)).reshape(-1, *[1] * targets.ndim)
             chosen = targets == classes

@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from keras_lstm.core.drawing import Drawing, Plot
+from keras_lstm.core.drawing import Drawing, Plot, show_dollars
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -105,5 +105,6 @@ def _svg_of(figure: "Figure", name: str) -> tuple[str, float]:
         warnings.filterwarnings("ignore", "Glyph .* missing from font")
         # What the metadata would hold is of no use in a page.
         metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+        show_dollars(figure)
         figure.savefig(text, format="svg", metadata=metadata)
     return text.getvalue(), figure.get_figwidth()

@@ -57,10 +57,6 @@ def verify_run(
 ) -> tuple[TransducerTask, Verification, dict[str, Any]]:
     """Check a run's model and write the result into the run folder.
 
-    The result goes to `verify-<num_bits>.json`, and the wrong predictions to
-    `failures.csv`, or to `failures-<num_bits>.csv` if the model was trained
-    on another length. `report.json` is not changed.
-
     Args:
         run: the run.
         num_bits: the length to check; None for the run's own.
@@ -86,10 +82,7 @@ def verify_run(
             forecast=bar.forecast,
         )
     found = check_report(task, result)
-    report = _write_verification(
-        run, task, found, result.seconds, result.failures
-    )
-    return task, result, report
+    return task, result, _verification(run, task, found, result.seconds)
 
 
 def verify_by_proof(
@@ -98,8 +91,6 @@ def verify_by_proof(
     tuple[TransducerTask, ProofSearch | EllipsoidSearch, dict[str, Any]] | None
 ):
     """Check a run's proof, which says that nothing is wrong at any length.
-
-    The result is written as `verify_run` writes it.
 
     Args:
         run: the run.
@@ -123,30 +114,47 @@ def verify_by_proof(
             )
         return None
     found = proved_report(task, search)
-    report = _write_verification(run, task, found, search.seconds, [])
-    return task, search, report
+    return task, search, _verification(run, task, found, search.seconds)
 
 
-def _write_verification(
-    run: Run,
-    task: TransducerTask,
-    found: dict[str, Any],
-    seconds: float,
-    failures: Sequence[Failure],
+def _verification(
+    run: Run, task: TransducerTask, found: dict[str, Any], seconds: float
 ) -> dict[str, Any]:
-    """Write what a check found; return the contents of its JSON file."""
-    report = {
+    """Return the contents of a check's JSON file."""
+    return {
         "task": task_name(type(task)),
         "num_bits": task.num_bits,
         **found,
         "model_sha256": run.model_sha256,
         "seconds": round(seconds, 3),
     }
+
+
+def save_verification(
+    run: Run,
+    task: TransducerTask,
+    report: dict[str, Any],
+    failures: Sequence[Failure],
+) -> None:
+    """Write what `verify_run` or `verify_by_proof` found.
+
+    It goes to `verify-<num_bits>.json`, and the wrong predictions to
+    `failures.csv`, or to `failures-<num_bits>.csv` if the model was trained on
+    another length. `report.json` is not changed.
+
+    Args:
+        run: the run.
+        task: the task at the length that was checked.
+        report: the contents of `verify-<num_bits>.json`.
+        failures: the wrong predictions.
+
+    Raises:
+        OSError: if a file cannot be written.
+    """
     text = json.dumps(report, indent=2, allow_nan=False) + "\n"
     write_text(run.folder.verification(task.num_bits), text)
     text = failures_csv(task, failures)
     write_text(failures_path(run, task.num_bits), text)
-    return report
 
 
 def prove_run(
@@ -154,7 +162,7 @@ def prove_run(
 ) -> tuple[ProofSearch | EllipsoidSearch, list[Verification], dict[str, Any]]:
     """Search for a proof that a run's model is right for every length.
 
-    A proof is written to `proof.json`. If there are no boxes, ellipsoids that
+    If there are no boxes, ellipsoids that
     are there already are checked, and kept if they hold. Without a proof, the
     model is checked at the run's own length and at greater ones, until a check
     finds a failure.
@@ -199,10 +207,7 @@ def prove_run(
         "seconds": round(search.seconds, 3),
     }
     if search.proof is not None:
-        write_text(run.folder.proof, search.proof.to_json())
         return search, checks, report
-    # An older proof is about other weights.
-    run.folder.proof.unlink(missing_ok=True)
     for num_bits in (task.num_bits, *_LENGTHS_TO_FAIL_AT):
         try:
             machine = task.of_length(num_bits)
@@ -220,6 +225,23 @@ def prove_run(
         symbols = checks[-1].failures[0].symbols
         report["wrong_input"] = task.text_of(symbols)
     return search, checks, report
+
+
+def save_proof(run: Run, search: ProofSearch | EllipsoidSearch) -> None:
+    """Write the proof that `prove_run` found; without one, remove an older one.
+
+    Args:
+        run: the run.
+        search: the search.
+
+    Raises:
+        OSError: if `proof.json` cannot be written.
+    """
+    if search.proof is not None:
+        write_text(run.folder.proof, search.proof.to_json())
+    else:
+        # It is about other weights.
+        run.folder.proof.unlink(missing_ok=True)
 
 
 def extract_run(

@@ -16,7 +16,12 @@ from keras_lstm.config import Config
 from keras_lstm.config_file import read_config, translate_options
 from keras_lstm.config_rules import Execution
 from keras_lstm.core.errors import InputError, shown
-from keras_lstm.core.files import locked, read_small_text, remove_temporary
+from keras_lstm.core.files import (
+    check_writable,
+    locked,
+    read_small_text,
+    remove_temporary,
+)
 from keras_lstm.core.version import check_version
 from keras_lstm.core.yaml_text import MAX_TEXT
 from keras_lstm.presets import get_preset
@@ -101,7 +106,6 @@ class RunFolder:
             while not os.path.lexists(nearest):
                 nearest = nearest.parent
             is_folder = nearest.is_dir()
-            writable = os.access(nearest, os.W_OK | os.X_OK)
         except PermissionError:
             raise
         except OSError as error:
@@ -117,10 +121,7 @@ class RunFolder:
             raise InputError(
                 f"`run_dir` must be a folder. Received: run_dir={self.path}"
             )
-        if not writable:
-            raise PermissionError(
-                f"`run_dir` cannot be written to: {self.path}"
-            )
+        check_writable(nearest, "run_dir")
 
     def check_init_from(self, init_from: pathlib.Path | None) -> None:
         """Refuse other weights for a run that has begun.
@@ -315,10 +316,13 @@ class RunFolder:
 
     def remove_results(self) -> None:
         """Remove the reports on weights that are about to be replaced."""
-        checks = [*self.path.glob("verify-*.json")]
-        checks += self.path.glob("failures*.csv")
-        for path in (self.report, self.page, self.proof, *checks):
+        for path in (self.report, self.page, self.proof, *self.checks()):
             path.unlink(missing_ok=True)
+
+    def checks(self) -> list[pathlib.Path]:
+        """Return the files of checks of the model that are there."""
+        found = self.path.glob("verify-*.json")
+        return [*found, *self.path.glob("failures*.csv")]
 
 
 def is_run(names: Set[str]) -> bool:

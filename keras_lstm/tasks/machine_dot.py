@@ -3,6 +3,7 @@
 import pathlib
 
 from keras_lstm.core.errors import InputError
+from keras_lstm.core.files import check_writable
 from keras_lstm.tasks.transducer import TransducerTask
 
 SUFFIXES = (".dot", ".gv")
@@ -17,6 +18,7 @@ def check_dot_path(path: pathlib.Path) -> None:
     Raises:
         InputError: if it does not end in .dot or .gv, exists, or its folder
             does not.
+        PermissionError: if its folder cannot be written to.
     """
     for is_kept, rule in (
         (path.suffix.lower() in SUFFIXES, "end in .dot or .gv"),
@@ -25,6 +27,7 @@ def check_dot_path(path: pathlib.Path) -> None:
     ):
         if not is_kept:
             raise InputError(f"`output` must {rule}. Received: output={path}")
+    check_writable(path.parent, "output")
 
 
 def machine_to_dot(task: TransducerTask, name: str = "") -> str:

@@ -314,6 +314,14 @@ class Task(Options, abc.ABC):
         """Return what to know of the data before training, a line each."""
         return []
 
+    def training_remarks(self, trained: "Task") -> list[str]:
+        """Return what to know if a model was trained on the same data.
+
+        Args:
+            trained: the task that the model was trained on.
+        """
+        return []
+
     def defects(self) -> list[str]:
         """Return what may be wrong with the data, a line each."""
         return []

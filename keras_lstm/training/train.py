@@ -215,14 +215,17 @@ def _handle_preemption(
         with PreemptionHandler() as preemption:
             yield preemption
     except TrainingInterrupted as stop:
+        if preemption.is_within_another:
+            raise
         command = ["keras-lstm", "train", task_name(type(config.task))]
         command += ["--run-dir", str(folder.path), "--resume"]
-        how = shlex.join(command)
-        # The command knows nothing of them, and the checkpoint holds their
-        # state.
+        how = f"To go on: {shlex.join(command)}"
+        # The checkpoint holds a state of theirs that the command cannot make.
         if callbacks:
-            how = f"train again with resume=True in {folder.path}"
-        print_status(f"{stop.signal_name}: stopped. To go on: {how}")
+            how = f"To go on: train again with resume=True in {folder.path}"
+        if not folder.is_begun:
+            how = "It was before the first step: repeat the command"
+        print_status(f"{stop.signal_name}: stopped. {how}")
         raise
 
 

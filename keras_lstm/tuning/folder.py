@@ -105,7 +105,7 @@ def read_search(folder: pathlib.Path) -> Search:
         folder: the search folder.
 
     Returns:
-        The search, without `max_trials`, which may differ when it is resumed.
+        The search.
 
     Raises:
         InputError: if the settings cannot be read, or name a task whose module
@@ -119,6 +119,9 @@ def read_search(folder: pathlib.Path) -> Search:
         for name in ("objective", "algorithm"):
             check_type(name, settings[name], str)
         check_type("seed", settings["seed"], int)
+        # Older versions did not keep it.
+        max_trials = settings.get("max_trials")
+        check_type("max_trials", max_trials, int | None)
         text = yaml.safe_dump(settings["config"])
         file = read_config(text, Increment, folder)
         if file.preset is None or file.task is None:
@@ -129,7 +132,8 @@ def read_search(folder: pathlib.Path) -> Search:
             tuple(settings["search"]),
             settings["objective"],
             settings["algorithm"],
-            seed=settings["seed"],
+            max_trials,
+            settings["seed"],
         )
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: {described(error)}") from None
@@ -194,9 +198,11 @@ def check_same_search(folder: pathlib.Path, search: Search) -> None:
 
 
 def _settings_of(search: Search) -> str:
-    """Return the settings, with what is left to be chosen as it was before."""
+    """Return what identifies a search: a resumed one may run more trials."""
+    # What is left to be chosen counts as it was before.
     config = search.config.with_execution(Execution())
-    return dataclasses.replace(search, config=config).to_yaml()
+    alike = dataclasses.replace(search, config=config, max_trials=None)
+    return alike.to_yaml()
 
 
 def _check_states(folder: pathlib.Path, search: Search) -> None:

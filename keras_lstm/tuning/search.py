@@ -2,13 +2,19 @@
 
 import contextlib
 import pathlib
+import shlex
 import sys
 
 import keras_tuner
 
-from keras_lstm.checkpoint.preemption import PreemptionHandler
+from keras_lstm.checkpoint.preemption import (
+    PreemptionHandler,
+    TrainingInterrupted,
+)
+from keras_lstm.core.console import print_status
 from keras_lstm.core.errors import InputError, RunError
 from keras_lstm.core.files import locked, remove_temporary, write_text
+from keras_lstm.tasks.registry import task_name
 from keras_lstm.tuning.folder import (
     check_folder,
     check_same_search,
@@ -55,9 +61,16 @@ def run(
             remove_search(folder)
         remove_temporary(folder)
         write_text(settings_path(folder), search.to_yaml())
-        with watching(folder, search):
-            run_trials(folder, search)
-        preemption.check()
+        try:
+            with watching(folder, search):
+                run_trials(folder, search)
+            preemption.check()
+        except TrainingInterrupted as stop:
+            name = task_name(type(search.config.task))
+            command = ["keras-lstm", "tune", name, "--run-dir", str(folder)]
+            how = shlex.join([*command, "--resume"])
+            print_status(f"{stop.signal_name}: stopped. To go on: {how}")
+            raise
         trials = read_trials(folder, search)
         write_results(folder, search, trials)
         write_page_of_search(folder, search, trials)

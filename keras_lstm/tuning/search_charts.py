@@ -101,7 +101,8 @@ def draw_front(
     ):
         _set_scale(axis, values)
     points = "; ".join(
-        f"trial {x.name}: {size_of(x):,.0f} parameters, {cost(x):,.4g}"
+        f"trial {x.name}: {size_of(x):,.0f} parameters, "
+        f"{_number(cost(x) or 0.0)}"
         for x in front
     )
     text = f"Parameters and {label} of {len(shown)} trials. Front: {points}"
@@ -138,8 +139,8 @@ def draw_best(trials: Sequence[Trial], objective: str) -> Any:
     axes.grid(alpha=0.3)
     _set_scale(axes.yaxis, [value for _, value in points])
     text = (
-        f"Best so far by trial, {label}: first {points[0][1]:,.4g}, last "
-        f"{points[-1][1]:,.4g}"
+        f"Best so far by trial, {label}: first {_number(points[0][1])}, last "
+        f"{_number(points[-1][1])}"
     )
     return draw(figure, "best", text)
 
@@ -232,7 +233,7 @@ def _is_listed(name: str) -> bool:
 
 
 def _number(value: float) -> str:
-    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
+    return f"{value:,.0f}" if round(value) >= 1000 else f"{value:.4g}"
 
 
 def _axis(

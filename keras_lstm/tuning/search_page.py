@@ -135,7 +135,11 @@ def make_search_page(
             if len(done) > 1
             else None
         ),
-        best=draw_best(sorted(trials, key=lambda x: x.name), search.objective),
+        # A search that is resumed with more trials has longer numbers.
+        best=draw_best(
+            sorted(trials, key=lambda x: x.name.zfill(20)),
+            search.objective,
+        ),
         fronts=_fronts(search, done),
         importance=_importance_rows(importance),
         importance_text=_importance_text(importance, search, len(done)),

@@ -74,6 +74,11 @@ class Search:
         object.__setattr__(self, "config", learned)
         for name in self.names:
             check_known(name, SEARCHABLE, "searchable option")
+            if self.names.count(name) > 1:
+                raise InputError(
+                    "`search` must name different options. Received: "
+                    f"{','.join(self.names)}"
+                )
         if not self.names:
             raise InputError("`search` must name an option. Received: none")
         if not self.objective:
@@ -96,15 +101,13 @@ class Search:
             )
 
     def to_yaml(self) -> str:
-        """Return the settings that identify this search, as YAML.
-
-        `max_trials` is not among them: a resumed search may run more trials.
-        """
+        """Return the settings of this search, as YAML."""
         return write_yaml(
             {
                 "algorithm": self.algorithm,
                 "objective": self.objective,
                 "search": list(self.names),
+                "max_trials": self.max_trials,
                 "seed": self.seed,
                 "config": yaml.safe_load(self.config.to_yaml()),
             }

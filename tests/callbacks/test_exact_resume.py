@@ -386,3 +386,9 @@ def test_it_can_be_copied_as_keras_tuner_does(tmp_path):
             ExactResume(tmp_path / "run", preemption=preemption)
         )
     assert copied.last_checkpoint is None
+
+
+@pytest.mark.parametrize("data", [iter([1]), (np.zeros(3), np.zeros(3))])
+def test_what_is_no_dataset_is_refused_by_name(tmp_path, data):
+    with pytest.raises(InputError, match="`dataset` must be a tf"):
+        ExactResume(tmp_path).dataset(data)

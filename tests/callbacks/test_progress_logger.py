@@ -168,6 +168,30 @@ def test_time_is_of_the_steps_since_the_resumption(recorder, monkeypatch):
     assert first[1] == "epoch 10/10 step 91 at most 27 s left"
 
 
+def test_epochs_before_the_first_one_are_not_counted(recorder, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(progress_logger.time, "monotonic", lambda: now[0])
+    logger = ProgressLogger()
+    logger.set_params({"epochs": 10, "steps": 2})
+    logger.set_model(types.SimpleNamespace(steps_per_execution=1))
+    logger.on_train_begin()
+    for epoch in (8, 9):
+        logger.on_epoch_begin(epoch)
+        for batch in range(2):
+            now[0] += 1.0
+            logger.on_train_batch_end(batch, {"loss": 0.5})
+    shares = [block[0].split()[-1] for block in texts(recorder)]
+    assert shares == ["25%", "50%", "75%", "100%"]
+    assert texts(recorder)[0][1] == "epoch 9/10 step 1 at most 3 s left"
+    # The same, after a resumption in the tenth.
+    state = logger.get_state() | {"steps": 3}
+    logger.on_train_begin()
+    logger.on_epoch_begin(9)
+    logger.set_state(state)
+    logger.on_train_batch_end(1, {"loss": 0.5})
+    assert texts(recorder)[-1][0].endswith(" 100%")
+
+
 def test_the_rest_of_an_epoch_tells_no_length(recorder):
     logger = ProgressLogger()
     logger.set_params({"epochs": 4, "steps": None})

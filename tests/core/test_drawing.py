@@ -13,6 +13,7 @@ import time
 
 import keras
 import pytest
+from matplotlib.text import Text
 
 from keras_lstm.callbacks.tensorboard import TensorBoard
 from keras_lstm.core import drawing
@@ -289,3 +290,20 @@ def test_a_training_imports_no_matplotlib_itself(tmp_path):
     assert lines[-1] == "imported: []"
     assert size_of((run / "curves.png").read_bytes())[1] == 350
     assert "<svg" in (run / "report.html").read_text("utf-8")
+
+
+@pytest.mark.parametrize("name", [r"$\texttt{even}$", "$a$ and $b$"])
+def test_dollars_in_names_are_shown(name):
+    figure = new_figure()
+    axes = figure.add_subplot()
+    axes.plot([1, 2], [1, 1e5], label=name)
+    axes.set_yscale("log")
+    axes.annotate(name, (1, 1))
+    axes.legend()
+    figure.suptitle(name)
+    figure.canvas.draw_idle()
+    assert png_of(figure).startswith(b"\x89PNG")
+    texts = {x.get_text(): x.get_parse_math() for x in figure.findobj(Text)}
+    assert texts[name] is False
+    assert any(text.startswith("$\\mathdefault") for text in texts)
+    assert all(texts[x] for x in texts if x.startswith("$\\mathdefault"))

@@ -58,6 +58,32 @@ def test_a_step_of_slurm_is_a_cluster(monkeypatch):
 
 
 @pytest.mark.parametrize(
+    ("hosts", "first", "last"),
+    [
+        ("gpu[1-2],cpu[1-2]", "gpu1", "cpu2"),
+        ("node-b,node-a", "node-b", "node-a"),
+        ("gc1,c[1-3]", "gc1", "c3"),
+    ],
+)
+def test_hosts_stay_in_the_order_of_slurms_list(
+    monkeypatch, hosts, first, last
+):
+    count = 2 if first == "node-b" else 4
+    slurm(
+        monkeypatch,
+        SLURM_STEP_NODELIST=hosts,
+        SLURM_STEP_TASKS_PER_NODE=f"1(x{count})",
+        SLURM_STEP_NUM_TASKS=str(count),
+        SLURM_PROCID="0",
+        SLURM_LOCALID="0",
+        SLURMD_NODENAME=first,
+    )
+    workers = json.loads(tf_config_from_slurm())["cluster"]["worker"]
+    assert workers[0] == f"{first}:10007"
+    assert workers[-1] == f"{last}:10007"
+
+
+@pytest.mark.parametrize(
     ("changes", "message"),
     [
         (

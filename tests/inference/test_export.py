@@ -184,10 +184,16 @@ def test_one_that_is_there_is_replaced_only_if_asked(tmp_path, format_name):
         path.mkdir()
         (path / "saved_model.pb").write_text("old")
     else:
-        path.write_text("old")
+        place, mark = FORMATS[format_name].mark
+        path.write_bytes(bytes(place) + mark + b"old")
     needs(format_name)
     with pytest.raises(InputError, match="`output` must not exist unless"):
         check_export(format_name, path)
+    if not FORMATS[format_name].is_folder:
+        other = path.with_name(f"notes{path.suffix}")
+        other.write_text("notes")
+        with pytest.raises(InputError, match="model to be overwritten"):
+            check_export(format_name, other, overwrite=True)
     model = made("images")
     export_model(model, TASKS["images"], format_name, path, overwrite=True)
     batch = inputs("images", 2)

@@ -48,11 +48,11 @@ def test_options_that_differ_are_side_by_side(tmp_path):
     options = compare_runs([one, three]).options
     assert options["preset"] == ["increment", "digits"]
     assert options["num_bits"] == [20, None]
-    assert options["prove_from_epoch"] == [2, None]
+    assert options["prove_from_epoch"] == [1, None]
     text = comparison_text(compare_runs([one, three]))
     # None is a value of one, and the other is no option of that task.
     rows = [line.split() for line in text.splitlines()]
-    assert ["prove_from_epoch", "2", "none"] in rows
+    assert ["prove_from_epoch", "1", "none"] in rows
     assert ["num_bits", "20", "-"] in rows
     assert compare_runs([one, one]).options == {}
 

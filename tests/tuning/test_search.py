@@ -164,6 +164,11 @@ def test_a_search_from_beginning_to_end(tmp_path, capsys):
     more = [*search, "--resume", "--max-trials", "3"]
     assert main(more) == 0
     assert len(rows(folder)) == 3
+    # It has run all of its own number, which is kept.
+    again = ["tune", "increment", "--run-dir", str(folder), "--resume"]
+    assert main(again) == 0
+    assert len(rows(folder)) == 3
+    capsys.readouterr()
     assert main([*more, "--num-layers", "1"]) == 2
     assert "the same task, options and search space" in capsys.readouterr().err
     assert main([*more, "--search", "units,dropout"]) == 2

@@ -88,7 +88,8 @@ def test_a_search_is_told_from_another_by_its_yaml():
     # A folder with other settings is refused.
     assert search.to_yaml() == (
         "algorithm: random\nobjective: smallest\n"
-        "search:\n- units\n- num_layers\nseed: 7\nconfig:\n" + config
+        "search:\n- units\n- num_layers\nmax_trials: 4\nseed: 7\n"
+        f"config:\n{config}"
     )
 
 
