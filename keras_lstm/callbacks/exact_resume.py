@@ -496,7 +496,17 @@ class ExactResume(keras.callbacks.Callback):
 
     def _checkpoint(self, stopped: bool) -> Checkpoint:
         variables = self._state.values(with_metrics=self._calls > 0)
-        check_weights(self.model, itertools.chain(*variables["model"]))
+        # Others may be meant so, as a mask of -inf is.
+        trainable = [
+            values
+            for weight, values in zip(
+                self._state.variables(with_metrics=False)["model"],
+                variables["model"],
+                strict=True,
+            )
+            if weight.trainable
+        ]
+        check_weights(self.model, itertools.chain(*trainable))
         calls = cast(FitCalls, self._calls_of_fit)
         data = None
         if self._data is not None:

@@ -317,7 +317,8 @@ def extract_command(arguments: argparse.Namespace) -> int:
 def evaluate_command(arguments: argparse.Namespace) -> int:
     """Run `keras-lstm evaluate`; return the exit code."""
     names = ("data", "dataset", "data_dir")
-    data = {name: getattr(arguments, name) for name in names}
+    given = {name: getattr(arguments, name) for name in names}
+    data = {k: None if v is None else str(v) for k, v in given.items()}
     saved = read_run_of(arguments.run_dir, arguments.task)
     task = saved.task_to_evaluate(**data)
     if arguments.data is not None:

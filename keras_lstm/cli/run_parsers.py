@@ -122,6 +122,7 @@ def _add_evaluate(subparsers: Any) -> None:
     parser.add_argument(
         "--data",
         metavar="FILE",
+        type=parse_path,
         help="file or folder of sequences, all of which to test on (default: "
         "the test part of the data trained on)",
     )
@@ -131,7 +132,10 @@ def _add_evaluate(subparsers: Any) -> None:
         help="dataset of the test images (default: the one trained on)",
     )
     parser.add_argument(
-        "--data-dir", metavar="DIR", help="folder that holds the IDX files"
+        "--data-dir",
+        metavar="DIR",
+        type=parse_path,
+        help="folder that holds the IDX files",
     )
 
 

@@ -392,3 +392,24 @@ def test_it_can_be_copied_as_keras_tuner_does(tmp_path):
 def test_what_is_no_dataset_is_refused_by_name(tmp_path, data):
     with pytest.raises(InputError, match="`dataset` must be a tf"):
         ExactResume(tmp_path).dataset(data)
+
+
+def test_a_constant_may_be_infinite(tmp_path):
+    class Masked(keras.layers.Layer):
+        def build(self, shape):
+            self.mask = self.add_weight(shape=(3,), trainable=False)
+            self.mask.assign([0.0, 0.0, -np.inf])
+
+        def call(self, logits):
+            return logits + self.mask
+
+    inputs = keras.Input((2,))
+    outputs = Masked()(keras.layers.Dense(3)(inputs))
+    model = keras.Model(inputs, outputs)
+    model.compile(
+        "sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    )
+    x, y = np.ones((8, 2), np.float32), np.zeros(8, np.int32)
+    resume = ExactResume(tmp_path)
+    model.fit(x, y, shuffle=False, verbose=0, callbacks=[resume])
+    assert resume.step == 1
