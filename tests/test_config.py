@@ -159,7 +159,7 @@ def test_an_option_is_not_given_under_both_names():
 def test_a_preset_is_not_proved_if_other_options_exclude_it(values, rule):
     preset = get_preset("increment")
     assert preset.training.prove_from_epoch == 1
-    assert preset.replace(units=8).training.prove_from_epoch == 2
+    assert preset.replace(units=8).training.prove_from_epoch == 1
     assert preset.replace(**values).training.prove_from_epoch is None
     with pytest.raises(InputError, match=rule):
         preset.replace(**values, prove_from_epoch=2)
