@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from keras_lstm.checkpoint.preemption import PreemptionHandler
 from keras_lstm.cli.resolve import (
     parse_positive,
     parse_steps,
@@ -207,9 +206,7 @@ def tune_command(arguments: argparse.Namespace) -> int:
     with loading_tensorflow():
         from keras_lstm.tuning.search import run, run_trials
     if part == "worker":
-        # The chief says how to go on after a signal.
-        with PreemptionHandler():
-            run_trials(folder, search)
+        run_trials(folder, search)
         return 0
     trials = run(folder, search, **mode)
     print(table(search, trials))
@@ -237,17 +234,23 @@ def verify_command(arguments: argparse.Namespace) -> int:
     proved = None if arguments.walk else verify_by_proof(run, num_bits)
     if proved is not None:
         task, search, report = proved
-        _print_result(
-            arguments,
-            report,
-            lambda: verified_text(task, search, run.model_sha256),
-        )
-        save_verification(run, task, report, [])
+        try:
+            _print_result(
+                arguments,
+                report,
+                lambda: verified_text(task, search, run.model_sha256),
+            )
+        finally:
+            save_verification(run, task, report, [])
         return 0
     task, result, report = verify_run(run, num_bits)
     failures = failures_path(run, task.num_bits).name
-    _print_result(arguments, report, lambda: check_text(task, result, failures))
-    save_verification(run, task, report, result.failures)
+    try:
+        _print_result(
+            arguments, report, lambda: check_text(task, result, failures)
+        )
+    finally:
+        save_verification(run, task, report, result.failures)
     return 1 if result.num_wrong else 0
 
 
@@ -266,12 +269,14 @@ def prove_command(arguments: argparse.Namespace) -> int:
         from keras_lstm.verification.proof_reporting import proof_text
     run = load_run(arguments.run_dir)
     search, checks, report = prove_run(run, arguments.ellipsoids)
-    _print_result(
-        arguments,
-        report,
-        lambda: proof_text(machine, search, report["model_sha256"], checks),
-    )
-    save_proof(run, search)
+    try:
+        _print_result(
+            arguments,
+            report,
+            lambda: proof_text(machine, search, report["model_sha256"], checks),
+        )
+    finally:
+        save_proof(run, search)
     return 0 if search.proof is not None else 1
 
 

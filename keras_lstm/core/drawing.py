@@ -125,7 +125,6 @@ def png_of(figure: "Figure") -> bytes:
     import io
 
     file = io.BytesIO()
-    show_dollars(figure)
     # Without the version of Matplotlib.
     figure.savefig(
         file,

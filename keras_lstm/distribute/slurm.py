@@ -68,7 +68,7 @@ def _place_in(hosts: str, address: str) -> tuple[int, list[Any]]:
     Hosts of one prefix are in one place of Slurm's list, by their numbers.
     """
     prefix = re.split(r"\d", address.rsplit(":", 1)[0], maxsplit=1)[0]
-    found = re.search(rf"(?:^|,){re.escape(prefix)}(?![a-z])", hosts)
+    found = re.search(rf"(?:^|,){re.escape(prefix)}(?=[\d\[,]|$)", hosts)
     return found.start() if found else len(hosts), _natural(address)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from keras_lstm.core.drawing import new_figure
+from keras_lstm.core.drawing import new_figure, show_dollars
 from keras_lstm.monitoring.state_boxes import StateBoxes
 from keras_lstm.tasks.transducer import TransducerTask
 
@@ -91,14 +91,14 @@ def plot_proof(
             ha="center",
         )
     axes.margins(0.12)
-    axes.set_xlabel(f"h of unit {x}")
-    axes.set_ylabel(f"h of unit {y}")
+    axes.set(xlabel=f"h of unit {x}", ylabel=f"h of unit {y}")
     axes.set_title(
         f"{task.name}: {len(dots):,} states, none outside its box"
         if _all_inside(dots, states, boxes)
         else f"{task.name}: states OUTSIDE the boxes"
     )
     axes.legend(loc="best")
+    show_dollars(figure)
     return figure
 
 
@@ -219,6 +219,7 @@ def plot_activations(
         f"c: red {-largest:.1f}, blue {largest:.1f}; gates: dark 0, yellow 1",
         fontsize=11,
     )
+    show_dollars(figure)
     return figure
 
 
@@ -277,6 +278,7 @@ def plot_mistakes(
         axes.imshow(image, cmap="gray", vmin=0, vmax=1)
         axes.set_title(title, fontsize=9)
     figure.suptitle(heading)
+    show_dollars(figure)
     return figure
 
 

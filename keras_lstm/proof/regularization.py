@@ -49,12 +49,13 @@ class ProofRegularization(keras.layers.Layer):
         radius: half the width of a box, for every h and c. Defaults to 0.1.
         warmup_steps: training steps before the terms are added; the network
             must first learn distinct states. Defaults to 100.
-        wait_steps: steps for which the terms then wait, at most, until the
-            network answers right from the centers of all boxes. Defaults to 0.
         ramp_steps: training steps over which the boxes then grow to their full
             width. Defaults to 300.
         containment_weight: weight of the distance. Defaults to 1.
         forget_weight: weight of the penalty. Defaults to 1.
+        wait_steps: steps for which the terms wait after the warmup, at most,
+            until the network answers right from the centers of all boxes.
+            Defaults to 0.
 
     Raises:
         InputError: if `model` has unsupported layers or a last_state head,
@@ -82,10 +83,10 @@ class ProofRegularization(keras.layers.Layer):
         task: TransducerTask,
         radius: float = 0.1,
         warmup_steps: int = 100,
-        wait_steps: int = 0,
         ramp_steps: int = 300,
         containment_weight: float = 1.0,
         forget_weight: float = 1.0,
+        wait_steps: int = 0,
     ) -> None:
         super().__init__(name="proof_regularization", dtype="float32")
         layers = supported_layers(model, task.num_symbols)
@@ -195,15 +196,20 @@ class ProofRegularization(keras.layers.Layer):
         return ops.where(begun, loss, 0.0)
 
     def _count_step(self, worst: Any) -> None:
-        """Count a training step, or the part of one while the terms wait."""
-        step: Any = 1.0
+        """Count a training step; below 0 those for which the terms wait."""
+        counted = self._steps + 1
         if self.wait_steps:
             # The right logit minus itself is 0.
             right = ops.sum(ops.cast(worst >= 0, "int32")) == len(self._rows)
-            waits = (self._steps >= self.warmup_steps) & ~right
-            waits &= self._steps < self.warmup_steps + 1
-            step = ops.where(waits, 1 / self.wait_steps, 1.0)
-        self._steps.assign_add(step)
+            waits = (self._steps == self.warmup_steps) | (self._steps < 0)
+            begins = right | (self._steps <= -self.wait_steps)
+            waited = ops.minimum(self._steps, 0) - 1
+            counted = ops.where(
+                waits,
+                ops.where(begins, self.warmup_steps + 1, waited),
+                counted,
+            )
+        self._steps.assign(counted)
 
 
 def _encode(layer: keras.layers.Layer, symbols: Any) -> Any:

@@ -55,7 +55,7 @@ _MAX_PROOF = 2**29
 def verify_run(
     run: Run, num_bits: int | None = None
 ) -> tuple[TransducerTask, Verification, dict[str, Any]]:
-    """Check a run's model and write the result into the run folder.
+    """Check a run's model; `save_verification` writes the result.
 
     Args:
         run: the run.

@@ -28,8 +28,10 @@ _HEADERS: Any = {
 # Suffixes of the names of arrays, and the part that they are.
 _WHOLE = (("", -1),)
 _PARTS = (("_train", TRAIN), ("_val", VALIDATION), ("_test", TEST))
-# Arrays of another name, such as names of the features, may be there as well.
-_IS_READ = re.compile(r"(x|y|len\w*?)(_\w+)?\Z")
+# Arrays of other names, such as those of the features, may be there as well.
+_IS_READ = re.compile(
+    r"(x|y|lens?|lengths?)(_(train|training|val|valid|validation|dev|test))?\Z"
+)
 
 
 def read_arrays(path: pathlib.Path, argument: str = "data") -> FeatureTable:

@@ -21,6 +21,7 @@ from keras_lstm.tasks.feature_summary import (
     summarize_features,
 )
 from keras_lstm.tasks.feature_survey import (
+    ARRAYS,
     IMAGES,
     SERIES,
     SOURCES,
@@ -38,7 +39,7 @@ from keras_lstm.tasks.own_data import (
     describe_defects,
     describe_parts,
 )
-from keras_lstm.tasks.partition import PARTS
+from keras_lstm.tasks.partition import PARTS, VALIDATION
 from keras_lstm.tasks.task import Split, Splits
 
 _EACH, _ALL = "each", "all"
@@ -170,6 +171,17 @@ class FeatureSequences(OwnData):
             for name, numbers in pair.items():
                 object.__setattr__(self, name, numbers_to_text(numbers))
         self._check_fits(found)
+
+    @property
+    def has_validation(self) -> bool:
+        """Whether sequences are for validation."""
+        if super().has_validation or self.source != ARRAYS:
+            return super().has_validation
+        try:
+            return bool((self.survey().parts == VALIDATION).any())
+        # A run may be used without its data.
+        except InputError:
+            return False
 
     def survey(self) -> FeatureSurvey:
         """Read the data once, or return what was found before.

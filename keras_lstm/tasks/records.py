@@ -4,6 +4,7 @@ Files are read as streams, with Python's own `csv`, `json` and `gzip`: what is
 held in memory is one row.
 """
 
+import collections
 import contextlib
 import csv
 import dataclasses
@@ -20,7 +21,7 @@ from keras_lstm.core.files import open_regular
 
 # Longest line of a file, in bytes: more is no row of a table.
 _MAX_LINE = 2**24
-# Objects of JSON Lines whose keys are its columns.
+# Objects of JSON Lines from which to tell its columns.
 _NUM_FIRST = 1000
 _GZIP = b"\x1f\x8b"
 _DELIMITERS = ",;\t|"
@@ -76,8 +77,8 @@ class RecordFile:
     """A table in a file: CSV, TSV or JSON Lines, compressed by gzip or not.
 
     The first line of CSV and TSV names the columns; those of JSON Lines are
-    the keys of its first objects. The suffix, apart from `.gz`, tells the kind.
-    The delimiter of CSV is whichever of comma, semicolon, tab and bar the
+    keys that most of its first objects have. The suffix, apart from `.gz`,
+    tells the kind. The delimiter of CSV is whichever of comma, semicolon, tab and bar the
     first line has most of.
 
     Args:
@@ -153,14 +154,19 @@ class RecordFile:
 
     def _columns_of(self, lines: "_Lines") -> list[str]:
         if self._is_json:
+            counts: collections.Counter[str] = collections.Counter()
             rows = self._json_rows(lines)
             _, first = next(rows)
             if isinstance(first, InputError):
                 raise first
-            names = dict.fromkeys(first)
-            for _, row in itertools.islice(rows, _NUM_FIRST - 1):
-                names |= dict.fromkeys(row if isinstance(row, dict) else ())
-            return list(names)
+            number = 0
+            for _, row in itertools.chain(
+                [(1, first)], itertools.islice(rows, _NUM_FIRST - 1)
+            ):
+                if isinstance(row, dict):
+                    counts.update(row.keys())
+                    number += 1
+            return [name for name in counts if 2 * counts[name] >= number]
         header, reader = self._csv_reader(lines)
         for name in header:
             if header.count(name) > 1:
@@ -207,16 +213,14 @@ class RecordFile:
                 return
             except csv.Error as error:
                 # Then nobody knows where the row ends.
-                count = reader.line_num - line + 1
-                if count > 1 or "end of data" in str(error):
+                if (count := reader.line_num - line + 1) > 1:
                     raise self.error(
                         line,
                         f"the quotes of a row must be closed ({error})",
-                        "a row that ends with the file"
-                        if count == 1
-                        else f"a row of {count:,} lines or more",
+                        f"a row of {count:,} lines or more",
                     ) from None
-                yield line, self.error(line, str(error), "a row that does not")
+                rule = f"a row must be CSV ({error})"
+                yield line, self.error(line, rule, "another")
                 continue
             if not cells:
                 continue

@@ -77,7 +77,8 @@ def settle_tables(cls: type, base: type) -> None:
             )
     of_tables = min(_depth(cls, name) for name in _TABLES)
     for name in _OF_TABLES:
-        if _depth(cls, name) > of_tables:
+        depth = _depth(cls, name)
+        if depth > of_tables and hasattr(cls.__mro__[depth], _TABLES[0]):
             setattr(cls, name, vars(base)[name])
     for name in (*_TABLES, "domain_states"):
         if name in vars(cls):

@@ -17,7 +17,13 @@ from matplotlib.text import Text
 
 from keras_lstm.callbacks.tensorboard import TensorBoard
 from keras_lstm.core import drawing
-from keras_lstm.core.drawing import Drawing, drawing_apart, new_figure, png_of
+from keras_lstm.core.drawing import (
+    Drawing,
+    drawing_apart,
+    new_figure,
+    png_of,
+    show_dollars,
+)
 from keras_lstm.core.errors import RunError
 from keras_lstm.monitoring.pictures import plot_curves
 from keras_lstm.training.run_callbacks import RunCallbacks
@@ -301,7 +307,7 @@ def test_dollars_in_names_are_shown(name):
     axes.annotate(name, (1, 1))
     axes.legend()
     figure.suptitle(name)
-    figure.canvas.draw_idle()
+    show_dollars(figure)
     assert png_of(figure).startswith(b"\x89PNG")
     texts = {x.get_text(): x.get_parse_math() for x in figure.findobj(Text)}
     assert texts[name] is False

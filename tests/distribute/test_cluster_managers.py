@@ -63,6 +63,7 @@ def test_a_step_of_slurm_is_a_cluster(monkeypatch):
         ("gpu[1-2],cpu[1-2]", "gpu1", "cpu2"),
         ("node-b,node-a", "node-b", "node-a"),
         ("gc1,c[1-3]", "gc1", "c3"),
+        ("node-a1,node[1-3]", "node-a1", "node3"),
     ],
 )
 def test_hosts_stay_in_the_order_of_slurms_list(

@@ -74,6 +74,9 @@ def test_arrays_for_validation_are_used(tmp_path):
     assert np.bincount(parts).tolist() == [60, 12, 20]
     assert (parts[60:72] == VALIDATION).all()
     assert (parts[72:] == TEST).all()
+    assert FeatureSequences(
+        data=str(path), validation_fraction=0.0
+    ).has_validation
     with pytest.raises(InputError, match="`validation_data` must not be"):
         FeatureSequences(data=str(path), validation_data=str(path))
 
@@ -83,6 +86,7 @@ def test_arrays_for_validation_are_used(tmp_path):
     [
         ("length", "length is not read"),
         ("x_valid", "x_valid is not read"),
+        ("lens_train", "lens_train is not read"),
         ("y_val", "y_val is not read"),
     ],
 )
@@ -91,6 +95,8 @@ def test_misnamed_arrays_are_refused(tmp_path, name, message):
     np.savez(tmp_path / "a.npz", x=x, y=y, **{name: y})
     with pytest.raises(InputError, match=message):
         FeatureSequences(data=str(tmp_path / "a.npz"))
+    np.savez(tmp_path / "b.npz", x=x, y=y, y_names=y, x_mean=x, length_unit=y)
+    assert FeatureSequences(data=str(tmp_path / "b.npz")).num_classes == 2
 
 
 def test_blanks_do_not_divide_a_group(tmp_path):
@@ -108,7 +114,9 @@ def test_blanks_do_not_divide_a_group(tmp_path):
 
 def test_keys_of_later_objects_are_columns_as_well(tmp_path):
     path = tmp_path / "a.jsonl"
-    path.write_text('{"x": 1}\n[1]\n{"y": 2, "x": 1}\n')
+    rows = ['{"x": 1}', "[1]", *['{"y": 2, "x": 1}'] * 3, '{"x": 1, "z": 1}']
+    path.write_text("\n".join(rows))
+    # One that most lack is no column.
     assert RecordFile(path).columns == ["x", "y"]
 
 

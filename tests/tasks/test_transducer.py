@@ -304,6 +304,16 @@ def test_other_tables_do_not_take_over_what_is_said_of_the_first():
     class Longer(Increment):
         name = "longer"
 
+    class Family(TransducerTask):
+        domain_states = frozenset({1})
+        input_name = "word"
+
+    class Member(Family):
+        name = "member"
+        next_state, output = Negate.next_state, Negate.output
+
+    # Names that are not about other tables stay.
+    assert (Member.input_name, Member.domain_states) == ("word", {1})
     assert Negate.target_name == "what its machine writes"
     assert Negate.input_name == "sequence of symbols"
     assert (Negate.state_names, Negate.hold_label) == ((), "hold")
