@@ -78,8 +78,8 @@ class RecordFile:
 
     The first line of CSV and TSV names the columns; those of JSON Lines are
     keys that most of its first objects have. The suffix, apart from `.gz`,
-    tells the kind. The delimiter of CSV is whichever of comma, semicolon, tab and bar the
-    first line has most of.
+    tells the kind. The delimiter of CSV is whichever of comma, semicolon, tab
+    and bar the first line has most of.
 
     Args:
         path: the file.
