@@ -500,9 +500,7 @@ class ExactResume(keras.callbacks.Callback):
         trainable = [
             values
             for weight, values in zip(
-                self._state.variables(with_metrics=False)["model"],
-                variables["model"],
-                strict=True,
+                self.model.variables, variables["model"], strict=True
             )
             if weight.trainable
         ]

@@ -234,23 +234,21 @@ def verify_command(arguments: argparse.Namespace) -> int:
     proved = None if arguments.walk else verify_by_proof(run, num_bits)
     if proved is not None:
         task, search, report = proved
-        try:
-            _print_result(
-                arguments,
-                report,
-                lambda: verified_text(task, search, run.model_sha256),
-            )
-        finally:
-            save_verification(run, task, report, [])
+        _print_result(
+            arguments,
+            report,
+            lambda: verified_text(task, search, run.model_sha256),
+            save=lambda: save_verification(run, task, report, []),
+        )
         return 0
     task, result, report = verify_run(run, num_bits)
     failures = failures_path(run, task.num_bits).name
-    try:
-        _print_result(
-            arguments, report, lambda: check_text(task, result, failures)
-        )
-    finally:
-        save_verification(run, task, report, result.failures)
+    _print_result(
+        arguments,
+        report,
+        lambda: check_text(task, result, failures),
+        save=lambda: save_verification(run, task, report, result.failures),
+    )
     return 1 if result.num_wrong else 0
 
 
@@ -269,14 +267,12 @@ def prove_command(arguments: argparse.Namespace) -> int:
         from keras_lstm.verification.proof_reporting import proof_text
     run = load_run(arguments.run_dir)
     search, checks, report = prove_run(run, arguments.ellipsoids)
-    try:
-        _print_result(
-            arguments,
-            report,
-            lambda: proof_text(machine, search, report["model_sha256"], checks),
-        )
-    finally:
-        save_proof(run, search)
+    _print_result(
+        arguments,
+        report,
+        lambda: proof_text(machine, search, report["model_sha256"], checks),
+        save=lambda: save_proof(run, search),
+    )
     return 0 if search.proof is not None else 1
 
 
@@ -350,9 +346,14 @@ def _print_result(
     arguments: argparse.Namespace,
     report: dict[str, Any],
     text: Callable[[], str],
+    save: Callable[[], None] | None = None,
 ) -> None:
-    """Print a result as JSON or as text."""
-    print(json.dumps(report, indent=2) if arguments.json else text())
+    """Print a result as JSON or as text; save it, even if that fails."""
+    try:
+        print(json.dumps(report, indent=2) if arguments.json else text())
+    finally:
+        if save is not None:
+            save()
 
 
 def predict_command(arguments: argparse.Namespace) -> int:

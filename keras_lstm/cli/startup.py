@@ -90,7 +90,7 @@ def startup_messages_held() -> Iterator[None]:
         try:
             yield
         except BaseException as error:
-            # The first two say in one line what is wrong.
+            # Nothing crashed.
             if not isinstance(error, InputError | RunError | KeyboardInterrupt):
                 held.seek(0)
                 os.write(stderr, held.read())

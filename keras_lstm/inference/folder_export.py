@@ -8,7 +8,7 @@ import pathlib
 import shutil
 from typing import TYPE_CHECKING
 
-from keras_lstm.core.errors import InputError
+from keras_lstm.core.errors import InputError, shown
 from keras_lstm.core.files import (
     check_output,
     replacing_folder,
@@ -50,7 +50,7 @@ def check_folder_export(output: pathlib.Path, overwrite: bool = False) -> None:
         raise InputError(
             "`output` must be a folder of this format, and hold nothing else, "
             f"to be overwritten. Received: output={output}, with "
-            f"{', '.join(sorted(names - packed)) or 'no run'}"
+            f"{shown(', '.join(sorted(names - packed)) or 'no run')}"
         )
 
 

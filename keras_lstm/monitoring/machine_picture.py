@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from keras_lstm.core.drawing import new_figure
+from keras_lstm.core.drawing import new_figure, show_dollars
 from keras_lstm.monitoring.state_boxes import StateBoxes
 from keras_lstm.tasks.transducer import TransducerTask
 
@@ -49,6 +49,7 @@ def plot_machine(task: TransducerTask, boxes: StateBoxes) -> "Figure":
         axes: Any = figure.add_axes((0, 0.05, start / (start + 7), 0.85))
         _draw_arrows(axes, task)
     _draw_codes(figure, start, task, boxes)
+    show_dollars(figure)
     return figure
 
 
@@ -140,7 +141,6 @@ def _draw_arrows(axes: Any, task: TransducerTask) -> None:
             fontsize=8,
             zorder=4,
             bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
-            parse_math=False,
         )
     for state, place in enumerate(places):
         axes.add_patch(
@@ -161,7 +161,6 @@ def _draw_arrows(axes: Any, task: TransducerTask) -> None:
             va="center",
             fontsize=8,
             zorder=3,
-            parse_math=False,
         )
     axes.set_xlim(-1.7, 1.7)
     axes.set_ylim(-1.7, 1.7)
@@ -214,7 +213,7 @@ def _draw_codes(
     figure.colorbar(picture, ax=axes, label="h, middle of the box", pad=0.03)
     if labels:
         axes.set_yticks(range(len(order)))
-        axes.set_yticklabels(labels, fontsize=_LABEL_SIZE, parse_math=False)
+        axes.set_yticklabels(labels, fontsize=_LABEL_SIZE)
     axes.set_xlabel(f"{middles.shape[1]} units of the last layer, sorted")
     axes.set_title(
         f"learned code: {len(order)} boxes, by state and symbols read"

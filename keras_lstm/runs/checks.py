@@ -162,10 +162,10 @@ def prove_run(
 ) -> tuple[ProofSearch | EllipsoidSearch, list[Verification], dict[str, Any]]:
     """Search for a proof that a run's model is right for every length.
 
-    If there are no boxes, ellipsoids that
-    are there already are checked, and kept if they hold. Without a proof, the
-    model is checked at the run's own length and at greater ones, until a check
-    finds a failure.
+    If there are no boxes, ellipsoids that are there already are checked, and
+    kept if they hold. Without a proof, the model is checked at the run's own
+    length and at greater ones, until a check finds a failure. `save_proof`
+    writes the result.
 
     Args:
         run: the run.

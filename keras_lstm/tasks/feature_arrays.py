@@ -2,7 +2,6 @@
 
 import math
 import pathlib
-import re
 import struct
 import zipfile
 from typing import Any, NoReturn
@@ -14,7 +13,12 @@ from keras_lstm.core.errors import InputError, described, shown
 from keras_lstm.core.files import open_regular, sha256_of
 from keras_lstm.tasks.feature_table import FeatureTable
 from keras_lstm.tasks.labels import class_order, label_text
-from keras_lstm.tasks.partition import TEST, TRAIN, VALIDATION
+from keras_lstm.tasks.partition import (
+    TEST,
+    TRAIN,
+    VALIDATION,
+    is_part_name,
+)
 
 # Largest array that is held in memory, in bytes: one that is compressed, or
 # in Fortran's order. Others are mapped.
@@ -28,10 +32,8 @@ _HEADERS: Any = {
 # Suffixes of the names of arrays, and the part that they are.
 _WHOLE = (("", -1),)
 _PARTS = (("_train", TRAIN), ("_val", VALIDATION), ("_test", TEST))
-# Arrays of other names, such as those of the features, may be there as well.
-_IS_READ = re.compile(
-    r"(x|y|lens?|lengths?)(_(train|training|val|valid|validation|dev|test))?\Z"
-)
+# What arrays that are read, or meant to be, are named before their part.
+_STEMS = ("x", "y", "len", "lens", "length", "lengths")
 
 
 def read_arrays(path: pathlib.Path, argument: str = "data") -> FeatureTable:
@@ -40,19 +42,20 @@ def read_arrays(path: pathlib.Path, argument: str = "data") -> FeatureTable:
     Args:
         path: a file with the arrays x_train, y_train, x_test and y_test, as
             Keras's `mnist.npz`, or x and y; x_val and y_val may be there for
-            validation. x is `(num_examples, timesteps)`
-            or `(num_examples, timesteps, features)`; y is `(num_examples,)`,
-            integers or strings. The arrays lengths_train, ..., or lengths,
-            `(num_examples,)`, say where sequences end. Arrays that
-            are not compressed are mapped, others are held in memory.
+            validation. x is `(num_examples, timesteps)` or `(num_examples,
+            timesteps, features)`; y is `(num_examples,)`, integers or strings.
+            The arrays lengths_train, ..., or lengths, `(num_examples,)`, say
+            where sequences end. Arrays of other names, such as those of the
+            features, are not read. Arrays that are not compressed are mapped,
+            others are held in memory.
         argument: name of the option that gives the path. Defaults to "data".
 
     Returns:
         The sequences.
 
     Raises:
-        InputError: if the file cannot be read, an array is missing, or one
-            has another type or shape.
+        InputError: if the file cannot be read, an array is missing or
+            misnamed, or one has another type or shape.
     """
     archive = _Archive(path, argument)
     parts = _parts(archive)
@@ -112,7 +115,7 @@ class _Place:
 
 def _parts(archive: "_Archive") -> tuple[tuple[str, int], ...]:
     """Return the suffixes of the arrays' names, and the parts they are."""
-    names = {x for x in archive.names if _IS_READ.match(x)}
+    names = {x for x in archive.names if _is_read(x)}
     rule = "arrays must be x and y, or x_train, y_train, x_test and y_test"
     received = f"arrays {shown(sorted(archive.names))}"
     parts: tuple[tuple[str, int], ...]
@@ -132,6 +135,12 @@ def _parts(archive: "_Archive") -> tuple[tuple[str, int], ...]:
     if others := sorted(names - known):
         archive.refuse(f"{rule}: {', '.join(others)} is not read", received)
     return parts
+
+
+def _is_read(name: str) -> bool:
+    """Return whether an array is read, or is named as if it should be."""
+    stem, _, part = name.partition("_")
+    return stem in _STEMS and (part == "" or is_part_name(part))
 
 
 def _read_part(

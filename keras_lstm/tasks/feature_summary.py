@@ -3,7 +3,7 @@
 import numpy as np
 
 from keras_lstm.core.console import quantity
-from keras_lstm.core.errors import escaped
+from keras_lstm.core.errors import escaped, shown
 from keras_lstm.tasks.feature_survey import FeatureSurvey
 from keras_lstm.tasks.own_data import (
     class_lines,
@@ -81,7 +81,8 @@ def describe_ignored(found: FeatureSurvey) -> list[str]:
     names = found.table.ignored
     if not names:
         return []
-    return [f"not used, since most values are no numbers: {', '.join(names)}"]
+    named = shown(", ".join(names))
+    return [f"not used, since most values are no numbers: {named}"]
 
 
 def suggest(found: FeatureSurvey) -> dict[str, str]:

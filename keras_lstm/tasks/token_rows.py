@@ -138,7 +138,7 @@ def _read_example(
             )
         values.append(value)
     for name in (source.part, source.group):
-        if name is not None and is_blank(record.values.get(name)):
+        if name is not None and _is_blank(record.values.get(name)):
             if file.argument != "data":
                 continue
             raise file.error(
@@ -166,12 +166,8 @@ def _read_example(
     return Example(record.line, tokens, target, record, file)
 
 
-def is_blank(value: Any) -> bool:
-    """Return whether a row's value is none, or blanks alone.
-
-    Args:
-        value: the value of a column.
-    """
+def _is_blank(value: Any) -> bool:
+    """Return whether a row's value is none, or blanks alone."""
     return value is None or (isinstance(value, str) and not value.strip())
 
 

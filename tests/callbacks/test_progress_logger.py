@@ -85,6 +85,22 @@ def texts(recorder):
     ]
 
 
+def begun(epochs, steps, together=1):
+    """Return a logger of a `fit` that has just begun."""
+    logger = ProgressLogger()
+    logger.set_params({"epochs": epochs, "steps": steps})
+    logger.set_model(types.SimpleNamespace(steps_per_execution=together))
+    logger.on_train_begin()
+    return logger
+
+
+def stopped_clock(monkeypatch):
+    """Return a list with the time, which goes on when it is set."""
+    now = [0.0]
+    monkeypatch.setattr(progress_logger.time, "monotonic", lambda: now[0])
+    return now
+
+
 def test_a_block_instead_of_lines(recorder, capfd):
     drive(ProgressLogger())
     assert capfd.readouterr() == ("", "")
@@ -117,10 +133,7 @@ def test_what_is_wrong_in_validation_is_counted(recorder):
 
 
 def test_sentences_stay_in_the_block_and_are_lines_in_a_log(recorder, capfd):
-    logger = ProgressLogger()
-    logger.set_params({"epochs": 1, "steps": 1})
-    logger.set_model(types.SimpleNamespace(steps_per_execution=1))
-    logger.on_train_begin()
+    logger = begun(1, 1)
     logger.note("wrong", "7 are wrong", "the worst: 01")
     logger.note("wrong", "5 are wrong", "the worst: 11")
     logger.note("proof", "no proof")
@@ -138,10 +151,7 @@ def test_lines_by_steps_go_above_the_block(recorder):
 
 
 def test_the_steps_of_an_epoch_may_be_known_only_after_it(recorder):
-    logger = ProgressLogger()
-    logger.set_params({"epochs": 2, "steps": None})
-    logger.set_model(types.SimpleNamespace(steps_per_execution=1))
-    logger.on_train_begin()
+    logger = begun(2, None)
     logger.on_epoch_begin(0)
     logger.on_train_batch_end(0, {"loss": 0.5})
     assert texts(recorder)[-1][0] == (
@@ -153,12 +163,8 @@ def test_the_steps_of_an_epoch_may_be_known_only_after_it(recorder):
 
 
 def test_time_is_of_the_steps_since_the_resumption(recorder, monkeypatch):
-    now = [0.0]
-    monkeypatch.setattr(progress_logger.time, "monotonic", lambda: now[0])
-    logger = ProgressLogger()
-    logger.set_params({"epochs": 10, "steps": 10})
-    logger.set_model(types.SimpleNamespace(steps_per_execution=1))
-    logger.on_train_begin()
+    now = stopped_clock(monkeypatch)
+    logger = begun(10, 10)
     logger.set_state({"epoch": 9, "steps": 90})
     logger.on_epoch_begin(9)
     now[0] += 3.0
@@ -169,12 +175,8 @@ def test_time_is_of_the_steps_since_the_resumption(recorder, monkeypatch):
 
 
 def test_epochs_before_the_first_one_are_not_counted(recorder, monkeypatch):
-    now = [0.0]
-    monkeypatch.setattr(progress_logger.time, "monotonic", lambda: now[0])
-    logger = ProgressLogger()
-    logger.set_params({"epochs": 10, "steps": 2})
-    logger.set_model(types.SimpleNamespace(steps_per_execution=1))
-    logger.on_train_begin()
+    now = stopped_clock(monkeypatch)
+    logger = begun(10, 2)
     for epoch in (8, 9):
         logger.on_epoch_begin(epoch)
         for batch in range(2):
@@ -193,10 +195,7 @@ def test_epochs_before_the_first_one_are_not_counted(recorder, monkeypatch):
 
 
 def test_the_rest_of_an_epoch_tells_no_length(recorder):
-    logger = ProgressLogger()
-    logger.set_params({"epochs": 4, "steps": None})
-    logger.set_model(types.SimpleNamespace(steps_per_execution=1))
-    logger.on_train_begin()
+    logger = begun(4, None)
     logger.on_epoch_begin(0)
     logger.set_state({"epoch": 1, "steps": 1})
     logger.on_train_batch_end(1, {"loss": 0.5})
@@ -210,10 +209,7 @@ def test_the_rest_of_an_epoch_tells_no_length(recorder):
 
 
 def test_the_last_call_of_an_epoch_counts_as_a_whole_one(recorder):
-    logger = ProgressLogger()
-    logger.set_params({"epochs": 1, "steps": 10})
-    logger.set_model(types.SimpleNamespace(steps_per_execution=8))
-    logger.on_train_begin()
+    logger = begun(1, 10, together=8)
     logger.on_epoch_begin(0)
     shares = []
     for batch in (7, 9):
@@ -236,10 +232,7 @@ def test_only_the_chief_has_a_block(recorder, monkeypatch):
 
 
 def test_a_second_fit_closes_the_display_of_one_that_failed(recorder):
-    logger = ProgressLogger()
-    logger.set_params({"epochs": 1, "steps": 1})
-    logger.set_model(types.SimpleNamespace(steps_per_execution=1))
-    logger.on_train_begin()
+    logger = begun(1, 1)
     assert not recorder.is_closed
     logger.on_train_begin()
     assert recorder.is_closed
