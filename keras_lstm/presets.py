@@ -37,7 +37,7 @@ def increment() -> Config:
     Result: proved for each of the seeds 0-9, with 4 boxes, from 12,800
         or 19,200 examples
         (`python scripts/benchmarks/seeds.py increment --seeds 0-9`).
-    Time: 8 s on 2 cores, from the shell to the result.
+    Time: 9 s on 2 cores, from the shell to the result.
     """
     return Config(
         preset="increment",
@@ -71,7 +71,7 @@ def increment_noise() -> Config:
     Result: 0 wrong of 1,048,575 for each of the seeds 0-9, from 15,360
         examples
         (`python scripts/benchmarks/seeds.py increment-noise --seeds 0-9`).
-    Time: 8 s on 2 cores from the shell to the result, of which 3 s import
+    Time: 9 s on 2 cores from the shell to the result, of which 3 s import
         TensorFlow and Keras.
     """
     return Config(
