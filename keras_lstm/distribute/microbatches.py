@@ -16,6 +16,7 @@ import tensorflow as tf
 from tensorflow.python.framework.config import is_op_determinism_enabled
 
 from keras_lstm.core.errors import InputError
+from keras_lstm.distribute.early_compilation import compile_early
 from keras_lstm.distribute.partial_losses import (
     Part,
     added_losses,
@@ -64,8 +65,8 @@ def enable_microbatches(
         num_microbatches: number of microbatches, of equal size if it divides
             the batch. A batch must have as many examples. One per core is
             fastest, or several, with some hundred examples each.
-        jit_compile: whether to compile microbatches, and the update, with XLA.
-            (Keras's own makes one program, which runs them in sequence.)
+        jit_compile: whether to compile microbatches with XLA. (Keras's own
+            makes one program, which runs them in sequence.)
         scalar_losses: "mean" or "sum", what those losses are over the examples
             that a loss function of your own, or `add_loss`, returns as a
             scalar. Defaults to None, which refuses such losses.
@@ -127,14 +128,14 @@ def _train_step(
     # For each read of an Embedding; known when microbatches are traced.
     shared: list[bool] = []
 
-    def compiled(function: Any, jit_compile: bool = jit_compile) -> Any:
+    def traced(function: Any, jit_compile: bool = False) -> Any:
         if model.run_eagerly:
             return function
         return tf.function(
             function, jit_compile=jit_compile or None, autograph=False
         )
 
-    @compiled
+    @functools.partial(traced, jit_compile=jit_compile)
     def gradients_of_microbatch(
         batch: Any, seed_values: Any, share: Any, totals: Any
     ) -> Any:
@@ -150,12 +151,6 @@ def _train_step(
         ]
         return found
 
-    @compiled
-    def update_after_microbatches(
-        batch: Any, gradients: Any, losses: Any, y_pred: Any, masks: Any
-    ) -> Any:
-        return _update(model, batch, gradients, losses, y_pred, masks)
-
     # All but what the masks need is pruned from this function.
     def masks_of_batch(batch: Any) -> Any:
         with _scope(model, seeds, [seed.value for seed in seeds]):
@@ -168,19 +163,19 @@ def _train_step(
         )
 
     masks, totals = (
-        compiled(masks_of_batch, jit_compile=False)(batch)
-        if may_mask(model)
-        else (None, [])
+        traced(masks_of_batch)(batch) if may_mask(model) else (None, [])
     )
     parts, shares = _split(batch, num_microbatches)
     found = []
     for index, (part, share) in enumerate(zip(parts, shares, strict=True)):
         change = np.array([index * _SEED_STRIDE, 0])
-        moved = [x + change for x in seeds]
-        found.append(gradients_of_microbatch(part, moved, share, totals))
+        args = part, [x + change for x in seeds], share, totals
+        if index == 0 and jit_compile and not model.run_eagerly:
+            compile_early(gradients_of_microbatch, *args)
+        found.append(gradients_of_microbatch(*args))
     for seed, value in zip(seeds, found[0][3], strict=True):
         seed.assign(value)
-    return update_after_microbatches(batch, *_join(found, shared), masks)
+    return _update(model, batch, *_join(found, shared), masks)
 
 
 def _build(model: keras.Model, batch: Any) -> None:
@@ -367,10 +362,7 @@ def _check_unchanged(model: keras.Model, changed: set[int]) -> None:
 
 
 def _join(found: Any, shared: list[bool]) -> tuple[Any, Any, Any]:
-    """Return the batch's gradients, losses and outputs.
-
-    XLA would take long to compile this for many microbatches.
-    """
+    """Return the batch's gradients, losses and outputs."""
     gradients, losses, y_preds, _ = zip(*found, strict=True)
     are_shared = iter(shared)
     return (

@@ -60,9 +60,8 @@ class GradientNorms:
     def add(self, gradients: Any) -> None:
         """Add the norm of a step's gradients. Call this in the train step."""
         graph = tf.compat.v1.get_default_graph()
-        # `LossScaleOptimizer` applies gradients in a branch; with microbatches,
-        # the update is a separate function.
-        while re.search("cond|microbatch", getattr(graph, "name", "")):
+        # `LossScaleOptimizer` applies gradients in a branch.
+        while re.search("cond", getattr(graph, "name", "")):
             graph = graph.outer_graph
         self.graph = graph
         norm = tf.linalg.global_norm(

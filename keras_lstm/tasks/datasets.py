@@ -209,7 +209,9 @@ def _shuffled(
         starts = tf.data.Dataset.range(first, num_examples, batch_size)
         return starts.map(
             _without_autograph(
-                lambda start: indices[start : start + batch_size]
+                lambda start: tf.ensure_shape(
+                    indices[start : start + batch_size], [batch_size]
+                )
             )
         )
 

@@ -245,11 +245,12 @@ class TransducerTask(SymbolNames, Task):
             The states, `(..., timesteps + 1)`.
         """
         table = np.asarray(self.next_state, np.int32)
-        shape = (*symbols.shape[:-1], symbols.shape[-1] + 1)
+        # By time step, so that what a step reads and writes lies together.
+        shape = (symbols.shape[-1] + 1, *symbols.shape[:-1])
         states = np.zeros(shape, np.int32)
         for t in range(symbols.shape[-1]):
-            states[..., t + 1] = table[states[..., t], symbols[..., t]]
-        return states
+            states[t + 1] = table[states[t], symbols[..., t]]
+        return np.moveaxis(states, 0, -1)
 
     def targets(self, symbols: Symbols) -> npt.NDArray[np.int32]:
         """Return the symbols that the machine writes.
@@ -346,12 +347,11 @@ class TransducerTask(SymbolNames, Task):
             The inputs to train and validate on, and the inputs held out.
         """
         numbers = np.arange(self.num_symbols**self.num_bits)
-        states = np.zeros(numbers.shape, np.int32)
-        table = np.asarray(self.next_state, np.int32)
-        rest = numbers
+        # The states after the lowest digits of all numbers; the next digit is
+        # the same for as many numbers as there are of these.
+        states = np.zeros(1, np.int32)
         for _ in range(self.num_bits):
-            rest, symbols = np.divmod(rest, self.num_symbols)
-            states = table[states, symbols]
+            states = np.asarray(self.next_state, np.int32).T[:, states].ravel()
         numbers = numbers[self.in_domain(states)]
         rng = np.random.default_rng(derive_seed(seed, "permutation"))
         rng.shuffle(numbers)

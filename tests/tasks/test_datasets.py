@@ -67,8 +67,12 @@ def test_a_stream_cannot_be_evaluated_on():
         make_dataset(Increment().splits(seed=0).train, 4)
 
 
-def test_the_pipeline_states_its_shapes():
-    train = Increment(num_bits=5).splits(seed=0).train
+@pytest.mark.parametrize("sampling", ["uniform", "permutation"])
+def test_the_pipeline_states_its_shapes(sampling):
+    task = Increment(
+        num_bits=5, sampling=sampling, train_examples=20, validation_examples=2
+    )
+    train = task.splits(seed=0).train
     inputs, targets = make_dataset(train, 4, training=True).element_spec
     assert inputs.shape.as_list() == targets.shape.as_list() == [4, 5]
     assert inputs.dtype == targets.dtype == tf.int32

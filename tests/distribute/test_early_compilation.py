@@ -1,0 +1,117 @@
+import os
+import subprocess
+import sys
+import threading
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_lstm.distribute import microbatches
+from keras_lstm.distribute.early_compilation import compile_early
+from keras_lstm.presets import get_preset
+from keras_lstm.tasks.datasets import make_dataset
+from keras_lstm.tasks.increment import Increment
+from keras_lstm.training.compile import compiled_model
+
+CONFIG = get_preset("increment-noise").replace(
+    Increment,
+    num_bits=6,
+    units=8,
+    strategy="default",
+    num_microbatches=2,
+    jit_compile=True,
+)
+
+# Each program that XLA compiles is a file there.
+PROGRAM = """
+from test_early_compilation import fitted
+
+fitted()
+"""
+
+
+def fitted():
+    keras.utils.set_random_seed(0)
+    splits = CONFIG.task.splits(seed=0)
+    model = compiled_model(CONFIG, splits)
+    dataset = make_dataset(splits.train, 16, training=True)
+    model.fit(dataset, steps_per_epoch=4, shuffle=False, verbose=0)
+    return model
+
+
+def doubled(function=lambda x: 2 * x):
+    return tf.function(function, jit_compile=True, autograph=False)
+
+
+def test_a_microbatch_is_compiled_once(tmp_path):
+    # If its name or options differed, XLA would compile the program again when
+    # the step calls it.
+    folder = os.path.dirname(__file__)
+    subprocess.run(
+        [sys.executable, "-c", PROGRAM],
+        check=True,
+        env=os.environ
+        | {
+            "PYTHONPATH": os.pathsep.join([folder, *sys.path]),
+            "XLA_FLAGS": f"--xla_dump_to={tmp_path} --xla_dump_hlo_as_text",
+        },
+    )
+    programs = [
+        path.name
+        for path in tmp_path.glob("*.before_optimizations.txt")
+        if "gradients_of_microbatch" in path.name
+    ]
+    assert len(programs) == 1
+
+
+def test_weights_are_those_of_a_step_that_is_compiled_when_called(monkeypatch):
+    threads = []
+
+    def compile_and_count(*args):
+        threads.append(compile_early(*args))
+
+    monkeypatch.setattr(microbatches, "compile_early", compile_and_count)
+    early = fitted()
+    assert len(threads) == 1
+    assert isinstance(threads[0], threading.Thread)
+    monkeypatch.setattr(microbatches, "compile_early", lambda *args: None)
+    late = fitted()
+    for weights, same in zip(
+        early.get_weights(), late.get_weights(), strict=True
+    ):
+        np.testing.assert_array_equal(weights, same)
+
+
+def test_nothing_is_done_where_a_shape_is_not_known():
+    function = doubled()
+
+    @tf.function(input_signature=[tf.TensorSpec([None])])
+    def caller(x):
+        assert compile_early(function, x) is None
+        return function(x)
+
+    assert caller(tf.ones(3)).numpy().tolist() == [2, 2, 2]
+
+
+def test_nothing_is_done_where_functions_run_eagerly():
+    tf.config.run_functions_eagerly(True)
+    try:
+        assert compile_early(doubled(), tf.ones(3)) is None
+    finally:
+        tf.config.run_functions_eagerly(False)
+
+
+def test_an_error_is_that_of_the_call_that_follows(monkeypatch):
+    def unknown_to_xla(x):
+        return tf.py_function(lambda x: x, [x], tf.float32)
+
+    seen = []
+    monkeypatch.setattr(threading, "excepthook", seen.append)
+    function = doubled(unknown_to_xla)
+    thread = compile_early(function, tf.ones(3))
+    thread.join()
+    assert not seen
+    with pytest.raises(tf.errors.InvalidArgumentError, match="XLA"):
+        function(tf.ones(3))
