@@ -166,13 +166,11 @@ def _train_step(
         traced(masks_of_batch)(batch) if may_mask(model) else (None, [])
     )
     parts, shares = _split(batch, num_microbatches)
-    found = []
-    for index, (part, share) in enumerate(zip(parts, shares, strict=True)):
-        change = np.array([index * _SEED_STRIDE, 0])
-        args = part, [x + change for x in seeds], share, totals
-        if index == 0 and jit_compile and not model.run_eagerly:
-            compile_early(gradients_of_microbatch, *args)
-        found.append(gradients_of_microbatch(*args))
+    moved = _moved(seeds, num_microbatches)
+    calls = [(*each, totals) for each in zip(parts, moved, shares, strict=True)]
+    if jit_compile and not model.run_eagerly:
+        compile_early(gradients_of_microbatch, *calls[0])
+    found = [gradients_of_microbatch(*args) for args in calls]
     for seed, value in zip(seeds, found[0][3], strict=True):
         seed.assign(value)
     return _update(model, batch, *_join(found, shared), masks)
@@ -275,6 +273,14 @@ def _seed_states(model: keras.Model) -> list[keras.Variable]:
         and "int" in variable.dtype
         and tuple(variable.shape) == (2,)
     ]
+
+
+def _moved(seeds: list[keras.Variable], num_microbatches: int) -> list[Any]:
+    """Return the states of the seeds for each microbatch."""
+    changes = np.zeros([num_microbatches, 2], np.int64)
+    changes[:, 0] = _SEED_STRIDE * np.arange(num_microbatches)
+    moved = [tf.unstack(seed + changes) for seed in seeds]
+    return [[states[i] for states in moved] for i in range(num_microbatches)]
 
 
 def _scope(

@@ -24,10 +24,15 @@ CONFIG = get_preset("increment-noise").replace(
     jit_compile=True,
 )
 
-# Each program that XLA compiles is a file there.
 PROGRAM = """
+import tensorflow as tf
 from test_early_compilation import fitted
 
+@tf.function(jit_compile=True)
+def never_called(x):
+    return 2 * x
+
+never_called.get_concrete_function(tf.TensorSpec([3]))
 fitted()
 """
 
@@ -45,9 +50,10 @@ def doubled(function=lambda x: 2 * x):
     return tf.function(function, jit_compile=True, autograph=False)
 
 
-def test_a_microbatch_is_compiled_once(tmp_path):
-    # If its name or options differed, XLA would compile the program again when
-    # the step calls it.
+@pytest.fixture(scope="module")
+def programs(tmp_path_factory):
+    """Names of the files that XLA writes, one for each that it compiles."""
+    dump = tmp_path_factory.mktemp("dump")
     folder = os.path.dirname(__file__)
     subprocess.run(
         [sys.executable, "-c", PROGRAM],
@@ -55,15 +61,21 @@ def test_a_microbatch_is_compiled_once(tmp_path):
         env=os.environ
         | {
             "PYTHONPATH": os.pathsep.join([folder, *sys.path]),
-            "XLA_FLAGS": f"--xla_dump_to={tmp_path} --xla_dump_hlo_as_text",
+            "XLA_FLAGS": f"--xla_dump_to={dump} --xla_dump_hlo_as_text",
         },
     )
-    programs = [
-        path.name
-        for path in tmp_path.glob("*.before_optimizations.txt")
-        if "gradients_of_microbatch" in path.name
-    ]
-    assert len(programs) == 1
+    return [x.name for x in dump.glob("*.before_optimizations.txt")]
+
+
+def test_a_microbatch_is_compiled_once(programs):
+    # If its name or options differed, XLA would compile the program again when
+    # the step calls it.
+    assert sum("gradients_of_microbatch" in name for name in programs) == 1
+
+
+def test_tracing_alone_still_compiles_nothing(programs):
+    message = "remove distribute/early_compilation.py: tracing compiles"
+    assert not any("never_called" in name for name in programs), message
 
 
 def test_weights_are_those_of_a_step_that_is_compiled_when_called(monkeypatch):
