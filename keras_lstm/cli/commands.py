@@ -3,7 +3,6 @@
 import argparse
 import json
 import pathlib
-import shlex
 import sys
 import time
 from collections.abc import Callable
@@ -21,6 +20,7 @@ from keras_lstm.core.drawing import drawing_apart
 from keras_lstm.core.errors import InputError, RunError, escaped
 from keras_lstm.core.extras import require_package, require_tracker
 from keras_lstm.core.options import check_known, declared_options
+from keras_lstm.core.shell import shell_text
 from keras_lstm.distribute.cluster import read_cluster
 from keras_lstm.inference.prediction import Line, check_rows, read_arguments
 from keras_lstm.presets import PRESETS, describe
@@ -80,7 +80,7 @@ def data_command(arguments: argparse.Namespace) -> int:
     for option, text in options.items():
         flag = f"--{option.replace('_', '-')}"
         words += [f"{flag}={text}"] if text.startswith("-") else [flag, text]
-    print(f"\nTo train:\n  {escaped(shlex.join(words))}")
+    print(f"\nTo train:\n  {shell_text(words)}")
     return 0
 
 

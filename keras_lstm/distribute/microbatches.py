@@ -16,7 +16,10 @@ import tensorflow as tf
 from tensorflow.python.framework.config import is_op_determinism_enabled
 
 from keras_lstm.core.errors import InputError
-from keras_lstm.distribute.early_compilation import compile_early
+from keras_lstm.distribute.early_compilation import (
+    can_compile_early,
+    compile_early,
+)
 from keras_lstm.distribute.partial_losses import (
     Part,
     added_losses,
@@ -66,7 +69,8 @@ def enable_microbatches(
             the batch. A batch must have as many examples. One per core is
             fastest, or several, with some hundred examples each.
         jit_compile: whether to compile microbatches with XLA. (Keras's own
-            makes one program, which runs them in sequence.)
+            makes one program, which runs them in sequence.) If layers and
+            losses are Keras's, a call with zeros starts it early.
         scalar_losses: "mean" or "sum", what those losses are over the examples
             that a loss function of your own, or `add_loss`, returns as a
             scalar. Defaults to None, which refuses such losses.
@@ -123,6 +127,7 @@ def _train_step(
     batch: Any,
 ) -> Any:
     """Train on a batch, and return the metrics."""
+    is_early = jit_compile and can_compile_early(model)
     _build(model, batch)
     seeds = _seed_states(model)
     # For each read of an Embedding; known when microbatches are traced.
@@ -168,7 +173,7 @@ def _train_step(
     parts, shares = _split(batch, num_microbatches)
     moved = _moved(seeds, num_microbatches)
     calls = [(*each, totals) for each in zip(parts, moved, shares, strict=True)]
-    if jit_compile and not model.run_eagerly:
+    if is_early:
         compile_early(gradients_of_microbatch, *calls[0])
     found = [gradients_of_microbatch(*args) for args in calls]
     for seed, value in zip(seeds, found[0][3], strict=True):

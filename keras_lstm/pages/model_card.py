@@ -2,7 +2,6 @@
 
 import pathlib
 import re
-import shlex
 from typing import Any
 
 import keras
@@ -11,6 +10,7 @@ import yaml
 from keras_lstm.core.console import percent, print_status
 from keras_lstm.core.errors import escaped
 from keras_lstm.core.files import read_small_text, write_text
+from keras_lstm.core.shell import shell_text, typed_words
 from keras_lstm.models.text_input import with_text_input
 from keras_lstm.pages.live_network import example_inputs
 from keras_lstm.pages.render import render_text, shortened
@@ -108,7 +108,7 @@ def make_card(run: Run, search: Search | None) -> str:
             if model.inputs[0].dtype == "string"
             else "numpy as np"
         ),
-        typed=escaped(shlex.quote(example_inputs(run)[0])),
+        typed=shell_text(typed_words(example_inputs(run)[0])),
         check="evaluate" if machine is None else "verify",
         model_sha256=run.model_sha256,
         trained=trained_text(run.config, report),

@@ -1,11 +1,11 @@
 """The page of a run, `report.html`."""
 
-import shlex
 from typing import Any
 
 from keras_lstm.config import Config
 from keras_lstm.core.console import percent, print_status
 from keras_lstm.core.errors import InputError, described, escaped
+from keras_lstm.core.shell import folder_word, shell_text, typed_words
 from keras_lstm.pages.live_network import (
     NotLiveError,
     example_inputs,
@@ -74,7 +74,9 @@ def write_page_of_result(
         write_run_page(run, tested, result.proof)
         write_card(run, result.proof)
     except Exception as error:
-        command = shlex.join(["keras-lstm", "report", str(result.run_dir)])
+        command = shell_text(
+            ["keras-lstm", "report", folder_word(result.run_dir)]
+        )
         print_status(
             escaped(
                 f"page and model card: {described(error)}. To write them: "
@@ -258,12 +260,12 @@ def _with_live_network(
 def _commands(run: Run, wrong: WrongAnswers) -> list[tuple[str, str]]:
     """Return what each command is for, and the command, for a shell."""
     config, name = run.config, task_name(type(run.config.task))
-    folder = str(run.run_dir)
+    folder = folder_word(run.run_dir)
     # Code that is not installed runs only if it is named.
     custom = ["--task", name] if ":" in name else []
 
     def command(*words: str) -> str:
-        return shlex.join(["keras-lstm", *words])
+        return shell_text(["keras-lstm", *words])
 
     found = []
     if get_machine(config.task) is not None:
@@ -277,7 +279,9 @@ def _commands(run: Run, wrong: WrongAnswers) -> list[tuple[str, str]]:
         again = command("evaluate", folder, *custom)
         found.append(("Measure the test split again", again))
     typed = first_typed(run, wrong) or (*example_inputs(run), "INPUT")[0]
-    found.append(("Predict", command("predict", folder, typed, *custom)))
+    found.append(
+        ("Predict", command("predict", *custom, folder, *typed_words(typed)))
+    )
     if run.report.stopped_because is StopReason.ALL_EPOCHS:
         more = ["--epochs", str(2 * config.training.epochs)]
         flags = ("--run-dir", folder, "--resume", *more)

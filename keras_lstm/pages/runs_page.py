@@ -70,7 +70,12 @@ def _searches(
     counts = collections.Counter(x.parent for x in parents if x.name == TRIALS)
     return [
         {
-            "name": str(folder.relative_to(root)),
+            # Above the root, if that is its folder of trials.
+            "name": str(
+                folder.relative_to(root)
+                if folder.is_relative_to(root)
+                else folder
+            ),
             "num_trials": count,
             "link": link_to(RunFolder(folder).page, page),
         }

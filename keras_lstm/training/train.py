@@ -2,7 +2,6 @@
 
 import contextlib
 import pathlib
-import shlex
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -18,6 +17,7 @@ from keras_lstm.checkpoint.preemption import (
 from keras_lstm.config import Config
 from keras_lstm.core.console import ProgressBar, print_status
 from keras_lstm.core.errors import InputError, RunError
+from keras_lstm.core.shell import folder_word, shell_text
 from keras_lstm.distribute.cluster import leads_cluster
 from keras_lstm.distribute.strategies import (
     assert_same_on_all_workers,
@@ -218,8 +218,8 @@ def _handle_preemption(
         if preemption.is_within_another:
             raise
         command = ["keras-lstm", "train", task_name(type(config.task))]
-        command += ["--run-dir", str(folder.path), "--resume"]
-        how = f"To go on: {shlex.join(command)}"
+        command += ["--run-dir", folder_word(folder.path), "--resume"]
+        how = f"To go on: {shell_text(command)}"
         # The checkpoint holds a state of theirs that the command cannot make.
         if callbacks:
             how = f"To go on: train again with resume=True in {folder.path}"

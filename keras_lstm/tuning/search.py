@@ -2,7 +2,6 @@
 
 import contextlib
 import pathlib
-import shlex
 import sys
 
 import keras_tuner
@@ -14,6 +13,7 @@ from keras_lstm.checkpoint.preemption import (
 from keras_lstm.core.console import print_status
 from keras_lstm.core.errors import InputError, RunError
 from keras_lstm.core.files import locked, remove_temporary, write_text
+from keras_lstm.core.shell import folder_word, shell_text
 from keras_lstm.tasks.registry import task_name
 from keras_lstm.tuning.folder import (
     check_folder,
@@ -67,8 +67,14 @@ def run(
             preemption.check()
         except TrainingInterrupted as stop:
             name = task_name(type(search.config.task))
-            command = ["keras-lstm", "tune", name, "--run-dir", str(folder)]
-            how = shlex.join([*command, "--resume"])
+            command = [
+                "keras-lstm",
+                "tune",
+                name,
+                "--run-dir",
+                folder_word(folder),
+            ]
+            how = shell_text([*command, "--resume"])
             print_status(f"{stop.signal_name}: stopped. To go on: {how}")
             raise
         trials = read_trials(folder, search)

@@ -1,12 +1,12 @@
 """The page of a search, `report.html`."""
 
 import pathlib
-import shlex
 from collections.abc import Sequence
 from typing import Any
 
 from keras_lstm.core.console import print_status
 from keras_lstm.core.errors import InputError, described, escaped
+from keras_lstm.core.shell import folder_word, shell_text
 from keras_lstm.pages.render import link_to, render_page, write_page
 from keras_lstm.runs.folder import RunFolder
 from keras_lstm.tasks.registry import task_name
@@ -69,7 +69,7 @@ def write_page_of_search(
     try:
         write_search_page(folder, search, trials)
     except Exception as error:
-        command = shlex.join(["keras-lstm", "report", str(folder)])
+        command = shell_text(["keras-lstm", "report", folder_word(folder)])
         print_status(
             escaped(f"report.html: {described(error)}. To write it: {command}")
         )
@@ -297,8 +297,8 @@ def _commands(
     """Return what each command is for, and the command, for a shell."""
     name, found = task_name(type(search.config.task)), []
     if done:
-        best = str(folder / "best.yaml")
-        run = str(trial_dir(folder, done[0].name))
+        best = folder_word(folder / "best.yaml")
+        run = folder_word(trial_dir(folder, done[0].name))
         custom = ["--task", name] if ":" in name else []
         check = (
             "evaluate" if get_machine(search.config.task) is None else "verify"
@@ -308,5 +308,7 @@ def _commands(
             ("Check the model of the best trial", [check, run, *custom]),
         ]
     custom = ["--task", name] if ":" in name else []
-    found.append(("Write this page again", ["report", str(folder), *custom]))
-    return [(what, shlex.join(["keras-lstm", *words])) for what, words in found]
+    found.append(
+        ("Write this page again", ["report", folder_word(folder), *custom])
+    )
+    return [(what, shell_text(["keras-lstm", *words])) for what, words in found]

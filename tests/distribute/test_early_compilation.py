@@ -9,7 +9,11 @@ import pytest
 import tensorflow as tf
 
 from keras_lstm.distribute import microbatches
-from keras_lstm.distribute.early_compilation import compile_early
+from keras_lstm.distribute.early_compilation import (
+    can_compile_early,
+    compile_early,
+)
+from keras_lstm.distribute.microbatches import enable_microbatches
 from keras_lstm.presets import get_preset
 from keras_lstm.tasks.datasets import make_dataset
 from keras_lstm.tasks.increment import Increment
@@ -26,15 +30,29 @@ CONFIG = get_preset("increment-noise").replace(
 
 PROGRAM = """
 import tensorflow as tf
-from test_early_compilation import fitted
+from test_early_compilation import plain_model, x, y
 
 @tf.function(jit_compile=True)
 def never_called(x):
     return 2 * x
 
 never_called.get_concrete_function(tf.TensorSpec([3]))
-fitted()
+data = tf.data.Dataset.from_tensors((x, y)).repeat(4)
+plain_model(metrics=["mae"]).fit(data, verbose=0)
 """
+
+
+x = np.random.default_rng(0).random((8, 3)).astype("float32")
+y = x.sum(-1, keepdims=True)
+
+
+def plain_model(*layers, loss="mse", metrics=()):
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential(
+        [keras.Input((3,)), *layers, keras.layers.Dense(1)]
+    )
+    model.compile("adam", loss, metrics=metrics, jit_compile=False)
+    return enable_microbatches(model, 2, jit_compile=True)
 
 
 def fitted():
@@ -94,6 +112,75 @@ def test_weights_are_those_of_a_step_that_is_compiled_when_called(monkeypatch):
         early.get_weights(), late.get_weights(), strict=True
     ):
         np.testing.assert_array_equal(weights, same)
+
+
+class Doubled(keras.layers.Layer):
+    """Doubles numbers until they are large: zeros never are."""
+
+    def call(self, inputs):
+        grown = tf.while_loop(
+            lambda v: tf.reduce_sum(v) < 1000.0,
+            lambda v: 2.0 * v,
+            [tf.stop_gradient(inputs)],
+        )
+        return grown[0] + inputs
+
+
+def own_loss(y_true, y_pred):
+    return tf.square(y_true - y_pred)
+
+
+def test_what_might_not_end_on_zeros_is_not_called_with_them():
+    model = plain_model(Doubled())
+    history = model.fit(x, y, batch_size=8, epochs=2, verbose=0)
+    assert len(history.history["loss"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("model", "expected"),
+    [
+        (plain_model, True),
+        (lambda: plain_model(loss=keras.losses.Huber()), True),
+        (lambda: plain_model(loss=keras.losses.huber), True),
+        (lambda: plain_model(Doubled()), False),
+        (lambda: plain_model(keras.layers.Lambda(lambda x: x)), False),
+        (lambda: plain_model(loss=own_loss), False),
+    ],
+)
+def test_code_of_others_is_told(model, expected):
+    made = model()
+    assert not can_compile_early(made)
+    made.optimizer.build(made.trainable_variables)
+    assert can_compile_early(made) is expected
+
+
+def test_an_operation_that_is_no_layer_is_not_stock():
+    inputs = keras.Input((3,))
+    model = keras.Model(inputs, keras.layers.Dense(1)(inputs * 2))
+    model.compile("adam", "mse")
+    model.optimizer.build(model.trainable_variables)
+    assert not can_compile_early(model)
+
+
+def test_the_interpreter_waits_also_for_a_thread_of_a_daemon():
+    found = []
+
+    def start():
+        found.append(compile_early(doubled(), tf.ones(3)))
+
+    daemon = threading.Thread(target=start, daemon=True)
+    daemon.start()
+    daemon.join()
+    assert not found[0].daemon
+    found[0].join()
+
+
+def test_nothing_is_done_where_no_thread_can_be_started(monkeypatch):
+    def start(self):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    assert compile_early(doubled(), tf.ones(3)) is None
 
 
 def test_nothing_is_done_where_a_shape_is_not_known():

@@ -18,6 +18,7 @@
   const SIGNED = ["h", "c", "g"];
   let now = null;
   let timer = null;
+  let given = { text: "", shown: "" };
 
   // Returns everything there is to say of an input.
   const compute = (text) => {
@@ -279,9 +280,20 @@
     select(now.steps.length - 1);
   };
 
+  // A text field leaves out line breaks: until it is edited, the text counts
+  // that was put there.
+  const type = (text) => {
+    $("input").value = text;
+    given = { text, shown: $("input").value };
+  };
+  const typed = () => {
+    const shown = $("input").value;
+    return shown === given.shown ? given.text : shown;
+  };
+
   const read = () => {
     stop();
-    const text = $("input").value;
+    const text = typed();
     try {
       now = compute(text);
     } catch (error) {
@@ -326,12 +338,12 @@
       const short = text.length > 28 ? `${text.slice(0, 26)}…` : text;
       const button = make("button", short, { type: "button" });
       button.addEventListener("click", () => {
-        $("input").value = text;
+        type(text);
         read();
       });
       return button;
     }));
-    $("input").value = data.examples[0] ?? "";
+    type(data.examples[0] ?? "");
     $("form").addEventListener("submit", (event) => {
       event.preventDefault();
       read();
