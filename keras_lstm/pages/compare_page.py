@@ -7,6 +7,7 @@ from typing import Any
 from keras_lstm.pages.drawings import draw
 from keras_lstm.pages.line_chart import plot_lines
 from keras_lstm.pages.render import link_to, render_page, shortened
+from keras_lstm.pages.wrong_answers import Parts, marked_parts
 from keras_lstm.runs.compare import Comparison
 from keras_lstm.runs.compare_text import (
     OneWay,
@@ -25,7 +26,6 @@ from keras_lstm.runs.wrong_inputs import WrongInput
 _MAX_INPUTS = 2000
 _MAX_CHARACTERS = 400_000
 _MAX_TEXT = 200
-Parts = list[tuple[str, bool]]
 
 
 def make_compare_page(comparison: Comparison, page: pathlib.Path) -> str:
@@ -155,21 +155,17 @@ def _table(each: OneWay, room: _Room) -> dict[str, Any]:
         "rows": [
             [
                 *([(shortened(cell, _MAX_TEXT), False)] for cell in row[:-1]),
-                _marked(row[-2], row[-1]),
+                _marked(row[-1], one.wrong),
             ]
-            for row in rows
+            for one, row in zip(taken, rows, strict=True)
         ],
     }
 
 
-def _marked(target: str, prediction: str) -> Parts:
+def _marked(prediction: str, marks: str) -> Parts:
     """Return a prediction in parts, and which of them are wrong."""
-    if len(target) != len(prediction) or len(target) > _MAX_TEXT:
-        return [(shortened(prediction, _MAX_TEXT), False)]
-    parts: Parts = []
-    for right, said in zip(target, prediction, strict=True):
-        is_wrong = right != said
-        if parts and parts[-1][1] == is_wrong:
-            said = parts.pop()[0] + said
-        parts.append((said, is_wrong))
-    return parts
+    if len(prediction) <= _MAX_TEXT:
+        parts = marked_parts(prediction, marks)
+        if parts:
+            return parts
+    return [(shortened(prediction, _MAX_TEXT), False)]

@@ -5,7 +5,7 @@ import dataclasses
 import html
 import io
 import pathlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 from keras_lstm.core.errors import InputError
 from keras_lstm.core.files import open_regular
@@ -21,6 +21,8 @@ _MAX_CHARACTERS = 400_000
 _MAX_FIELD = 2**27
 _MAX_SHORT = 64
 _OF_MACHINES = ("input", "target", "prediction", "wrong")
+# A text in parts, and whether each is wrong.
+Parts = list[tuple[str, bool]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,9 +128,9 @@ def _cells(
             yield Cell(text, short=_short(text), is_code=name == "input")
         elif name in _OF_MACHINES[:3]:
             number = number_of_text(machine, text)
-            parts: Sequence[tuple[str, bool]] = ()
+            parts: Parts = []
             if name == "prediction" and len(text) <= _MAX_SHORT:
-                parts = _marked(text, fields["wrong"], machine.separator)
+                parts = marked_parts(text, fields["wrong"])
             yield Cell(
                 text,
                 tuple(parts),
@@ -144,14 +146,21 @@ def _short(text: str) -> str:
     return "" if short == text else short.replace("symbols", "characters")
 
 
-def _marked(
-    text: str, marks: str, separator: str
-) -> Sequence[tuple[str, bool]]:
-    """Return a prediction in parts, and which of them are wrong."""
+def marked_parts(text: str, marks: str) -> Parts:
+    """Return a prediction in parts, and which of them are wrong.
+
+    Args:
+        text: the symbols, with spaces between them if names are longer.
+        marks: `^` for each wrong symbol, another character for a right one.
+
+    Returns:
+        The parts; none if there are not as many marks as symbols.
+    """
+    separator = "" if len(text) == len(marks) else " "
     names = text.split(separator) if separator else list(text)
     if len(names) != len(marks):
-        return ()
-    parts: list[tuple[str, bool]] = []
+        return []
+    parts: Parts = []
     for name, mark in zip(names, marks, strict=True):
         is_wrong = mark == "^"
         if parts and parts[-1][1] == is_wrong:

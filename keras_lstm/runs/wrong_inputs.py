@@ -40,12 +40,15 @@ class WrongInput:
         input: the input.
         target: the right output.
         prediction: the model's output.
+        wrong: `^` for each wrong symbol of the prediction and `.` for each
+            right one; empty if it is no sequence of symbols.
     """
 
     line: int | None
     input: str
     target: str
     prediction: str
+    wrong: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -172,11 +175,14 @@ def _read_failures(path: pathlib.Path) -> Iterator[WrongInput]:
                 raise ValueError(f"it has no column {missing[0]}")
             places = [header.index(name) for name in _COLUMNS]
             line = header.index("line") if "line" in header else None
+            marks = header.index("wrong") if "wrong" in header else None
             for row in rows:
                 if len(row) != len(header):
                     raise ValueError(f"line {rows.line_num} is not complete")
                 number = None if line is None else int(row[line] or 0)
-                yield WrongInput(number, *(row[place] for place in places))
+                asked, target, said = (row[place] for place in places)
+                marked = "" if marks is None else row[marks]
+                yield WrongInput(number, asked, target, said, marked)
         finally:
             csv.field_size_limit(before)
 

@@ -119,16 +119,25 @@ def test_the_comparison_has_all_of_it(logs, capsys):
 
 def test_wrong_symbols_are_marked(logs, capsys):
     right = make_run(logs / "right").path
-    one = make_run(logs / "wrong", report={"num_wrong": 2})
-    rows = [("<i>1</i>", "0110", "0101"), ("long", "1" * 300, "0" * 300)]
-    write_failures(one.failures, rows)
+    one = make_run(logs / "wrong", report={"num_wrong": 4})
+    rows = [
+        ("<i>1</i>", "0110", "0101", "..^^"),
+        ("long", "1" * 300, "0" * 300, "^" * 300),
+        ("coin", "stays opens stays", "stays shuts shuts", ".^^"),
+        ("class", "cat", "dog", ""),
+    ]
+    write_failures(
+        one.failures, rows, ("input", "target", "prediction", "wrong")
+    )
     assert main(["compare", str(right), str(one.path), "--html", "x.htm"]) == 0
     page = (logs.parent / "x.htm").read_text()
     assert "<code>01<mark>01</mark></code>" in page
+    assert "<code>stays <mark>shuts shuts</mark></code>" in page
+    assert "<code>dog</code>" in page
     assert "&lt;i&gt;1&lt;/i&gt;" in page
     assert f"<code>{'0' * 200}... (300 characters)</code>" in page
     text = Reader(page).text
-    assert "Run 1 gets 2 right that run 2 gets wrong." in text
+    assert "Run 1 gets 4 right that run 2 gets wrong." in text
     assert "Run 2 gets none right that run 1 gets wrong." in text
 
 

@@ -149,7 +149,13 @@ def test_inputs_that_one_gets_right_and_the_other_wrong(tmp_path):
     (each,) = mapping["wrong_inputs"]
     assert each["run"] == str(one)
     assert each["first_right"] == [
-        {"line": None, "input": "100", "target": "1", "prediction": "0"}
+        {
+            "line": None,
+            "input": "100",
+            "target": "1",
+            "prediction": "0",
+            "wrong": "",
+        }
     ]
     assert [each["num_listed"] for each in mapping["listed"]] == [3, 2]
 
