@@ -79,10 +79,18 @@ def _check_one_format(arguments: argparse.Namespace, *names: str) -> None:
 
 def _write_page(path: pathlib.Path, text: str) -> None:
     from keras_lstm.pages.render import is_page, write_page
+    from keras_lstm.runs.folder import SEARCH_SETTINGS, RunFolder
 
     if path.exists() and not is_page(path):
         raise InputError(
             "`html` must not be a file that is no page of keras-lstm. "
+            f"Received: html={path}"
+        )
+    folder = RunFolder(path.parent)
+    is_held = folder.is_begun or (folder.path / SEARCH_SETTINGS).exists()
+    if path.name == folder.page.name and is_held:
+        raise InputError(
+            "`html` must not be the page of a run or a search. "
             f"Received: html={path}"
         )
     write_page(path, text)

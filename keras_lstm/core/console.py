@@ -156,11 +156,14 @@ def percent(share: float) -> str:
 
     Returns:
         The percentage, rounded down to at most four decimals; "nan" for NaN.
+        What is no fraction, as in a damaged file, is written as it is.
     """
     if share == 1.0:
         return "100%"
     if math.isnan(share):
         return "nan"
+    if not 0.0 <= share <= 1.0:
+        return f"{100 * share:g}%"
     return (
         f"{int(share * 1_000_000) / 10_000:.4f}".rstrip("0").rstrip(".") + "%"
     )

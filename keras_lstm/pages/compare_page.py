@@ -6,8 +6,13 @@ from typing import Any
 
 from keras_lstm.pages.drawings import draw
 from keras_lstm.pages.line_chart import plot_lines
-from keras_lstm.pages.render import link_to, render_page, shortened
-from keras_lstm.pages.wrong_answers import Parts, marked_parts
+from keras_lstm.pages.render import (
+    Parts,
+    link_to,
+    marked_parts,
+    render_page,
+    shortened,
+)
 from keras_lstm.runs.compare import Comparison
 from keras_lstm.runs.compare_text import (
     OneWay,

@@ -19,6 +19,8 @@ _COLORS = (
 _STYLES = ("-", "--", ":", "-.")
 _MAX_POINTS = 300
 _MAX_MARKERS = 32
+# Matplotlib computes with the distances of larger ones.
+_MAX_VALUE = 1e100
 
 
 def plot_lines(
@@ -31,8 +33,9 @@ def plot_lines(
 
     Args:
         x: the horizontal places, integers, in order.
-        lines: by name, a value for each place; None for a gap. The names are
-            shown if there are several.
+        lines: by name, a value for each place; None for a gap, as are values
+            without end or too large to draw. The names are shown if there are
+            several.
         x_label: label of the horizontal axis.
         title: title of the chart.
 
@@ -46,9 +49,10 @@ def plot_lines(
     step = -(-len(x) // _MAX_POINTS)
     marker = "." if len(x) <= _MAX_MARKERS else None
     for number, (name, values) in enumerate(lines.items()):
+        shown = np.array(values, float)[::step]
         axes.plot(
             np.asarray(x)[::step],
-            np.array(values, float)[::step],
+            np.where(np.abs(shown) < _MAX_VALUE, shown, np.nan),
             label=name,
             color=_COLORS[number % len(_COLORS)],
             linestyle=_STYLES[number % len(_STYLES)],

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 # In the first bytes of each page, by base.html.jinja.
 _GENERATOR, _HEAD = b'<meta name="generator" content="keras-lstm">', 1000
 _ASSETS = pathlib.Path(__file__).with_name("assets")
+# A text in parts, and whether each is wrong.
+Parts = list[tuple[str, bool]]
 # What would end a script, or a line of one.
 _IN_SCRIPTS = {ord(x): f"\\u{ord(x):04x}" for x in "<>&\u2028\u2029"}
 
@@ -130,6 +132,31 @@ def shortened(text: str, limit: int) -> str:
     if len(text) <= limit:
         return text
     return f"{text[:limit]}... ({len(text):,} characters)"
+
+
+def marked_parts(text: str, marks: str) -> Parts:
+    """Return a prediction in parts, and which of them are wrong.
+
+    Args:
+        text: the symbols, with spaces between them if names are longer.
+        marks: `^` for each wrong symbol, another character for a right one.
+
+    Returns:
+        The parts; none if there are not as many marks as symbols.
+    """
+    separator = "" if len(text) == len(marks) else " "
+    names = text.split(separator) if separator else list(text)
+    if len(names) != len(marks):
+        return []
+    parts: Parts = []
+    for name, mark in zip(names, marks, strict=True):
+        is_wrong = mark == "^"
+        if parts and parts[-1][1] == is_wrong:
+            name = f"{parts.pop()[0]}{separator}{name}"
+        elif parts and separator:
+            parts[-1] = (f"{parts[-1][0]}{separator}", parts[-1][1])
+        parts.append((name, is_wrong))
+    return parts
 
 
 def printable(value: Any) -> Any:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 
 from keras_lstm.core.errors import InputError
 from keras_lstm.core.files import open_regular
-from keras_lstm.pages.render import printable
+from keras_lstm.pages.render import Parts, marked_parts, printable
 from keras_lstm.tasks.task import Task
 from keras_lstm.tasks.transducer import TransducerTask, get_machine
 from keras_lstm.verification.reporting import number_of_text, shortened_text
@@ -21,8 +21,6 @@ _MAX_CHARACTERS = 400_000
 _MAX_FIELD = 2**27
 _MAX_SHORT = 64
 _OF_MACHINES = ("input", "target", "prediction", "wrong")
-# A text in parts, and whether each is wrong.
-Parts = list[tuple[str, bool]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,28 +142,3 @@ def _cells(
 def _short(text: str) -> str:
     short = shortened_text(text)
     return "" if short == text else short.replace("symbols", "characters")
-
-
-def marked_parts(text: str, marks: str) -> Parts:
-    """Return a prediction in parts, and which of them are wrong.
-
-    Args:
-        text: the symbols, with spaces between them if names are longer.
-        marks: `^` for each wrong symbol, another character for a right one.
-
-    Returns:
-        The parts; none if there are not as many marks as symbols.
-    """
-    separator = "" if len(text) == len(marks) else " "
-    names = text.split(separator) if separator else list(text)
-    if len(names) != len(marks):
-        return []
-    parts: Parts = []
-    for name, mark in zip(names, marks, strict=True):
-        is_wrong = mark == "^"
-        if parts and parts[-1][1] == is_wrong:
-            name = f"{parts.pop()[0]}{separator}{name}"
-        elif parts and separator:
-            parts[-1] = (f"{parts[-1][0]}{separator}", parts[-1][1])
-        parts.append((name, is_wrong))
-    return parts

@@ -209,6 +209,8 @@ def _read_history(folder: RunFolder) -> dict[int, dict[str, float]]:
         if "epoch" not in cells:
             raise ValueError("a line has no epoch")
         epoch = int(cells.pop("epoch"))
+        if not 0 <= epoch < 2**31:
+            raise ValueError("an epoch is out of range")
         values = {name: float(value) for name, value in cells.items()}
         history[epoch] = {
             name: value

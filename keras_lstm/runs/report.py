@@ -3,6 +3,7 @@
 import dataclasses
 import enum
 import functools
+import itertools
 import json
 import typing
 from typing import Any, Self
@@ -16,6 +17,11 @@ _OPTIONAL = (
     *("model_sha256", "proof_boxes", "proof_margin", "taught_by"),
     *("best_epoch", "baselines", "by_length", "repaired_from"),
 )
+_SHARES = ("sequence_accuracy", "token_accuracy", "validation_accuracy")
+_GROUPS = ("by_hold_length", "by_length")
+_PREFIXES = ("", "test_", "test_first_")
+# 300 years.
+_MAX_SECONDS = 1e10
 
 
 class StopReason(enum.StrEnum):
@@ -214,11 +220,35 @@ class Report:
         seconds, hints = values["seconds"], _json_types()
         for name, value in values.items():
             check_type(name, value, hints[name])
+        _check_ranges(values)
         values["seconds"] = Seconds(
             *(seconds[name] for name in ("import", "build", "train", "check"))
         )
         values["stopped_because"] = _stop_reason(values["stopped_because"])
         return cls(**values)
+
+
+def _check_ranges(values: dict[str, Any]) -> None:
+    """Refuse shares, counts and seconds that no run has.
+
+    Raises:
+        ValueError: if one is out of range.
+    """
+    shares = [(name, values.get(name)) for name in _SHARES]
+    shares += (values.get("baselines") or {}).items()
+    for name, share in shares:
+        if share is not None and not 0.0 <= share <= 1.0:
+            raise ValueError(f"{name} is out of range")
+    for part, seconds in values["seconds"].items():
+        if not 0.0 <= seconds < _MAX_SECONDS:
+            raise ValueError(f"seconds, {part} is out of range")
+    counts = [values, *(x for n in _GROUPS for x in values.get(n) or ())]
+    for found, prefix in itertools.product(counts, _PREFIXES):
+        examples, wrong = (
+            found.get(f"{prefix}num_{each}") for each in ("examples", "wrong")
+        )
+        if None not in (examples, wrong) and wrong > examples:
+            raise ValueError(f"{prefix}num_wrong is out of range")
 
 
 @functools.cache

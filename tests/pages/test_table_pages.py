@@ -142,8 +142,9 @@ def test_wrong_symbols_are_marked(logs, capsys):
 
 
 def test_a_page_has_the_first_of_many_inputs(logs, capsys):
-    right = make_run(logs / "right").path
-    one = make_run(logs / "wrong", report={"num_wrong": 2500})
+    counts = {"num_examples": 4095}
+    right = make_run(logs / "right", report=counts).path
+    one = make_run(logs / "wrong", report=counts | {"num_wrong": 2500})
     rows = [(f"{n:012b}", "1", "0") for n in range(2500)]
     write_failures(one.failures, rows)
     command = ["compare", str(right), str(one.path), str(one.path)]
