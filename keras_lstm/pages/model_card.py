@@ -1,15 +1,14 @@
 """The model card of a run, `README.md`, with the metadata of model hubs."""
 
 import pathlib
-import re
 from typing import Any
 
 import keras
 import yaml
 
 from keras_lstm.core.console import percent, print_status
-from keras_lstm.core.errors import escaped
 from keras_lstm.core.files import read_small_text, write_text
+from keras_lstm.core.markdown import markdown_text
 from keras_lstm.core.shell import shell_text, typed_words
 from keras_lstm.models.text_input import with_text_input
 from keras_lstm.pages.live_network import example_inputs
@@ -29,7 +28,6 @@ from keras_lstm.verification.proof_reporting import proved_text, states_text
 _MARKER = "<!-- Made by keras-lstm from this folder's config.yaml. -->"
 _MAX_CARD = 2**20
 _MAX_NAMES = 500
-_MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|~&!])")
 
 
 def write_card(run: Run, search: Search | None) -> None:
@@ -87,10 +85,10 @@ def make_card(run: Run, search: Search | None) -> str:
     model = with_text_input(run.model, task)
     return render_text(
         "card.md.jinja",
-        {"md": _markdown},
+        {"md": markdown_text},
         metadata=_metadata(run),
         marker=_MARKER,
-        name=_markdown(run.run_dir.resolve().name),
+        name=markdown_text(run.run_dir.resolve().name),
         headline=headline(run, search),
         sentences=sentences(run, search),
         task_text=_task_text(task, name),
@@ -265,8 +263,3 @@ def _example(run: Run, model: keras.Model) -> str:
 def _shape_text(shape: tuple[int | None, ...]) -> str:
     sizes = ["any" if size is None else str(size) for size in shape[1:]]
     return f"({', '.join(['batch_size', *sizes])})"
-
-
-def _markdown(text: Any) -> str:
-    """Return text of any origin as one line of Markdown."""
-    return _MARKDOWN.sub(r"\\\1", " ".join(escaped(str(text)).split()))

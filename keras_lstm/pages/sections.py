@@ -27,6 +27,7 @@ from keras_lstm.tasks.transducer import TransducerTask, get_machine
 Search = ProofSearch | EllipsoidSearch
 
 _MAX_HISTORY = 2**24
+_MAX_CURVES = 24
 _MAX_VALUE = 200
 _MAX_NAME = 40
 _MAX_GROUPS = 32
@@ -73,10 +74,12 @@ def draw_curves(run: Run, history: dict[str, list[float]]) -> list[Any]:
         history: see `read_history`.
 
     Returns:
-        The drawings.
+        The drawings, of the first metrics if there are very many.
     """
-    found = []
+    found: list[Any] = []
     for name in history:
+        if len(found) == _MAX_CURVES:
+            break
         if name.startswith("val_") and name[4:] in history:
             continue
         # With one output per example, it is the sequence accuracy.

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from keras_lstm.core.console import percent, share_of
+from keras_lstm.core.markdown import markdown_text
 from keras_lstm.tasks.task import Task
 from keras_lstm.tasks.transducer import TransducerTask
 from keras_lstm.verification.evaluation import Evaluation
@@ -67,7 +68,7 @@ def failures_markdown(task: TransducerTask, failures: Sequence[Failure]) -> str:
     for failure in failures:
         wrong = failure.prediction != failure.target
         marked = task.separator.join(
-            f"**{name}**" if is_wrong else name
+            f"**{markdown_text(name)}**" if is_wrong else markdown_text(name)
             for name, is_wrong in zip(
                 task.names_of(failure.prediction, outputs=True),
                 task.as_written(wrong),
@@ -75,13 +76,12 @@ def failures_markdown(task: TransducerTask, failures: Sequence[Failure]) -> str:
             )
         ).replace("****", "")
         cells = (
-            numbered_text(task, failure.symbols),
-            numbered_text(task, failure.target, outputs=True),
+            markdown_text(numbered_text(task, failure.symbols)),
+            markdown_text(numbered_text(task, failure.target, outputs=True)),
             marked,
             str(failure.hold_length),
         )
-        cells_text = " | ".join(cell.replace("|", r"\|") for cell in cells)
-        rows.append(f"| {cells_text} |")
+        rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows)
 
 

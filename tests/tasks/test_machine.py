@@ -89,3 +89,14 @@ def test_failures_are_listed_by_name():
     assert line == "x y x,| | 1,1 1 |,^^^,0,-0.5"
     *_, row = failures_markdown(PIPES, [failure]).splitlines()
     assert row == r"| x y x | \| \| 1 | **1** **1** **\|** | 0 |"
+
+
+def test_names_in_markdown_stay_names():
+    table = "states: {a: {_b_: 'a / **', '*': 'a / <b>'}}"
+    machine = FiniteStateMachine(machine=table, num_bits=2)
+    symbols = np.array([0, 1])
+    target = machine.targets(symbols)
+    failure = Failure(symbols, target, 1 - target, 0, -0.5)
+    *_, row = failures_markdown(machine, [failure]).splitlines()
+    names = r"\_b\_ \* | \*\* \<b\> | **\<b\>** **\*\***"
+    assert row == f"| {names} | 0 |"
