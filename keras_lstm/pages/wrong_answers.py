@@ -78,16 +78,17 @@ def read_wrong_answers(path: pathlib.Path, task: Task) -> WrongAnswers:
             return _read(csv.reader(lines), task)
     except FileNotFoundError:
         return WrongAnswers((), (), 0)
-    except (OSError, ValueError, csv.Error, StopIteration) as error:
+    except (OSError, ValueError, csv.Error) as error:
         raise InputError(
-            f"`run_dir` must hold a readable {path.name}. Received: {error}"
+            f"`run_dir` must hold a readable {path.name}. Received: "
+            f"{path.parent} ({error})"
         ) from None
     finally:
         csv.field_size_limit(before)
 
 
 def _read(lines: Iterator[list[str]], task: Task) -> WrongAnswers:
-    header = next(lines)
+    header = next(lines, [])
     machine = get_machine(task)
     for name in _OF_MACHINES if machine is not None else _OF_MACHINES[:1]:
         if name not in header:

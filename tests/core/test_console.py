@@ -27,6 +27,9 @@ def test_quiet_is_quiet(capfd, monkeypatch):
 
 def test_a_fraction_that_is_none_is_shown():
     assert console.percent(float("nan")) == "nan"
+    assert console.percent(float("inf")) == "inf%"
+    assert console.percent(-0.5) == "-50%"
+    assert console.percent(1e308) == "inf%"
 
 
 @pytest.mark.parametrize("whole", [3, 2**30, 2**60, 2**62])

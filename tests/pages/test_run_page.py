@@ -5,6 +5,7 @@ import dataclasses
 import hashlib
 import itertools
 import json
+import pathlib
 import re
 import types
 
@@ -204,6 +205,25 @@ def test_commands_are_quoted_for_a_shell(tmp_path):
     assert resume in text
 
 
+def test_a_typed_input_is_no_option_and_prints(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = get_preset("sequences").replace(
+        TokenSequences,
+        vocabulary=json.dumps(["a", "-", "\t"]),
+        classes=json.dumps(["x", "y"]),
+        tokens="characters",
+        target_kind="label",
+        head="last_state",
+    )
+    run = make_run(pathlib.Path("--odd"), config, num_wrong=1)
+    run.folder.failures.write_text(
+        "line,input,target,prediction,confidence\n2,-a\ta,x,y,0.9\n"
+    )
+    text = Reader(make_run_page(run, None, None)).text
+    assert r"keras-lstm predict ./--odd -- $'-a\ta'" in text
+    assert "keras-lstm evaluate ./--odd" in text
+
+
 def test_a_network_that_is_too_large_is_left_out_with_the_reason(tmp_path):
     run = make_run(tmp_path, increment(units=270))
     page = make_run_page(run, None, None)
@@ -374,6 +394,26 @@ def test_damaged_reports_are_refused(tmp_path, fields, said):
     run = make_run(tmp_path, increment(), **fields)
     with pytest.raises(InputError, match=said):
         make_run_page(run, None, None)
+
+
+def test_only_some_of_very_many_metrics_are_drawn(tmp_path):
+    run = make_run(tmp_path, increment())
+    names = [f"metric{n}" for n in range(200)]
+    lines = ["epoch", *names], [1, *range(200)]
+    run.folder.history.write_text(
+        "".join(f"{','.join(map(str, line))}\n" for line in lines)
+    )
+    page = make_run_page(run, None, None)
+    assert "Curve of metric23 by epoch" in page
+    assert "Curve of metric24 by epoch" not in page
+
+
+def test_values_too_large_to_draw_are_gaps(tmp_path):
+    run = make_run(tmp_path, increment())
+    run.folder.history.write_text(
+        "epoch,loss,val_loss\n1,1e308,-1e308\n2,-1e308,1e308\n3,1,2\n"
+    )
+    assert "first 1e+308, last 1" in make_run_page(run, None, None)
 
 
 def test_losses_that_are_no_numbers_are_drawn_as_gaps(tmp_path):

@@ -157,6 +157,26 @@ def test_a_page_has_the_first_of_many_inputs(logs, capsys):
 
 
 @pytest.mark.parametrize(
+    "folder", ["logs/search/trials", "logs/search/trials/0001"]
+)
+def test_the_trials_of_a_search_are_listed_from_within(logs, capsys, folder):
+    assert main(["runs", folder, "--html", "x.html"]) == 0
+    assert "logs/search" in read(logs.parent / "x.html").text
+
+
+def test_the_page_of_a_run_is_not_replaced_by_a_list(logs, capsys):
+    assert main(["runs", "--html", "x.html"]) == 0
+    before = (logs.parent / "x.html").read_bytes()
+    for folder in (logs / "two", logs / "search"):
+        page = folder / "report.html"
+        page.write_bytes(before)
+        assert main(["runs", "--html", str(page)]) == 2
+        err = capsys.readouterr().err
+        assert "`html` must not be the page of a run or a search" in err
+        assert page.read_bytes() == before
+
+
+@pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ("runs --html logs", "--html: must be a file that ends in .html"),

@@ -110,7 +110,10 @@ def test_metrics_are_over_one_another(tmp_path):
 
 @pytest.mark.parametrize(
     "text",
-    ["loss\n1\n", "epoch,loss\nx,1\n", "epoch,loss\n1,y\n", "\0", b"\xff"],
+    [
+        *("loss\n1\n", "epoch,loss\nx,1\n", "epoch,loss\n1,y\n", "\0", b"\xff"),
+        *(f"epoch,loss\n1{'0' * 400},1\n", "epoch,loss\n-1,1\n"),
+    ],
 )
 def test_a_damaged_history_is_told(tmp_path, text):
     one, two = (make_run(tmp_path / name) for name in ("a", "b"))

@@ -120,6 +120,42 @@ def test_what_has_stopped_because_it_is_right_does_not_go_on(run_dir):
     )
 
 
+GROUP = {"hold_length": 0, "num_examples": 2, "num_wrong": 5}
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        ({"sequence_accuracy": 1e308}, "sequence_accuracy"),
+        ({"token_accuracy": -0.1}, "token_accuracy"),
+        ({"validation_accuracy": 2.0}, "validation_accuracy"),
+        ({"baselines": {"guess": 1.5}}, "guess"),
+        ({"num_wrong": 10**6}, "num_wrong"),
+        ({"test_num_examples": 3, "test_num_wrong": 9}, "test_num_wrong"),
+        (
+            {"test_first_num_examples": 1, "test_first_num_wrong": 2},
+            "test_first_num_wrong",
+        ),
+        ({"by_hold_length": [GROUP]}, "num_wrong"),
+    ],
+)
+def test_a_report_that_no_run_has_is_damaged(run_dir, changes, name):
+    report(run_dir, **changes)
+    with pytest.raises(InputError, match=f"{name} is out of range"):
+        RunFolder(run_dir).read_report()
+
+
+def test_seconds_that_no_run_takes_are_damaged(run_dir):
+    report(run_dir)
+    path = run_dir / "report.json"
+    mapping = json.loads(path.read_text())
+    for seconds in (1e308, -1.0):
+        mapping["seconds"]["train"] = seconds
+        path.write_text(json.dumps(mapping))
+        with pytest.raises(InputError, match="seconds, train is out of range"):
+            RunFolder(run_dir).read_report()
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
