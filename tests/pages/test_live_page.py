@@ -315,6 +315,27 @@ def test_what_is_no_input_is_refused_in_words(tmp_path, open_page):
     sync_api.expect(error).to_be_empty()
 
 
+def test_a_text_with_line_breaks_is_read_until_it_is_edited(
+    tmp_path, open_page
+):
+    text = "a\nb\r\n\nä"
+    vocabulary = json.dumps(["a", "b", "ä", "\n", "\r"])
+    config = sequences(tokens="characters", vocabulary=vocabulary)
+    run = make_run(tmp_path, config, num_wrong=1)
+    run.folder.failures.write_bytes(
+        b"line,input,target,prediction,confidence\n"
+        + f'2,"{text}",<x>,y,0.9\n'.encode()
+    )
+    page = open_page(run)
+    step, field = page.locator("#live-step"), page.locator("#live-input")
+    sync_api.expect(step).to_have_attribute("max", str(len(text)))
+    field.fill("ab")
+    field.press("Enter")
+    sync_api.expect(step).to_have_attribute("max", "2")
+    page.locator("#live-examples button").first.click()
+    sync_api.expect(step).to_have_attribute("max", str(len(text)))
+
+
 def test_the_slider_shows_each_step_by_keyboard_alone(tmp_path, open_page):
     page = open_page(make_run(tmp_path, increment()))
     page.fill("#live-input", "0b0000000111")
