@@ -28,8 +28,22 @@ def folder_word(folder: pathlib.Path) -> str:
     return f"./{text}" if text.startswith("-") else text
 
 
-def typed_words(text: str) -> list[str]:
-    """Return the words for what is typed last, which may begin with a dash."""
+def typed_words(texts: Iterable[str]) -> list[str]:
+    """Return the last words of a `predict` command.
+
+    Args:
+        texts: inputs, the best first.
+
+    Returns:
+        The first input that `predict` reads as it is, not as the name of a
+        file or as standard input; INPUT without one.
+    """
+    usable = (
+        text
+        for text in texts
+        if text != "-" and not text.startswith("@") and "\0" not in text
+    )
+    text = next(usable, "INPUT")
     return ["--", text] if text.startswith("-") else [text]
 
 

@@ -44,7 +44,9 @@ def can_compile_early(model: keras.Model) -> bool:
 
 def _is_ours(code: Any) -> bool:
     """Return whether a class, an object or a function is Keras's or ours."""
-    return code.__module__.partition(".")[0] in ("keras", "keras_lstm")
+    # Some objects that can be called have no module.
+    module = getattr(code, "__module__", None) or ""
+    return module.partition(".")[0] in ("keras", "keras_lstm")
 
 
 def compile_early(function: Any, *args: Any) -> threading.Thread | None:

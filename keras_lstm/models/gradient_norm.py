@@ -1,6 +1,5 @@
 """The norm of each step's gradient, recorded for callbacks to read."""
 
-import re
 from typing import Any
 
 import numpy as np
@@ -61,7 +60,7 @@ class GradientNorms:
         """Add the norm of a step's gradients. Call this in the train step."""
         graph = tf.compat.v1.get_default_graph()
         # `LossScaleOptimizer` applies gradients in a branch.
-        while re.search("cond", getattr(graph, "name", "")):
+        while "cond" in getattr(graph, "name", ""):
             graph = graph.outer_graph
         self.graph = graph
         norm = tf.linalg.global_norm(

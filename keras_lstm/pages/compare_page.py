@@ -5,7 +5,7 @@ import pathlib
 from typing import Any
 
 from keras_lstm.pages.drawings import draw
-from keras_lstm.pages.line_chart import plot_lines
+from keras_lstm.pages.line_chart import MAX_CHARTS, plot_lines
 from keras_lstm.pages.render import (
     Parts,
     link_to,
@@ -43,7 +43,7 @@ def make_compare_page(comparison: Comparison, page: pathlib.Path) -> str:
     Returns:
         The page as HTML.
     """
-    heads = run_heads(comparison)
+    heads, names = run_heads(comparison), _curve_names(comparison)
     return render_page(
         "compare.html.jinja",
         "page.css",
@@ -59,7 +59,8 @@ def make_compare_page(comparison: Comparison, page: pathlib.Path) -> str:
         ],
         options=option_rows(comparison) if comparison.options else None,
         results=result_rows(comparison),
-        curves=[_curve(name, comparison) for name in _curve_names(comparison)],
+        curves=[_curve(name, comparison) for name in names[:MAX_CHARTS]],
+        num_metrics=len(names),
         pairs=_pairs(comparison),
         problems=comparison.problems,
     )

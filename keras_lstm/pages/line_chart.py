@@ -17,6 +17,8 @@ _COLORS = (
 )
 # Nobody need tell colors apart.
 _STYLES = ("-", "--", ":", "-.")
+# On a page, each of a metric.
+MAX_CHARTS = 24
 _MAX_POINTS = 300
 _MAX_MARKERS = 32
 # Matplotlib computes with the distances of larger ones.

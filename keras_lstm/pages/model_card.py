@@ -106,7 +106,7 @@ def make_card(run: Run, search: Search | None) -> str:
             if model.inputs[0].dtype == "string"
             else "numpy as np"
         ),
-        typed=shell_text(typed_words(example_inputs(run)[0])),
+        typed=shell_text(typed_words(example_inputs(run))),
         check="evaluate" if machine is None else "verify",
         model_sha256=run.model_sha256,
         trained=trained_text(run.config, report),

@@ -6,6 +6,7 @@ from keras_lstm.config import Config
 from keras_lstm.core.console import percent, print_status
 from keras_lstm.core.errors import InputError, described, escaped
 from keras_lstm.core.shell import folder_word, shell_text, typed_words
+from keras_lstm.pages.line_chart import MAX_CHARTS
 from keras_lstm.pages.live_network import (
     NotLiveError,
     example_inputs,
@@ -30,6 +31,7 @@ from keras_lstm.pages.sections import (
     describe_groups,
     describe_machine,
     draw_curves,
+    drawn_metrics,
     read_history,
 )
 from keras_lstm.pages.split_result import SplitResult, describe_split_result
@@ -183,6 +185,7 @@ def make_run_page(
     if report.num_wrong:
         wrong = read_wrong_answers(run.folder.failures, task)
     history = read_history(run)
+    metrics = drawn_metrics(run, history)
     content: dict[str, Any] = {
         "task": task_name(type(task)),
         "name": run.run_dir.resolve().name,
@@ -192,7 +195,8 @@ def make_run_page(
         "is_right": report.num_wrong == 0,
         "wrong": wrong,
         "failures_name": run.folder.failures.name,
-        "curves": draw_curves(run, history),
+        "curves": draw_curves(history, metrics[:MAX_CHARTS]),
+        "num_metrics": len(metrics),
         "machine": described,
         "groups": describe_groups(run),
         "tested": of_split,
@@ -278,9 +282,10 @@ def _commands(run: Run, wrong: WrongAnswers) -> list[tuple[str, str]]:
     else:
         again = command("evaluate", folder, *custom)
         found.append(("Measure the test split again", again))
-    typed = first_typed(run, wrong) or (*example_inputs(run), "INPUT")[0]
+    first = first_typed(run, wrong)
+    examples = [*([first] if first else []), *example_inputs(run)]
     found.append(
-        ("Predict", command("predict", *custom, folder, *typed_words(typed)))
+        ("Predict", command("predict", *custom, folder, *typed_words(examples)))
     )
     if run.report.stopped_because is StopReason.ALL_EPOCHS:
         more = ["--epochs", str(2 * config.training.epochs)]

@@ -27,7 +27,6 @@ from keras_lstm.tasks.transducer import TransducerTask, get_machine
 Search = ProofSearch | EllipsoidSearch
 
 _MAX_HISTORY = 2**24
-_MAX_CURVES = 24
 _MAX_VALUE = 200
 _MAX_NAME = 40
 _MAX_GROUPS = 32
@@ -66,25 +65,36 @@ def read_history(run: Run) -> dict[str, list[float]]:
         ) from None
 
 
-def draw_curves(run: Run, history: dict[str, list[float]]) -> list[Any]:
-    """Draw the curve of each metric, with that in validation.
+def drawn_metrics(run: Run, history: dict[str, list[float]]) -> list[str]:
+    """Return the metrics that have a drawing of their own.
 
     Args:
         run: the run.
         history: see `read_history`.
+    """
+    return [
+        name
+        for name in history
+        if not (name.startswith("val_") and name[4:] in history)
+        # With one output per example, it is the sequence accuracy.
+        and (name != "token_accuracy" or run.config.task.output_shape)
+    ]
+
+
+def draw_curves(
+    history: dict[str, list[float]], metrics: list[str]
+) -> list[Any]:
+    """Draw the curve of each metric, with that in validation.
+
+    Args:
+        history: see `read_history`.
+        metrics: see `drawn_metrics`.
 
     Returns:
-        The drawings, of the first metrics if there are very many.
+        The drawings.
     """
-    found: list[Any] = []
-    for name in history:
-        if len(found) == _MAX_CURVES:
-            break
-        if name.startswith("val_") and name[4:] in history:
-            continue
-        # With one output per example, it is the sequence accuracy.
-        if name == "token_accuracy" and not run.config.task.output_shape:
-            continue
+    found = []
+    for name in metrics:
         both = {n: history[n] for n in (name, f"val_{name}") if n in history}
         named = zip(("training", "validation"), both.values(), strict=False)
         epochs = range(1, len(history[name]) + 1)

@@ -26,8 +26,13 @@ def test_a_text_that_is_no_unicode_is_shown():
     assert shell_text(["\ud800"]) == r"$'\355\240\200'"
 
 
+def test_what_predict_reads_otherwise_is_not_typed():
+    assert typed_words(["@file", "-", "a\0b", "x", "y"]) == ["x"]
+    assert typed_words(["@file"]) == ["INPUT"]
+
+
 def test_what_begins_with_a_dash_is_taken_for_no_option():
-    assert typed_words("-1") == ["--", "-1"]
-    assert typed_words("1-") == ["1-"]
+    assert typed_words(["-1"]) == ["--", "-1"]
+    assert typed_words(["1-"]) == ["1-"]
     assert folder_word(pathlib.Path("--x")) == "./--x"
     assert folder_word(pathlib.Path("/x")) == "/x"

@@ -145,6 +145,8 @@ def test_what_might_not_end_on_zeros_is_not_called_with_them():
         (lambda: plain_model(Doubled()), False),
         (lambda: plain_model(keras.layers.Lambda(lambda x: x)), False),
         (lambda: plain_model(loss=own_loss), False),
+        # A method of a C type, which has no module.
+        (lambda: plain_model(loss=str.join), False),
     ],
 )
 def test_code_of_others_is_told(model, expected):

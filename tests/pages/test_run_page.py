@@ -224,6 +224,23 @@ def test_a_typed_input_is_no_option_and_prints(tmp_path, monkeypatch):
     assert "keras-lstm evaluate ./--odd" in text
 
 
+def test_an_input_that_names_a_file_is_not_typed(tmp_path):
+    config = get_preset("sequences").replace(
+        TokenSequences,
+        vocabulary=json.dumps(["a", "@"]),
+        classes=json.dumps(["x", "y"]),
+        tokens="characters",
+        target_kind="label",
+        head="last_state",
+    )
+    run = make_run(tmp_path, config, num_wrong=1)
+    run.folder.failures.write_text(
+        "line,input,target,prediction,confidence\n2,@a,x,y,0.9\n"
+    )
+    text = Reader(make_run_page(run, None, None)).text
+    assert f"keras-lstm predict {tmp_path} a" in text
+
+
 def test_a_network_that_is_too_large_is_left_out_with_the_reason(tmp_path):
     run = make_run(tmp_path, increment(units=270))
     page = make_run_page(run, None, None)
@@ -406,6 +423,7 @@ def test_only_some_of_very_many_metrics_are_drawn(tmp_path):
     page = make_run_page(run, None, None)
     assert "Curve of metric23 by epoch" in page
     assert "Curve of metric24 by epoch" not in page
+    assert "The first 24 of 200 metrics; history.csv has all." in page
 
 
 def test_values_too_large_to_draw_are_gaps(tmp_path):

@@ -141,6 +141,20 @@ def test_wrong_symbols_are_marked(logs, capsys):
     assert "Run 2 gets none right that run 1 gets wrong." in text
 
 
+def test_a_page_has_the_first_of_many_metrics(logs, capsys):
+    paths = []
+    for name in ("one", "other"):
+        run = make_run(logs / name)
+        names = ",".join(f"metric{n}" for n in range(30))
+        values = ",".join(map(str, range(30)))
+        run.history.write_text(f"epoch,{names}\n1,{values}\n")
+        paths.append(str(run.path))
+    assert main(["compare", *paths, "--html", "x.html"]) == 0
+    reader = read(logs.parent / "x.html")
+    assert len(reader.all("svg")) == 24
+    assert "The first 24 of 30 metrics; each history.csv has all" in reader.text
+
+
 def test_a_page_has_the_first_of_many_inputs(logs, capsys):
     counts = {"num_examples": 4095}
     right = make_run(logs / "right", report=counts).path
