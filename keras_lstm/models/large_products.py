@@ -118,17 +118,33 @@ def _read(
         )
     cell = layer.cell
     weights = (cell.kernel, cell.recurrent_kernel, cell.bias)
-    outputs = _lstm(sequences, *map(tf.convert_to_tensor, weights))
-    return outputs if layer.return_sequences else outputs[:, -1]
+    lstm = _lstm if layer.return_sequences else _last_of_lstm
+    return lstm(sequences, *map(tf.convert_to_tensor, weights))
 
 
 @tf.custom_gradient  # type: ignore[untyped-decorator]
-def _lstm(inputs: Any, kernel: Any, recurrent_kernel: Any, bias: Any) -> Any:
+def _lstm(*given: Any) -> Any:
     """Return the outputs of all steps, (batch_size, steps, units)."""
-    given = inputs, kernel, recurrent_kernel, bias
+    last, before, gradient = _with_gradient(given)
+    outputs = tf.concat([before[1:], last[None]], 0)
+    by_example = tf.transpose(outputs, (1, 0, 2))
+    by_example.set_shape((*given[0].shape[:2], last.shape[-1]))
+    return by_example, gradient
+
+
+@tf.custom_gradient  # type: ignore[untyped-decorator]
+def _last_of_lstm(*given: Any) -> Any:
+    """Return the output of the last step, (batch_size, units)."""
+    last, _, gradient = _with_gradient(given)
+    last.set_shape((given[0].shape[0], given[2].shape[0]))
+    return last, gradient
+
+
+def _with_gradient(given: Any) -> tuple[Any, Any, Callable[[Any], Any]]:
+    """Return the last output, those before each step, and the gradient."""
     # The tape need not record what happens inside.
     weights = [tf.stop_gradient(x) for x in given]
-    outputs, *kept = _forward(*weights)
+    last, *kept = _forward(*weights)
 
     @tf.custom_gradient  # type: ignore[untyped-decorator]
     def first_gradient(upstream: Any, *_: Any) -> Any:
@@ -139,9 +155,7 @@ def _lstm(inputs: Any, kernel: Any, recurrent_kernel: Any, bias: Any) -> Any:
     def gradient(upstream: Any) -> Any:
         return first_gradient(upstream, *given)
 
-    by_example = tf.transpose(outputs, (1, 0, 2))
-    by_example.set_shape((*inputs.shape[:2], recurrent_kernel.shape[0]))
-    return by_example, gradient
+    return last, kept[0], gradient
 
 
 def _refuse_second_gradient(*_: Any) -> None:
@@ -159,6 +173,10 @@ def _scale(units: int) -> Any:
     return np.repeat(np.array([0.5, 0.5, 1.0, 0.5], "float32"), units)
 
 
+def _num_steps(inputs: Any) -> Any:
+    return inputs.shape[1] or tf.shape(inputs)[1]
+
+
 def _array(steps: Any, like: Any, width: int) -> tf.TensorArray:
     shape = (like.shape[0], width)
     return tf.TensorArray(tf.float32, steps, element_shape=shape)
@@ -168,7 +186,7 @@ def _array(steps: Any, like: Any, width: int) -> tf.TensorArray:
 def _forward(
     inputs: Any, kernel: Any, recurrent_kernel: Any, bias: Any
 ) -> tuple[Any, ...]:
-    """Return the outputs, and what `_backward` needs of all steps.
+    """Return the last output, and what `_backward` needs of all steps.
 
     Derivatives are taken where the values are at hand: what remains for the
     way back are products.
@@ -180,23 +198,24 @@ def _forward(
         bias: (4 * units,).
 
     Returns:
-        Arrays of (steps, batch_size, units), but for the third: outputs, and
-        those of the step before; derivatives of the cell, for the output gate
-        of the output, by what enters the gates, (steps, batch_size, 4 * units);
-        of the output by the cell; of the cell by the one before.
+        The last output, (batch_size, units), and arrays of (steps, batch_size,
+        units), but for the second: outputs of the step before; derivatives of
+        the cell, for the output gate of the output, by what enters the gates,
+        (steps, batch_size, 4 * units); of the output by the cell; of the cell
+        by the one before.
     """
     units = recurrent_kernel.shape[0]
     scale = _scale(units)
-    batch_size, steps = tf.shape(inputs)[0], tf.shape(inputs)[1]
+    batch_size, steps = tf.shape(inputs)[0], _num_steps(inputs)
     by_step = tf.transpose(inputs, (1, 0, 2))
     flat = tf.reshape(by_step, (-1, inputs.shape[2]))
-    products = tf.matmul(flat, kernel * scale)
+    products = tf.matmul(flat, kernel)
     products = tf.reshape(products, tf.stack([steps, batch_size, 4 * units]))
-    recurrent, bias = recurrent_kernel * scale, bias * scale
 
     # Derivatives by what enters the gates take the place of the products.
     def step(t: Any, h: Any, c: Any, *arrays: tf.TensorArray) -> Any:
-        gates = tf.tanh(arrays[0].read(t) + tf.matmul(h, recurrent) + bias)
+        entered = arrays[0].read(t) + tf.matmul(h, recurrent_kernel) + bias
+        gates = tf.tanh(scale * entered)
         i, f, candidate, o = tf.split(gates, 4, 1)
         i, f, o = (0.5 * x + 0.5 for x in (i, f, o))
         cell = f * c + i * candidate
@@ -216,11 +235,9 @@ def _forward(
         lambda t, *_: t < steps,
         step,
         (0, zeros, zeros, arrays[0].unstack(products), *arrays[1:]),
-        maximum_iterations=inputs.shape[1],
     )
     by_gates, before, by_cell, by_cell_before = (x.stack() for x in arrays)
-    outputs = tf.concat([before[1:], last[None]], 0)
-    return outputs, before, by_gates, by_cell, by_cell_before
+    return last, before, by_gates, by_cell, by_cell_before
 
 
 @_compiled  # type: ignore[untyped-decorator]
@@ -240,35 +257,41 @@ def _backward(
         inputs: as for `_lstm`.
         kernel: as for `_lstm`.
         recurrent_kernel: as for `_lstm`.
-        before: what `_forward` returned after the outputs, as the next three.
+        before: what `_forward` returned after the last output, as the next
+            three.
         by_gates: derivatives by what enters the gates.
         by_cell: derivatives of the output by the cell.
         by_cell_before: derivatives of the cell by the one before.
-        upstream: gradient of the outputs, (batch_size, steps, units).
+        upstream: gradient of the outputs, (batch_size, steps, units), or of
+            the last one, (batch_size, units).
     """
     units = recurrent_kernel.shape[0]
-    steps = tf.shape(before)[0]
-    given, by_cell, by_cell_before = (
+    steps = _num_steps(inputs)
+    zeros = tf.zeros_like(before[0])
+    dh, given = upstream, None
+    if len(upstream.shape) == 3:
+        by_step = tf.transpose(upstream, (1, 0, 2))
+        dh, given = zeros, _array(steps, inputs, units).unstack(by_step)
+    by_cell, by_cell_before = (
         _array(steps, inputs, units).unstack(x)
-        for x in (tf.transpose(upstream, (1, 0, 2)), by_cell, by_cell_before)
+        for x in (by_cell, by_cell_before)
     )
     recurrent = tf.transpose(recurrent_kernel)
 
     # Gradients take the place of the derivatives.
     def step(t: Any, dh: Any, dc: Any, array: Any) -> Any:
-        dh = dh + given.read(t)
+        if given is not None:
+            dh = dh + given.read(t)
         dc = dc + dh * by_cell.read(t)
         d_gates = tf.concat([dc, dc, dc, dh], 1) * array.read(t)
         dh = tf.matmul(d_gates, recurrent)
         return t - 1, dh, dc * by_cell_before.read(t), array.write(t, d_gates)
 
-    zeros = tf.zeros_like(before[0])
     array = _array(steps, inputs, 4 * units).unstack(by_gates)
     *_, array = tf.while_loop(
         lambda t, *_: t >= 0,
         step,
-        (steps - 1, zeros, zeros, array),
-        maximum_iterations=inputs.shape[1],
+        (steps - 1, dh, zeros, array),
     )
     d_gates = tf.reshape(array.stack(), (-1, 4 * units))
     by_step = tf.transpose(inputs, (1, 0, 2))
