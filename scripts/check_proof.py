@@ -122,9 +122,12 @@ def read_weights(path: pathlib.Path) -> list[list[Any]]:
     """Return the arrays of each layer that has any, first to last."""
     found, before, kinds = [], "", []
     with zipfile.ZipFile(path) as archive:
-        model = json.loads(archive.read("config.json"))["config"]
+        saved = json.loads(archive.read("config.json"))
         file = h5py.File(io.BytesIO(archive.read("model.weights.h5")))
+    model = saved["config"]
+    need(saved["class_name"] == "Functional", "not a functional model")
     for layer in model["layers"]:
+        need(layer["name"] and isinstance(layer["name"], str), "a layer's name")
         kind, config = layer["class_name"], layer["config"]
         need(layer["module"] == "keras.layers", "a layer of somebody's own")
         plain = kind == "InputLayer" if not before else follows(before, layer)
@@ -152,7 +155,10 @@ def read_weights(path: pathlib.Path) -> list[list[Any]]:
         arrays = file[f"layers/{place}/vars"]
         found.append([arrays[name][:] for name in sorted(arrays)])
     order = ["Embedding", *["LSTM"] * (len(found) - 2), "Dense"]
-    need(kinds == order and before in model["output_layers"], "not a chain")
+    ends = [model["layers"][0]["name"], 0, 0], [before, 0, 0]
+    need(kinds == order, "not a chain")
+    for place, end in zip(("input_layers", "output_layers"), ends, strict=True):
+        need(model[place] in (end, [end]), f"other {place} than the chain's")
     return found
 
 
@@ -211,6 +217,9 @@ def check(run_dir: pathlib.Path) -> float:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        print("Usage: check_proof.py RUN_DIR", file=sys.stderr)
+        sys.exit(2)
     try:
         print(f"Proved, with margin {check(pathlib.Path(sys.argv[1])):.4g}.")
     except Exception as error:

@@ -50,24 +50,40 @@ def start(
     command: Sequence[str], num_workers: int
 ) -> list[subprocess.Popen[str]]:
     """Start the workers, with standard error merged into their output."""
-    return [
-        subprocess.Popen(
-            list(command),
-            env=os.environ | {"TF_CONFIG": configuration},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            # In its own process group, a wrapper ends with its children.
-            start_new_session=True,
+    processes: list[subprocess.Popen[str]] = []
+    try:
+        for configuration in configurations(num_workers):
+            process = subprocess.Popen(
+                list(command),
+                env=os.environ | {"TF_CONFIG": configuration},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="backslashreplace",
+                # In its own process group, a wrapper ends with its children.
+                start_new_session=True,
+            )
+            processes.append(process)
+    except OSError as error:
+        end(processes)
+        print(
+            f"local_cluster.py: error: a worker cannot be started ({error}). "
+            f"Received: {command[0]!r}",
+            file=sys.stderr,
         )
-        for configuration in configurations(num_workers)
-    ]
+        sys.exit(2)
+    return processes
 
 
 def show(index: int, process: subprocess.Popen[str]) -> None:
-    """Print a worker's lines as they arrive."""
+    """Print a worker's lines as they arrive, and take them in any case."""
     for line in process.stdout or ():
-        print(f"[{index}] {line}", end="", flush=True)
+        try:
+            print(f"[{index}] {line}", end="", flush=True)
+        except OSError:
+            # Nobody reads, but a worker must not wait for a full pipe.
+            with open(os.devnull, "wb") as nothing:
+                os.dup2(nothing.fileno(), sys.stdout.fileno())
 
 
 def end(processes: Sequence[subprocess.Popen[str]]) -> None:

@@ -219,7 +219,10 @@ def test_the_first_use_installs_and_later_ones_do_not(checkout):
 
 def test_an_extra_is_installed_on_request(checkout):
     give_python(checkout, "3.12.1", True)
-    (checkout / "pyproject.toml").write_text('[project]\nonnx = ["onnx>=1"]\n')
+    (checkout / "pyproject.toml").write_text(
+        '[project]\n[project.optional-dependencies]\nonnx = ["onnx>=1"]\n'
+        '[dependency-groups]\nrelease = ["build"]\n'
+    )
     assert start(checkout, "list").stderr.count("installing") == 1
     with_onnx = ("--with", "onnx", "export")
     done = start(checkout, *with_onnx)
@@ -227,8 +230,8 @@ def test_an_extra_is_installed_on_request(checkout):
     assert "installing into .venv" in done.stderr
     assert "--editable .[onnx]" in (checkout / "calls").read_text()
     assert start(checkout, *with_onnx).stderr == ""
-    for wrong in (("--with", "project"), ("--with",), ("--with", ".*")):
-        done = start(checkout, *wrong)
+    for wrong in ("project", "release", ".*", None):
+        done = start(checkout, "--with", *([wrong] if wrong else []))
         assert (done.returncode, done.stdout) == (2, "")
         assert done.stderr.startswith("keras-lstm: error: `--with` must be ")
         assert done.stderr.count("\n") == 1

@@ -15,15 +15,24 @@ _OPTIONAL = ("IPython", "matplotlib", "pandas", "scipy", "sklearn")
 
 @contextlib.contextmanager
 def loading_tensorflow() -> Iterator[None]:
-    """Speed up and silence the imports of TensorFlow in a `with` block."""
+    """Speed up and silence the imports of TensorFlow in a `with` block.
+
+    Keras is that of TensorFlow, with its own defaults, whatever the user's
+    settings for other programs are (KERAS_BACKEND, ~/.keras/keras.json).
+    """
+    os.environ["KERAS_BACKEND"] = "tensorflow"
     with (
         startup_messages_held(),
         _without_garbage_collection(),
         _without_optional_imports(),
     ):
         yield
+        import keras
         import tensorflow
 
+        keras.config.set_floatx("float32")
+        keras.config.set_image_data_format("channels_last")
+        keras.config.set_epsilon(1e-7)
         # The search for GPUs prints messages, so do it inside this block.
         tensorflow.config.list_logical_devices()
 

@@ -41,13 +41,13 @@ def tf_config_from_slurm() -> str:
         listed = os.environ["SLURM_STEP_NODELIST"]
         workers.sort(key=lambda worker: _place_in(listed, worker))
         host, port = workers[index].rsplit(":", 1)
+        place = int(os.environ.get("SLURM_LOCALID", int(port) - base))
     except (RuntimeError, ValueError, LookupError, AssertionError) as error:
         raise InputError(
             "`strategy` multi_worker needs TF_CONFIG or the variables of a "
             f"Slurm step. Received: {described(error)}"
         ) from None
     name = os.environ.get("SLURMD_NODENAME", host)
-    place = int(os.environ.get("SLURM_LOCALID", int(port) - base))
     if (name, place) != (host, int(port) - base):
         raise InputError(
             "`strategy` multi_worker needs tasks in the order of the hosts "

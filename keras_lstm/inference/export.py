@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from keras_lstm.core.errors import InputError, RunError
+from keras_lstm.core.errors import InputError, RunError, described
 from keras_lstm.core.extras import require_packages
 from keras_lstm.core.files import check_output, replacing, replacing_folder
 from keras_lstm.core.options import check_known
@@ -193,23 +193,9 @@ def _given(
             "the exported model with the original on. Received: "
             f"example_inputs=None, model {model.name}"
         )
-    examples = np.asarray(example_inputs)
-    if (
-        examples.ndim < 1
-        or not len(examples)
-        or examples.dtype.kind not in "fiub"
-    ):
-        raise InputError(
-            "`example_inputs` must be one array of numbers, with an axis of "
-            f"examples. Received: example_inputs of shape {examples.shape} and "
-            f"dtype {examples.dtype}"
-        )
-    if inputs:
-        dtype, shape = str(inputs[0].dtype), tuple(inputs[0].shape[1:])
-    else:
-        dtype, shape = str(examples.dtype), examples.shape[1:]
-    dtype = "float32" if dtype == "float64" else dtype
-    examples = examples.astype(dtype)
+    examples = _checked_examples(example_inputs, inputs[0] if inputs else None)
+    dtype = str(examples.dtype)
+    shape = tuple(inputs[0].shape[1:]) if inputs else examples.shape[1:]
     output = model(examples[:1], training=False)
     if not hasattr(output, "shape"):
         raise InputError(
@@ -230,6 +216,54 @@ def _given(
         lambda: (part for part in parts if len(part)),
         has_classes=False,
     )
+
+
+def _checked_examples(given: Any, declared: Any) -> Any:
+    """Return examples as an array of what a model's input holds.
+
+    Args:
+        given: the examples.
+        declared: the model's input; None if it does not declare any.
+
+    Raises:
+        InputError: if the examples are none, or not of this input.
+    """
+    try:
+        examples = np.asarray(given)
+    except ValueError as error:
+        raise InputError(
+            "`example_inputs` must be one array of numbers. Received: "
+            f"{described(error)}"
+        ) from None
+    if (
+        examples.ndim < 1
+        or not len(examples)
+        or examples.dtype.kind not in "fiub"
+    ):
+        raise InputError(
+            "`example_inputs` must be one array of numbers, with an axis of "
+            f"examples. Received: example_inputs of shape {examples.shape} and "
+            f"dtype {examples.dtype}"
+        )
+    dtype = str(examples.dtype if declared is None else declared.dtype)
+    found = examples.astype("float32" if dtype == "float64" else dtype)
+    if declared is None:
+        return found
+    sizes = declared.shape[1:]
+    if len(sizes) != found.ndim - 1 or any(
+        size not in (None, received)
+        for size, received in zip(sizes, found.shape[1:], strict=True)
+    ):
+        raise InputError(
+            f"`example_inputs` must have shape {_shape_text((None, *sizes))}. "
+            f"Received: example_inputs of shape {_shape_text(found.shape)}"
+        )
+    if found.dtype.kind in "iub" and (found != examples).any():
+        raise InputError(
+            f"`example_inputs` must be numbers of {found.dtype}. Received: "
+            f"example_inputs of {examples.dtype} with others"
+        )
+    return found
 
 
 def check_export(

@@ -222,6 +222,7 @@ FORMATS = {
         write=_write_onnx,
         load=_load_onnx,
         # The version, the first field, is a number.
-        mark=(0, b"\x08"),
+        # Who wrote it, after the version of the format.
+        mark=(4, b"tf2onnx"),
     ),
 }

@@ -87,6 +87,10 @@ class LayerSteps:
             The logits, `(batch_size, timesteps, num_outputs)`, and the state
             after the steps.
         """
+        if not values.shape[1]:
+            # A convolution cannot read nothing: read a step, and forget it.
+            one = np.zeros((len(values), 1, *values.shape[2:]), self._dtype)
+            return self.read(one, states)[0][:, :0], states
         logits, states = self._advance(tf.constant(values, self._dtype), states)
         return logits.numpy(), states
 

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from keras_lstm.core.errors import InputError
+from keras_lstm.core.errors import InputError, shown
 from keras_lstm.inference.layer_steps import LayerSteps
 from keras_lstm.inference.quick_steps import make_quick_steps
 from keras_lstm.models.logits import predictions_of
@@ -50,10 +50,14 @@ class Stream:
     def __init__(
         self, model: keras.Model, num_streams: int | None = None
     ) -> None:
-        if num_streams is not None and num_streams < 1:
+        if num_streams is not None and (
+            isinstance(num_streams, bool)
+            or not isinstance(num_streams, int | np.integer)
+            or not 1 <= num_streams < 2**31
+        ):
             raise InputError(
-                "`num_streams` must be at least 1, or None. Received: "
-                f"num_streams={num_streams}"
+                "`num_streams` must be an integer of at least 1, or None. "
+                f"Received: num_streams={shown(num_streams)}"
             )
         check_reads_numbers(model)
         self._num_streams = num_streams
@@ -117,7 +121,13 @@ class Stream:
             if not self._quick.is_reliable:
                 self._leave_numpy()
             return logits
-        values = np.asarray(inputs)
+        try:
+            values = np.asarray(inputs)
+        except ValueError:
+            raise InputError(
+                "`inputs` must be an array. Received: lists of different "
+                f"lengths, inputs={shown(inputs)}"
+            ) from None
         self._check(values)
         several = self._num_streams is not None
         one_step = values.ndim == len(self._step_shape) + several
@@ -132,6 +142,8 @@ class Stream:
 
     def _read(self, values: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
         """Read steps with axes for streams and time."""
+        if not values.shape[1]:
+            return self._layers.read(values, self._layers.start)[0]
         if self._quick is None:
             logits, self._states = self._layers.read(values, self._states)
             return logits
@@ -163,12 +175,22 @@ class Stream:
                 f"`inputs` must have shape ({shape}), or without steps. "
                 f"Received: inputs of shape {values.shape}"
             )
-        if self._num_symbols is not None and not (
-            np.issubdtype(values.dtype, np.integer)
-            and (values >= 0).all()
-            and (values < self._num_symbols).all()
+        if self._num_symbols is None and values.dtype.kind not in "fiub":
+            raise InputError(
+                "`inputs` must be numbers. Received: inputs of dtype "
+                f"{values.dtype}"
+            )
+        if (
+            self._num_symbols is not None
+            and values.size
+            and not (
+                values.dtype.kind in "iu"
+                and (values >= 0).all()
+                and (values < self._num_symbols).all()
+            )
         ):
             raise InputError(
                 "`inputs` must be symbols from 0 to "
-                f"{self._num_symbols - 1}. Received: inputs={values.tolist()}"
+                f"{self._num_symbols - 1}. Received: "
+                f"inputs={shown(values.tolist())}"
             )

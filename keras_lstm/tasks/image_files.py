@@ -115,6 +115,11 @@ def read_images(
     if values.ndim != 3 or values.shape[1:] != shape or not len(values):
         raise _wrong_size(path, values.shape, shape)
     if values.dtype == np.uint8:
+        if values.max() > white:
+            raise InputError(
+                f"`input` must hold bytes from 0 (black) to {white:g} (white). "
+                f"Received: {path}, up to {values.max()}"
+            )
         return (values / np.float32(white)).astype(np.float32)
     values = to_float32(values)
     if not ((values >= 0) & (values <= 1)).all():

@@ -166,7 +166,7 @@ def _failures_in_one_line() -> Iterator[None]:
     try:
         yield
     except tf.errors.OpError as error:
-        if "tfevents" in error.message:
+        if any(x in error.message for x in ("tfevents", "SummaryFileWriter")):
             reason = error.message.splitlines()[0]
             raise OSError(f"TensorBoard's event file: {reason}") from None
         if not (in_multi_worker_cluster() and isinstance(error, _GONE)):

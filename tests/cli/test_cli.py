@@ -252,6 +252,11 @@ def test_what_needs_no_tensorflow_imports_none(arguments):
 
 
 def test_a_command_imports_only_what_it_needs(tmp_path):
+    # Settings for other programs that use Keras.
+    settings = {"floatx": "float64", "image_data_format": "channels_first"}
+    (tmp_path / ".keras").mkdir()
+    (tmp_path / ".keras" / "keras.json").write_text(json.dumps(settings))
+    environment = {"HOME": str(tmp_path), "KERAS_BACKEND": "jax"}
     code = (
         "import sys\n"
         "from keras_lstm.cli import main\n"
@@ -264,15 +269,19 @@ def test_a_command_imports_only_what_it_needs(tmp_path):
         "print([name for name in names if name in sys.modules])\n"
         "import keras, matplotlib.pyplot, sklearn.metrics\n"
         "print(keras.__name__, sklearn.metrics.accuracy_score([1], [1]))\n"
+        "print(keras.config.backend(), keras.config.floatx())\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path / "run")],
+        env=os.environ | environment,
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-2:] == ["[]", "keras 1.0"]
+    assert done.stdout.splitlines()[-3:] == [
+        *("[]", "keras 1.0", "tensorflow float32")
+    ]
 
 
 def test_messages_held_back_are_shown_when_loading_fails(monkeypatch, capfd):

@@ -94,6 +94,7 @@ def test_hosts_stay_in_the_order_of_slurms_list(
         ({"SLURM_STEP_NODELIST": None}, "the variables of a Slurm step"),
         ({"SLURM_STEP_TASKS_PER_NODE": "x"}, "the variables of a Slurm step"),
         ({"SLURM_STEP_NUM_TASKS": "5"}, "Requested 5 tasks but only 4"),
+        ({"SLURM_LOCALID": "x"}, "the variables of a Slurm step.*'x'"),
     ],
 )
 def test_contradictory_variables_of_slurm_are_refused(
@@ -154,6 +155,33 @@ def local_cluster(*arguments):
         timeout=120,
         check=False,
     )
+
+
+def test_lines_that_cannot_be_shown_hold_up_no_worker():
+    code = "printf '\\xff\\n'; seq 100000; echo done"
+    done = local_cluster("--workers", 1, "bash", "-c", code)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("[0] \\xff\n[0] 1\n")
+    assert done.stdout.endswith("[0] 100000\n[0] done\n")
+    script = ROOT / "scripts" / "local_cluster.py"
+    command = [sys.executable, str(script), "--workers", "2", "seq", "100000"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        # Nobody reads more than a line.
+        assert process.stdout.readline().startswith(b"[")
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(timeout=120) == 0
+
+
+def test_a_worker_that_cannot_be_started_is_one_line():
+    done = local_cluster("--workers", 2, "/nowhere/command")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(
+        "local_cluster.py: error: a worker cannot be started ("
+    )
+    assert done.stderr.endswith("Received: '/nowhere/command'\n")
 
 
 @pytest.mark.slow

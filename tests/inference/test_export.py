@@ -191,9 +191,11 @@ def test_one_that_is_there_is_replaced_only_if_asked(tmp_path, format_name):
         check_export(format_name, path)
     if not FORMATS[format_name].is_folder:
         other = path.with_name(f"notes{path.suffix}")
-        other.write_text("notes")
-        with pytest.raises(InputError, match="model to be overwritten"):
-            check_export(format_name, other, overwrite=True)
+        # The second begins as an ONNX model does, and many other files.
+        for text in ("notes", "\x08hello my diary"):
+            other.write_text(text)
+            with pytest.raises(InputError, match="model to be overwritten"):
+                check_export(format_name, other, overwrite=True)
     model = made("images")
     export_model(model, TASKS["images"], format_name, path, overwrite=True)
     batch = inputs("images", 2)
@@ -415,6 +417,11 @@ def two_inputs():
     return keras.Model(inputs, keras.layers.Add()(inputs))
 
 
+def symbols_in():
+    embedding = keras.layers.Embedding(5, 2)
+    return keras.Sequential([keras.Input((3,), dtype="int32"), embedding])
+
+
 @pytest.mark.parametrize(
     ("make", "examples", "message"),
     [
@@ -422,6 +429,11 @@ def two_inputs():
         (Doubled, None, "`example_inputs` must be given for a model without"),
         (Doubled, ["a"], "one array of numbers.* dtype <U1"),
         (Doubled, np.zeros((0, 4)), r"of shape \(0, 4\)"),
+        (Doubled, [[1], [1, 2]], "one array of numbers.*inhomogeneous"),
+        (symbols_in, [[1.7, 2.2, 1]], "numbers of int32.* float64 with others"),
+        (symbols_in, [[2**32 + 1, 2, 1]], "numbers of int32.* int64 with"),
+        (symbols_in, [[1, 2]], r"shape \(batch, 3\).* \(1, 2\)"),
+        (symbols_in, [1, 2], r"shape \(batch, 3\).* \(2\)"),
     ],
 )
 def test_what_cannot_be_compared_is_refused(tmp_path, make, examples, message):

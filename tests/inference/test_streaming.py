@@ -298,6 +298,12 @@ def test_a_model_that_cannot_be_streamed_is_refused(made, message):
         (None, -1, "symbols from 0 to 1"),
         (None, 0.5, "symbols from 0 to 1"),
         (None, [[0]], r"shape \(steps\), or without steps"),
+        (None, np.array([1], "m8[s]"), "symbols from 0 to 1"),
+        (None, [[0], [0, 1]], "lists of different lengths"),
+        (None, [9] * 10**5, r"inputs=\[9, 9.*\.\.\."),
+        (2**70, 0, "`num_streams` must be an integer"),
+        (True, 0, "`num_streams` must be an integer"),
+        (2.5, 0, "`num_streams` must be an integer"),
         (3, [0, 1], r"shape \(3, steps\), or without steps"),
     ],
 )
@@ -309,3 +315,40 @@ def test_wrong_inputs_are_refused(model, num_streams, inputs, message):
 def test_no_streams_are_refused(model):
     with pytest.raises(InputError, match="num_streams=0"):
         Stream(model, 0)
+
+
+def test_rows_that_are_no_numbers_are_refused():
+    config = ModelConfig(head="last_state")
+    stream = Stream(build_model(ImageRows(dataset="digits"), config))
+    for row in (["1"] * 8, [1j] * 8, [None] * 8):
+        with pytest.raises(InputError, match="`inputs` must be numbers"):
+            stream.feed(row)
+
+
+@pytest.mark.parametrize("last", ["gru", "lstm", "dense"])
+@pytest.mark.parametrize("dilation", [1, 2])
+def test_no_steps_change_nothing(last, dilation):
+    layers = keras.layers
+    between = {
+        "gru": [layers.GRU(3, return_sequences=True)],
+        "lstm": [layers.LSTM(3, return_sequences=True)],
+        "dense": [],
+    }
+    model = keras.Sequential(
+        [
+            keras.Input((None,), dtype="int32"),
+            layers.Embedding(5, 4),
+            layers.Conv1D(4, 3, padding="causal", dilation_rate=dilation),
+            *between[last],
+            layers.Dense(5),
+        ]
+    )
+    symbols = rng.integers(5, size=8)
+    stream = Stream(model)
+    found = []
+    for piece in (symbols[:0], symbols[:3], [], symbols[3:]):
+        found.append(stream.feed_logits(piece))
+        assert found[-1].shape == (len(piece), 5)
+    expected = model(symbols[np.newaxis])[0]
+    np.testing.assert_allclose(np.concatenate(found), expected, atol=1e-6)
+    assert stream.feed([]).shape == (0,)

@@ -225,17 +225,51 @@ def test_a_saved_model_that_computes_otherwise_is_refused(
     content = json.loads(find_proof(model, task).proof.to_json())
     write(tmp_path, model, task, content)
     checker.check(tmp_path)
-    path = tmp_path / "model.keras"
+
+    def of_layers(config):
+        change({layer["name"]: layer for layer in config["config"]["layers"]})
+
+    change_config(tmp_path / "model.keras", of_layers)
+    with pytest.raises(ValueError, match=message):
+        checker.check(tmp_path)
+
+
+def change_config(path, change):
     with zipfile.ZipFile(path) as archive:
         files = {name: archive.read(name) for name in archive.namelist()}
     config = json.loads(files["config.json"])
-    change({layer["name"]: layer for layer in config["config"]["layers"]})
+    change(config)
     files["config.json"] = json.dumps(config).encode()
     with zipfile.ZipFile(path, "w") as archive:
         for name, data in files.items():
             archive.writestr(name, data)
-    with pytest.raises(ValueError, match=message):
+
+
+def test_a_saved_model_that_returns_another_layer_is_refused(checker, tmp_path):
+    task = Increment()
+    model = handmade.make_network(task)
+    content = json.loads(find_proof(model, task).proof.to_json())
+
+    def refused(message, change):
+        write(tmp_path, model, task, content)
         checker.check(tmp_path)
+        change_config(tmp_path / "model.keras", change)
+        with pytest.raises(ValueError, match=message):
+            checker.check(tmp_path)
+
+    ends = {"logits": ["lstm_1", 0, 0]}, ["lstm_1", 0, 0], [["lstm_1", 0, 0]]
+    for end in ends:
+        for key in ("output_layers", "input_layers"):
+            changes = {key: end}
+            refused(
+                f"other {key}",
+                lambda x, changes=changes: x["config"].update(changes),
+            )
+    # A name that is "in" the output's place.
+    refused(
+        "a layer's name", lambda x: x["config"]["layers"][-1].update(name=0)
+    )
+    refused("functional", lambda x: x.update(class_name="Sequential"))
 
 
 def test_the_script_says_what_does_not_hold(tmp_path):
@@ -244,12 +278,14 @@ def test_the_script_says_what_does_not_hold(tmp_path):
     content = json.loads(find_proof(model, task).proof.to_json())
     write(tmp_path, model, task, content)
 
-    def run():
-        command = [sys.executable, SCRIPT, tmp_path]
+    def run(*arguments):
+        command = [sys.executable, SCRIPT, *(arguments or [tmp_path])]
         return subprocess.run(command, capture_output=True, text=True)
 
     done = run()
     assert (done.returncode, done.stdout) == (0, "Proved, with margin 7.616.\n")
+    done = run(tmp_path, "another")
+    assert (done.returncode, done.stderr[:22]) == (2, "Usage: check_proof.py ")
     for change, message in (
         ({"weights_sha256": "0" * 64}, "other weights"),
         ({"output": [[0, 1], [1, 0]]}, "it is not about increment"),

@@ -170,3 +170,12 @@ def test_damaged_arrays_are_refused(tmp_path, header, message):
     (tmp_path / "x.npy").write_bytes(b"\x93NUMPY\x01\0" + size + header)
     with pytest.raises(InputError, match=message):
         read_images(tmp_path / "x.npy", (8, 8), 255.0)
+
+
+def test_bytes_above_white_are_refused(tmp_path):
+    # The bytes of digits end at 16, so those of a picture are another scale.
+    np.save(tmp_path / "x.npy", np.full((8, 8), 17, np.uint8))
+    with pytest.raises(InputError, match=r"to 16 \(white\).*, up to 17"):
+        read_images(tmp_path / "x.npy", (8, 8), 16.0)
+    np.save(tmp_path / "x.npy", np.full((8, 8), 16, np.uint8))
+    assert (read_images(tmp_path / "x.npy", (8, 8), 16.0) == 1).all()

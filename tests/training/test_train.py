@@ -5,6 +5,7 @@ import json
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from keras_lstm.core.errors import InputError, RunError
 from keras_lstm.models.build import build_model
@@ -459,3 +460,14 @@ def test_the_increment_tutorial_reaches_its_figure(tmp_path):
     report = train(config, tmp_path / "run", quiet=True).report
     assert report.test_num_examples == 786_431
     assert report.test_num_wrong <= 100
+
+
+def test_a_file_in_place_of_tensorboards_folder_is_one_line(tmp_path):
+    (tmp_path / "train").touch()
+    with (
+        pytest.raises(
+            OSError, match=r"TensorBoard's event file: .*Not a directory"
+        ),
+        training._failures_in_one_line(),
+    ):
+        tf.summary.create_file_writer(str(tmp_path / "train"))
