@@ -221,8 +221,7 @@ FORMATS = {
         reads_text=False,
         write=_write_onnx,
         load=_load_onnx,
-        # The version, the first field, is a number.
-        # Who wrote it, after the version of the format.
+        # After the version, the first field, comes the name of who wrote it.
         mark=(4, b"tf2onnx"),
     ),
 }

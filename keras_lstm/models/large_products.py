@@ -270,8 +270,8 @@ def _backward(
     zeros = tf.zeros_like(before[0])
     dh, given = upstream, None
     if len(upstream.shape) == 3:
-        by_step = tf.transpose(upstream, (1, 0, 2))
-        dh, given = zeros, _array(steps, inputs, units).unstack(by_step)
+        dh, given = zeros, _array(steps, inputs, units)
+        given = given.unstack(tf.transpose(upstream, (1, 0, 2)))
     by_cell, by_cell_before = (
         _array(steps, inputs, units).unstack(x)
         for x in (by_cell, by_cell_before)
