@@ -246,7 +246,16 @@ def _checked_examples(given: Any, declared: Any) -> Any:
             f"dtype {examples.dtype}"
         )
     dtype = str(examples.dtype if declared is None else declared.dtype)
-    found = examples.astype("float32" if dtype == "float64" else dtype)
+    with np.errstate(over="ignore", invalid="ignore"):
+        found = examples.astype("float32" if dtype == "float64" else dtype)
+    differ = np.isfinite(found) != np.isfinite(examples)
+    if found.dtype.kind in "iub":
+        differ = found != examples
+    if differ.any():
+        raise InputError(
+            f"`example_inputs` must be numbers of {found.dtype}. Received: "
+            f"example_inputs of {examples.dtype} with others"
+        )
     if declared is None:
         return found
     sizes = declared.shape[1:]
@@ -257,11 +266,6 @@ def _checked_examples(given: Any, declared: Any) -> Any:
         raise InputError(
             f"`example_inputs` must have shape {_shape_text((None, *sizes))}. "
             f"Received: example_inputs of shape {_shape_text(found.shape)}"
-        )
-    if found.dtype.kind in "iub" and (found != examples).any():
-        raise InputError(
-            f"`example_inputs` must be numbers of {found.dtype}. Received: "
-            f"example_inputs of {examples.dtype} with others"
         )
     return found
 

@@ -432,6 +432,8 @@ def symbols_in():
         (Doubled, [[1], [1, 2]], "one array of numbers.*inhomogeneous"),
         (symbols_in, [[1.7, 2.2, 1]], "numbers of int32.* float64 with others"),
         (symbols_in, [[2**32 + 1, 2, 1]], "numbers of int32.* int64 with"),
+        (symbols_in, [[float("nan"), 2, 1]], "numbers of int32.* float64 with"),
+        (Doubled, [[1e300, 1]], "numbers of float32.* float64 with others"),
         (symbols_in, [[1, 2]], r"shape \(batch, 3\).* \(1, 2\)"),
         (symbols_in, [1, 2], r"shape \(batch, 3\).* \(2\)"),
     ],
