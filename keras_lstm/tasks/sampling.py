@@ -18,8 +18,81 @@ SAMPLING_OPTIONS = (
     *("sampling", "carry_fraction"),
     *("train_examples", "validation_examples"),
 )
+# Rows of a table of several digits: few enough for a core's cache.
+_MAX_TABLE_ROWS = 2**12
 # Maps symbols to their targets and to whether each input is in the domain.
 _Transduce = Callable[[Any], tuple[Any, Any]]
+
+
+def transduce_numbers(
+    numbers: npt.NDArray[np.int64],
+    num_digits: int,
+    next_state: npt.ArrayLike,
+    output: npt.ArrayLike,
+) -> tuple[npt.NDArray[np.integer], npt.NDArray[np.integer]]:
+    """Return the digits of numbers, and what a machine writes for them.
+
+    Several digits are read at a time, from a table of all that there can be.
+
+    Args:
+        numbers: the inputs as numbers, `(num_examples,)`.
+        num_digits: number of digits of an input.
+        next_state: the machine's table, `(num_states, num_symbols)`; it
+            starts in state 0.
+        output: what it writes, likewise.
+
+    Returns:
+        The inputs and the targets, `(num_examples, num_digits)` each, the
+        lowest digit first, in the smallest integer type.
+    """
+    next_state, output = np.asarray(next_state), np.asarray(output)
+    output = output.astype(np.min_scalar_type(output.max()))
+    num_states, num_symbols = next_state.shape
+    digits = np.arange(num_symbols)
+    digits = digits.astype(np.min_scalar_type(num_symbols - 1))
+    inputs = np.empty((len(numbers), num_digits), digits.dtype)
+    targets = np.empty(inputs.shape, output.dtype)
+    states = np.zeros(len(numbers), np.int64)
+    together = 1
+    while num_states * num_symbols ** (together + 1) <= _MAX_TABLE_ROWS:
+        together += 1
+    for first in range(0, num_digits, together):
+        span = slice(first, min(first + together, num_digits))
+        count = span.stop - first
+        # A machine of one state that writes what it reads.
+        _, read = _in_one_go(digits[np.newaxis] * 0, digits[np.newaxis], count)
+        ends, written = _in_one_go(next_state, output, count)
+        numbers, lowest = np.divmod(numbers, num_symbols**count)
+        inputs[:, span] = read[0, lowest]
+        targets[:, span] = written[states, lowest]
+        states = ends[states, lowest]
+    return inputs, targets
+
+
+def _in_one_go(next_state: Any, output: Any, num_digits: int) -> Any:
+    """Return where a machine ends, and what it writes, for several digits.
+
+    Args:
+        next_state: its table, `(num_states, num_symbols)`.
+        output: what it writes, likewise.
+        num_digits: number of digits.
+
+    Returns:
+        The states, `(num_states, num_symbols ** num_digits)`, and the outputs,
+        `(num_states, num_symbols ** num_digits, num_digits)`.
+    """
+    num_states, num_symbols = next_state.shape
+    ends = np.arange(num_states)[:, np.newaxis]
+    written = np.empty((num_states, 1, 0), output.dtype)
+    for _ in range(num_digits):
+        # The next digit is the same for as many numbers as there are of these.
+        digit = np.repeat(np.arange(num_symbols), ends.shape[1])
+        ends = np.tile(ends, num_symbols)
+        last = output[ends, digit][..., np.newaxis]
+        written = np.tile(written, (1, num_symbols, 1))
+        written = np.concatenate([written, last], -1)
+        ends = next_state[ends, digit]
+    return ends, written
 
 
 def stored_split(inputs: Any, targets: Any) -> Split:

@@ -23,6 +23,7 @@ from keras_lstm.tasks.sampling import (
     listed_split,
     scan_states,
     stored_split,
+    transduce_numbers,
 )
 from keras_lstm.tasks.symbol_names import SymbolNames
 from keras_lstm.tasks.tables import check_tables, codes_of, settle_tables
@@ -373,8 +374,10 @@ class TransducerTask(SymbolNames, Task):
         if cut > _MAX_STORED_INPUTS:
             return Splits(self._listed(parts[0]), validation, test)
         # Every epoch reads these, so compute their symbols only once.
-        symbols = self.symbols_of(parts[0])
-        train = stored_split(symbols, self.targets(symbols))
+        tables = self.next_state, self.output
+        train = stored_split(
+            *transduce_numbers(parts[0], self.num_bits, *tables)
+        )
         return Splits(train, validation, test)
 
     def _listed(self, numbers: npt.NDArray[np.int64]) -> Split:

@@ -9,6 +9,7 @@ from keras_lstm.core.errors import InputError
 from keras_lstm.tasks import transducer
 from keras_lstm.tasks.hard_inputs import hard_inputs
 from keras_lstm.tasks.increment import Decrement, Increment, Parity
+from keras_lstm.tasks.sampling import transduce_numbers
 from keras_lstm.tasks.transducer import TransducerTask
 
 
@@ -159,6 +160,33 @@ def test_many_listed_inputs_are_made_batch_by_batch(monkeypatch):
     for tensor, same in zip(stored, listed, strict=True):
         assert tensor.dtype == same.dtype == tf.int32
         np.testing.assert_array_equal(tensor, same)
+
+
+@pytest.mark.parametrize(
+    ("num_states", "num_symbols", "num_bits"),
+    [(1, 2, 9), (3, 2, 13), (5, 3, 8), (700, 2, 12), (2, 300, 2), (4, 7, 1)],
+)
+def test_numbers_are_transduced_several_digits_at_a_time(
+    num_states, num_symbols, num_bits
+):
+    rng = np.random.default_rng(num_states)
+    shape = (num_states, num_symbols)
+
+    class Drawn(TransducerTask):
+        """Write what was drawn."""
+
+        name = "drawn"
+        next_state = tuple(map(tuple, rng.integers(num_states, size=shape)))
+        output = tuple(map(tuple, rng.integers(300, size=shape)))
+
+    task = Drawn(num_bits=num_bits)
+    numbers = rng.integers(num_symbols**num_bits, size=2000)
+    inputs, targets = transduce_numbers(
+        numbers, num_bits, task.next_state, task.output
+    )
+    symbols = task.symbols_of(numbers)
+    np.testing.assert_array_equal(inputs, symbols)
+    np.testing.assert_array_equal(targets, task.targets(symbols))
 
 
 def test_a_permutation_holds_the_rest_of_the_domain_out():
