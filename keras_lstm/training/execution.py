@@ -24,11 +24,15 @@ from keras_lstm.distribute.microbatches import microbatches_of
 _TYPICAL_STEPS = 20
 # Smaller parts take nearly as long as one of this size.
 _SMALLEST_PART = 32
-# Larger parts no longer fit a core's cache, and take longer than several that
-# are computed one after the other.
-_LARGEST_PART = 128
-# For each core: each has gradients of its own.
-_MOST_PARTS = 32
+# Parts of this size take less time than larger ones if they fit a core's cache;
+# if they do not, larger ones take as long, and fewer are sooner compiled.
+_CACHED_PART = 128
+_LARGEST_PART = 512
+# Values of a part, one for each output of an LSTM's unit, that fit the cache.
+_CACHED_VALUES = 2**18
+# For each core: what more of them would save is less than what they cost at the
+# start.
+_MOST_PARTS = 16
 # With more steps in a call, there is little left to save.
 _MOST_STEPS = 16
 # Callbacks, checkpoints and signals wait for the end of a call.
@@ -63,7 +67,7 @@ class _Costs:
 # Plainly, and in parts that XLA compiles, as fitted to what
 # `scripts/benchmarks/execution.py` measured on 2 cores.
 _PLAIN = _Costs(1.0, 0.0, 1e-3, 2.4e-4, 2.9e-11, 1.2e-8)
-_COMPILED = _Costs(2.5, 0.04, 1e-3, 2.4e-5, 3e-11, 9e-9)
+_COMPILED = _Costs(2.5, 0.04, 1e-3, 2.4e-5, 2.7e-11, 9e-9)
 
 
 def choose_execution(
@@ -121,7 +125,7 @@ def predict_seconds(
     count, jit_compile, together = execution
     costs = _COMPILED if jit_compile else _PLAIN
     model, task = config.model, config.task
-    time_steps = task.input_shape[0] or _TYPICAL_STEPS
+    time_steps, values = _sizes(config)
     size = model.embedding_dim
     if task.num_symbols is None:
         size = math.prod(size or 1 for size in task.input_shape[1:])
@@ -133,7 +137,6 @@ def predict_seconds(
     for _ in range(model.num_layers):
         products += 4 * model.units * (size + model.units) * directions
         size = model.units * directions
-    values = model.units * model.num_layers * directions
     examples = config.training.batch_size * time_steps
     seconds = (
         costs.call / together
@@ -142,6 +145,16 @@ def predict_seconds(
         + costs.value * examples * values
     )
     return costs.start + costs.part * count, seconds
+
+
+def _sizes(config: Config) -> tuple[int, int]:
+    """Return the time steps of an example, and the outputs of units in each."""
+    model = config.model
+    directions = 2 if model.bidirectional else 1
+    return (
+        config.task.input_shape[0] or _TYPICAL_STEPS,
+        model.units * model.num_layers * directions,
+    )
 
 
 def execution_of(model: keras.Model) -> Execution:
@@ -202,12 +215,22 @@ def _same_but_for_rounding(config: Config, cores: int) -> Iterator[Execution]:
     batch = training.batch_size
     most = min(cores, batch // _SMALLEST_PART)
     equal = [n for n in range(2, most + 1) if batch % n == 0]
+    if not equal:
+        return
     # Some of them for each core, if they would be large.
-    counts = [n * equal[-1] for n in range(1, _MOST_PARTS + 1) if equal]
-    for count in counts:
-        if batch % count == 0 and batch // count <= _LARGEST_PART:
-            yield Execution(count, jit_compile=True)
-            return
+    counts = [n * equal[-1] for n in range(1, _MOST_PARTS + 1)]
+    counts = [count for count in counts if batch % count == 0]
+    largest = _largest_part(config)
+    small = [count for count in counts if batch // count <= largest]
+    count = small[0] if small else counts[-1]
+    if batch // count <= _LARGEST_PART:
+        yield Execution(count, jit_compile=True)
+
+
+def _largest_part(config: Config) -> int:
+    """Return how many examples a part should have at most."""
+    is_cached = _CACHED_PART * math.prod(_sizes(config)) <= _CACHED_VALUES
+    return _CACHED_PART if is_cached else _LARGEST_PART
 
 
 def _on_cpu(strategy: str) -> bool:

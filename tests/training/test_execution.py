@@ -41,13 +41,16 @@ def test_long_training_is_computed_in_parts_on_all_cores():
         (256, 2, 2),
         (258, 2, 6),
         # 2 times a prime.
-        (514, 2, 1),
+        (514, 2, 2),
+        (1034, 2, 22),
+        (1046, 2, 1),
         (1024, 2, 8),
         (2048, 2, 16),
         (2048, 16, 16),
-        (8192, 2, 64),
-        # More parts than pay.
-        (16_384, 2, 1),
+        # Larger parts, since more cost too much at the start.
+        (8192, 2, 32),
+        (16_384, 2, 32),
+        (32_768, 2, 1),
     ],
 )
 def test_a_large_batch_has_several_parts_for_each_core(
@@ -55,6 +58,17 @@ def test_a_large_batch_has_several_parts_for_each_core(
 ):
     config = get_preset("increment-tutorial").replace(batch_size=batch_size)
     assert chosen(config, 782, cores).num_microbatches == num_parts
+
+
+@pytest.mark.parametrize(
+    ("units", "batch_size", "num_parts"),
+    [(128, 512, 2), (128, 2048, 4), (128, 8192, 16), (64, 2048, 16)],
+)
+def test_parts_that_do_not_fit_the_cache_are_large(
+    units, batch_size, num_parts
+):
+    config = TUTORIAL.replace(units=units, batch_size=batch_size)
+    assert chosen(config, 782, cores=2).num_microbatches == num_parts
 
 
 def test_short_training_is_computed_plainly():
