@@ -273,7 +273,7 @@ class TrainingConfig(Options):
     num_microbatches: int | str = option(
         AUTO,
         "parts of a batch to compute in parallel, on one device; on a CPU, one "
-        "per core is fastest, or several, of at most 128 examples each; "
+        "per core is fastest, or several, of 128 to 512 examples each; "
         "affects only rounding and noise",
         minimum=1,
         may_be_auto=True,

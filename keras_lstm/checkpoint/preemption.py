@@ -29,7 +29,8 @@ class PreemptionHandler:
 
     Within the `with` block, the first signal only sets `requested`; call
     `check` wherever the work can stop safely. A second signal ends the process
-    at once. On exit from the block, the previous signal handlers are restored.
+    at once. On exit from the block, the previous signal handlers are restored,
+    and a block around this one gets a signal that stopped nothing here.
     A SIGHUP, which a closed terminal sends, stays ignored under `nohup`.
     Outside the main thread, where Python allows no signal handlers, signals
     keep their effect.
@@ -91,8 +92,11 @@ class PreemptionHandler:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        left = self._signum if kind is None and self.is_within_another else None
         for signum, handler in self._old_handlers.items():
             signal.signal(signum, handler)
+        if left is not None:
+            signal.raise_signal(left)
 
     def _on_signal(self, signum: int, frame: FrameType | None) -> None:
         if self.requested:

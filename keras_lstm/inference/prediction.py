@@ -9,8 +9,10 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
 from keras_lstm.config import Config
-from keras_lstm.core.errors import InputError, escaped, shown
+from keras_lstm.core.errors import InputError, RunError, escaped, shown
 from keras_lstm.tasks.notation import Notation, Query
 from keras_lstm.tasks.task import Task
 
@@ -242,6 +244,9 @@ def predict(
 
     Yields:
         The predictions for the next inputs.
+
+    Raises:
+        RunError: if an output of the model is NaN.
     """
     notation = task.notation(any_length)
     infer = _make_infer(model, rows)
@@ -350,10 +355,22 @@ def _make_infer(model: "keras.Model", rows: int | None) -> _Infer:
             called = True
             logits = call(tf.constant(inputs)).numpy()
         logits = logits if rows is None else logits[:, rows - 1]
+        _check_numbers(logits)
         confidences = tf.reduce_max(tf.nn.softmax(logits), -1).numpy()
         return predictions_of(logits), confidences
 
     return infer
+
+
+def _check_numbers(logits: Any) -> None:
+    """Refuse answers that are no numbers."""
+    bad = np.isnan(logits).reshape(len(logits), -1).any(-1)
+    if bad.any():
+        raise RunError(
+            f"`model` does not answer {bad.sum()} of {len(bad)} inputs: its "
+            "outputs are NaN. Its weights, or these inputs, are NaN or too "
+            "large"
+        )
 
 
 def _predictions(

@@ -117,7 +117,7 @@ def train(
         InputError: if the configuration cannot be run, before any training.
         RunError: if a loss or weight is not finite, or a worker has died.
         OSError: if a file cannot be written.
-        TrainingInterrupted: if SIGTERM or SIGINT is received.
+        TrainingInterrupted: if SIGTERM or SIGINT comes before the results.
     """
     began = time.perf_counter()
     tf.config.experimental.enable_op_determinism()
@@ -143,20 +143,20 @@ def train(
             curves = curves_drawing(history)
             given = (result, config, splits, parts, history, folder)
             taught_by, proof, final = _check(*given, preemption, progress.quiet)
-        seconds = Seconds(
-            *(import_seconds, built - began, parts.resume.seconds),
-            check=time.perf_counter() - trained,
-        )
-        found = _make_result(
-            *(config, splits, parts, folder, result),
-            *(history, final, proof, taught_by, seconds),
-        )
-        others = _suspicious(config, splits, parts, folder, result)
-        found = write_results(folder, found, config.task, others, curves)
-        if is_chief:
-            write_page_of_result(config, found, splits.test)
-        show_outcome(parts.board, config, found)
-        track_result(parts.tracker, config, folder, found.report)
+            seconds = Seconds(
+                *(import_seconds, built - began, parts.resume.seconds),
+                check=time.perf_counter() - trained,
+            )
+            found = _make_result(
+                *(config, splits, parts, folder, result),
+                *(history, final, proof, taught_by, seconds),
+            )
+            others = _suspicious(config, splits, parts, folder, result)
+            found = write_results(folder, found, config.task, others, curves)
+            if is_chief:
+                write_page_of_result(config, found, splits.test)
+            show_outcome(parts.board, config, found)
+            track_result(parts.tracker, config, folder, found.report)
         return found
 
 

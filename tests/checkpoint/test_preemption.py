@@ -49,6 +49,29 @@ def test_the_second_signal_ends_at_once(first, second):
     assert done.returncode == -second
 
 
+def test_a_signal_that_stopped_nothing_is_left_to_the_block_around(capsys):
+    with PreemptionHandler() as outer:
+        with PreemptionHandler() as inner:
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert inner.requested
+            assert not outer.requested
+        with pytest.raises(TrainingInterrupted) as info:
+            outer.check()
+    assert info.value.code == 143
+
+
+def test_a_signal_that_stopped_a_block_is_not_sent_again():
+    def stop_within():
+        with PreemptionHandler() as inner:
+            os.kill(os.getpid(), signal.SIGTERM)
+            inner.check()
+
+    with PreemptionHandler() as outer:
+        with pytest.raises(TrainingInterrupted):
+            stop_within()
+        outer.check()
+
+
 def test_outside_the_main_thread_nothing_changes():
     before = signal.getsignal(signal.SIGTERM)
     handlers = []

@@ -14,7 +14,7 @@ from PIL import Image
 
 from keras_lstm.cli import main
 from keras_lstm.config import ModelConfig
-from keras_lstm.core.errors import InputError
+from keras_lstm.core.errors import InputError, RunError
 from keras_lstm.inference import prediction
 from keras_lstm.inference.prediction import read_lines
 from keras_lstm.models.build import build_model
@@ -325,6 +325,18 @@ def test_a_label_without_a_probability_is_no_error():
     ((text, fields),) = queries
     assert text == "a\\nb → -1  (nan)"
     assert fields == {"input": "a\nb", "class": -1, "probability": None}
+
+
+def test_outputs_that_are_no_numbers_are_an_error():
+    task = Increment(num_bits=4)
+    model = build_model(task, ModelConfig())
+    model.set_weights([np.full_like(w, np.nan) for w in model.get_weights()])
+    lines = [[prediction.Line("7"), prediction.Line("3")]]
+    answers = prediction.predict(
+        model, task, lines, any_length=False, on_bad_line=pytest.fail
+    )
+    with pytest.raises(RunError, match="does not answer 2 of 2 inputs: its"):
+        list(answers)
 
 
 def test_a_pipe_may_stand_for_a_file(runs, tmp_path, capsys):

@@ -1,6 +1,8 @@
 import csv
 import dataclasses
 import json
+import os
+import signal
 
 import keras
 import numpy as np
@@ -13,6 +15,7 @@ from keras_lstm.models.metrics import SequenceAccuracy
 from keras_lstm.pages import run_page
 from keras_lstm.presets import get_preset
 from keras_lstm.runs.report import StopReason
+from keras_lstm.runs.results import write_results
 from keras_lstm.runs.run import load_run
 from keras_lstm.tasks.image_rows import ImageRows
 from keras_lstm.tasks.increment import Decrement, Increment, Parity
@@ -51,6 +54,20 @@ def test_a_page_that_cannot_be_written_leaves_the_run(
     assert message.endswith(
         f"{text}. To write them: keras-lstm report '{result.run_dir}'\n"
     )
+
+
+def test_a_signal_while_results_are_written_loses_nothing(
+    tmp_path, monkeypatch
+):
+    def write_with_signal(*args):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return write_results(*args)
+
+    path = f"{train.__module__}.write_results"
+    monkeypatch.setattr(path, write_with_signal)
+    result = train(small(epochs=1), tmp_path / "run", quiet=True)
+    names = {path.name for path in result.run_dir.iterdir()}
+    assert {"report.json", "README.md", "report.html", "model.keras"} <= names
 
 
 def test_a_run_folder_holds_what_it_should(tmp_path):
