@@ -9,8 +9,6 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-
 from keras_lstm.config import Config
 from keras_lstm.core.errors import InputError, RunError, escaped, shown
 from keras_lstm.tasks.notation import Notation, Query
@@ -355,16 +353,17 @@ def _make_infer(model: "keras.Model", rows: int | None) -> _Infer:
             called = True
             logits = call(tf.constant(inputs)).numpy()
         logits = logits if rows is None else logits[:, rows - 1]
-        _check_numbers(logits)
+        predictions = predictions_of(logits)
+        _check_classes(predictions)
         confidences = tf.reduce_max(tf.nn.softmax(logits), -1).numpy()
-        return predictions_of(logits), confidences
+        return predictions, confidences
 
     return infer
 
 
-def _check_numbers(logits: Any) -> None:
-    """Refuse answers that are no numbers."""
-    bad = np.isnan(logits).reshape(len(logits), -1).any(-1)
+def _check_classes(predictions: Any) -> None:
+    """Refuse what is no class, since a logit is NaN."""
+    bad = (predictions < 0).reshape(len(predictions), -1).any(-1)
     if bad.any():
         raise RunError(
             f"`model` does not answer {bad.sum()} of {len(bad)} inputs: its "
