@@ -43,6 +43,8 @@ _MAX_REPORT = 2**24
 # A search folder's settings, and its folder of trials, each a run.
 SEARCH_SETTINGS = "search.yaml"
 TRIALS = "trials"
+# Where TensorBoard's logs lie.
+_LOG_FOLDERS = ("train", "validation", "projector")
 # Options that do not affect a run's result.
 _FREE = (
     *("checkpoint_every_steps", "checkpoint_every_seconds"),
@@ -122,6 +124,29 @@ class RunFolder:
                 f"`run_dir` must be a folder. Received: run_dir={self.path}"
             )
         check_writable(nearest, "run_dir")
+        self._check_kinds()
+
+    def _check_kinds(self) -> None:
+        """Refuse folders in the place of a run's files, and the other way.
+
+        They would be found when the training is over and its results are
+        written.
+        """
+        logs = [self.path / name for name in _LOG_FOLDERS]
+        folders = [self.checkpoints, *logs]
+        files = [
+            *(self.config, self.model, self.report, self.history),
+            *(self.failures, self.suspicious, self.proof, self.repair),
+            *(self.curves, self.page, self.card),
+        ]
+        for path in (*folders, *files):
+            is_right = path.is_dir() if path in folders else path.is_file()
+            if not is_right and os.path.lexists(path):
+                kind = "folder" if path in folders else "file"
+                raise InputError(
+                    f"`run_dir` must have a {kind} at {path.name}, or nothing. "
+                    f"Received: run_dir={self.path}, where it is something else"
+                )
 
     def check_init_from(self, init_from: pathlib.Path | None) -> None:
         """Refuse other weights for a run that has begun.

@@ -54,6 +54,21 @@ def test_a_link_to_nowhere_is_no_folder(tmp_path):
             RunFolder(path).check(resume=False)
 
 
+@pytest.mark.parametrize("name", ["curves.png", "README.md", "model.keras"])
+def test_a_folder_cannot_take_a_files_place(tmp_path, name):
+    # Before, it was told when the training was over.
+    (tmp_path / name).mkdir()
+    with pytest.raises(InputError, match=f"must have a file at {name}"):
+        RunFolder(tmp_path).check(resume=True)
+
+
+@pytest.mark.parametrize("name", ["checkpoints", "train", "validation"])
+def test_a_file_cannot_take_a_folders_place(tmp_path, name):
+    (tmp_path / name).touch()
+    with pytest.raises(InputError, match=f"must have a folder at {name}"):
+        RunFolder(tmp_path).check(resume=False)
+
+
 def test_a_run_goes_on_with_its_own_options(run_dir):
     assert RunFolder(run_dir).read_config() == CONFIG
     assert RunFolder(run_dir).finished_reason(CONFIG) is None
