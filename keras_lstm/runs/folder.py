@@ -97,7 +97,8 @@ class RunFolder:
 
         Raises:
             InputError: if the path is not a folder's, or the folder holds a
-                run and `resume` is false.
+                run and `resume` is false, or something else in the place of
+                a run's file.
             PermissionError: if the folder cannot be written to.
         """
         try:
@@ -131,6 +132,9 @@ class RunFolder:
 
         They would be found when the training is over and its results are
         written.
+
+        Raises:
+            InputError: if there is one.
         """
         logs = [self.path / name for name in _LOG_FOLDERS]
         folders = [self.checkpoints, *logs]

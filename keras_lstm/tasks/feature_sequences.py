@@ -371,6 +371,7 @@ class FeatureSequences(OwnData):
             f"{self.data}: {len(table):,} sequences "
             f"({describe_parts(found.parts)}) of {lengths} steps, "
             f"{table.num_features} features{names}, {self.num_classes} classes",
+            *self.unused_options(),
             *self.defects(),
         ]
 

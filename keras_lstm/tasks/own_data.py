@@ -117,6 +117,22 @@ class OwnData(Task):
             or self.validation_data is not None
         )
 
+    def unused_options(self) -> list[str]:
+        """Return a line for each option that others leave without effect."""
+        unused = {
+            "validation_data": ("validation_fraction",),
+            "test_data": ("test_fraction",),
+            "part": ("validation_fraction", "test_fraction", "split_seed"),
+        }
+        defaults = {x.name: x.default for x in dataclasses.fields(OwnData)}
+        return [
+            f"`{name}` has no effect beside `{given}`"
+            for given, names in unused.items()
+            if getattr(self, given) is not None
+            for name in names
+            if getattr(self, name) != defaults[name]
+        ]
+
     def training_remarks(self, trained: Task) -> list[str]:
         """Return a line that says so if a model was trained on this data.
 

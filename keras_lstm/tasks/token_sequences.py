@@ -268,7 +268,7 @@ class TokenSequences(OwnData):
         ):
             if count > 0:
                 lines.append(f"{count:,} {text}")
-        lines += self.defects()
+        lines += self.unused_options() + self.defects()
         if names.unknown_fraction:
             lines.append(
                 f"{percent(names.unknown_fraction)} of the validation and "

@@ -521,6 +521,14 @@ def test_bad_rows_may_be_skipped(tmp_path):
     assert task.remarks()[1] == "2 bad rows are skipped"
 
 
+def test_a_fraction_that_has_no_effect_is_told(tmp_path):
+    rows = [f"{row},train" for row in ROWS]
+    rows[0] = f"{ROWS[0]},part"
+    fractions = {"validation_fraction": 0.1, "test_fraction": 0.4}
+    task = series(tmp_path, rows, part="part", **fractions)
+    assert task.remarks()[1] == "`test_fraction` has no effect beside `part`"
+
+
 # Predictions.
 
 

@@ -232,6 +232,23 @@ def test_columns_and_files_name_parts(tmp_path):
     assert any("are in the training part as well" in x for x in task.remarks())
 
 
+def test_fractions_that_have_no_effect_are_told(tmp_path):
+    rows = [(*row, "train") for row in made_rows(60)]
+    data = str(write_csv(tmp_path / "a.csv", rows, ("text", "label", "part")))
+    test = str(write_csv(tmp_path / "b.csv", rows, ("text", "label", "part")))
+    divided = {"test_fraction": 0.4, "split_seed": 3}
+    task = TokenSequences(data=data, part="part", **divided)
+    for name in divided:
+        assert f"`{name}` has no effect beside `part`" in task.remarks()
+    columns = {"data": data, "input": "text", "target": "label"}
+    task = TokenSequences(**columns, test_data=test, **divided)
+    told = [line for line in task.remarks() if "no effect" in line]
+    assert told == ["`test_fraction` has no effect beside `test_data`"]
+    for others in ({"part": "part"}, {"test_data": test}, divided):
+        lines = TokenSequences(**columns, **others).remarks()
+        assert not any("no effect" in line for line in lines)
+
+
 def test_the_vocabulary_is_of_the_training_part_alone(tmp_path):
     rows = [("ab", "x", "train"), ("ba", "y", "train"), ("aq", "x", "test")]
     path = write_csv(tmp_path / "a.csv", rows, ("text", "label", "part"))
