@@ -11,7 +11,7 @@ from keras_lstm.tasks.own_data import (
     describe_parts,
     histogram,
 )
-from keras_lstm.tasks.token_rows import PER_TOKEN
+from keras_lstm.tasks.token_rows import PER_TOKEN, find_part_column
 from keras_lstm.tasks.token_survey import Survey, survey_names
 
 _NUM_TOKENS = 30
@@ -73,6 +73,9 @@ def suggest(found: Survey) -> dict[str, str]:
     """
     source = found.source
     options = {"input": str(source.input), "target": str(source.target)}
+    part = find_part_column(source)
+    if part is not None:
+        options["part"] = part
     if _is_per_token(found):
         options["bidirectional"] = "true"
     else:

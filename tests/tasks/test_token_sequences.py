@@ -232,6 +232,24 @@ def test_columns_and_files_name_parts(tmp_path):
     assert any("are in the training part as well" in x for x in task.remarks())
 
 
+def test_a_column_of_parts_is_suggested(tmp_path, capsys):
+    parts = ["train", "Dev", "test"] * 20
+    rows = [(*row, p) for row, p in zip(made_rows(60), parts, strict=True)]
+    header = ("text", "label", "fold")
+    path = str(write_csv(tmp_path / "a.csv", rows, header))
+    assert TokenSequences(data=path).suggested()["part"] == "fold"
+    assert main(["data", path]) == 0
+    assert "--target label --part fold\n" in capsys.readouterr().out
+    grouped = TokenSequences(data=path, group="fold").suggested()
+    tested = TokenSequences(data=path, test_data=path).suggested()
+    assert "part" not in grouped | tested
+    # Without a row to train on, or with any other name, it is another column.
+    for name in ("test", "training set"):
+        rows = [(*row, name) for row in made_rows(60)]
+        path = str(write_csv(tmp_path / "b.csv", rows, header))
+        assert "part" not in TokenSequences(data=path).suggested()
+
+
 def test_fractions_that_have_no_effect_are_told(tmp_path):
     rows = [(*row, "train") for row in made_rows(60)]
     data = str(write_csv(tmp_path / "a.csv", rows, ("text", "label", "part")))
