@@ -68,10 +68,13 @@ def objects():
     node = dense._inbound_nodes[0]
     optimizer = keras.optimizers.SGD()
     model = compiled(optimizer=optimizer)
+    averaging = keras.optimizers.SGD(use_ema=True)
+    averaging.build(model.trainable_variables)
     return {
         "model": model,
         "compiled loss": model._compile_loss,
         "optimizer": optimizer,
+        "averaging optimizer": averaging,
         "LossScaleOptimizer": keras.optimizers.LossScaleOptimizer(optimizer),
         "layer": dense,
         "stateful layer": lstm,
@@ -104,7 +107,12 @@ def objects():
         ("model", "_call_has_training_arg", "enable_microbatches"),
         ("compiled loss", "_flat_losses", "part_loss"),
         ("compiled loss", "_metrics", "part_loss"),
-        ("optimizer", "_trainable_variables", "ModelState"),
+        ("optimizer", "_trainable_variables", "ModelState, keep_weights"),
+        (
+            "averaging optimizer",
+            "_model_variables_moving_average",
+            "keep_weights",
+        ),
         ("optimizer", "_clip_gradients", "clip_aggregated_gradients"),
         ("optimizer", "_all_reduce_sum_gradients", "clip_aggregated_gradients"),
         ("optimizer", "_distribution_strategy", "record_gradient_norm"),
@@ -396,6 +404,21 @@ def test_a_loss_scale_optimizer_still_hides_the_settings_of_the_inner_one():
     outer = keras.optimizers.LossScaleOptimizer(inner)
     assert (outer.clipnorm, outer.use_ema) == (None, False), (
         "LossScaleOptimizer passes them on: no need for `inner_optimizer`"
+    )
+
+
+def test_keras_still_ends_a_fit_that_was_stopped_with_averages():
+    class Stop(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            self.weights = self.model.get_weights()
+            self.model.stop_training = True
+
+    stop = Stop()
+    optimizer = keras.optimizers.SGD(0.1, use_ema=True)
+    model = compiled(optimizer=optimizer)
+    fit(model, stop)
+    assert not np.array_equal(model.get_weights()[0], stop.weights[0]), (
+        "keep_weights can go"
     )
 
 

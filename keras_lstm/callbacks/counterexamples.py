@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_lstm.callbacks.feedback import Feedback
+from keras_lstm.callbacks.final_weights import keep_weights
 from keras_lstm.config_rules import MAX_FED_BACK_INPUTS
 from keras_lstm.core.errors import InputError
 from keras_lstm.tasks.datasets import check_endless, make_dataset
@@ -25,7 +26,8 @@ class Counterexamples(Feedback):
 
     At the end of an epoch, `verify` checks the model on every input of the
     task. If all predictions are right, `model.stop_training` is set to True and
-    training ends. Otherwise the inputs with wrong predictions, the
+    training ends with the weights that were checked, also if the optimizer has
+    `use_ema=True`. Otherwise the inputs with wrong predictions, the
     counterexamples, are mixed into the following batches.
 
     In each batch, a fraction `fraction` of the rows is replaced. A replaced row
@@ -172,6 +174,7 @@ class Counterexamples(Feedback):
         if not result.num_wrong:
             self.stopped_epoch = epoch
             self.model.stop_training = True
+            keep_weights(self.model)
             return
         failures = result.failures[: self.capacity]
         self._feed_back(

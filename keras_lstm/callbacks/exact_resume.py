@@ -14,6 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_lstm.callbacks.final_weights import averaging_optimizers
 from keras_lstm.callbacks.raise_on_non_finite import check_weights
 from keras_lstm.checkpoint.checkpoints import Checkpoint, CheckpointFolder
 from keras_lstm.checkpoint.data_position import read_order, skip_elements
@@ -399,10 +400,7 @@ class ExactResume(keras.callbacks.Callback):
         if value < self._lowest:
             self._lowest, self._improved = value, True
         self._raw = None
-        optimizer = self.model.optimizer
-        if getattr(
-            getattr(optimizer, "inner_optimizer", optimizer), "use_ema", False
-        ):
+        if averaging_optimizers(self.model):
             # At the end of `fit`, Keras replaces the weights by averages.
             self._raw = self._state.read(self.model.trainable_variables)
 

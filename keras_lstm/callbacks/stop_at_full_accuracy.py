@@ -1,11 +1,17 @@
 """Early stopping at an accuracy of exactly 1."""
 
 import sys
+from collections.abc import Collection
 from typing import Any
 
 import keras
 
-from keras_lstm.core.errors import InputError
+from keras_lstm.callbacks.final_weights import (
+    averaging_optimizers,
+    keep_weights,
+    read_averaged,
+)
+from keras_lstm.core.errors import InputError, shown
 
 
 class StopAtFullAccuracy(keras.callbacks.Callback):
@@ -17,15 +23,20 @@ class StopAtFullAccuracy(keras.callbacks.Callback):
 
     The metric must be in `logs`: pass it to `model.compile()`.
 
+    `fit` ends with the weights that the metric was measured with, also if the
+    optimizer has `use_ema=True`: those that the validation saw, which are the
+    averages with `SwapEMAWeights`; for a training metric, those of the last
+    step.
+
     Args:
         monitor: name of the metric. Prefer a validation metric: a training
             metric such as "sequence_accuracy" is an average over an epoch in
             which the weights change. Defaults to "val_sequence_accuracy".
         start_from_epoch: number of epochs to wait before the callback may
             stop training. Defaults to 0.
-        validation_freq: the `validation_freq` passed to `fit`, in epochs. A
-            validation metric may be missing in all other epochs. Defaults
-            to 1.
+        validation_freq: the `validation_freq` passed to `fit`: a number of
+            epochs, or those to validate after, counted from 1. A validation
+            metric may be missing in all other epochs. Defaults to 1.
         verbose: 0 or 1. With 1, print the epoch to standard error when
             training stops. Defaults to 1.
 
@@ -34,7 +45,8 @@ class StopAtFullAccuracy(keras.callbacks.Callback):
             from 0; None if it did not.
 
     Raises:
-        InputError: during `fit`, if `monitor` is not in `logs`.
+        InputError: if `validation_freq` is less than 1; during `fit`, if
+            `monitor` is not in `logs`.
 
     Example:
 
@@ -58,19 +70,42 @@ class StopAtFullAccuracy(keras.callbacks.Callback):
         self,
         monitor: str = "val_sequence_accuracy",
         start_from_epoch: int = 0,
-        validation_freq: int = 1,
+        validation_freq: int | Collection[int] = 1,
         verbose: int = 1,
     ) -> None:
         super().__init__()
+        if isinstance(validation_freq, Collection):
+            is_right = not isinstance(validation_freq, str)
+        else:
+            is_right = validation_freq >= 1
+        if not is_right:
+            raise InputError(
+                "`validation_freq` must be a number of at least 1, or a list "
+                f"of epochs. Received: validation_freq={shown(validation_freq)}"
+            )
         self.monitor = monitor
         self.start_from_epoch = start_from_epoch
         self.validation_freq = validation_freq
         self.verbose = verbose
         self.stopped_epoch: int | None = None
+        # Weights that were validated, if the optimizer averages them.
+        self._validated: list[list[Any]] | None = None
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Reset `stopped_epoch`."""
-        self.stopped_epoch = None
+        self.stopped_epoch = self._validated = None
+
+    def on_test_begin(self, logs: dict[str, float] | None = None) -> None:
+        """Forget the weights of the last validation."""
+        self._validated = None
+
+    def on_test_batch_end(
+        self, batch: int, logs: dict[str, float] | None = None
+    ) -> None:
+        """Note the weights that are validated, if the optimizer averages."""
+        # Here `SwapEMAWeights` has exchanged them, wherever it is in the list.
+        if self._validated is None and averaging_optimizers(self.model):
+            self._validated = read_averaged(self.model)
 
     def get_state(self) -> dict[str, Any]:
         """Return the callback's state, for `ExactResume`."""
@@ -85,9 +120,9 @@ class StopAtFullAccuracy(keras.callbacks.Callback):
     ) -> None:
         """Stop training if the metric is exactly 1."""
         logs = logs or {}
+        is_validated = self.monitor.startswith("val_")
         if self.monitor not in logs:
-            validates = (epoch + 1) % self.validation_freq == 0
-            if self.monitor.startswith("val_") and not validates:
+            if is_validated and not self._validates(epoch):
                 return
             raise InputError(
                 f"`monitor` must be one of {', '.join(sorted(logs))}. "
@@ -96,8 +131,15 @@ class StopAtFullAccuracy(keras.callbacks.Callback):
         if epoch >= self.start_from_epoch and logs[self.monitor] == 1.0:
             self.stopped_epoch = epoch
             self.model.stop_training = True
+            keep_weights(self.model, self._validated if is_validated else None)
             if self.verbose:
                 print(
                     f"Epoch {epoch + 1}: {self.monitor} is exactly 1; stopping",
                     file=sys.stderr,
                 )
+
+    def _validates(self, epoch: int) -> bool:
+        """Return whether `fit` validates after an epoch."""
+        if isinstance(self.validation_freq, Collection):
+            return epoch + 1 in self.validation_freq
+        return (epoch + 1) % self.validation_freq == 0

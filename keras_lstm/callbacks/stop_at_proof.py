@@ -5,6 +5,7 @@ from typing import Any
 
 import keras
 
+from keras_lstm.callbacks.final_weights import keep_weights
 from keras_lstm.proof.certificate import Proof
 from keras_lstm.proof.search import ProofSearch, find_proof
 from keras_lstm.tasks.transducer import TransducerTask
@@ -15,7 +16,8 @@ class StopAtProof(keras.callbacks.Callback):
 
     At the end of each epoch, `find_proof` searches for a proof that the model
     is right for every sequence of symbols, however long. If it finds one,
-    `model.stop_training` is set to True and training ends.
+    `model.stop_training` is set to True and training ends with the weights
+    that are proved, also if the optimizer has `use_ema=True`.
 
     Train with `ProofRegularization`: an ordinary network is not provable this
     way, even if all its predictions are right.
@@ -93,3 +95,4 @@ class StopAtProof(keras.callbacks.Callback):
         if self.search.proof is not None:
             self.stopped_epoch = epoch
             self.model.stop_training = True
+            keep_weights(self.model)
