@@ -302,7 +302,8 @@ class _PartialLoss:
         value = loss(y_true, y_pred, sample_weight)
         mask = getattr(y_pred, "_keras_mask", None)
         origin = f"loss `{loss.name}`"
-        if _is_scalar(loss, y_true, y_pred):
+        per_example = _before_reduction(loss, y_true, y_pred)
+        if per_example is None or not len(per_example.shape):
             # Keras multiplies a scalar by each weight, and takes the mean.
             if mask is not None or sample_weight is not None:
                 raise InputError(
@@ -318,6 +319,14 @@ class _PartialLoss:
                 "`loss` must be reduced to a mean or a sum over examples. "
                 f"Received: reduction={loss.reduction} of {origin}"
             )
+        if getattr(per_example, "_keras_mask", None) is not None:
+            raise InputError(
+                "`loss` must not choose what counts in its mean: each part of "
+                "a batch would count its own. Use the mask of a layer, such as "
+                "Embedding(mask_zero=True), or reduction='sum'. Received: "
+                f"{origin}, with ignore_class="
+                f"{getattr(loss, 'ignore_class', None)}"
+            )
         if mask is None:
             return part.of_mean(value)
         share = tf.math.divide_no_nan(
@@ -326,10 +335,15 @@ class _PartialLoss:
         return value * tf.cast(share, value.dtype)
 
 
-def _is_scalar(loss: Any, y_true: Any, y_pred: Any) -> bool:
-    """Return whether a loss is a scalar before Keras reduces it."""
+def _before_reduction(loss: Any, y_true: Any, y_pred: Any) -> Any:
+    """Return a loss before Keras reduces it; None if that is not known."""
     if type(loss).__call__ is not keras.losses.Loss.__call__:
-        return True
+        return None
+    if getattr(loss, "fn", None) is keras.losses.circle:
+        raise InputError(
+            "`loss` must be a mean or a sum over examples. Received: circle, "
+            "which compares the examples of a batch with one another"
+        )
     if isinstance(loss, keras.losses.Dice | keras.losses.Tversky):
         axes = loss.axis if isinstance(loss.axis, tuple | list) else ()
         if not axes or 0 in axes:
@@ -342,4 +356,4 @@ def _is_scalar(loss: Any, y_true: Any, y_pred: Any) -> bool:
         lambda x: keras.ops.convert_to_tensor(x, dtype=loss.dtype),
         (y_true, y_pred),
     )
-    return not len(loss.call(y_true, y_pred).shape)
+    return loss.call(y_true, y_pred)

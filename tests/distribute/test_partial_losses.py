@@ -251,6 +251,39 @@ def test_a_loss_that_is_not_known_is_refused(mirrored, name):
         fitted((make, (ROWS, VALUES), None), "microbatches", mirrored)
 
 
+OF_CLASSES = {
+    "ignored classes": (
+        keras.losses.SparseCategoricalCrossentropy(
+            from_logits=True, ignore_class=1
+        ),
+        "must not choose what counts in its mean.*ignore_class=1",
+    ),
+    "a comparison of examples": (
+        keras.losses.Circle(),
+        "circle, which compares the examples",
+    ),
+}
+
+
+@pytest.mark.parametrize("how", PARTS)
+@pytest.mark.parametrize("name", OF_CLASSES)
+def test_a_loss_over_more_than_its_part_is_refused(mirrored, name, how):
+    loss, message = OF_CLASSES[name]
+    case = (lambda: dense(loss=loss), (ROWS, TARGETS[:, 0] % 2), None)
+    with pytest.raises(InputError, match=message):
+        fitted(case, how, mirrored)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", PARTS)
+def test_a_sum_may_ignore_a_class(mirrored, how):
+    loss = keras.losses.SparseCategoricalCrossentropy(
+        from_logits=True, ignore_class=1, reduction="sum"
+    )
+    case = (lambda: dense(loss=loss), (0.1 * ROWS, TARGETS[:, 0] % 2), None)
+    compare(case, how, mirrored)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", REFUSED)
 def test_it_is_refused_on_replicas_too(mirrored, name):
