@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.python.framework.config import is_op_determinism_enabled
 
-from keras_lstm.core.errors import InputError
+from keras_lstm.core.errors import InputError, shown
 from keras_lstm.distribute.early_compilation import (
     can_compile_early,
     compile_early,
@@ -127,6 +127,8 @@ def _train_step(
     batch: Any,
 ) -> Any:
     """Train on a batch, and return the metrics."""
+    # It may have been compiled again.
+    _check_not_jit_compiled(model)
     is_early = jit_compile and can_compile_early(model)
     _build(model, batch)
     seeds = _seed_states(model)
@@ -412,13 +414,22 @@ def _update(
     return model.compute_metrics(x, y, y_pred, sample_weight)
 
 
+def _check_not_jit_compiled(model: keras.Model) -> None:
+    if model.jit_compile:
+        raise InputError(
+            "`model` must be compiled with jit_compile=False. Received: "
+            f"jit_compile={model.jit_compile}"
+        )
+
+
 def _check(
     model: keras.Model, num_microbatches: int, jit_compile: bool
 ) -> None:
-    if num_microbatches < 1:
+    is_integer = isinstance(num_microbatches, int | np.integer)
+    if not is_integer or num_microbatches is True or num_microbatches < 1:
         raise InputError(
-            "`num_microbatches` must be at least 1. Received: "
-            f"num_microbatches={num_microbatches}"
+            "`num_microbatches` must be an integer of at least 1. Received: "
+            f"num_microbatches={shown(num_microbatches)}"
         )
     if not model.compiled:
         raise InputError("`model` must be compiled. Received: compiled=False")
@@ -435,11 +446,7 @@ def _check(
             "and microbatches do not go together. Received: "
             f"{type(model.distribute_strategy).__name__}"
         )
-    if model.jit_compile:
-        raise InputError(
-            "`model` must be compiled with jit_compile=False. Received: "
-            f"jit_compile={model.jit_compile}"
-        )
+    _check_not_jit_compiled(model)
     convolutions = [
         layer.name
         for layer in model._flatten_layers()

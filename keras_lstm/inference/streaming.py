@@ -90,10 +90,11 @@ class Stream:
             streams `(num_streams,)` or `(num_streams, steps)`.
 
         Raises:
-            InputError: if `inputs` has another shape or unknown symbols.
+            InputError: if `inputs` has another shape or unknown symbols, or the
+                model outputs one class.
         """
         logits = self.feed_logits(inputs)
-        if logits.ndim > 1:
+        if logits.ndim > 1 or len(logits) == 1:
             return predictions_of(logits)
         # The same for one step, by fewer calls. The largest is NaN if any is.
         best = logits.argmax()

@@ -11,6 +11,22 @@ import tensorflow as tf
 from keras_lstm.core.errors import InputError
 
 
+def check_classes(logits: Any) -> None:
+    """Check that the largest logit says something.
+
+    Args:
+        logits: logits, `(..., num_classes)`.
+
+    Raises:
+        InputError: if there is one class, as of a model with a sigmoid.
+    """
+    if logits.shape[-1] == 1:
+        raise InputError(
+            "`model` must output logits of two classes or more: of one, the "
+            f"largest says nothing. Received: logits of shape {logits.shape}"
+        )
+
+
 def margins_of(logits: Any, targets: Any) -> Any:
     """Return the target's logit minus the largest other logit.
 
@@ -21,7 +37,11 @@ def margins_of(logits: Any, targets: Any) -> Any:
     Returns:
         The margins, `(...)`; -inf where a logit or the difference is NaN, or
         the target is not among the logits.
+
+    Raises:
+        InputError: if there is one class.
     """
+    check_classes(logits)
     if logits.shape[-1] == 2:
         # The same numbers as below, by fewer operations.
         difference = logits[..., 1] - logits[..., 0]
@@ -116,7 +136,11 @@ def predictions_of(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.int32]:
 
     Returns:
         Class numbers, `(...)`; -1, which is not a class, where a logit is NaN.
+
+    Raises:
+        InputError: if there is one class.
     """
+    check_classes(logits)
     unknown = np.isnan(logits).any(-1)
     return np.where(unknown, -1, logits.argmax(-1)).astype(np.int32)
 

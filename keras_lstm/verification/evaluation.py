@@ -49,7 +49,16 @@ class Evaluation:
 
         Returns:
             The evaluation.
+
+        Raises:
+            InputError: if the shapes do not go together, or there is one class.
         """
+        if logits.shape[:-1] != targets.shape:
+            raise InputError(
+                "`model` must output logits with the shape of the targets, "
+                "and an axis of classes. Received: logits of shape "
+                f"{logits.shape}, targets of shape {targets.shape}"
+            )
         margins = margins_of(tf.constant(logits), targets).numpy()
         confidences = tf.reduce_max(tf.nn.softmax(logits), -1).numpy()
         is_end = targets < 0
@@ -145,7 +154,8 @@ def evaluate(model: keras.Model, split: Split) -> Evaluation:
         The predictions, in the order of the split.
 
     Raises:
-        InputError: if the split is endless.
+        InputError: if the split is endless, or `model` outputs another shape or
+            one class.
     """
     if split.num_examples is None:
         raise InputError(

@@ -207,7 +207,7 @@ def verify(
         InputError: if `max_walked_inputs` is out of range; `held_out` is out
             of range, or passed for a domain of which only a sample is checked;
             no input of the sample is in the domain; or `model` returns logits
-            of another shape or differing logits, as if dropout were on.
+            of another shape or one class, or others each time (dropout on).
 
     Example:
 

@@ -320,8 +320,14 @@ def test_other_models_are_refused():
     whole._jit_compile = True
     with pytest.raises(InputError, match="with jit_compile=False"):
         enable_microbatches(whole, 2)
-    with pytest.raises(InputError, match="Received: num_microbatches=0"):
-        enable_microbatches(compiled(keras.layers.Dense(1)), 0)
+    for number in (0, 2.0, True, "2", None):
+        with pytest.raises(InputError, match=f"num_microbatches={number}$"):
+            enable_microbatches(compiled(keras.layers.Dense(1)), number)
+    again = enable_microbatches(compiled(keras.layers.Dense(1)), 2)
+    again.compile("sgd", "mse")
+    again._jit_compile = True
+    with pytest.raises(InputError, match="with jit_compile=False"):
+        again.fit(ONES, ONES, verbose=0)
     with pytest.raises(InputError, match="compiled=False"):
         enable_microbatches(keras.Sequential([keras.Input((4,))]), 2)
     few = enable_microbatches(compiled(keras.layers.Dense(4)), 8)

@@ -58,6 +58,13 @@ def feed(stream, values, seed=3):
     return np.concatenate(found, axis)
 
 
+def by_layers(model):
+    """Return a stream that only the model's own layers read."""
+    stream = Stream(model)
+    stream._quick, stream._num_quick_symbols = None, 0
+    return stream
+
+
 def count_calls(stream, monkeypatch):
     """Return a list that grows by the steps that the model is asked."""
     asked = []
@@ -91,26 +98,30 @@ def test_any_pieces_are_answered_as_the_whole(features, units, streams):
 @pytest.mark.parametrize("features", [None, 5])
 def test_the_model_decides_what_rounding_may_decide(features, monkeypatch):
     model = nearly_tied(features=features)
-    values = inputs_of(model, 400)
-    expected = model.predict(values, verbose=0)[0]
+    values = inputs_of(model, 400)[0]
+    # How TensorFlow rounds depends on the number of steps in a call, on some
+    # processors: so the model's own layers read the same pieces.
+    layers = by_layers(model)
     stream = Stream(model)
     asked = count_calls(stream, monkeypatch)
-    one_by_one = [stream.feed_logits(value) for value in values[0]]
     np.testing.assert_array_equal(
-        predictions_of(np.array(one_by_one)), predictions_of(expected)
+        *(
+            predictions_of(np.array([each.feed_logits(x) for x in values]))
+            for each in (stream, layers)
+        )
     )
     # All were in doubt: nothing is read twice.
     assert asked == [1] * 400
     stream.reset()
-    found = feed(stream, values[0])
+    layers.reset()
+    expected = predictions_of(feed(layers, values))
     np.testing.assert_array_equal(
-        predictions_of(found), predictions_of(expected)
+        predictions_of(feed(stream, values)), expected
     )
     # The other way round is seldom the same.
     quick = Stream(model)
     quick._quick.tolerance = -1.0
-    others = predictions_of(feed(quick, values[0]))
-    assert np.any(others != predictions_of(expected))
+    assert np.any(predictions_of(feed(quick, values)) != expected)
 
 
 def test_a_margin_of_the_tolerance_is_in_doubt(monkeypatch):

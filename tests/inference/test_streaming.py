@@ -312,6 +312,23 @@ def test_wrong_inputs_are_refused(model, num_streams, inputs, message):
         Stream(model, num_streams).feed(inputs)
 
 
+@pytest.mark.parametrize("num_streams", [None, 2])
+def test_one_output_is_a_number_and_no_class(num_streams):
+    net = keras.Sequential(
+        [
+            keras.Input((None,), dtype="int32"),
+            keras.layers.Embedding(2, 3),
+            keras.layers.LSTM(4, return_sequences=True),
+            keras.layers.Dense(1),
+        ]
+    )
+    stream = Stream(net, num_streams)
+    one = 1 if num_streams is None else [1, 0]
+    assert stream.feed_logits(one).shape[-1] == 1
+    with pytest.raises(InputError, match="two classes or more"):
+        stream.feed(one)
+
+
 def test_no_streams_are_refused(model):
     with pytest.raises(InputError, match="num_streams=0"):
         Stream(model, 0)

@@ -34,6 +34,17 @@ def test_every_example_is_measured_once_over_several_batches():
     )
 
 
+def test_logits_that_do_not_go_with_the_targets_are_refused():
+    one = np.zeros((3, 1), np.float32)
+    with pytest.raises(InputError, match=r"two classes or more.*\(3, 1\)"):
+        evaluate(IDENTITY, split_of(one, np.zeros(3, np.int32)))
+    with pytest.raises(InputError, match=r"\(3, 2\), targets of .*\(3, 4\)"):
+        evaluate(
+            IDENTITY,
+            split_of(np.zeros((3, 2), np.float32), np.zeros((3, 4), np.int32)),
+        )
+
+
 def test_an_endless_split_is_refused():
     with pytest.raises(InputError, match="`split` must be finite"):
         evaluate(IDENTITY, Increment().splits(seed=0).train)

@@ -322,6 +322,22 @@ def test_logits_of_another_shape_are_refused():
         verify(model, Increment(num_bits=4))
 
 
+@pytest.mark.parametrize("is_walked", [True, False])
+def test_a_model_of_one_class_is_refused(is_walked):
+    between = [] if is_walked else [keras.layers.Activation("tanh")]
+    model = keras.Sequential(
+        [
+            keras.Input((4,), dtype="int32"),
+            keras.layers.Embedding(2, 3),
+            *between,
+            keras.layers.LSTM(4, return_sequences=True),
+            keras.layers.Dense(1, activation="sigmoid"),
+        ]
+    )
+    with pytest.raises(InputError, match="two classes or more"):
+        verify(model, Increment(num_bits=4))
+
+
 def test_the_walk_of_a_large_domain_is_short_for_small_networks_too(
     monkeypatch,
 ):
