@@ -158,10 +158,6 @@ class Counterexamples(Feedback):
         super().set_state({"hold_lengths": state.get("run_lengths"), **state})
         self.stopped_epoch = state["stopped_epoch"]
 
-    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
-        """Reset `stopped_epoch`."""
-        self.stopped_epoch = None
-
     def on_epoch_end(
         self, epoch: int, logs: dict[str, float] | None = None
     ) -> None:

@@ -124,8 +124,16 @@ class Feedback(keras.callbacks.Callback):
         )
         self._keep_trained(trained.astype(bool))
 
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
+        """Count steps from 0, also after a `fit` that raised."""
+        self.stopped_epoch = None
+        self._restart()
+
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
         """Keep the pool for another `fit`, with steps from 0."""
+        self._restart()
+
+    def _restart(self) -> None:
         self._keep_trained(self._first_steps < self._steps)
         self._steps = 0
         self._valid_from.assign(0)

@@ -74,6 +74,8 @@ class PreemptionHandler:
             raise TrainingInterrupted(self._signum)
 
     def __enter__(self) -> Self:
+        # The handler may have been used before.
+        self._signum, self._old_handlers = None, {}
         if threading.current_thread() is threading.main_thread():
             for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
                 if (

@@ -13,6 +13,7 @@ from keras_lstm.models.pointwise import (
 )
 
 
+@keras.saving.register_keras_serializable("keras_lstm")
 class EarlyPrediction(keras.layers.Layer):
     """Pass on the last step's logits, and train earlier steps to agree.
 
@@ -25,9 +26,14 @@ class EarlyPrediction(keras.layers.Layer):
 
     Args:
         weight: limit of the weights, above 0.
+        name: name of the layer. Defaults to "early_prediction".
+        dtype: dtype of the layer. Defaults to "float32", also where others
+            compute with less precision.
+        **kwargs: further arguments of `keras.layers.Layer`.
 
     Raises:
-        InputError: if `weight` is not above 0.
+        InputError: if `weight` is not above 0, or the layer is called with
+            sequences of any length.
 
     Example:
 
@@ -44,8 +50,14 @@ class EarlyPrediction(keras.layers.Layer):
     # What it adds is a mean over examples (see `distribute.partial_losses`).
     adds_means = True
 
-    def __init__(self, weight: float) -> None:
-        super().__init__(name="early_prediction", dtype="float32")
+    def __init__(
+        self,
+        weight: float,
+        name: str = "early_prediction",
+        dtype: Any = "float32",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(name=name, dtype=dtype, **kwargs)
         if not weight > 0:
             raise InputError(
                 f"`weight` must be above 0. Received: weight={weight}"
@@ -62,16 +74,29 @@ class EarlyPrediction(keras.layers.Layer):
 
         Returns:
             The logits of the last step, `(batch_size, num_classes)`.
+
+        Raises:
+            InputError: if the number of time steps is not fixed.
         """
         last = logits[:, -1]
-        if training:
+        steps = logits.shape[1]
+        if steps is None:
+            raise InputError(
+                "`EarlyPrediction` must get a fixed number of time steps. "
+                f"Received: logits of shape {logits.shape}"
+            )
+        # There is nothing before a single step.
+        if training and steps > 1:
             target = ops.softmax(ops.stop_gradient(last))[:, None]
             logs = ops.log_softmax(logits[:, :-1])
             by_step = -ops.mean(ops.sum(target * logs, -1), 0)
-            steps = logits.shape[1]
             weights = ops.arange(1, steps, dtype="float32") / steps
             self.add_loss(self.weight * ops.mean(weights * by_step))
         return last
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return super().get_config() | {"weight": self.weight}
 
 
 def build_stepwise_model(model: keras.Model) -> keras.Model:

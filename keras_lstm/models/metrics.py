@@ -51,14 +51,14 @@ class _ExactAccuracy(keras.metrics.Metric, abc.ABC):
             ValueError: if `y_true` does not have the shape of `y_pred` without
                 its last axis, or the last axis has size 1 and there is no
                 `threshold`, or another size and there is one; or if weights
-                have more axes than `y_true`.
+                have other axes than `y_true` begins with.
         """
         mask = getattr(y_pred, "_keras_mask", None)
         y_pred = ops.convert_to_tensor(y_pred)
         y_true = ops.convert_to_tensor(y_true)
         if len(y_true.shape) == len(y_pred.shape) and y_true.shape[-1] == 1:
             y_true = ops.squeeze(y_true, -1)
-        if len(y_true.shape) != len(y_pred.shape) - 1:
+        if not _may_be_same(y_true.shape, y_pred.shape[:-1]):
             raise ValueError(
                 "`y_true` must have the shape of `y_pred` without its last "
                 f"axis. Received: y_true.shape={y_true.shape}, "
@@ -79,13 +79,17 @@ class _ExactAccuracy(keras.metrics.Metric, abc.ABC):
         right = ops.equal(
             ops.cast(predicted, "int64"), ops.cast(y_true, "int64")
         )
+        if "float" in keras.backend.standardize_dtype(y_true.dtype):
+            # Soft targets are no class.
+            whole = ops.equal(y_true, ops.floor(y_true))
+            right = ops.logical_and(right, whole)
         # NaN is no answer, though `argmax` makes class 0 of it.
         known = ops.logical_not(ops.any(ops.isnan(y_pred), -1))
         right = ops.logical_and(right, known)
         counts = ops.ones_like(right)
         for weight in (mask, sample_weight):
             if weight is not None:
-                weight = _of_rank(len(right.shape), ops.cast(weight, "bool"))
+                weight = _of_shape(right.shape, ops.cast(weight, "bool"))
                 counts = ops.logical_and(counts, weight)
         right, counts = self._reduce(right, counts)
         right = ops.logical_and(right, counts)
@@ -122,18 +126,28 @@ class _ExactAccuracy(keras.metrics.Metric, abc.ABC):
         }
 
 
-def _of_rank(rank: int, weight: Any) -> Any:
+def _may_be_same(one: Any, other: Any) -> bool:
+    """Return whether shapes are the same, as far as they are known."""
+    return len(one) == len(other) and all(
+        None in sizes or sizes[0] == sizes[1]
+        for sizes in zip(one, other, strict=True)
+    )
+
+
+def _of_shape(shape: Any, weight: Any) -> Any:
     """Return weights with as many axes as what they weight.
 
     Raises:
-        ValueError: if they have more.
+        ValueError: if their axes are not the first ones of it.
     """
-    if len(weight.shape) == rank + 1 and weight.shape[-1] == 1:
+    rank = len(shape)
+    if len(weight.shape) > 1 and weight.shape[-1] == 1:
         weight = ops.squeeze(weight, -1)
-    if len(weight.shape) > rank:
+    if not _may_be_same(weight.shape, shape[: len(weight.shape)]):
         raise ValueError(
-            f"`sample_weight` must have at most {rank} axes, as `y_true` has "
-            f"without a last one of size 1. Received: shape {weight.shape}"
+            f"`sample_weight` must have the shape {tuple(shape)}, or its "
+            "first axes, or an axis of size 1 more. Received: shape "
+            f"{weight.shape}"
         )
     while len(weight.shape) < rank:
         weight = ops.expand_dims(weight, -1)

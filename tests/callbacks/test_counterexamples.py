@@ -203,6 +203,32 @@ def test_a_second_fit_starts_with_what_was_wrong():
     assert feedback.num_distinct() > first
 
 
+class Fails(keras.callbacks.Callback):
+    def on_train_batch_end(self, batch, logs=None):
+        if batch == 3:
+            raise RuntimeError("as a user's callback may")
+
+
+def test_a_fit_after_one_that_raised_counts_from_the_beginning():
+    model = compiled()
+    feedback = Counterexamples(TASK, start_from_epoch=9)
+    options = {"steps_per_epoch": 5, "shuffle": False, "verbose": 0}
+    dataset = feedback.mix(plain())
+    with pytest.raises(RuntimeError, match="callback may"):
+        model.fit(dataset, callbacks=[feedback, Fails()], **options)
+    known = feedback.num_distinct()
+    assert (feedback._steps, known > 0) == (4, True)
+    steps = []
+    note = keras.callbacks.LambdaCallback(
+        on_train_batch_end=lambda batch, logs: steps.append(feedback._steps)
+    )
+    model.fit(dataset, callbacks=[feedback, note], **options)
+    assert steps == [1, 2, 3, 4, 5]
+    # The same batches: only the last is new.
+    seen = {tuple(row) for symbols, _ in batches(plain(), 5) for row in symbols}
+    assert known < feedback.num_distinct() == len(seen)
+
+
 def test_a_dataset_that_ends_is_refused():
     with pytest.raises(InputError, match=r"must be without end.*5 batches"):
         Counterexamples(TASK).mix(plain().take(5))

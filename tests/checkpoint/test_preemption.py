@@ -31,6 +31,19 @@ def test_the_first_signal_is_a_request(signum, code, capsys):
     assert signal.getsignal(signum) is before
 
 
+def test_used_again_it_has_received_nothing(capsys):
+    preemption = PreemptionHandler()
+    before = signal.getsignal(signal.SIGTERM)
+    for _ in range(2):
+        with preemption:
+            assert not preemption.requested
+            preemption.check()
+            os.kill(os.getpid(), signal.SIGTERM)
+            with pytest.raises(TrainingInterrupted):
+                preemption.check()
+        assert signal.getsignal(signal.SIGTERM) is before
+
+
 @pytest.mark.parametrize("first", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
 def test_the_second_signal_ends_at_once(first, second):

@@ -49,6 +49,30 @@ def test_bad_weights_are_refused():
     assert issubclass(EarlyPrediction, keras.layers.Layer)
 
 
+def test_one_step_has_none_before_it():
+    layer = EarlyPrediction(0.5)
+    logits = np.ones((2, 1, 3), np.float32)
+    np.testing.assert_array_equal(layer(logits, training=True), logits[:, 0])
+    assert layer.losses == []
+    with pytest.raises(InputError, match="fixed number of time steps"):
+        layer(keras.Input((None, 3)))
+
+
+def test_a_model_with_it_is_copied_and_loaded(tmp_path):
+    inputs = keras.Input((5, 3))
+    outputs = EarlyPrediction(0.3)(keras.layers.Dense(2)(inputs))
+    model = keras.Model(inputs, outputs)
+    model.save(tmp_path / "model.keras")
+    rows = np.float32(np.random.default_rng(0).normal(size=(2, 5, 3)))
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(loaded(rows), model(rows))
+    for each in (loaded, keras.models.clone_model(model)):
+        assert each.layers[-1].get_config() == model.layers[-1].get_config()
+        assert (each.layers[-1].weight, each.layers[-1].name) == (
+            *(0.3, "early_prediction"),
+        )
+
+
 @pytest.mark.parametrize("layer", [keras.layers.GRU, keras.layers.LSTM])
 def test_a_sequential_model_predicts_at_every_step(layer):
     model = keras.Sequential(

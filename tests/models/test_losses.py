@@ -2,7 +2,9 @@ import inspect
 
 import keras
 import numpy as np
+import pytest
 
+from keras_lstm.core.errors import InputError
 from keras_lstm.models.losses import SmoothedSparseCategoricalCrossentropy
 
 
@@ -25,6 +27,29 @@ def test_it_is_keras_own_on_one_hot_targets():
     np.testing.assert_allclose(
         found, -(smooth * log_probabilities).sum(), rtol=1e-5
     )
+
+
+def test_targets_may_have_a_last_axis_of_one():
+    logits = np.float32(np.random.default_rng(0).normal(size=(6, 3, 4)))
+    targets = np.arange(18).reshape(6, 3) % 4
+    loss = SmoothedSparseCategoricalCrossentropy(0.2)
+    expected = loss(targets, logits)
+    assert float(loss(targets[..., np.newaxis], logits)) == float(expected)
+    one = logits[:, 0]
+    assert float(loss(targets[:, :1], one)) == float(loss(targets[:, 0], one))
+
+
+@pytest.mark.parametrize("target", [-1, 4])
+def test_a_target_that_is_no_class_has_no_loss(target):
+    loss = SmoothedSparseCategoricalCrossentropy(0.2, reduction=None)
+    found = loss(np.array([0, target, 3]), np.zeros((3, 4), np.float32))
+    assert np.isnan(found).tolist() == [False, True, False]
+
+
+@pytest.mark.parametrize("smoothing", [-0.1, 1.5, float("nan")])
+def test_a_fraction_out_of_range_is_refused(smoothing):
+    with pytest.raises(InputError, match="`label_smoothing` must be from 0"):
+        SmoothedSparseCategoricalCrossentropy(smoothing)
 
 
 def test_it_comes_back_from_its_config():

@@ -83,6 +83,29 @@ def test_labels_of_another_rank_are_refused():
         SequenceAccuracy()(np.zeros((2, 2)), np.zeros((2, 3)))
 
 
+@pytest.mark.parametrize("metric", METRICS)
+def test_labels_and_weights_are_not_repeated(metric):
+    y_pred = np.zeros((4, 6, 3), np.float32)
+    for shape in ((4, 1), (1, 6), (4, 5)):
+        with pytest.raises(ValueError, match="`y_true` must have the shape"):
+            metric()(np.zeros(shape, int), y_pred)
+    for shape in ((3,), (4, 5), (1, 6), (4, 6, 2)):
+        with pytest.raises(ValueError, match="`sample_weight` must have the"):
+            metric()(np.zeros((4, 6), int), y_pred, np.ones(shape))
+    for shape in ((4,), (4, 1), (4, 6), (4, 6, 1)):
+        found = metric()(np.zeros((4, 6), int), y_pred, np.ones(shape))
+        assert float(found) == 1.0
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("threshold", [None, 0.5])
+def test_a_target_between_two_classes_is_not_met(metric, threshold):
+    y_pred = [[0.9], [0.9]] if threshold else [[0.0, 1.0], [0.0, 1.0]]
+    for soft, fraction in ((1.9, 0.5), (0.9, 0.5), (np.nan, 0.5), (1.0, 1.0)):
+        found = metric(threshold=threshold)([1.0, soft], y_pred)
+        assert float(found) == fraction
+
+
 @pytest.mark.parametrize("threshold", [0.5, 0.0])
 def test_one_unit_is_compared_with_a_threshold(threshold):
     y_true = np.array([[0, 1, 1], [1, 0, 0]])
@@ -185,5 +208,5 @@ def test_weights_may_have_a_last_axis_of_one(metric):
         assert float(tall.result()) == float(flat.result())
         variables = [each.numpy() for each in tall.variables]
         assert variables == [each.numpy() for each in flat.variables]
-    with pytest.raises(ValueError, match="`sample_weight` must have at most 2"):
+    with pytest.raises(ValueError, match="`sample_weight` must have the shape"):
         metric()(labels, logits, np.ones((5, 3, 2)))
