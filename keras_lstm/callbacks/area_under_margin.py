@@ -8,6 +8,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from keras_lstm.models.logits import make_margin_function
+from keras_lstm.tasks.datasets import check_dataset
 
 
 class AreaUnderMargin(keras.callbacks.Callback):
@@ -19,12 +20,17 @@ class AreaUnderMargin(keras.callbacks.Callback):
     all (Pleiss et al., 2020, arXiv:2001.10528).
 
     Args:
-        dataset: the training examples, batches of inputs and class numbers in
-            an order that stays, each example once.
+        dataset: the training examples, batches of inputs, class numbers and,
+            if need be, weights, which do not count; in an order that stays,
+            each example once.
         start_from_epoch: the first epoch to measure, from 0. Defaults to 0.
 
     Attributes:
         num_epochs: number of epochs measured.
+
+    Raises:
+        InputError: if `dataset` is not a `tf.data.Dataset`; during `fit`, if it
+            has no examples, or other targets.
 
     Example:
 
@@ -47,6 +53,7 @@ class AreaUnderMargin(keras.callbacks.Callback):
         self, dataset: tf.data.Dataset, start_from_epoch: int = 0
     ) -> None:
         super().__init__()
+        check_dataset(dataset, "dataset")
         self._dataset = dataset
         self._start_from_epoch = start_from_epoch
         self._measure: Any = None

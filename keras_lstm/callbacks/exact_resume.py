@@ -18,7 +18,12 @@ from keras_lstm.callbacks.final_weights import averaging_optimizers
 from keras_lstm.callbacks.raise_on_non_finite import check_weights
 from keras_lstm.checkpoint.checkpoints import Checkpoint, CheckpointFolder
 from keras_lstm.checkpoint.data_position import read_order, skip_elements
-from keras_lstm.checkpoint.fit_calls import FitCalls, fit_calls
+from keras_lstm.checkpoint.fit_calls import (
+    FitCalls,
+    fit_calls,
+    is_of_another_model,
+    note_finished,
+)
 from keras_lstm.checkpoint.fit_data import FitData
 from keras_lstm.checkpoint.kept_callbacks import KeptCallbacks
 from keras_lstm.checkpoint.model_state import ModelState
@@ -50,10 +55,11 @@ class ExactResume(keras.callbacks.Callback):
     those of a training that was never stopped. What cannot be resumed in this
     way is refused.
 
-    Use one folder per model. If all epochs are done, `fit` restores the weights
-    and returns at once. If a script calls `fit` several times, each call is
-    resumed in its turn: those that are done return at once, with their history
-    and the weights of the newest checkpoint.
+    Use one folder per model, also for models of one script, such as those of
+    several folds: another model would go on from what is there. If all epochs
+    are done, `fit` restores the weights and returns at once. If a script calls
+    `fit` several times, each call is resumed in its turn: those that are done
+    return at once, with their history and the weights of the newest checkpoint.
 
     Keras's `BackupAndRestore` resumes only at the start of an epoch, and does
     not restore the state of callbacks and random layers. This callback also
@@ -91,7 +97,9 @@ class ExactResume(keras.callbacks.Callback):
             restored. If False, that of the script applies. Defaults to True.
 
     Attributes:
-        step: number of optimizer steps done, in all calls of `fit`.
+        step: number of training steps done, in all calls of `fit`. A call of
+            the compiled step counts `steps_per_execution` of them, also the
+            last one of an epoch.
         resumed_step: step that `fit` resumed from; None if it did not resume.
         not_kept: types of the callbacks whose state cannot be saved.
 
@@ -216,6 +224,14 @@ class ExactResume(keras.callbacks.Callback):
         if self._found is not None and self._found.state.get("fit", 0) < number:
             # This process has finished that call; the next one is new.
             self._found = None
+        folder = self._checkpoints.folder
+        if self._found is not None and is_of_another_model(model, folder):
+            # As of several folds in one script, or a cell that is run again.
+            print_status(
+                f"the checkpoints in {folder} are of another model of this "
+                "process: this one goes on from them. Models that are trained "
+                "apart, such as those of several folds, need a folder each"
+            )
         self._reset()
         found = self._found
         # Scripts set others for a later call.
@@ -433,6 +449,7 @@ class ExactResume(keras.callbacks.Callback):
         history = self.model.history
         calls.histories.append([list(history.epoch), dict(history.history)])
         calls.step, self._found = self.step, None
+        note_finished(self.model, self._checkpoints.folder)
         if self._data is not None and self._data.order is None:
             # It has been used.
             self._data.start = -1

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from keras_lstm.core.errors import InputError
+from keras_lstm.core.errors import InputError, check_integer
 from keras_lstm.core.seeds import derive_seed
 from keras_lstm.tasks.task import Split
 
@@ -63,11 +63,7 @@ class Feedback(keras.callbacks.Callback):
             ("every_epochs", every_epochs, 1),
             ("capacity", capacity, 1),
         ):
-            if value < least:
-                raise InputError(
-                    f"`{argument}` must be an integer of at least {least}. "
-                    f"Received: {argument}={value}"
-                )
+            check_integer(argument, value, least)
         self.fraction = fraction
         self.start_from_epoch = start_from_epoch
         self.every_epochs = every_epochs

@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 
+from keras_lstm.core.errors import InputError, shown
 from keras_lstm.core.files import write_text
 
 
@@ -24,6 +25,9 @@ class HistoryWriter(keras.callbacks.Callback):
 
     Args:
         path: path of the CSV file. A file that exists is replaced.
+
+    Raises:
+        InputError: when `fit` begins, if the folder of `path` does not exist.
 
     Example:
 
@@ -53,6 +57,11 @@ class HistoryWriter(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Clear the rows of an earlier `fit`."""
+        if not self.path.parent.is_dir():
+            raise InputError(
+                "`path` must be in a folder that exists. Received: "
+                f"path={shown(str(self.path))}"
+            )
         self._rows: list[dict[str, float]] = []
 
     def get_state(self) -> dict[str, Any]:

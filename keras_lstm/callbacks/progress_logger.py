@@ -30,9 +30,10 @@ class ProgressLogger(keras.callbacks.Callback):
     Pass `verbose=0` to `fit` to turn off Keras's own progress bar.
 
     Args:
-        log_every_steps: number of optimizer steps between two lines, counted
-            across epochs. If None, a line is printed per epoch instead, where
-            no block is shown. Defaults to None.
+        log_every_steps: number of training steps between two lines, counted
+            across epochs (`steps_per_execution` for each call of the compiled
+            step). If None, a line is printed per epoch instead, where no block
+            is shown. Defaults to None.
         quiet: whether to show nothing. Defaults to False.
         num_validation: number of validation examples, to show how many are
             wrong by the metric `val_sequence_accuracy`; None for unknown.

@@ -13,6 +13,7 @@ from tensorboard.plugins.image import metadata as image_metadata
 
 from keras_lstm.core.drawing import Drawing, Plot, png_of
 from keras_lstm.models.gradient_norm import GradientNorms, record_gradient_norm
+from keras_lstm.tasks.datasets import check_dataset
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -107,7 +108,11 @@ class TensorBoard(keras.callbacks.TensorBoard):
 
         Returns:
             The dataset to pass to `fit`, with the same elements.
+
+        Raises:
+            InputError: if `dataset` is not a `tf.data.Dataset`.
         """
+        check_dataset(dataset, "dataset")
         arrived = self._clock.arrived
 
         def note_arrival(*batch: Any) -> Any:
@@ -121,10 +126,8 @@ class TensorBoard(keras.callbacks.TensorBoard):
         options = tf.data.Options()
         # A prefetch after this point would hide the waiting time.
         options.experimental_optimization.inject_prefetch = False
-        without_autograph = tf.autograph.experimental.do_not_convert(
-            note_arrival
-        )
-        return dataset.map(without_autograph).with_options(options)
+        unconverted = tf.autograph.experimental.do_not_convert(note_arrival)
+        return dataset.map(unconverted).with_options(options)
 
     def set_model(self, model: keras.Model) -> None:
         """Make the optimizer record gradient norms."""
@@ -139,10 +142,8 @@ class TensorBoard(keras.callbacks.TensorBoard):
 
     def get_state(self) -> dict[str, Any]:
         """Return the callback's state, for `ExactResume`."""
-        diagnostics = (
-            {} if self.diagnostics is None else self.diagnostics.get_state()
-        )
-        return {"diagnostics": diagnostics, "drawn": self._epochs_at_figures}
+        kept = self.diagnostics.get_state() if self.diagnostics else {}
+        return {"diagnostics": kept, "drawn": self._epochs_at_figures}
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Restore the state that `get_state` returned."""

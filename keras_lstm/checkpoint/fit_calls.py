@@ -27,6 +27,8 @@ class FitCalls:
 _calls: weakref.WeakKeyDictionary[keras.Model, dict[pathlib.Path, FitCalls]] = (
     weakref.WeakKeyDictionary()
 )
+# The model of the last call of `fit` that was finished, by folder.
+_finished_by: dict[pathlib.Path, "weakref.ref[keras.Model]"] = {}
 
 
 def fit_calls(model: keras.Model, folder: pathlib.Path) -> FitCalls:
@@ -41,3 +43,24 @@ def fit_calls(model: keras.Model, folder: pathlib.Path) -> FitCalls:
     """
     calls = _calls.setdefault(model, {})
     return calls.setdefault(folder.absolute(), FitCalls())
+
+
+def note_finished(model: keras.Model, folder: pathlib.Path) -> None:
+    """Note that a call of `fit` is finished.
+
+    Args:
+        model: the model.
+        folder: the folder of the checkpoints.
+    """
+    _finished_by[folder.absolute()] = weakref.ref(model)
+
+
+def is_of_another_model(model: keras.Model, folder: pathlib.Path) -> bool:
+    """Return whether this process has finished another model's training there.
+
+    Args:
+        model: the model that is about to be trained.
+        folder: the folder of the checkpoints.
+    """
+    last = _finished_by.get(folder.absolute())
+    return last is not None and last() is not model

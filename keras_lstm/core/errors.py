@@ -1,5 +1,6 @@
 """Errors that the command line prints as one line."""
 
+import numbers
 import reprlib
 from typing import Any
 
@@ -90,6 +91,25 @@ def shown(value: Any) -> str:
     if isinstance(value, int) and value.bit_length() > _MAX_BITS:
         return f"an integer of {value.bit_length()} bits"
     return _shortened(_short.repr(value), _MAX_MESSAGE // 2)
+
+
+def check_integer(name: str, value: Any, least: int) -> None:
+    """Check an argument that is a number of something.
+
+    Args:
+        name: name of the argument.
+        value: what was passed.
+        least: the smallest value that is allowed.
+
+    Raises:
+        InputError: if it is no integer, or a smaller one.
+    """
+    is_integer = isinstance(value, numbers.Integral)
+    if isinstance(value, bool) or not is_integer or value < least:
+        raise InputError(
+            f"`{name}` must be an integer of at least {least}. Received: "
+            f"{name}={shown(value)}"
+        )
 
 
 def described(error: BaseException) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.python.framework.config import is_op_determinism_enabled
 
-from keras_lstm.core.errors import InputError, shown
+from keras_lstm.core.errors import InputError, check_integer
 from keras_lstm.distribute.early_compilation import (
     can_compile_early,
     compile_early,
@@ -425,12 +425,7 @@ def _check_not_jit_compiled(model: keras.Model) -> None:
 def _check(
     model: keras.Model, num_microbatches: int, jit_compile: bool
 ) -> None:
-    is_integer = isinstance(num_microbatches, int | np.integer)
-    if not is_integer or num_microbatches is True or num_microbatches < 1:
-        raise InputError(
-            "`num_microbatches` must be an integer of at least 1. Received: "
-            f"num_microbatches={shown(num_microbatches)}"
-        )
+    check_integer("num_microbatches", num_microbatches, 1)
     if not model.compiled:
         raise InputError("`model` must be compiled. Received: compiled=False")
     check_own_methods(

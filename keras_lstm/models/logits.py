@@ -97,14 +97,24 @@ def make_margin_function(
 
     Returns:
         A function of batches of inputs and targets, class numbers which may
-        have a last axis of 1. It returns the lowest margin of each example's
-        outputs, padding apart, `(num_examples,)`, and raises an `InputError`
-        for other targets or a model of one class.
+        have a last axis of 1, and of weights, which do not count. It returns
+        the lowest margin of each example's outputs, padding apart,
+        `(num_examples,)`, and raises an `InputError` for other targets, a
+        model of one class, or no batches.
     """
 
     def measure(inputs: Any, targets: Any) -> Any:
         logits = model(inputs, training=False)
+        if targets is None:
+            raise InputError(
+                "`dataset` must have batches of inputs and targets. Received: "
+                "inputs alone"
+            )
         targets = tf.convert_to_tensor(targets)
+        if targets.dtype.is_floating:
+            # Soft targets are no class.
+            is_whole = tf.equal(targets, tf.floor(targets))
+            targets = tf.cast(tf.where(is_whole, targets, -1.0), tf.int64)
         rank = len(logits.shape)
         if len(targets.shape) == rank and targets.shape[-1] == 1:
             targets = tf.squeeze(targets, -1)
@@ -123,9 +133,17 @@ def make_margin_function(
         return tf.reduce_min(margins, list(range(1, len(margins.shape))))
 
     compiled = tf.function(measure, reduce_retracing=True, autograph=False)
-    return lambda dataset: np.concatenate(
-        [compiled(*batch).numpy() for batch in dataset]
-    )
+
+    def of_dataset(dataset: tf.data.Dataset) -> npt.NDArray[np.float32]:
+        margins = [
+            compiled(*keras.utils.unpack_x_y_sample_weight(batch)[:2]).numpy()
+            for batch in dataset
+        ]
+        if not margins:
+            raise InputError("`dataset` must have examples. Received: none")
+        return np.concatenate(margins)
+
+    return of_dataset
 
 
 def predictions_of(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.int32]:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from keras_lstm.core.errors import InputError
+from keras_lstm.core.errors import InputError, check_integer, shown
 from keras_lstm.core.seeds import derive_seed
 from keras_lstm.tasks.task import Split
 
@@ -55,8 +55,9 @@ def make_dataset(
         `(batch_size, *output_shape)`.
 
     Raises:
-        InputError: if `split` is endless and `training` is false, or
-            `batch_size` exceeds the examples of a training split.
+        InputError: if `split` is endless and `training` is false,
+            `batch_size` exceeds the examples of a training split, or a number
+            is not an integer or too small.
 
     Example:
 
@@ -66,6 +67,12 @@ def make_dataset(
     >>> inputs.shape, targets.shape
     (TensorShape([8, 4]), TensorShape([8, 4]))
     """
+    for name, value, least in (
+        ("batch_size", batch_size, 1),
+        ("seed", seed, 0),
+        ("start_step", start_step, 0),
+    ):
+        check_integer(name, value, least)
     if split.num_examples is None:
         if not training:
             raise InputError(
@@ -139,6 +146,23 @@ def check_fills_a_batch(split: Split, batch_size: int) -> None:
         raise InputError(
             f"`batch_size` must be at most the {split.num_examples} training "
             f"examples. Received: batch_size={batch_size}"
+        )
+
+
+def check_dataset(dataset: Any, argument: str) -> None:
+    """Refuse what is no dataset, such as arrays.
+
+    Args:
+        dataset: what was passed.
+        argument: the argument's name in the error message.
+
+    Raises:
+        InputError: if it is not a `tf.data.Dataset`.
+    """
+    if not isinstance(dataset, tf.data.Dataset):
+        raise InputError(
+            f"`{argument}` must be a tf.data.Dataset, of batches. Received: "
+            f"{shown(dataset)}"
         )
 
 

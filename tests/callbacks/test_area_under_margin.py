@@ -69,3 +69,32 @@ def test_a_model_of_one_unit_has_no_margins():
     whole = tf.data.Dataset.from_tensors((np.ones((4, 2)), np.ones(4)))
     with pytest.raises(InputError, match="of two classes or more"):
         make_margin_function(model)(whole)
+
+
+def test_weights_are_left_out_and_soft_labels_are_no_class():
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
+    inputs = np.random.default_rng(0).normal(size=(6, 2)).astype(np.float32)
+    labels = np.array([0, 1, 2, 0, 1, 2])
+    measure = make_margin_function(model)
+    expected = measure(
+        tf.data.Dataset.from_tensor_slices((inputs, labels)).batch(4)
+    )
+    soft = labels + 0.0
+    whole = tf.data.Dataset.from_tensor_slices((inputs, soft, np.ones(6)))
+    np.testing.assert_array_equal(measure(whole.batch(4)), expected)
+    soft[1] = 0.9
+    whole = tf.data.Dataset.from_tensor_slices((inputs, soft)).batch(4)
+    assert np.isneginf(measure(whole)).tolist() == [False, True, *[False] * 4]
+
+
+def test_what_is_no_dataset_of_examples_is_refused():
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
+    arrays = np.ones((4, 2), np.float32), np.zeros(4, int)
+    with pytest.raises(InputError, match="`dataset` must be a tf"):
+        AreaUnderMargin(arrays)
+    whole = tf.data.Dataset.from_tensor_slices(arrays).batch(2)
+    with pytest.raises(InputError, match="must have examples"):
+        make_margin_function(model)(whole.take(0))
+    alone = tf.data.Dataset.from_tensor_slices(arrays[0]).batch(2)
+    with pytest.raises(InputError, match=r"inputs and targets.*inputs alone"):
+        make_margin_function(model)(alone)

@@ -1,4 +1,7 @@
+import pytest
+
 from keras_lstm.callbacks.history_writer import HistoryWriter
+from keras_lstm.core.errors import InputError
 
 
 def test_the_file_is_whole_after_every_epoch(tmp_path):
@@ -19,3 +22,9 @@ def test_a_second_fit_starts_anew(tmp_path):
         writer.on_train_begin()
         writer.on_epoch_end(0, {"loss": 0.5})
     assert path.read_text() == "epoch,loss\n1,0.5\n"
+
+
+def test_a_folder_that_is_missing_is_told_before_training(tmp_path):
+    writer = HistoryWriter(tmp_path / "none" / "history.csv")
+    with pytest.raises(InputError, match="`path` must be in a folder that ex"):
+        writer.on_train_begin()

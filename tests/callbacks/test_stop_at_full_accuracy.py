@@ -79,6 +79,20 @@ def test_validation_every_other_epoch_is_waited_for():
         drive(callback, [None, None])
 
 
+def test_the_epochs_that_validate_may_be_listed():
+    callback = StopAtFullAccuracy(validation_freq=[2, 5])
+    values = [None, 0.5, None, None, 1.0]
+    assert drive(callback, values) == 5
+    with pytest.raises(InputError, match="`monitor` must be one of loss"):
+        drive(callback, [None, None])
+
+
+@pytest.mark.parametrize("value", [0, -1, "two"])
+def test_a_frequency_that_is_none_is_refused(value):
+    with pytest.raises(InputError, match=f"validation_freq={value}"):
+        StopAtFullAccuracy(validation_freq=value)
+
+
 def test_it_stops_a_fit():
     model = keras.Sequential([keras.layers.Dense(1)])
     model.compile(loss="mse", metrics=[always_right])

@@ -15,6 +15,7 @@ from keras_lstm.callbacks import tensorboard
 from keras_lstm.callbacks.tensorboard import TensorBoard
 from keras_lstm.cli import main
 from keras_lstm.config import ModelConfig
+from keras_lstm.core.errors import InputError
 from keras_lstm.models.build import build_model
 from keras_lstm.monitoring.diagnostics import SequenceDiagnostics
 from keras_lstm.presets import get_preset
@@ -471,3 +472,8 @@ def test_models_that_cannot_be_looked_into_are_trained_all_the_same(tmp_path):
     assert set(images(tmp_path)) == {
         *("sequence_accuracy_by_carry_length", "token_accuracy_by_position")
     }
+
+
+def test_arrays_cannot_be_watched(tmp_path):
+    with pytest.raises(InputError, match="`dataset` must be a tf"):
+        TensorBoard(tmp_path).watch((np.ones((4, 2)), np.ones(4)))

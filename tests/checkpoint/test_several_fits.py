@@ -108,6 +108,25 @@ def test_fit_goes_on_after_an_error_in_a_skipped_step(tmp_path):
         np.testing.assert_array_equal(one, other)
 
 
+def test_another_model_on_the_same_folder_is_told(tmp_path, capsys):
+    def train(model, folder):
+        resume = ExactResume(folder, verbose=0)
+        fit(model, resume, 1)
+        return capsys.readouterr().err
+
+    first, second, third = (make_model() for _ in range(3))
+    assert train(first, tmp_path / "one") == ""
+    assert train(first, tmp_path / "one") == ""
+    assert train(second, tmp_path / "two") == ""
+    told = train(third, tmp_path / "one")
+    assert "one are of another model of this process" in told
+    assert "need a folder each" in told
+    for one, other in zip(
+        first.get_weights(), third.get_weights(), strict=True
+    ):
+        np.testing.assert_array_equal(one, other)
+
+
 class Losses(keras.callbacks.Callback):
     """Callback with a state that it makes when training begins."""
 

@@ -62,6 +62,22 @@ def test_a_batch_larger_than_the_data_is_refused():
         make_dataset(counting(3), 4, training=True)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("batch_size", 0),
+        ("batch_size", 2.0),
+        ("batch_size", True),
+        ("start_step", -3),
+        ("seed", "a"),
+    ],
+)
+def test_numbers_that_are_none_are_refused(name, value):
+    numbers = {"batch_size": 2} | {name: value}
+    with pytest.raises(InputError, match=f"`{name}` must be an integer of at"):
+        make_dataset(counting(3), training=True, **numbers)
+
+
 def test_a_stream_cannot_be_evaluated_on():
     with pytest.raises(InputError, match="has no end"):
         make_dataset(Increment().splits(seed=0).train, 4)
