@@ -1,10 +1,12 @@
 """What sequences of features hold, for people to read."""
 
+import pathlib
+
 import numpy as np
 
 from keras_lstm.core.console import quantity
 from keras_lstm.core.errors import escaped, shown
-from keras_lstm.tasks.feature_survey import FeatureSurvey
+from keras_lstm.tasks.feature_survey import SERIES, FeatureSurvey
 from keras_lstm.tasks.own_data import (
     class_lines,
     describe_defects,
@@ -12,7 +14,8 @@ from keras_lstm.tasks.own_data import (
     describe_parts,
     histogram,
 )
-from keras_lstm.tasks.partition import TRAIN
+from keras_lstm.tasks.partition import TRAIN, find_part_column
+from keras_lstm.tasks.records import RecordFile
 
 _NUM_FEATURES = 12
 
@@ -97,4 +100,9 @@ def suggest(found: FeatureSurvey) -> dict[str, str]:
     source = found.source
     names = ("group", "time", "target", "part")
     given = {name: getattr(source, name) for name in names}
+    others = (source.part, source.validation_data, source.test_data)
+    if source.source == SERIES and not any(others):
+        file = RecordFile(pathlib.Path(source.data), "data")
+        taken = (*given.values(), *(source.features or ()))
+        given["part"] = find_part_column(file, taken)
     return {name: value for name, value in given.items() if value is not None}

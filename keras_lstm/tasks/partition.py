@@ -2,11 +2,14 @@
 
 import dataclasses
 import hashlib
+import itertools
+from collections.abc import Collection
 
 import numpy as np
 import numpy.typing as npt
 
 from keras_lstm.core.errors import InputError, shown
+from keras_lstm.tasks.records import RecordFile
 
 PARTS = ("train", "validation", "test")
 TRAIN, VALIDATION, TEST = range(3)
@@ -19,6 +22,8 @@ _PART_NAMES = {
     "dev": VALIDATION,
     "test": TEST,
 }
+# Rows that are looked at to find a column.
+_NUM_FIRST = 1000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,6 +111,30 @@ def is_part_name(name: str) -> bool:
         name: any text.
     """
     return name.strip().lower() in _PART_NAMES
+
+
+def find_part_column(
+    file: RecordFile, taken: Collection[str | None]
+) -> str | None:
+    """Return a column that seems to name the part of each row.
+
+    Args:
+        file: the file.
+        taken: columns that are used for something else.
+
+    Returns:
+        The first column that has names of parts alone, training among them, in
+        the first rows; None if there is none.
+    """
+    rows = file.rows(lambda error: None)
+    first = list(itertools.islice(rows, _NUM_FIRST))
+    for column in file.columns:
+        names = {str(record.values.get(column)) for record in first}
+        if column in taken or not all(map(is_part_name, names)):
+            continue
+        if TRAIN in map(part_named, names):
+            return column
+    return None
 
 
 def hash_key(text: str, seed: int) -> int:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from keras_lstm.core.errors import InputError, shown
 from keras_lstm.core.options import check_known
 from keras_lstm.tasks.labels import label_text
-from keras_lstm.tasks.partition import TRAIN, is_part_name, part_named
+from keras_lstm.tasks.partition import part_named
 from keras_lstm.tasks.records import (
     OnBadRow,
     Record,
@@ -232,30 +232,6 @@ def with_columns(source: TokenSource, file: RecordFile) -> TokenSource:
     )
     _check_columns(source, file)
     return source
-
-
-def find_part_column(source: TokenSource) -> str | None:
-    """Return a column that seems to name the part of each row.
-
-    Args:
-        source: the source, with nothing left to find.
-
-    Returns:
-        The first column that has names of parts alone, training among them, in
-        the first rows; None if there is none, or if files are parts.
-    """
-    if source.validation_data is not None or source.test_data is not None:
-        return None
-    file = RecordFile(pathlib.Path(source.data), "data")
-    first = list(itertools.islice(file.rows(skip_row), _NUM_FIRST))
-    taken = (source.input, source.target, source.group)
-    for name in file.columns:
-        names = {str(record.values.get(name)) for record in first}
-        if name in taken or not all(map(is_part_name, names)):
-            continue
-        if TRAIN in map(part_named, names):
-            return name
-    return None
 
 
 def with_kinds(source: TokenSource, file: RecordFile) -> TokenSource:

@@ -1,5 +1,7 @@
 """What a file of token sequences holds, as text for people."""
 
+import pathlib
+
 import numpy as np
 
 from keras_lstm.core.console import percent, quantity
@@ -11,7 +13,9 @@ from keras_lstm.tasks.own_data import (
     describe_parts,
     histogram,
 )
-from keras_lstm.tasks.token_rows import PER_TOKEN, find_part_column
+from keras_lstm.tasks.partition import find_part_column
+from keras_lstm.tasks.records import RecordFile
+from keras_lstm.tasks.token_rows import PER_TOKEN
 from keras_lstm.tasks.token_survey import Survey, survey_names
 
 _NUM_TOKENS = 30
@@ -73,9 +77,12 @@ def suggest(found: Survey) -> dict[str, str]:
     """
     source = found.source
     options = {"input": str(source.input), "target": str(source.target)}
-    part = find_part_column(source)
-    if part is not None:
-        options["part"] = part
+    if source.validation_data is None and source.test_data is None:
+        taken = (source.input, source.target, source.group)
+        file = RecordFile(pathlib.Path(source.data), "data")
+        part = find_part_column(file, taken)
+        if part is not None:
+            options["part"] = part
     if _is_per_token(found):
         options["bidirectional"] = "true"
     else:

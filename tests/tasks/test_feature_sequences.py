@@ -477,7 +477,7 @@ def test_dates_and_json_lines_are_read_as_well(tmp_path):
     assert inputs[:, :, 0].tolist() == [[4, 2, 0], [5, 3, 1]]
 
 
-def test_a_column_tells_the_part_of_each_series(tmp_path):
+def test_a_column_tells_the_part_of_each_series(tmp_path, capsys):
     rows = [
         f"{g},{t},{g}.{t},{'ab'[g % 2]},{part}"
         for g, part in enumerate(["train", "train", "val", "val", "test"])
@@ -488,6 +488,13 @@ def test_a_column_tells_the_part_of_each_series(tmp_path):
     splits = task.splits(0)
     assert all_of(splits.test)[0][:, 0, 0].tolist() == [4.0]
     assert splits.validation.num_examples == 2
+    # Without the option, it is suggested; not beside other data to test on.
+    alone = FeatureSequences(data=str(path))
+    assert alone.suggested()["part"] == task.suggested()["part"] == "fold"
+    beside = FeatureSequences(data=str(path), test_data=str(path))
+    assert "part" not in beside.suggested()
+    assert main(["data", str(path), "--task", "rows"]) == 0
+    assert "--part fold" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
