@@ -2,9 +2,11 @@
 
 Sequences lie in chunks, a column each, for the reason that `cells.py` gives,
 and each core reads other chunks. TensorFlow's tanh takes four times as long as
-NumPy's, and XLA leaves the small products to one core.
+NumPy's, and XLA leaves the small products to one core. Without AVX-512, NumPy's
+exp takes half as long as its tanh, and gates are computed by it.
 """
 
+import functools
 import itertools
 from collections.abc import Callable
 from concurrent import futures
@@ -23,14 +25,17 @@ from keras_lstm.models.stepper import apply_gates, multiply_in_parts
 _GATES_AT_ONCE = 2**18
 # Sequences of symbols whose states are kept, all of one length.
 _KEPT_PREFIXES = 2**14
-_HALF = np.array(0.5, np.float32)
+_HALF, _ONE, _TWO, _FOUR, _MINUS_TWO = (
+    np.array(x, np.float32) for x in (0.5, 1, 2, 4, -2)
+)
 
 
 class _Layer(NamedTuple):
     """Weights of one LSTM layer, and where its inputs are.
 
     Args:
-        weights: a row for each gate, `(4, 1, units, end - first)`.
+        weights: a row for each gate, `(4, 1, units, end - first)`; times -2 if
+            gates are computed by exp.
         first: first row of the layer's inputs.
         end: row after the last: after h and a 1.
         units: size of h, whose last row is `end - 2`.
@@ -72,6 +77,8 @@ class ChunkReader:
     def __init__(self, weights: ChainWeights, per_step: bool) -> None:
         self._per_step = per_step
         first_lstm, *others = weights.lstms
+        by_exp = is_exp_faster()
+        self._apply_gates = _apply_gates_by_exp if by_exp else apply_gates
         # Row for each symbol; None if sequences are of rows of numbers.
         self._rows: Array | None = weights.embedding
         self._num_symbols = 0 if self._rows is None else len(self._rows)
@@ -84,6 +91,7 @@ class ChunkReader:
         first, end = 0, self._features
         for lstm in (first_lstm, *others):
             matrix = packed(lstm, is_first=first == 0)
+            matrix = matrix * _MINUS_TWO if by_exp else matrix
             rows = matrix.reshape(4, 1, lstm.units, -1)
             end += lstm.units + 1
             self._layers.append(_Layer(rows, first, end, lstm.units))
@@ -205,7 +213,7 @@ class ChunkReader:
             for step, row in enumerate(rows):
                 x[:, : self._features] = row
                 for layer, z, c in zip(self._layers, gates, cs, strict=True):
-                    _step(layer, x, z, c)
+                    self._step(layer, x, z, c)
                 if per_step or step == len(rows) - 1:
                     at_step = logits[step if per_step else 0]
                     multiply_in_parts(self._head, x[:, self._last], at_step)
@@ -219,6 +227,12 @@ class ChunkReader:
             arrays = [x[:, self._features :], *cs]
             columns = np.concatenate(arrays, 1).transpose(0, 2, 1)
             state[...] = columns.reshape(-1, columns.shape[-1])[:count]
+
+    def _step(self, layer: _Layer, x: Array, z: Array, c: Array) -> None:
+        """Take a step of one layer: replace its h in `x`, and `c`."""
+        h = x[:, layer.end - 1 - layer.units : layer.end - 1]
+        multiply_in_parts(layer.weights, x[:, layer.first : layer.end], z)
+        self._apply_gates(z, c, h, c)
 
     def _start(self, num_chunks: int) -> tuple[Array, list[Array]]:
         """Return the inputs of all layers, and c of each, before any step."""
@@ -253,8 +267,45 @@ class ChunkReader:
             c[...] = columns[:, start:end]
 
 
-def _step(layer: _Layer, x: Array, z: Array, c: Array) -> None:
-    """Take a step of one layer: replace its h in `x`, and `c`."""
-    h = x[:, layer.end - 1 - layer.units : layer.end - 1]
-    multiply_in_parts(layer.weights, x[:, layer.first : layer.end], z)
-    apply_gates(z, c, h, c)
+@functools.cache
+def is_exp_faster() -> bool:
+    """Return whether NumPy takes less time for exp than for tanh.
+
+    With AVX2, it takes half as much; with AVX-512, both take about as long.
+    """
+    known = np.show_config(mode="dicts")["SIMD Extensions"]
+    names = {*known.get("baseline", []), *known.get("found", [])}
+    return not names.isdisjoint({"AVX2", "X86_V3"}) and not any(
+        name == "X86_V4" or name.startswith("AVX512") for name in names
+    )
+
+
+def _apply_gates_by_exp(
+    z: Array, c: Array, h_after: Array, c_after: Array
+) -> None:
+    """Do what `apply_gates` does, from the sums times -2.
+
+    The sigmoid is `1 / (1 + exp(-x))`, and tanh `2 / (1 + exp(-2 x)) - 1`.
+    Near 0, the error of such a tanh is that of numbers near 1.
+
+    Args:
+        z: half the gates' sums times -2, gates first; overwritten.
+        c: c before the step.
+        h_after: array for 2 h.
+        c_after: array for c, which may be `c`.
+    """
+    np.exp(z, z)
+    np.add(z, _ONE, z)
+    np.divide(_ONE, z, z)
+    o, i, f, g = z
+    np.multiply(g, _TWO, g)
+    np.subtract(g, _ONE, g)
+    np.multiply(i, g, g)
+    np.multiply(f, c, f)
+    np.add(f, g, c_after)
+    np.multiply(c_after, _MINUS_TWO, f)
+    np.exp(f, f)
+    np.add(f, _ONE, f)
+    np.divide(_FOUR, f, f)
+    np.subtract(f, _TWO, f)
+    np.multiply(f, o, h_after)

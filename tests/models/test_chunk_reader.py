@@ -37,6 +37,12 @@ def reader_of(model, num_symbols):
     return ChunkReader(weights, network.per_step)
 
 
+@pytest.fixture(params=[True, False], ids=["exp", "tanh"])
+def _by_exp_or_tanh(request, monkeypatch):
+    monkeypatch.setattr(chunk_reader, "is_exp_faster", lambda: request.param)
+
+
+@pytest.mark.usefixtures("_by_exp_or_tanh")
 @pytest.mark.parametrize("cores", [1, 3])
 @pytest.mark.parametrize("num_symbols", [2, 7])
 @pytest.mark.parametrize("per_step", [True, False])
@@ -61,6 +67,42 @@ def test_the_logits_are_those_of_the_model(
         np.testing.assert_allclose(found, expected[:, :2], atol=2e-5)
 
 
+@pytest.mark.parametrize(
+    ("found", "is_faster"),
+    [
+        (["X86_V3"], True),
+        (["SSE42", "AVX", "FMA3", "AVX2"], True),
+        (["X86_V3", "X86_V4"], False),
+        (["AVX2", "AVX512F", "AVX512_SKX"], False),
+        (["ASIMDHP", "SVE"], False),
+        ([], False),
+    ],
+)
+def test_exp_is_used_where_a_processor_has_avx2_alone(
+    monkeypatch, found, is_faster
+):
+    known = {"SIMD Extensions": {"baseline": ["X86_V2"], "found": found}}
+    monkeypatch.setattr(np, "show_config", lambda mode: known)
+    assert chunk_reader.is_exp_faster.__wrapped__() is is_faster
+
+
+@pytest.mark.usefixtures("_by_exp_or_tanh")
+def test_gates_that_are_far_from_zero_have_their_limits():
+    inputs = keras.Input((6, 4))
+    model = keras.Model(
+        inputs, layers.Dense(3)(layers.LSTM(9, return_sequences=True)(inputs))
+    )
+    rng = np.random.default_rng(0)
+    model.set_weights(
+        [300 * rng.normal(size=x.shape) for x in model.get_weights()]
+    )
+    rows = rng.random((70, 6, 4), np.float32)
+    found = ChunkReader(read_chain(model), True).logits(rows)
+    expected = np.asarray(model(rows))
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-2)
+
+
+@pytest.mark.usefixtures("_by_exp_or_tanh")
 @pytest.mark.parametrize("per_step", [True, False])
 def test_rows_of_numbers_are_read(per_step):
     inputs = keras.Input((6, 4))
