@@ -61,8 +61,9 @@ def in_each_place(callback):
     ]
 
 
-@pytest.mark.parametrize("place", range(5))
-@pytest.mark.parametrize("scaled", [False, True])
+@pytest.mark.parametrize(
+    ("place", "scaled"), [*((place, False) for place in range(5)), (0, True)]
+)
 def test_full_accuracy_keeps_the_weights_that_were_validated(place, scaled):
     model, noted = compiled(scaled=scaled), Noted()
     stop = StopAtFullAccuracy("val_always_right", 2, verbose=0)
